@@ -1,0 +1,17 @@
+# pkv_options: how every target of this project is compiled. Not for those who link to it.
+#
+# No fast-math, and no contraction of a*b+c by the compiler's choice: where a fused multiply-add is meant it is written,
+# so that the same expression has the same bits wherever it is compiled (docs/decisions/).
+add_library(pkv_options INTERFACE)
+target_compile_options(pkv_options INTERFACE -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wno-sign-conversion
+                       -ffp-contract=off)
+if(PKV_WERROR)
+  target_compile_options(pkv_options INTERFACE -Werror)
+endif()
+if(PKV_SANITIZE)
+  add_compile_options(-fsanitize=${PKV_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer)
+  add_link_options(-fsanitize=${PKV_SANITIZE})
+endif()
+if(PKV_FUZZ)
+  add_compile_options(-fsanitize=fuzzer-no-link)
+endif()

@@ -1,0 +1,131 @@
+#include "base/file.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <utility>
+
+#include "base/error.h"
+
+namespace pkv {
+namespace {
+
+class Descriptor {
+ public:
+  explicit Descriptor(int fd) : fd_(fd) {}
+  ~Descriptor() {
+    if (fd_ >= 0) ::close(fd_);
+  }
+  Descriptor(const Descriptor&) = delete;
+  Descriptor& operator=(const Descriptor&) = delete;
+  int get() const { return fd_; }
+
+ private:
+  int fd_;
+};
+
+[[noreturn]] void fail_system(const std::filesystem::path& path, std::string_view what) {
+  fail_load({.what = fmt::format("{}: {}", what, std::strerror(errno)), .where = path.string()});
+}
+
+std::uint64_t open_regular(const std::filesystem::path& path, int fd) {
+  if (fd < 0) fail_system(path, "cannot open");
+  struct stat st {};
+  if (::fstat(fd, &st) != 0) fail_system(path, "cannot inspect");
+  if (!S_ISREG(st.st_mode)) fail_load({.what = "is not a regular file", .where = path.string()});
+  return static_cast<std::uint64_t>(st.st_size);
+}
+
+}  // namespace
+
+MappedFile::MappedFile(const std::filesystem::path& path) : path_(path) {
+  // O_NONBLOCK: a named pipe in the place of a file must not hang us.
+  const Descriptor fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+  size_ = open_regular(path, fd.get());
+  if (size_ == 0) return;
+  void* p = ::mmap(nullptr, size_, PROT_READ, MAP_PRIVATE, fd.get(), 0);
+  if (p == MAP_FAILED) fail_system(path, "cannot map");
+  data_ = static_cast<const std::byte*>(p);
+}
+
+MappedFile::~MappedFile() {
+  if (data_ != nullptr) ::munmap(const_cast<std::byte*>(data_), size_);
+}
+
+MappedFile::MappedFile(MappedFile&& other) noexcept
+    : path_(std::move(other.path_)), data_(std::exchange(other.data_, nullptr)), size_(std::exchange(other.size_, 0)) {}
+
+MappedFile& MappedFile::operator=(MappedFile&& other) noexcept {
+  std::swap(path_, other.path_);
+  std::swap(data_, other.data_);
+  std::swap(size_, other.size_);
+  return *this;
+}
+
+std::string read_file(const std::filesystem::path& path, std::uint64_t limit) {
+  const Descriptor fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+  const std::uint64_t size = open_regular(path, fd.get());
+  if (size > limit) {
+    fail_load({.what = "file is too large",
+               .where = path.string(),
+               .expected = fmt::format("at most {} bytes", limit),
+               .found = fmt::format("{} bytes", size)});
+  }
+  std::string text(size, '\0');
+  std::size_t done = 0;
+  while (done < text.size()) {
+    const ssize_t n = ::read(fd.get(), text.data() + done, text.size() - done);
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) fail_system(path, "cannot read");
+    if (n == 0) break;  // it shrank while we read
+    done += static_cast<std::size_t>(n);
+  }
+  text.resize(done);
+  return text;
+}
+
+FileWriter::FileWriter(std::filesystem::path path) : path_(std::move(path)) {
+  std::string pattern = path_.string() + ".XXXXXX";
+  descriptor_ = ::mkostemp(pattern.data(), O_CLOEXEC);
+  if (descriptor_ < 0) fail_system(path_, "cannot write here");
+  temporary_ = pattern;
+  const mode_t mask = ::umask(0);
+  ::umask(mask);
+  ::fchmod(descriptor_, 0666 & ~mask);  // as an ordinary open would; mkostemp gives 0600
+}
+
+FileWriter::~FileWriter() {
+  if (descriptor_ >= 0) ::close(descriptor_);
+  if (!temporary_.empty()) ::unlink(temporary_.c_str());
+}
+
+void FileWriter::write(std::span<const std::byte> bytes) {
+  while (!bytes.empty()) {
+    const ssize_t n = ::write(descriptor_, bytes.data(), bytes.size());
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) fail_system(path_, "cannot write");
+    bytes = bytes.subspan(static_cast<std::size_t>(n));
+  }
+}
+
+void FileWriter::write(std::string_view text) { write(std::as_bytes(std::span(text))); }
+
+void FileWriter::commit() {
+  if (::fsync(descriptor_) != 0 && errno != EINVAL) fail_system(path_, "cannot write");
+  if (::close(std::exchange(descriptor_, -1)) != 0) fail_system(path_, "cannot write");
+  if (::rename(temporary_.c_str(), path_.c_str()) != 0) fail_system(path_, "cannot rename into place");
+  temporary_.clear();
+}
+
+void write_file(const std::filesystem::path& path, std::string_view text) {
+  FileWriter writer(path);
+  writer.write(text);
+  writer.commit();
+}
+
+}  // namespace pkv

@@ -1,0 +1,56 @@
+// Files: mapped for reading, read whole up to a limit, and written beside their place and renamed, so that a reader
+// never sees half a file. Errors name the path. Nothing here knows what a file means.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+
+namespace pkv {
+
+// A file mapped read-only. Cheap to move; the mapping lives as long as the object.
+class MappedFile {
+ public:
+  explicit MappedFile(const std::filesystem::path& path);  // Error::load when it cannot be opened or is no regular file
+  ~MappedFile();
+  MappedFile(MappedFile&& other) noexcept;
+  MappedFile& operator=(MappedFile&& other) noexcept;
+
+  std::span<const std::byte> bytes() const { return {data_, size_}; }
+  const std::filesystem::path& path() const { return path_; }
+
+ private:
+  std::filesystem::path path_;
+  const std::byte* data_ = nullptr;
+  std::size_t size_ = 0;
+};
+
+// The whole file as text; Error::load when it is larger than `limit` bytes.
+std::string read_file(const std::filesystem::path& path, std::uint64_t limit);
+
+// A file being written: the bytes go to a temporary file in the same folder, `commit` renames it into place. Without
+// `commit` (an exception, say) nothing is left behind. Error::load on every failure, a full disk included.
+class FileWriter {
+ public:
+  explicit FileWriter(std::filesystem::path path);
+  ~FileWriter();
+  FileWriter(const FileWriter&) = delete;
+  FileWriter& operator=(const FileWriter&) = delete;
+
+  void write(std::span<const std::byte> bytes);
+  void write(std::string_view text);
+  void commit();
+
+ private:
+  std::filesystem::path path_;
+  std::filesystem::path temporary_;
+  int descriptor_ = -1;
+};
+
+void write_file(const std::filesystem::path& path, std::string_view text);
+
+}  // namespace pkv

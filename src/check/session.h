@@ -1,0 +1,73 @@
+// What the checker needs of a system that answers with logits: that it can be fed. It knows no keys, values, layers or
+// devices, so anything that can be fed can be checked: our engine, recorded files, a remote server. Extra powers are
+// separate interfaces, present or not.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace pkv::check {
+
+// Logits of consecutive positions: [rows, vocab], row-major.
+struct Logits {
+  std::int64_t vocab = 0;
+  std::vector<float> values;
+
+  std::int64_t rows() const { return vocab == 0 ? 0 : static_cast<std::int64_t>(values.size()) / vocab; }
+  std::span<const float> row(std::int64_t r) const {
+    return std::span(values).subspan(static_cast<std::size_t>(r * vocab), static_cast<std::size_t>(vocab));
+  }
+};
+
+// One text being fed to one system, with its past.
+class Session {
+ public:
+  virtual ~Session() = default;
+
+  // Feeds the next tokens after those fed before; gives the logits of the new positions, one row each.
+  virtual Logits feed(std::span<const std::int32_t> ids) = 0;
+
+  // Number of tokens in the past: what the system itself says, not what was fed. 0 when it keeps none.
+  virtual std::int64_t length() const = 0;
+
+  // Powers that not every system has; null where it lacks them.
+  virtual class Rewind* rewind() { return nullptr; }
+  virtual class Fork* fork() { return nullptr; }
+};
+
+// Forgets all but the first `length` tokens.
+class Rewind {
+ public:
+  virtual ~Rewind() = default;
+  virtual void truncate(std::int64_t length) = 0;
+};
+
+// A second session with the same past; both go on independently.
+class Fork {
+ public:
+  virtual ~Fork() = default;
+  virtual std::unique_ptr<Session> fork_session() = 0;
+};
+
+// What is needed to say how far rounding alone can move a logit, and to label a report.
+struct Description {
+  std::string name;           // "tiny-gpt2"
+  std::string system;         // "pkv cpu (AVX2), 2 threads"; "transformers 5.17, cuda"
+  std::string format;         // "fp32", "fp16", "nf4", ...: how the numbers are kept and rounded
+  std::int64_t layers = 0;    // 0: unknown
+  std::int64_t width = 0;     // longest sum in a layer, 0: unknown
+  bool promises_same_bits = false;  // the system claims the row law: then anything but bit equality is a fault
+};
+
+// A system with one model loaded.
+class Subject {
+ public:
+  virtual ~Subject() = default;
+  virtual Description describe() const = 0;
+  virtual std::unique_ptr<Session> fresh() = 0;  // nothing fed yet
+};
+
+}  // namespace pkv::check

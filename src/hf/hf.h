@@ -1,0 +1,6 @@
+// The door of room hf: a Hugging Face model folder.
+#pragma once
+
+#include "hf/config.h"       // IWYU pragma: export
+#include "hf/folder.h"       // IWYU pragma: export
+#include "hf/safetensors.h"  // IWYU pragma: export

@@ -1,0 +1,66 @@
+#include "base/file.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+
+#include "base/error.h"
+
+namespace pkv {
+namespace {
+
+namespace fs = std::filesystem;
+using testing::HasSubstr;
+
+class Files : public testing::Test {
+ protected:
+  void SetUp() override { fs::create_directories(folder_); }
+  void TearDown() override { fs::remove_all(folder_); }
+  fs::path folder_ = fs::path(testing::TempDir()) / testing::UnitTest::GetInstance()->current_test_info()->name();
+};
+
+std::string error_of(const auto& body) {
+  try {
+    body();
+  } catch (const Error& e) {
+    return e.what();
+  }
+  return "no error";
+}
+
+TEST_F(Files, WrittenBesideAndRenamed) {
+  const fs::path path = folder_ / "a";
+  write_file(path, "one");
+  {
+    FileWriter writer(path);
+    writer.write("two");  // never committed
+  }
+  EXPECT_EQ(read_file(path, 10), "one");
+  write_file(path, "three");
+  EXPECT_EQ(read_file(path, 10), "three");
+  EXPECT_EQ(std::distance(fs::directory_iterator(folder_), {}), 1);
+}
+
+TEST_F(Files, MappedBytesAreTheFile) {
+  write_file(folder_ / "a", "hello");
+  const MappedFile file(folder_ / "a");
+  EXPECT_EQ(std::string(reinterpret_cast<const char*>(file.bytes().data()), file.bytes().size()), "hello");
+  write_file(folder_ / "empty", "");
+  EXPECT_TRUE(MappedFile(folder_ / "empty").bytes().empty());
+}
+
+TEST_F(Files, ErrorsNameThePath) {
+  EXPECT_THAT(error_of([&] { MappedFile(folder_ / "missing"); }), HasSubstr("missing: cannot open: No such file"));
+  EXPECT_THAT(error_of([&] { MappedFile{folder_}; }), HasSubstr("not a regular file"));
+  EXPECT_THAT(error_of([&] { write_file(folder_ / "no" / "where", "x"); }), HasSubstr("cannot write here"));
+  write_file(folder_ / "big", "12345");
+  EXPECT_THAT(error_of([&] { read_file(folder_ / "big", 4); }), HasSubstr("expected: at most 4 bytes"));
+}
+
+TEST_F(Files, ANamedPipeDoesNotHang) {
+  ASSERT_EQ(::mkfifo((folder_ / "pipe").c_str(), 0600), 0);
+  EXPECT_THAT(error_of([&] { MappedFile(folder_ / "pipe"); }), HasSubstr("not a regular file"));
+}
+
+}  // namespace
+}  // namespace pkv
