@@ -16,7 +16,7 @@ int main(int argc, char** argv) {
   std::vector<fs::path> inputs;
   for (int i = 1; i < argc; ++i) {
     if (!fs::is_directory(argv[i])) continue;
-    std::copy(fs::directory_iterator(argv[i]), {}, std::back_inserter(inputs));
+    for (const auto& entry : fs::directory_iterator(argv[i])) inputs.push_back(entry.path());
   }
   std::sort(inputs.begin(), inputs.end());
   LLVMFuzzerTestOneInput(nullptr, 0);
