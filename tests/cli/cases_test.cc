@@ -11,7 +11,7 @@
 
 #include "cli/transcript.h"
 
-namespace pkv::testing {
+namespace pkv::support {
 namespace {
 
 namespace fs = std::filesystem;
@@ -25,7 +25,7 @@ std::vector<std::string> cases() {
   return names;
 }
 
-class Cli : public ::testing::TestWithParam<std::string> {};
+class Cli : public testing::TestWithParam<std::string> {};
 
 TEST_P(Cli, PrintsWhatWasApproved) {
   const std::string file = "tests/cli/cases/" + GetParam() + ".txt";
@@ -43,7 +43,7 @@ TEST_P(Cli, PrintsWhatWasApproved) {
                            << "  PKV_APPROVE=1 ./dev test -R 'Cli.*/" << GetParam() << "'";
 }
 
-INSTANTIATE_TEST_SUITE_P(Cases, Cli, ::testing::ValuesIn(cases()), [](const auto& test) { return test.param; });
+INSTANTIATE_TEST_SUITE_P(Cases, Cli, testing::ValuesIn(cases()), [](const auto& test) { return test.param; });
 
 }  // namespace
-}  // namespace pkv::testing
+}  // namespace pkv::support

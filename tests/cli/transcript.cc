@@ -5,7 +5,7 @@
 #include <utility>
 #include <vector>
 
-namespace pkv::testing {
+namespace pkv::support {
 namespace {
 
 void replace_all(std::string& text, const std::string& from, const std::string& to) {
@@ -53,4 +53,4 @@ std::string replay(const std::string& transcript, const Shell& shell) {
   return result;
 }
 
-}  // namespace pkv::testing
+}  // namespace pkv::support

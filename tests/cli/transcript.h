@@ -14,7 +14,7 @@
 
 #include "support/shell.h"
 
-namespace pkv::testing {
+namespace pkv::support {
 
 // The transcript with what its commands print now. Words and commands are kept as they are.
 std::string replay(const std::string& transcript, const Shell& shell);
@@ -23,4 +23,4 @@ std::string replay(const std::string& transcript, const Shell& shell);
 // instruction set, folders. Anything else that varies is a fault.
 std::string normalised(std::string text, const Shell& shell);
 
-}  // namespace pkv::testing
+}  // namespace pkv::support

@@ -2,11 +2,11 @@
 
 #include <gtest/gtest.h>
 
-namespace pkv::testing {
+namespace pkv::support {
 namespace {
 
 // A source folder whose program is a shell script.
-class Transcript : public ::testing::Test {
+class Transcript : public testing::Test {
  protected:
   void SetUp() override {
     folder_.write("models/one", "");
@@ -57,4 +57,4 @@ TEST_F(Transcript, NamesWhatVaries) {
 }
 
 }  // namespace
-}  // namespace pkv::testing
+}  // namespace pkv::support

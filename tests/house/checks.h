@@ -3,7 +3,6 @@
 #pragma once
 
 #include <filesystem>
-#include <ostream>
 #include <string>
 #include <vector>
 
@@ -13,12 +12,10 @@ struct Finding {
   std::string file;  // relative to the root
   int line = 1;      // counted from 1
   std::string says;
-
-  bool operator==(const Finding&) const = default;
 };
 using Findings = std::vector<Finding>;
 
-std::ostream& operator<<(std::ostream& out, const Finding& finding);  // "src/hf/config.cc:3: says"
+std::string listed(const Findings& findings);  // one line each: "src/hf/config.cc:3: says"
 
 // cmake/rooms.txt: rooms in an order in which each uses only rooms above it, libraries by known names.
 Findings broken_room_list(const std::filesystem::path& root);
@@ -27,7 +24,7 @@ Findings broken_room_list(const std::filesystem::path& root);
 // code: intrinsics outside src/kernels.
 Findings forbidden_includes(const std::filesystem::path& root);
 
-// Headers under src/ that do not open with a comment of 2 to 10 lines and then `#pragma once` (or, for Highway's
+// Headers under src/ that do not open with a comment of 1 to 10 lines and then `#pragma once` (or, for Highway's
 // *-inl.h, which are read once per instruction set, its toggle).
 Findings headers_without_opening(const std::filesystem::path& root);
 

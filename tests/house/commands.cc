@@ -10,7 +10,7 @@ namespace pkv::house {
 namespace {
 
 namespace fs = std::filesystem;
-using testing::read;
+using support::read;
 
 struct Command {
   int line;
@@ -59,7 +59,7 @@ std::set<std::string> verbs_of(const std::string& help) {
 
 Findings unknown_verbs(const fs::path& root) {
   static const std::regex pattern(R"(\./dev(?:\s+(\S+))?.*)");
-  const std::set<std::string> verbs = verbs_of(testing::Shell(root, "/bin/false").run("./dev help").out);
+  const std::set<std::string> verbs = verbs_of(support::Shell(root, "/bin/false").run("./dev help").out);
   Findings findings;
   for (const std::string& file : documents(root)) {
     for (const Command& command : commands_of(read(root / file))) {
@@ -73,11 +73,11 @@ Findings unknown_verbs(const fs::path& root) {
 
 Findings failing_commands(const fs::path& root, const fs::path& program) {
   static const std::regex pattern(R"((pkv|(\./)?build/release/pkv)(\s.*)?)");
-  const testing::Shell shell(root, program);
+  const support::Shell shell(root, program);
   Findings findings;
   for (const Command& command : commands_of(read(root / "README.md"))) {
     if (!std::regex_match(command.text, pattern)) continue;
-    const testing::Ran ran = shell.run(command.text);
+    const support::Ran ran = shell.run(command.text);
     if (ran.status == 0 || ran.status == 1) continue;
     findings.push_back({"README.md", command.line,
                         "`" + command.text + "` exits with " + std::to_string(ran.status) + "\n" + ran.out + ran.err});

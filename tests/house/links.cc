@@ -13,7 +13,7 @@ namespace pkv::house {
 namespace {
 
 namespace fs = std::filesystem;
-using testing::read;
+using support::read;
 
 // The text with its fenced blocks and `code` blanked out, lines staying where they are.
 std::string without_code(const std::string& text) {

@@ -13,7 +13,7 @@ namespace pkv::house {
 namespace {
 
 namespace fs = std::filesystem;
-using testing::read;
+using support::read;
 
 constexpr const char* kList = "cmake/rooms.txt";
 

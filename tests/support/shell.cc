@@ -8,7 +8,7 @@
 #include <iterator>
 #include <stdexcept>
 
-namespace pkv::testing {
+namespace pkv::support {
 
 namespace fs = std::filesystem;
 
@@ -60,4 +60,4 @@ std::string read(const fs::path& file) {
   return {std::istreambuf_iterator<char>(stream), {}};
 }
 
-}  // namespace pkv::testing
+}  // namespace pkv::support

@@ -5,7 +5,7 @@
 #include <filesystem>
 #include <string>
 
-namespace pkv::testing {
+namespace pkv::support {
 
 // A new folder that is removed at the end.
 class TemporaryFolder {
@@ -48,4 +48,4 @@ class Shell {
 
 std::string read(const std::filesystem::path& file);
 
-}  // namespace pkv::testing
+}  // namespace pkv::support
