@@ -65,7 +65,7 @@ def mpt_model(tokenizer):
 
 def falcon_model(tokenizer):
     return transformers.FalconForCausalLM(transformers.FalconConfig(
-        vocab_size=tokenizer.get_vocab_size(), hidden_size=WIDTH, num_hidden_layers=6, num_attention_heads=HEADS,
+        vocab_size=tokenizer.get_vocab_size(), hidden_size=WIDTH, num_hidden_layers=6, num_attention_heads=3,
         max_position_embeddings=CONTEXT, multi_query=True, parallel_attn=True, new_decoder_architecture=False,
         bias=False, alibi=False, bos_token_id=11, eos_token_id=11))
 
@@ -253,7 +253,7 @@ def parse(argv):
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--steps", type=int, default=20000)
     parser.add_argument("--seconds", type=float, default=math.inf, help="time for each model")
-    parser.add_argument("--batch", type=int, default=96, help=f"rows of {CONTEXT} tokens in a step")
+    parser.add_argument("--batch", type=int, default=64, help=f"rows of {CONTEXT} tokens in a step")
     parser.add_argument("--rate", type=float, default=3e-3, help="highest learning rate")
     parser.add_argument("--warm-steps", type=int, default=400)
     parser.add_argument("--corpus-bytes", type=int, default=60_000_000)
