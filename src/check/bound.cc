@@ -21,12 +21,11 @@ double size_of(const Bound& b, const Precision& values) {
 }
 
 std::string reason_of(const Bound& b) {
+  const char* guess = b.assumed_size ? " The model's size is not known; its layers and terms are assumed." : "";
   return fmt::format(
-      "Rounding alone could move a logit by {:.2g}: the largest logit is {:.4g}, and {} layers{} round {} times in a "
-      "row "
-      "to {} after sums of up to {} terms in fp32, in an order that may differ between the two runs.",
-      b.value, b.largest_logit, b.layers, b.assumed_size ? " (a guess: the model's size is not known)" : "", stages(b),
-      b.values_format, b.width);
+      "Rounding alone could move a logit by {:.2g}: the largest logit is {:.4g}, and a model of {} layer{} rounds {} "
+      "times in a row to {}, each time after sums of up to {} terms in fp32.{}",
+      b.value, b.largest_logit, b.layers, b.layers == 1 ? "" : "s", stages(b), b.values_format, b.width, guess);
 }
 
 }  // namespace

@@ -78,18 +78,21 @@ std::string shortened(std::string_view text, int columns) {
   return std::string(text.substr(0, kept)) + "…";
 }
 
-std::string wrapped(std::string_view text, int columns, int indent) {
-  std::string all, line;
+std::string wrapped(std::string_view start, std::string_view text) {
+  const std::string margin = spaces(columns_of(start));
+  std::string all, line(start);
+  bool empty = true;  // no word on this line yet
   for (std::size_t from = 0; from < text.size();) {
     const std::size_t space = std::min(text.find(' ', from), text.size());
     const std::string_view word = text.substr(from, space - from);
-    if (!line.empty() && columns_of(line) + 1 + columns_of(word) > columns) {
+    if (!empty && columns_of(line) + 1 + columns_of(word) > terminal_columns) {
       all += line + "\n";
-      line = spaces(indent);
-    } else if (!line.empty()) {
+      line = margin;
+    } else if (!empty) {
       line += " ";
     }
     line += word;
+    empty = false;
     from = space + 1;
   }
   return all + line + "\n";
@@ -129,6 +132,16 @@ std::string short_number(double value) {
 
 std::string short_count(std::int64_t value) {
   return value < 100000 ? fmt::format("{}", value) : fmt::format("{:.0e}", static_cast<double>(value));
+}
+
+std::string distance_cell(const Difference& difference) {
+  return difference.not_finite > 0 ? "NaN" : short_number(difference.max_abs);
+}
+
+std::string place_cell(const std::optional<Place>& place) {
+  if (!place) return {};
+  return place->past < 0 ? fmt::format("{}", place->position)
+                         : fmt::format("{}, past {}", place->position, place->past);
 }
 
 std::string grouped(std::int64_t value) {

@@ -4,9 +4,12 @@
 
 #include <array>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
+
+#include "check/compare.h"
 
 namespace pkv::check {
 
@@ -21,8 +24,9 @@ std::string pad_right(std::string_view text, int columns);
 // At most that many columns; what does not fit is replaced by "…" at the end.
 std::string shortened(std::string_view text, int columns);
 
-// Broken at spaces into lines of at most `columns`, each ended by a newline, all but the first indented.
-std::string wrapped(std::string_view text, int columns, int indent);
+// `start` and text broken at spaces into lines of at most terminal_columns, each ended by a newline; all lines but the
+// first are indented to stand under the text.
+std::string wrapped(std::string_view start, std::string_view text);
 
 // On one line: control characters as \n, \t, \x1b, between double quotes, shortened to the columns.
 std::string quoted(std::string_view text, int columns);
@@ -36,6 +40,12 @@ std::string short_number(double value);
 
 // "99999", then "1e+05".
 std::string short_count(std::int64_t value);
+
+// max |Δ| as a short number; "NaN" where logits are not finite.
+std::string distance_cell(const Difference& difference);
+
+// "5, past 3": position and past length; without the past when that is not known; empty for no place.
+std::string place_cell(const std::optional<Place>& place);
 
 // 1234567 as "1,234,567".
 std::string grouped(std::int64_t value);

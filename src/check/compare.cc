@@ -53,8 +53,9 @@ RowDifference compare_row(std::span<const float> reference, std::span<const floa
     return row;
   }
   compare_values(reference, other, logits, row);
+  if (row.not_finite > 0) return row;
   row.top_flipped = top_token(reference) != top_token(other);
-  if (row.not_finite == 0) row.kl = kl_divergence(reference, other);
+  row.kl = kl_divergence(reference, other);
   return row;
 }
 

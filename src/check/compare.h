@@ -19,7 +19,8 @@ struct RowDifference {
                           // the steps are so small that their count says nothing
   double kl = 0;          // Kullback-Leibler divergence KL(reference || other) of the softmaxes, in nats
   bool top_flipped = false;     // the most likely token differs (of equals, the lowest id counts)
-  std::int64_t not_finite = 0;  // NaN or +inf in either row, left out of all else. -inf is a masked token and allowed
+  std::int64_t not_finite = 0;  // NaN or +inf in either row; then kl and top_flipped are not computed and max_abs is
+                                // that of the other logits. -inf masks a token and is allowed
 };
 
 // Both [vocab].
@@ -34,7 +35,8 @@ double kl_divergence(std::span<const float> reference, std::span<const float> ot
 // Largest finite |logit|.
 double largest_logit(std::span<const float> values);
 
-// A compared position: the token at `position` (from 0) was fed in a call that found `past` tokens in the past.
+// A compared position: the token at `position` (from 0) was fed in a call that found `past` tokens in the past; -1 when
+// that is not known.
 struct Place {
   std::int64_t past = 0;
   std::int64_t position = 0;

@@ -17,10 +17,11 @@ struct PastAccount {
   struct Entry {
     std::int64_t fed, said;
   };
-  std::optional<Entry> missing, wrong;  // the first of each: 0 tokens said; another wrong number said
+  std::optional<Entry> wrong;  // the first that does not agree
+  bool ever_held = false;      // anything at all
 
   void add(std::int64_t fed, std::int64_t said);
-  bool absent() const { return missing.has_value(); }
+  bool absent() const { return calls > 0 && !ever_held; }
 };
 
 Finding exists_finding(const PastAccount& account);
@@ -32,7 +33,7 @@ Finding used_finding(const std::vector<Probe>& probes, double least);
 // Of the same whole run twice.
 Finding control_finding(const Difference& twice);
 
-// Largest |Δ|; infinite when only one of two values is finite. Of the same shape.
+// Largest |Δ|; NaN when any logit is. Both of the same shape.
 double largest_distance(const Logits& a, const Logits& b);
 
 }  // namespace pkv::check

@@ -75,14 +75,15 @@ std::vector<std::int64_t> few_of(const std::vector<std::int64_t>& at) {
   return {few.begin(), few.end()};
 }
 
-std::string list_of_splits(const std::vector<std::int64_t>& at) {
-  return at.size() > 3 ? fmt::format("{} split points", at.size()) : fmt::format("split at {}", fmt::join(at, ", "));
+std::string list_of_splits(const std::vector<std::int64_t>& at, std::int64_t n) {
+  return at.size() > 3 ? fmt::format("{} of {} splits", at.size(), n - 1)
+                       : fmt::format("split at {}", fmt::join(at, ", "));
 }
 
 void add_splits(Plan& plan, std::int64_t n, const Splits& splits, const std::vector<std::int64_t>& at) {
   if (splits.choice == Splits::Choice::last) return;  // the article's experiment is just that
   const bool every = static_cast<std::int64_t>(at.size()) == n - 1;
-  plan.experiments.push_back({every ? "every split point" : list_of_splits(at),
+  plan.experiments.push_back({every ? "every split point" : list_of_splits(at, n),
                               "the text cut in two, each part fed in one call", trials_at(at, n, Method::pieces)});
   if (every) return;
   const char* why = splits.choice == Splits::Choice::listed ? "as asked" : "a sample; --splits all tries every one";
@@ -102,7 +103,7 @@ void add_chunks(Plan& plan, std::int64_t n) {
   }
   if (too_long.empty()) return;
   plan.notes.push_back(
-      fmt::format("Chunks of {} were left out: the text has {} tokens.", fmt::join(too_long, ", "), n));
+      fmt::format("Chunks of {} tokens were left out: the text has {}.", fmt::join(too_long, ", "), n));
 }
 
 void add_powers(Plan& plan, std::int64_t n, const std::vector<std::int64_t>& at) {

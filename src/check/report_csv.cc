@@ -24,18 +24,19 @@ std::string number(double value) { return fmt::format("{:.9g}", value); }
 
 std::string line_of(const Result& r) {
   const Difference& d = r.difference;
-  if (!r.left_out.empty()) return line({r.name, "0", "0", "", "", "", "", "", "", "", r.left_out});
+  if (!r.left_out.empty()) return line({r.name, "0", "0", "", "", "", "", "", "", "", "", r.left_out});
   return line({r.name, fmt::format("{}", r.runs), fmt::format("{}", d.positions), d.same_bits ? "yes" : "no",
                number(d.max_abs), fmt::format("{}", d.ulps), number(d.max_kl), fmt::format("{}", d.top_flips),
-               d.worst ? fmt::format("{}", d.worst->past) : "", d.worst ? fmt::format("{}", d.worst->position) : "",
-               ""});
+               fmt::format("{}", d.not_finite), d.worst && d.worst->past >= 0 ? fmt::format("{}", d.worst->past) : "",
+               d.worst ? fmt::format("{}", d.worst->position) : "", ""});
 }
 
 }  // namespace
 
 std::string report_csv(const Report& report) {
   std::string all =
-      "experiment,runs,positions,same_bits,max_abs,ulps,max_kl,top_flips,worst_past,worst_position,left_out\n";
+      "experiment,runs,positions,same_bits,max_abs,ulps,max_kl,top_flips,not_finite,worst_past,worst_position,left_"
+      "out\n";
   for (const auto& r : report.results) all += line_of(r);
   return all;
 }

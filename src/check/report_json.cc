@@ -35,7 +35,7 @@ Json json_of(const Table& t) {
 
 Json json_of(const std::optional<Place>& p) {
   if (!p) return nullptr;
-  return {{"past", p->past}, {"position", p->position}};
+  return {{"past", p->past < 0 ? Json(nullptr) : Json(p->past)}, {"position", p->position}};
 }
 
 Json json_of(const Difference& d) {

@@ -45,11 +45,11 @@ Row row_of(const Result& r) {
   return {r.name,
           fmt::format("{}", r.runs),
           fmt::format("{}", d.positions),
-          short_number(d.max_abs),
+          distance_cell(d),
           fmt::format("{}", d.ulps),
           short_number(d.max_kl),
           fmt::format("{}", d.top_flips),
-          d.worst ? fmt::format("{}, past {}", d.worst->position, d.worst->past) : ""};
+          place_cell(d.worst)};
 }
 
 std::string experiments(const Report& r) {
@@ -87,7 +87,7 @@ std::string report_markdown(const Report& r) {
 std::string summary_markdown(std::span<const Report> reports) {
   std::vector<Row> rows{{"model", "family", "tokens", "max |Δ|", "ULP", "top-1 flips", "verdict"}};
   for (const auto& r : reports) {
-    rows.push_back({r.subject.name, r.subject.family, fmt::format("{}", r.ids.size()), short_number(r.total.max_abs),
+    rows.push_back({r.subject.name, r.subject.family, fmt::format("{}", r.ids.size()), distance_cell(r.total),
                     fmt::format("{}", r.total.ulps), fmt::format("{}", r.total.top_flips), name_of(r.verdict.outcome)});
   }
   return table(rows);

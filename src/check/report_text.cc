@@ -1,5 +1,7 @@
 #include <fmt/format.h>
 
+#include <map>
+
 #include "check/columns.h"
 #include "check/report.h"
 
@@ -23,10 +25,6 @@ struct Paint {
   std::string bold(std::string_view text) const { return (*this)("1", text); }
 };
 
-std::string marked(bool good, std::string_view text, const Paint& paint) {
-  return good ? paint.good(fmt::format("✓ {}", text)) : paint.bad(fmt::format("✗ {}", text));
-}
-
 std::string subject_line(const Description& d) {
   std::string line = d.name;
   for (const auto& part : {d.family, d.format, d.system}) {
@@ -41,12 +39,15 @@ std::string text_line(const Report& r) {
   return quoted(r.text, terminal_columns - columns_of(count) - 3) + " → " + count;
 }
 
-// The verdict's name is painted after wrapping, so that escape codes do not count as columns.
+// Escape codes are not columns, so marks and names are painted after wrapping.
+std::string painted_start(std::string lines, std::size_t start, std::string_view painted) {
+  return std::string(painted) + lines.substr(start);
+}
+
 std::string verdict_lines(const Verdict& v, const Paint& paint) {
-  const std::string name = name_of(v.outcome);
-  std::string lines = wrapped(fmt::format("✓ {}: {}", name, v.sentence), terminal_columns, indent);
-  const std::size_t head = std::string_view("✓ ").size() + name.size();
-  return marked(v.holds(), name, paint) + lines.substr(head);
+  const std::string head = (v.holds() ? "✓ " : "✗ ") + name_of(v.outcome);
+  const std::string lines = wrapped(head.substr(0, head.find(' ') + 1), name_of(v.outcome) + ": " + v.sentence);
+  return painted_start(lines, head.size(), v.holds() ? paint.good(head) : paint.bad(head));
 }
 
 std::string table_lines(const Table& t) {
@@ -59,15 +60,14 @@ std::string table_lines(const Table& t) {
 
 Row cells_of(const Result& r) {
   const Difference& d = r.difference;
-  const std::string worst = d.worst ? fmt::format("{}, past {}", d.worst->position, d.worst->past) : "";
   return {r.name,
           fmt::format("{}", r.runs),
           fmt::format("{}", d.positions),
-          short_number(d.max_abs),
+          distance_cell(d),
           short_count(d.ulps),
           fmt::format("{:.2g}", d.max_kl),
           fmt::format("{}", d.top_flips),
-          worst};
+          place_cell(d.worst)};
 }
 
 std::string results_lines(const Report& r) {
@@ -79,28 +79,39 @@ std::string results_lines(const Report& r) {
 }
 
 std::string finding_line(const Finding& f, const Paint& paint) {
-  const std::string line =
-      wrapped("✓ " + f.sentence, terminal_columns - indent, indent).substr(std::string_view("✓").size());
-  const std::string mark = f.shown == Shown::yes  ? paint.good("✓")
-                           : f.shown == Shown::no ? paint.bad("✗")
-                                                  : paint.dim("?");
-  return mark + line;
+  const std::string mark = f.shown == Shown::yes ? "✓" : f.shown == Shown::no ? "✗" : "?";
+  const std::string painted = f.shown == Shown::yes  ? paint.good(mark)
+                              : f.shown == Shown::no ? paint.bad(mark)
+                                                     : paint.dim(mark);
+  return "  " + painted_start(wrapped("  " + mark + " ", f.sentence), 2 + mark.size(), painted);
 }
 
+// An absent past has no length to speak of.
 std::string evidence_lines(const Evidence& e, const Paint& paint) {
+  std::string lines = finding_line(e.exists, paint);
+  if (e.exists.shown != Shown::no) lines += finding_line(e.length, paint);
+  return lines + finding_line(e.used, paint) + finding_line(e.control, paint);
+}
+
+std::string left_out_lines(const std::vector<Result>& results) {
+  std::map<std::string, std::string> names_by_reason;
+  for (const auto& r : results) {
+    if (r.left_out.empty()) continue;
+    std::string& names = names_by_reason[r.left_out];
+    names += (names.empty() ? "" : "; ") + r.name;
+  }
   std::string lines;
-  for (const Finding* f : {&e.exists, &e.length, &e.used, &e.control}) lines += "  " + finding_line(*f, paint);
+  for (const auto& [reason, names] : names_by_reason) {
+    lines += wrapped("  ", fmt::format("Left out, as {}: {}.", reason, names));
+  }
   return lines;
 }
 
 std::string paragraphs(const Report& r) {
   std::string lines;
-  for (const auto& reason : r.verdict.reasons) lines += wrapped("  " + reason, terminal_columns, indent);
-  for (const auto& note : r.notes) lines += wrapped("  " + note, terminal_columns, indent);
-  for (const auto& result : r.results) {
-    if (result.left_out.empty()) continue;
-    lines += wrapped(fmt::format("  Left out: {} ({}).", result.name, result.left_out), terminal_columns, indent);
-  }
+  for (const auto& reason : r.verdict.reasons) lines += wrapped("  ", reason);
+  for (const auto& note : r.notes) lines += wrapped("  ", note);
+  lines += left_out_lines(r.results);
   return lines.empty() ? "" : "\n" + lines;
 }
 

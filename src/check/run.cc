@@ -73,6 +73,7 @@ class Run {
   void rewound(std::int64_t past, Method method, Difference& sum);
   void add_first_parts();
 
+  void advance(std::int64_t tokens);
   Logits feed(Session& session, Ids ids);
   Logits go_on(Session& session, Ids ids, std::int64_t past);  // with the account of the past's length
   void compare(const Logits& rows, std::int64_t from, std::int64_t past, Difference& sum) const;
@@ -81,7 +82,7 @@ class Run {
   Ids ids_;
   Plan plan_;
   Progress progress_;
-  std::int64_t fed_ = 0, todo_ = 0;
+  std::int64_t done_ = 0, todo_ = 0;
   std::vector<std::int32_t> other_;
   Logits reference_;
   Tolerance tolerance_;
@@ -101,9 +102,13 @@ Logits Run::feed(Session& session, Ids ids) {
                .expected = fmt::format("[{}, {}]", ids.size(), vocab),
                .found = fmt::format("{} values, vocabulary of {}", rows.values.size(), rows.vocab)});
   }
-  fed_ += std::ssize(ids);
-  if (progress_) progress_(fed_, todo_);
+  advance(std::ssize(ids));
   return rows;
+}
+
+void Run::advance(std::int64_t tokens) {
+  done_ += tokens;
+  if (progress_) progress_(done_, todo_);
 }
 
 Logits Run::go_on(Session& session, Ids ids, std::int64_t past) {
@@ -151,7 +156,7 @@ void Run::experiment(const Experiment& e) {
   Result result{e.name, e.sentence, 0, {}, obstacle(e.trials.front().method)};
   for (const auto& t : e.trials) {
     if (!result.left_out.empty()) {
-      fed_ += tokens_to_feed(t);
+      advance(tokens_to_feed(t));
       continue;
     }
     trial(t, result.difference);

@@ -14,7 +14,7 @@ Row row_of(const Report& r) {
   return {shortened(r.subject.name, widest_name),
           shortened(r.subject.family, widest_family),
           fmt::format("{}", r.ids.size()),
-          short_number(r.total.max_abs),
+          distance_cell(r.total),
           short_count(r.total.ulps),
           fmt::format("{}", r.total.top_flips)};
 }

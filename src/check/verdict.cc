@@ -17,6 +17,18 @@ std::string capital(std::string text) {
   return text;
 }
 
+const Difference& first_parts_of(const Report& r) {
+  static const Difference none;
+  const auto at = std::find_if(r.results.begin(), r.results.end(), [](const auto& x) { return x.name == first_parts; });
+  return at == r.results.end() ? none : at->difference;
+}
+
+std::int64_t positions_with_past(const Report& r) { return r.total.positions - first_parts_of(r).positions; }
+
+bool looks_ahead(const Report& r) {
+  return first_parts_of(r).max_abs > r.bound.value && r.evidence.control.shown != Shown::no;
+}
+
 bool broken(const Report& r) {
   const bool same_bits = r.total.same_bits && r.evidence.control.shown != Shown::no;
   if (r.subject.promises_same_bits) return !same_bits;
@@ -28,11 +40,12 @@ Outcome outcome_of(const Report& r) {
   const bool absent = e.exists.shown == Shown::no;
   if (r.total.not_finite > 0) return Outcome::not_finite;
   if (broken(r) || (!absent && e.length.shown == Shown::no)) return Outcome::differs;
-  if (absent || e.used.shown == Shown::no || r.total.positions == 0) return Outcome::empty;
+  if (absent || e.used.shown == Shown::no || positions_with_past(r) == 0) return Outcome::empty;
   return r.total.same_bits && e.control.shown != Shown::no ? Outcome::identical : Outcome::within_rounding;
 }
 
 std::string place_name(const Place& p) {
+  if (p.past < 0) return fmt::format("position {}", p.position);
   if (p.past == 0) return fmt::format("position {}, which was fed without a past", p.position);
   return fmt::format("position {} after a past of {}", p.position, counted(p.past, "token"));
 }
@@ -55,7 +68,8 @@ std::string against_bound(double apart, const Report& r) {
 }
 
 std::string numbers_apart(const Report& r) {
-  if (r.total.same_bits) return fmt::format("two equal runs are {}", against_bound(r.evidence.noise, r));
+  const bool by_noise = r.total.same_bits || (!r.subject.promises_same_bits && r.total.max_abs <= r.bound.value);
+  if (by_noise) return "two equal runs are apart by " + against_bound(r.evidence.noise, r);
   const std::string where = r.total.first ? fmt::format(" They first part at {}.", place_name(*r.total.first)) : "";
   const double apart = r.total.max_abs;
   if (apart == 0)
@@ -64,24 +78,28 @@ std::string numbers_apart(const Report& r) {
                      short_number(apart), against_bound(apart, r));
 }
 
-// The finding that says most about a failure; null when all is well.
-const Finding* gravest(const Evidence& e) {
-  for (const Finding* f : {&e.exists, &e.length, &e.used, &e.control}) {
-    if (f->shown == Shown::no) return f;
+// What says most about a failure; empty when nothing but the numbers does.
+std::string cause_of(const Report& r) {
+  const Evidence& e = r.evidence;
+  for (const Finding* f : {&e.exists, &e.length}) {
+    if (f->shown == Shown::no) return f->sentence;
   }
-  return nullptr;
+  if (looks_ahead(r)) return "the model looks ahead: logits change when more text follows, which no past can undo";
+  for (const Finding* f : {&e.used, &e.control}) {
+    if (f->shown == Shown::no) return f->sentence;
+  }
+  return {};
 }
 
 std::string differs_sentence(const Report& r) {
-  const Finding* cause = gravest(r.evidence);
-  if (!broken(r)) return "the logits agree, but " + cause->sentence + ".";
-  if (cause == nullptr) return numbers_apart(r);
-  return cause->sentence + ". " + capital(numbers_apart(r));
+  const std::string cause = cause_of(r);
+  if (!broken(r)) return "the logits agree, but " + cause + ".";
+  return cause.empty() ? numbers_apart(r) : cause + ". " + capital(numbers_apart(r));
 }
 
 std::string empty_sentence(const Report& r) {
-  if (r.total.positions == 0) return "nothing was fed in pieces, so no past was tested.";
-  return "the logits agree, but that shows nothing: " + gravest(r.evidence)->sentence + ".";
+  if (positions_with_past(r) == 0) return "nothing was fed in pieces, so no past was tested.";
+  return "the logits agree, but that shows nothing: " + cause_of(r) + ".";
 }
 
 std::string sentence_of(Outcome outcome, const Report& r) {
@@ -94,30 +112,21 @@ std::string sentence_of(Outcome outcome, const Report& r) {
       return empty_sentence(r);
     case Outcome::identical:
       return fmt::format("with the past and without it the logits are equal bit for bit at all {} compared.",
-                         counted(r.total.positions, "position"));
+                         counted(positions_with_past(r), "position"));
     case Outcome::within_rounding:
       break;
   }
   return fmt::format(
       "with the past and without it the logits are at most {} apart at the {} compared; rounding alone "
       "could explain {:.2g}.",
-      short_number(r.total.max_abs), counted(r.total.positions, "position"), r.bound.value);
-}
-
-const Difference* first_parts_of(const Report& r) {
-  for (const auto& result : r.results) {
-    if (result.name == first_parts) return &result.difference;
-  }
-  return nullptr;
+      short_number(r.total.max_abs), counted(positions_with_past(r), "position"), r.bound.value);
 }
 
 void add_look_ahead(const Report& r, std::vector<std::string>& reasons) {
-  const Difference* parts = first_parts_of(r);
-  if (parts == nullptr || parts->max_abs <= r.bound.value || r.evidence.control.shown == Shown::no) return;
+  if (!looks_ahead(r)) return;
   reasons.push_back(
-      fmt::format("The model looks ahead: logits of a first part, fed without any past, change by up to {} "
-                  "when more text follows. No past can make up for that.",
-                  short_number(parts->max_abs)));
+      fmt::format("Logits of a first part, fed without any past, change by up to {} when more text follows.",
+                  short_number(first_parts_of(r).max_abs)));
 }
 
 std::vector<std::string> reasons_of(Outcome outcome, const Report& r) {
@@ -130,7 +139,8 @@ std::vector<std::string> reasons_of(Outcome outcome, const Report& r) {
     reasons.push_back(fmt::format("The most likely next token changes at {} of {}.", grouped(r.total.top_flips),
                                   counted(r.total.positions, "position")));
   }
-  if (outcome == Outcome::differs || outcome == Outcome::within_rounding) reasons.push_back(r.bound.reason);
+  const bool apart = r.total.max_abs > 0 || r.evidence.noise > 0;
+  if (apart && outcome != Outcome::not_finite) reasons.push_back(r.bound.reason);
   return reasons;
 }
 

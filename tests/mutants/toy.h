@@ -1,6 +1,6 @@
 // A toy causal model with a past, small enough to read: one attention over (token, position), computed in double in one
-// fixed order, so that it obeys the row law. Every way in which a past can go wrong is a field of Bugs. The checker must
-// tell the one with a bug from the healthy one; it sees either only through check::Session.
+// fixed order, so that it obeys the row law. Every way in which a past can go wrong is a field of Bugs. The checker
+// must tell the one with a bug from the healthy one; it sees either only through check::Session.
 #pragma once
 
 #include <cmath>
@@ -25,18 +25,16 @@ struct Call {
 struct Bugs {
   // Position of new token `row`; whether new token `row` sees the key at `index`.
   std::function<std::int64_t(Call, std::int64_t row)> position = [](Call c, std::int64_t row) { return c.past + row; };
-  std::function<bool(Call, std::int64_t row, std::int64_t index)> sees = [](Call c, std::int64_t row,
-                                                                            std::int64_t index) {
-    return index <= c.past + row;
-  };
+  std::function<bool(Call, std::int64_t row, std::int64_t index)> sees =
+      [](Call c, std::int64_t row, std::int64_t index) { return index <= c.past + row; };
   std::function<std::int64_t(std::int64_t)> reported = [](std::int64_t length) { return length; };
   std::function<float(Call, float)> logit = [](Call, float value) { return value; };
   bool keeps_nothing = false;
-  bool swaps_text = false;          // the past is replaced by another text's after each call
-  bool shares_on_fork = false;      // forks write into the same past
-  std::int64_t rewind_error = 0;    // keeps so many tokens more than asked, and says nothing of it
+  bool swaps_text = false;        // the past is replaced by another text's after each call
+  bool shares_on_fork = false;    // forks write into the same past
+  std::int64_t rewind_error = 0;  // keeps so many tokens more than asked, and says nothing of it
   bool ignores_rewind = false;
-  bool powers = true;               // can fork and rewind
+  bool powers = true;  // can fork and rewind
 };
 
 inline constexpr std::int64_t vocab = 13;
@@ -51,7 +49,8 @@ inline double hashed(std::int64_t a, std::int64_t b, std::int64_t c) {
 }
 
 inline double score(const Entry& query, const Entry& key) {
-  return 1.5 * hashed(query.token, key.token, 1) + 0.5 * std::cos(0.7 * static_cast<double>(query.position - key.position));
+  return 1.5 * hashed(query.token, key.token, 1) +
+         0.5 * std::cos(0.7 * static_cast<double>(query.position - key.position));
 }
 
 inline double value(const Entry& key, std::int64_t v) {
@@ -64,7 +63,8 @@ class Session : public check::Session, public check::Rewind, public check::Fork 
 
   check::Logits feed(std::span<const std::int32_t> ids) override {
     const Call call{std::ssize(*past_) - surplus_, std::ssize(ids)};
-    for (std::int64_t r = 0; r < call.count; ++r) past_->push_back({ids[static_cast<std::size_t>(r)], bugs_.position(call, r)});
+    for (std::int64_t r = 0; r < call.count; ++r)
+      past_->push_back({ids[static_cast<std::size_t>(r)], bugs_.position(call, r)});
     check::Logits logits{vocab, {}};
     for (std::int64_t r = 0; r < call.count; ++r) {
       for (std::int64_t v = 0; v < vocab; ++v) logits.values.push_back(bugs_.logit(call, logit(call, r, v)));
@@ -118,7 +118,8 @@ class Session : public check::Session, public check::Rewind, public check::Fork 
 
 class Subject : public check::Subject {
  public:
-  explicit Subject(Bugs bugs = {}, bool promises_same_bits = false) : bugs_(std::move(bugs)), promises_(promises_same_bits) {}
+  explicit Subject(Bugs bugs = {}, bool promises_same_bits = false)
+      : bugs_(std::move(bugs)), promises_(promises_same_bits) {}
 
   check::Description describe() const override {
     check::Description d;
