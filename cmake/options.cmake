@@ -3,7 +3,7 @@
 # No fast-math, and no contraction of a*b+c by the compiler's choice: where a fused multiply-add is meant it is written,
 # so that the same expression has the same bits wherever it is compiled (docs/decisions/).
 add_library(pkv_options INTERFACE)
-target_compile_options(pkv_options INTERFACE -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wno-sign-conversion -Wno-missing-field-initializers
+target_compile_options(pkv_options INTERFACE -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wno-sign-conversion -Wno-missing-field-initializers -Wno-restrict
                        -ffp-contract=off)
 if(PKV_WERROR)
   target_compile_options(pkv_options INTERFACE -Werror)
