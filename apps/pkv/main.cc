@@ -1,1 +1,73 @@
-int main() { return 0; }
+// pkv: can a language model's past key values be reused? Reads the command line, runs one command, speaks once about
+// what went wrong, and answers with an exit code.
+#include <fmt/format.h>
+
+#include <csignal>
+#include <cstdio>
+#include <exception>
+#include <new>
+
+#include "base/error.h"
+#include "program.h"
+
+namespace {
+
+using namespace pkv;
+using namespace pkv::program;
+
+int code_of(Error::Kind kind) {
+  switch (kind) {
+    case Error::Kind::usage:
+      return bad_usage;
+    case Error::Kind::load:
+      return cannot_load;
+    case Error::Kind::internal:
+      return internal_error;
+  }
+  return internal_error;
+}
+
+int run(const Action& action) {
+  try {
+    return action();
+  } catch (const Error& e) {
+    fmt::print(stderr, "pkv: {}\n", e.what());
+    return code_of(e.kind());
+  } catch (const std::bad_alloc&) {
+    fmt::print(stderr, "pkv: not enough memory\n  try:      a shorter text or a smaller model\n");
+    return cannot_load;
+  } catch (const std::exception& e) {
+    fmt::print(stderr, "pkv: internal error: {}\n", e.what());
+    return internal_error;
+  }
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  std::signal(SIGPIPE, SIG_IGN);  // a closed pipe is an error when writing, not a silent death
+  CLI::App app{"pkv: can a language model's past key values be reused?\n"};
+  app.name("pkv");
+  app.set_version_flag("--version", "pkv " PKV_VERSION);
+  app.require_subcommand(1);
+  app.get_formatter()->column_width(34);
+  app.footer(
+      "\nMODEL is a Hugging Face model folder, or a bundled model: tiny-gpt2, tiny-roberta,\ntiny-mpt, tiny-falcon.\n\n"
+      "Exit codes: 0 the property holds, 1 it does not, 2 usage, 3 cannot load, 4 internal.\n\n"
+      "Examples:\n"
+      "  pkv review                       check all bundled models\n"
+      "  pkv check tiny-gpt2 --text \"I like to eat\"\n"
+      "  pkv check --help                 options of a command\n");
+  Action action;
+  add_check(app, action);
+  add_review(app, action);
+  add_logits(app, action);
+  add_tokenize(app, action);
+  add_inspect(app, action);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& e) {
+    return app.exit(e) == 0 ? holds : bad_usage;
+  }
+  return run(action);
+}

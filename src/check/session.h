@@ -22,21 +22,7 @@ struct Logits {
   }
 };
 
-// One text being fed to one system, with its past.
-class Session {
- public:
-  virtual ~Session() = default;
-
-  // Feeds the next tokens after those fed before; gives the logits of the new positions, one row each.
-  virtual Logits feed(std::span<const std::int32_t> ids) = 0;
-
-  // Number of tokens in the past: what the system itself says, not what was fed. 0 when it keeps none.
-  virtual std::int64_t length() const = 0;
-
-  // Powers that not every system has; null where it lacks them.
-  virtual class Rewind* rewind() { return nullptr; }
-  virtual class Fork* fork() { return nullptr; }
-};
+class Session;
 
 // Forgets all but the first `length` tokens.
 class Rewind {
@@ -52,13 +38,33 @@ class Fork {
   virtual std::unique_ptr<Session> fork_session() = 0;
 };
 
-// What is needed to say how far rounding alone can move a logit, and to label a report.
+// One text being fed to one system, with its past.
+class Session {
+ public:
+  virtual ~Session() = default;
+
+  // Feeds the next tokens after those fed before; gives the logits of the new positions, one row each.
+  virtual Logits feed(std::span<const std::int32_t> ids) = 0;
+
+  // Number of tokens in the past: what the system itself says, not what was fed. 0 when it keeps none.
+  virtual std::int64_t length() const = 0;
+
+  // Powers that not every system has; null where it lacks them.
+  virtual Rewind* rewind() { return nullptr; }
+  virtual Fork* fork() { return nullptr; }
+};
+
+// What is needed to label a report and to say how far rounding alone can move a logit. Only `name` is required.
 struct Description {
-  std::string name;           // "tiny-gpt2"
-  std::string system;         // "pkv cpu (AVX2), 2 threads"; "transformers 5.17, cuda"
-  std::string format;         // "fp32", "fp16", "nf4", ...: how the numbers are kept and rounded
-  std::int64_t layers = 0;    // 0: unknown
-  std::int64_t width = 0;     // longest sum in a layer, 0: unknown
+  std::string name;                 // "tiny-gpt2"
+  std::string family;               // "GPT-2"
+  std::string system;               // "pkv cpu (AVX2), 2 threads"; "transformers 5.17, cuda"
+  std::string format;               // of the weights: "fp32", "fp16", "nf4", ...
+  std::string values_format;        // what values, and the past, are rounded to between operations: "fp32", "fp16" or
+                                    // "bf16"; empty: `format` if it is one of those, else fp32
+  std::string logits_format;        // the logits' own type, for ULPs; empty: as values_format
+  std::int64_t layers = 0;          // 0: unknown
+  std::int64_t width = 0;           // terms of the longest sum in a layer; 0: unknown
   bool promises_same_bits = false;  // the system claims the row law: then anything but bit equality is a fault
 };
 

@@ -17,22 +17,34 @@ namespace pkv::hf {
 
 class Folder {
  public:
+  // Which weights: those that config's transformers_weights names, else model.safetensors, else the index, as
+  // transformers chooses. Load errors name the file at fault.
   static Folder open(const std::filesystem::path& path);
 
   const std::filesystem::path& path() const { return path_; }
   const Config& config() const { return *config_; }
   const Config* generation_config() const { return generation_config_.get(); }  // null when there is no such file
 
-  // Names of the safetensors files, in the order of the index.
-  std::span<const std::filesystem::path> files() const { return files_; }
-  std::span<const Tensor> tensors() const { return tensors_; }  // of all files, sorted by name
-  const Tensor* find(std::string_view name) const;              // null when absent
+  std::span<const std::filesystem::path> files() const { return files_; }  // the safetensors files, sorted by name
+  std::span<const Tensor> tensors() const { return tensors_; }             // of all files, sorted by name
+  std::span<const Unreadable> unreadable() const { return unreadable_; }   // likewise
+  const Tensor* find(std::string_view name) const;  // null when absent; error when its dtype cannot be read
+
+  // What a reader of a report should know: files that are present and not used, tensors that the index leaves out.
+  std::span<const std::string> notes() const { return notes_; }
 
  private:
+  void open_weights();
+  void open_index(const std::filesystem::path& index);
+  void add(SafeTensors file);
+  void sort_names();
+
   std::filesystem::path path_;
   std::unique_ptr<Config> config_, generation_config_;
   std::vector<std::filesystem::path> files_;
   std::vector<Tensor> tensors_;
+  std::vector<Unreadable> unreadable_;
+  std::vector<std::string> notes_;
 };
 
 }  // namespace pkv::hf

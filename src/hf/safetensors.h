@@ -1,11 +1,15 @@
 // One safetensors file: its header checked to the full rules of the format, its tensors as Views into the mapped file.
 // Reading the header does not read the data. Also the writer, to the same rules.
+//
+// The mapping is of the file itself: a program that truncates it meanwhile makes a later read of its data a SIGBUS.
+// Replace model files by renaming, as this writer does; never write into them.
 #pragma once
 
 #include <cstdint>
 #include <filesystem>
 #include <map>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -20,11 +24,23 @@ struct Tensor {
   std::string name;
   DType dtype = DType::f32;
   std::vector<std::int64_t> shape;
-  std::span<const std::byte> data;           // may be unaligned for its dtype
-  std::shared_ptr<const MappedFile> file;    // keeps `data` alive; empty for tensors that are to be written
+  std::span<const std::byte> data = {};              // may be unaligned for its dtype
+  std::shared_ptr<const MappedFile> file = nullptr;  // keeps `data` alive; empty for tensors that are to be written
 
-  View view() const;  // error for a rank above View::kMaxRank
+  bool aligned() const;  // `data` starts at a multiple of its element's size
+  View view() const;     // error for a rank above View::kMaxRank
 };
+
+// A tensor of a dtype that the format has and pkv cannot read (8-bit floats and smaller, complex numbers). It can be
+// listed; asking for it is an error, and does not hinder the others of its file.
+struct Unreadable {
+  std::string name;
+  std::string_view dtype;  // as in the file: "F8_E4M3"
+  std::vector<std::int64_t> shape;
+  std::uint64_t bytes = 0;
+  std::shared_ptr<const MappedFile> file = nullptr;
+};
+[[noreturn]] void fail_unreadable(const Unreadable& tensor);
 
 class SafeTensors {
  public:
@@ -33,33 +49,43 @@ class SafeTensors {
   static SafeTensors open(const std::filesystem::path& path);
 
   const std::filesystem::path& path() const { return path_; }
-  std::span<const Tensor> tensors() const { return tensors_; }  // in the order of their data
-  const Tensor* find(std::string_view name) const;              // null when absent
-  const Tensor& get(std::string_view name) const;               // error that names file and tensor when absent
+  std::span<const Tensor> tensors() const { return tensors_; }            // in the order of their data
+  std::span<const Unreadable> unreadable() const { return unreadable_; }  // sorted by name
+  bool has(std::string_view name) const;                                  // readable or not
+  const Tensor* find(std::string_view name) const;                        // null when absent; error when unreadable
+  const Tensor& get(std::string_view name) const;  // error that names file and tensor when absent
   const std::map<std::string, std::string>& metadata() const { return metadata_; }
 
  private:
   std::filesystem::path path_;
   std::vector<Tensor> tensors_;
+  std::vector<Unreadable> unreadable_;
+  std::vector<std::size_t> by_name_;  // places in tensors_
   std::map<std::string, std::string> metadata_;
 };
 
-// Checks a header (the bytes after the 8 byte length) against a data part of `data_size` bytes; the tensors' `data` is
-// left empty but offsets are returned in order. Split from `open` so that it can be fuzzed without files.
+// Checks a header (the bytes after the 8 byte length) against a data part of `data_size` bytes. Split from `open` so
+// that it can be fuzzed without files. Two limits are ours, so that a hostile header cannot spend memory: rank at most
+// kMaxFileRank, and at most kMaxMetadata entries of __metadata__.
 struct Header {
+  static constexpr std::size_t kMaxFileRank = 16;
+  static constexpr std::size_t kMaxMetadata = 65'536;
+
   struct Entry {
     std::string name;
-    DType dtype;
+    std::string_view dtype;         // as in the file, of static storage
+    std::optional<DType> readable;  // none for a dtype that pkv cannot read
     std::vector<std::int64_t> shape;
-    std::uint64_t begin, end;
+    std::uint64_t begin = 0, end = 0;  // bytes from the start of the data part
   };
   std::vector<Entry> entries;  // sorted by `begin`
   std::map<std::string, std::string> metadata;
 };
 Header parse_header(std::string_view json, std::uint64_t data_size, std::string_view file);
 
-// Written beside its place and renamed. Tensors are laid out in the order given, after the alignment-friendly sort by
-// element size, descending, that the reference implementation uses; the header is padded so that data starts aligned to 8.
+// Written beside its place and renamed. Same bytes as the reference implementation writes: tensors by dtype, widest
+// first, then by name; the header padded with spaces so that data starts aligned to 8. Usage error for a name given
+// twice or that is no UTF-8, for data that does not match shape and dtype, and for a header above kMaxHeader.
 void write_safetensors(const std::filesystem::path& path, std::span<const Tensor> tensors,
                        const std::map<std::string, std::string>& metadata);
 

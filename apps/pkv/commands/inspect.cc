@@ -1,0 +1,117 @@
+// pkv inspect: what is in a model folder, without reading its weights.
+#include <fmt/format.h>
+
+#include <memory>
+#include <nlohmann/json.hpp>
+
+#include "hf/hf.h"
+#include "program.h"
+
+namespace pkv::program {
+namespace {
+
+struct InspectOptions {
+  std::string model;
+  bool tensors = false;
+  OutputOptions output;
+};
+
+// 1234567 as "1,234,567".
+std::string grouped(std::int64_t n) {
+  std::string s = std::to_string(n);
+  for (auto at = static_cast<std::int64_t>(s.size()) - 3; at > 0; at -= 3) s.insert(static_cast<std::size_t>(at), ",");
+  return s;
+}
+
+std::string megabytes(std::uint64_t bytes) {
+  return bytes < 10'000'000'000 ? fmt::format("{:.1f} MB", static_cast<double>(bytes) / 1e6)
+                                : fmt::format("{:.1f} GB", static_cast<double>(bytes) / 1e9);
+}
+
+std::string as_text(const hf::Folder& folder, const model::Inspection& found, bool tensors) {
+  const model::Card& c = found.card;
+  const std::int64_t past = 2 * c.layers * c.kv_heads * c.head_dim * static_cast<std::int64_t>(size_of(DType::f32));
+  std::string s;
+  const auto line = [&s](std::string_view name, const std::string& value) {
+    if (!value.empty()) s += fmt::format("{:<15}{}\n", name, value);
+  };
+  line("model", folder.path().string());
+  line("family", c.notes.empty() ? c.family : fmt::format("{} ({})", c.family, c.notes));
+  line("model_type", c.model_type);
+  line("layers", grouped(c.layers));
+  line("hidden", fmt::format("{}, inner {}", grouped(c.hidden), grouped(c.inner)));
+  line("heads", fmt::format("{} of size {}, keys and values for {}", c.heads, c.head_dim, c.kv_heads));
+  line("vocabulary", grouped(c.vocab));
+  line("positions", c.positions);
+  line("context", grouped(c.context) + (c.context_is_hard ? " tokens" : " tokens, as trained"));
+  line("attention", c.causal ? "causal" : "both ways");
+  line("output layer", c.tied ? "tied to the embedding" : "its own matrix");
+  line("parameters", grouped(found.weights.parameters));
+  line("weights", fmt::format("{}, {}", name_of(found.weights.dtype), megabytes(found.weights.bytes)));
+  line("past", fmt::format("{} bytes a token (fp32)", grouped(past)));
+  for (const auto& file : folder.files()) line("file", file.filename().string());
+  for (const std::string& note : found.notes) line("note", note);
+  if (!tensors) return s;
+  s += "\n";
+  for (const hf::Tensor& t : folder.tensors()) {
+    s += fmt::format("{:<60} {:<5} {}\n", t.name, safetensors_name(t.dtype), shape_text(t.shape));
+  }
+  return s;
+}
+
+std::string as_json(const hf::Folder& folder, const model::Inspection& found, bool tensors) {
+  const model::Card& c = found.card;
+  nlohmann::ordered_json j{{"schema", "pkv-inspect/1"},
+                           {"model", folder.path().string()},
+                           {"family", c.family},
+                           {"model_type", c.model_type},
+                           {"shape", c.notes},
+                           {"layers", c.layers},
+                           {"hidden", c.hidden},
+                           {"inner", c.inner},
+                           {"heads", c.heads},
+                           {"kv_heads", c.kv_heads},
+                           {"head_dim", c.head_dim},
+                           {"vocab", c.vocab},
+                           {"positions", c.positions},
+                           {"context", c.context},
+                           {"context_is_hard", c.context_is_hard},
+                           {"causal", c.causal},
+                           {"tied", c.tied},
+                           {"parameters", found.weights.parameters},
+                           {"format", name_of(found.weights.dtype)},
+                           {"weight_bytes", found.weights.bytes},
+                           {"notes", found.notes}};
+  for (const auto& file : folder.files()) j["files"].push_back(file.filename().string());
+  if (tensors) {
+    for (const hf::Tensor& t : folder.tensors()) {
+      j["tensors"].push_back({{"name", t.name}, {"dtype", safetensors_name(t.dtype)}, {"shape", t.shape}});
+    }
+  }
+  return j.dump(2) + "\n";
+}
+
+int run(const InspectOptions& options) {
+  const hf::Folder folder = hf::Folder::open(find_model(options.model));
+  const model::Inspection found = model::inspect(folder);
+  options.output.write(options.output.format == Format::json ? as_json(folder, found, options.tensors)
+                                                             : as_text(folder, found, options.tensors));
+  return holds;
+}
+
+}  // namespace
+
+void add_inspect(CLI::App& app, Action& action) {
+  auto options = std::make_shared<InspectOptions>();
+  CLI::App* command = app.add_subcommand("inspect", "What is in a model folder; reads no weights");
+  command->add_option("MODEL", options->model, "a model folder or a bundled model")->required();
+  command->add_flag("--tensors", options->tensors, "list the tensors too");
+  options->output.add(*command, {"table", "json"});
+  command->footer(
+      "\nExamples:\n"
+      "  pkv inspect tiny-falcon\n"
+      "  pkv inspect ./my-model --tensors --output json\n");
+  command->callback([options, &action] { action = [options] { return run(*options); }; });
+}
+
+}  // namespace pkv::program

@@ -1,0 +1,79 @@
+// pkv tokenize: text to ids and back, as the model's tokenizer does it.
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <iostream>
+#include <iterator>
+#include <memory>
+#include <nlohmann/json.hpp>
+
+#include "base/error.h"
+#include "base/file.h"
+#include "program.h"
+
+namespace pkv::program {
+namespace {
+
+struct TokenizeOptions {
+  std::string model;
+  TextOptions text;
+  OutputOptions output;
+  bool decode = false, skip_special_tokens = false;
+  CLI::Option* text_option = nullptr;
+};
+
+// --text, --text-file, or else stdin.
+std::string read_source(const TokenizeOptions& options) {
+  if (options.text_option->count() > 0) return options.text.text;
+  if (!options.text.file.empty()) return read_file(options.text.file, 1u << 30);
+  return {std::istreambuf_iterator<char>(std::cin), {}};
+}
+
+int run(const TokenizeOptions& options) {
+  const text::Tokenizer tokenizer = text::Tokenizer::load(find_model(options.model));
+  std::vector<std::int32_t> ids;
+  if (!options.text.ids.empty()) {
+    ids = parse_ids(options.text.ids, "--ids");
+  } else if (options.decode) {
+    ids = parse_ids(read_source(options), "the ids to decode");
+  } else {
+    ids = tokenizer.encode(read_source(options), !options.text.no_special_tokens);
+  }
+  nlohmann::json json{{"ids", ids}};
+  std::string plain;
+  if (options.decode) {
+    plain = tokenizer.decode(ids, options.skip_special_tokens);
+    json["text"] = plain;
+  } else {
+    json["tokens"] = nlohmann::json::array();
+    for (const std::int32_t id : ids) json["tokens"].push_back(tokenizer.token(id));
+    plain = fmt::format("{}", fmt::join(ids, " "));
+  }
+  const bool as_json = options.output.format == Format::json;
+  options.output.write((as_json ? json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) : plain) + "\n");
+  return holds;
+}
+
+}  // namespace
+
+void add_tokenize(CLI::App& app, Action& action) {
+  auto options = std::make_shared<TokenizeOptions>();
+  CLI::App* command = app.add_subcommand("tokenize", "Text to token ids, or back");
+  command->add_option("MODEL", options->model, "a model folder or a bundled model")->required();
+  options->text.add(*command);
+  options->text_option = command->get_option("--text")->description("the text (default: read from stdin)");
+  command->add_flag("--decode", options->decode, "ids to text: ids from --ids, --text, --text-file or stdin");
+  command->add_flag("--skip-special-tokens", options->skip_special_tokens, "leave special tokens out of decoded text");
+  options->output.add(*command, {"table", "json"});
+  command->footer(
+      "\nExamples:\n"
+      "  pkv tokenize tiny-gpt2 --text \"I like to eat\"\n"
+      "  pkv tokenize tiny-gpt2 --output json < story.txt\n"
+      "  pkv tokenize tiny-gpt2 --decode --ids 40,12,7\n");
+  command->callback([options, &action] {
+    if (!options->text.ids.empty() && !options->decode) throw CLI::ValidationError("--ids", "is for --decode");
+    action = [options] { return run(*options); };
+  });
+}
+
+}  // namespace pkv::program

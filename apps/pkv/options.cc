@@ -1,0 +1,105 @@
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+#include <unistd.h>
+
+#include <charconv>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+
+#include "base/error.h"
+#include "base/file.h"
+#include "program.h"
+
+namespace pkv::program {
+namespace {
+
+constexpr std::uint64_t kMaxText = 256 << 20;
+
+}  // namespace
+
+void TextOptions::add(CLI::App& command) {
+  auto* group = command.add_option_group("Text", "one of");
+  group->add_option("--text", text, "the text (default: \"I like to eat\")");
+  group->add_option("--text-file", file, "a file with the text, taken as it is")->check(CLI::ExistingFile);
+  group->add_option("--ids", ids, "token ids: 1,2,3");
+  group->require_option(0, 1);
+  command.add_flag("--no-special-tokens", no_special_tokens, "do not add the tokenizer's special tokens (<s>, </s>)");
+}
+
+std::vector<std::int32_t> parse_ids(std::string_view list, std::string_view option) {
+  std::vector<std::int32_t> ids;
+  const char* p = list.data();
+  const char* const end = p + list.size();
+  const auto separator = [](char c) { return c == ',' || c == ' ' || c == '\n' || c == '\r' || c == '\t'; };
+  while (p != end) {
+    if (separator(*p)) {
+      ++p;
+      continue;
+    }
+    std::int32_t id = 0;
+    const auto [next, error] = std::from_chars(p, end, id);
+    if (error != std::errc() || id < 0 || (next != end && !separator(*next))) {
+      fail_usage({.what = "not a token id",
+                  .where = std::string(option),
+                  .expected = "numbers from 0 on, separated by commas or spaces",
+                  .found = std::string(p, std::min(p + 20, end))});
+    }
+    ids.push_back(id);
+    p = next;
+  }
+  return ids;
+}
+
+Input read_input(const TextOptions& options, const std::filesystem::path& model) {
+  Input input;
+  if (!options.ids.empty()) {
+    input.ids = parse_ids(options.ids, "--ids");
+  } else {
+    input.text = !options.file.empty()  ? read_file(options.file, kMaxText)
+                 : options.text.empty() ? std::string(TextOptions::kArticle)
+                                        : options.text;
+    input.ids = text::Tokenizer::load(model).encode(input.text, !options.no_special_tokens);
+  }
+  if (input.ids.empty()) fail_usage({.what = "the text has no tokens", .hint = "--text \"I like to eat\""});
+  return input;
+}
+
+void EngineOptions::add(CLI::App& command) {
+  std::vector<std::string> names;
+  for (const kernels::Ops* ops : kernels::tables()) names.emplace_back(ops->name);
+  command.add_option("--backend", backend, "how it is computed")->check(CLI::IsMember(names))->capture_default_str();
+  command.add_option("--threads", threads, "threads (default: one per physical core)")->check(CLI::Range(1, 1024));
+}
+
+void OutputOptions::add(CLI::App& command, const std::vector<std::string>& formats) {
+  const std::map<std::string, Format> all{
+      {"table", Format::table}, {"json", Format::json}, {"csv", Format::csv}, {"md", Format::md}};
+  std::map<std::string, Format> known;
+  for (const std::string& name : formats) known[name] = all.at(name);
+  command.add_option("--output", format, "form of the result")
+      ->transform(CLI::CheckedTransformer(known).description(fmt::format("{{{}}}", fmt::join(formats, ","))))
+      ->default_str("table");
+  command.add_option("--output-file", file, "write the result to this file instead of stdout");
+}
+
+bool OutputOptions::colour() const {
+  const char* no_colour = std::getenv("NO_COLOR");
+  const char* terminal = std::getenv("TERM");
+  const bool dumb = terminal == nullptr || std::strcmp(terminal, "dumb") == 0;
+  return file.empty() && (no_colour == nullptr || *no_colour == '\0') && !dumb && isatty(STDOUT_FILENO) != 0;
+}
+
+void OutputOptions::write(std::string_view text) const {
+  if (!file.empty()) {
+    write_file(file, text);
+    return;
+  }
+  if (std::fwrite(text.data(), 1, text.size(), stdout) != text.size() || std::fflush(stdout) != 0) {
+    fail_load({.what = fmt::format("cannot write: {}", std::strerror(errno)), .where = "stdout"});
+  }
+}
+
+void note(std::string_view text) { fmt::print(stderr, "note: {}\n", text); }
+
+}  // namespace pkv::program

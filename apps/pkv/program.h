@@ -1,0 +1,82 @@
+// What the commands of the program share: how a command is registered, the options that several of them take, and where
+// results go. Results are written to stdout (or --output-file), progress and notes to stderr.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/progress.h"
+#include "model/model.h"
+#include "text/text.h"
+
+namespace pkv::program {
+
+// What the program will do once the command line is read; gives the exit code.
+using Action = std::function<int()>;
+
+// Each adds its subcommand; when that is chosen, `action` is set.
+void add_check(CLI::App& app, Action& action);
+void add_review(CLI::App& app, Action& action);
+void add_logits(CLI::App& app, Action& action);
+void add_tokenize(CLI::App& app, Action& action);
+void add_inspect(CLI::App& app, Action& action);
+
+enum ExitCode { holds = 0, does_not_hold = 1, bad_usage = 2, cannot_load = 3, internal_error = 4 };
+
+// --text, --text-file and --ids, at most one of them.
+struct TextOptions {
+  static constexpr std::string_view kArticle = "I like to eat";
+  std::string text, file, ids;
+  bool no_special_tokens = false;
+
+  void add(CLI::App& command);
+};
+
+struct Input {
+  std::string text;  // empty when ids were given
+  std::vector<std::int32_t> ids;
+};
+Input read_input(const TextOptions& options, const std::filesystem::path& model);
+std::vector<std::int32_t> parse_ids(std::string_view list, std::string_view option);
+
+// --backend and --threads.
+struct EngineOptions {
+  std::string backend = "cpu";
+  int threads = 0;
+
+  void add(CLI::App& command);
+  kernels::Backend open() const { return kernels::Backend(backend, threads); }
+};
+
+enum class Format { table, json, csv, md };
+
+// --output and --output-file.
+struct OutputOptions {
+  Format format = Format::table;
+  std::string file;
+
+  void add(CLI::App& command, const std::vector<std::string>& formats);
+  bool colour() const;                      // a terminal that wants it
+  void write(std::string_view text) const;  // Error when it cannot be written
+};
+
+// The folder that MODEL means: a path, or the name of a bundled model.
+std::filesystem::path find_model(const std::string& model);
+std::vector<std::filesystem::path> bundled_models();
+
+// Loads and prints the model's notes. Error::usage when `tokens` go beyond the model's context.
+model::Model load_model(const std::filesystem::path& folder, const EngineOptions& options);
+void require_context(const model::Card& card, std::int64_t tokens, bool beyond_context);
+
+// A progress bar on stderr, when that is a terminal; otherwise an empty callback. Cleared when done.
+Progress progress_bar(std::string label);
+
+void note(std::string_view text);  // one line on stderr
+
+}  // namespace pkv::program

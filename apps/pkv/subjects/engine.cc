@@ -1,0 +1,49 @@
+#include "subjects/engine.h"
+
+#include <algorithm>
+
+namespace pkv::program {
+namespace {
+
+class EngineSession : public check::Session, check::Rewind, check::Fork {
+ public:
+  EngineSession(const model::Model& model, model::Past past) : model_(model), past_(std::move(past)) {}
+
+  check::Logits feed(std::span<const std::int32_t> ids) override {
+    const model::Feed feed{.ids = ids, .past = &past_};
+    const model::Logits logits = model_.forward({&feed, 1});
+    const auto values = logits.span<float>();
+    return {.vocab = logits.view()[1], .values = {values.begin(), values.end()}};
+  }
+  std::int64_t length() const override { return past_.length(); }
+  check::Rewind* rewind() override { return this; }
+  check::Fork* fork() override { return this; }
+
+ private:
+  void truncate(std::int64_t length) override { past_.truncate(length); }
+  std::unique_ptr<check::Session> fork_session() override {
+    return std::make_unique<EngineSession>(model_, past_.fork());
+  }
+
+  const model::Model& model_;
+  model::Past past_;
+};
+
+}  // namespace
+
+check::Description EngineSubject::describe() const {
+  const model::Card& card = model_.card();
+  return {.name = name_,
+          .system = "pkv " + model_.backend().device().describe(),
+          .format = std::string(pkv::name_of(model_.weights().dtype)),
+          .layers = card.layers,
+          .width = std::max(card.inner, card.hidden),
+          // A model that attends both ways gives a position's logits by the piece that it is fed in.
+          .promises_same_bits = card.causal};
+}
+
+std::unique_ptr<check::Session> EngineSubject::fresh() {
+  return std::make_unique<EngineSession>(model_, model_.new_past());
+}
+
+}  // namespace pkv::program

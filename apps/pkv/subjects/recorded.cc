@@ -1,0 +1,120 @@
+#include "subjects/recorded.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <cstring>
+
+#include "base/error.h"
+#include "hf/hf.h"
+#include "program.h"
+#include "tensor/half.h"
+
+namespace pkv::program {
+namespace {
+
+template <class T>
+T at(const hf::Tensor& t, std::size_t i) {
+  T value;
+  std::memcpy(&value, t.data.data() + i * sizeof(T), sizeof(T));
+  return value;
+}
+
+[[noreturn]] void fail_tensor(const hf::SafeTensors& file, const hf::Tensor& t, std::string expected) {
+  fail_load({.what = "not a recording: tensor has the wrong form",
+             .where = fmt::format("{}: tensor '{}'", file.path().string(), t.name),
+             .expected = std::move(expected),
+             .found = fmt::format("{} {}", safetensors_name(t.dtype), shape_text(t.shape))});
+}
+
+std::vector<std::int32_t> read_ids(const hf::SafeTensors& file) {
+  const hf::Tensor& t = file.get("ids");
+  if (t.shape.size() != 1 || (t.dtype != DType::i64 && t.dtype != DType::i32)) fail_tensor(file, t, "I64 [tokens]");
+  std::vector<std::int32_t> ids(static_cast<std::size_t>(t.shape[0]));
+  for (std::size_t i = 0; i < ids.size(); ++i) {
+    const std::int64_t id = t.dtype == DType::i64 ? at<std::int64_t>(t, i) : at<std::int32_t>(t, i);
+    if (id < 0 || id > INT32_MAX) fail_tensor(file, t, "token ids");
+    ids[i] = static_cast<std::int32_t>(id);
+  }
+  return ids;
+}
+
+check::Logits read_logits(const hf::SafeTensors& file, std::size_t tokens) {
+  const hf::Tensor& t = file.get("logits");
+  const bool rows = t.shape.size() == 2 && t.shape[0] == static_cast<std::int64_t>(tokens) && t.shape[1] > 0;
+  const bool dtype = t.dtype == DType::f32 || t.dtype == DType::f16 || t.dtype == DType::bf16;
+  if (!rows || !dtype) fail_tensor(file, t, fmt::format("F32, F16 or BF16 [{}, vocab]", tokens));
+  check::Logits logits{.vocab = t.shape[1],
+                       .values = std::vector<float>(tokens * static_cast<std::size_t>(t.shape[1]))};
+  for (std::size_t i = 0; i < logits.values.size(); ++i) {
+    logits.values[i] = t.dtype == DType::f32   ? at<float>(t, i)
+                       : t.dtype == DType::f16 ? to_float(at<f16>(t, i))
+                                               : to_float(at<bf16>(t, i));
+  }
+  return logits;
+}
+
+std::string value_of(const hf::SafeTensors& file, const std::string& key) {
+  const auto found = file.metadata().find(key);
+  return found == file.metadata().end() ? std::string() : found->second;
+}
+
+std::vector<std::int64_t> numbers_of(const hf::SafeTensors& file, const std::string& key) {
+  const auto ids = parse_ids(value_of(file, key), file.path().string() + ": metadata '" + key + "'");
+  return {ids.begin(), ids.end()};
+}
+
+std::int64_t number_of(const hf::SafeTensors& file, const std::string& key) {
+  const auto numbers = numbers_of(file, key);
+  return numbers.size() == 1 ? numbers[0] : 0;
+}
+
+// Formats under the names of other programs: "float32", "torch.bfloat16".
+std::string format_name(std::string name) {
+  if (name.starts_with("torch.")) name.erase(0, 6);
+  if (name == "float32") return "fp32";
+  if (name == "float16" || name == "half") return "fp16";
+  if (name == "bfloat16") return "bf16";
+  return name;
+}
+
+}  // namespace
+
+check::Recording read_recording(const std::filesystem::path& path) {
+  const hf::SafeTensors file = hf::SafeTensors::open(path);
+  check::Recording r;
+  r.ids = read_ids(file);
+  r.logits = read_logits(file, r.ids.size());
+  r.text = value_of(file, "text");
+  r.description = {.name = value_of(file, "model"),
+                   .system = value_of(file, "backend"),
+                   .format = format_name(value_of(file, "format")),
+                   .layers = number_of(file, "layers"),
+                   .width = number_of(file, "width")};
+  if (r.description.name.empty()) r.description.name = path.filename().string();
+  r.pieces = numbers_of(file, "pieces");
+  r.past_lengths = numbers_of(file, "past_lengths");
+  return r;
+}
+
+void write_recording(const std::filesystem::path& path, const check::Recording& r) {
+  const std::vector<std::int64_t> ids(r.ids.begin(), r.ids.end());
+  const auto n = static_cast<std::int64_t>(ids.size());
+  const std::vector<hf::Tensor> tensors{
+      {.name = "ids", .dtype = DType::i64, .shape = {n}, .data = std::as_bytes(std::span(ids))},
+      {.name = "logits",
+       .dtype = DType::f32,
+       .shape = {n, r.logits.vocab},
+       .data = std::as_bytes(std::span(r.logits.values))}};
+  hf::write_safetensors(path, tensors,
+                        {{"model", r.description.name},
+                         {"backend", r.description.system},
+                         {"format", r.description.format},
+                         {"layers", std::to_string(r.description.layers)},
+                         {"width", std::to_string(r.description.width)},
+                         {"text", r.text},
+                         {"pieces", fmt::format("{}", fmt::join(r.pieces, ","))},
+                         {"past_lengths", fmt::format("{}", fmt::join(r.past_lengths, ","))}});
+}
+
+}  // namespace pkv::program

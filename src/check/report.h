@@ -1,0 +1,99 @@
+// Everything that a check found, as data, and how it is shown. The renderers are pure functions of the report; the JSON
+// holds all of it. Nobody prints here, and colour is the caller's choice.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "check/bound.h"
+#include "check/compare.h"
+#include "check/session.h"
+#include "check/statistics.h"
+
+namespace pkv::check {
+
+// What an experiment of the plan came to.
+struct Result {
+  std::string name;
+  std::string sentence;
+  std::int64_t runs = 0;
+  Difference difference;
+  std::string left_out;  // why it was not done: "the system cannot fork a past"; empty when it was
+};
+
+// The result whose positions had no past: the parts fed first, against the same positions of the whole text.
+inline constexpr std::string_view first_parts = "first parts";
+
+// One thing to be sure of before logits mean anything.
+struct Finding {
+  enum class Shown { yes, no, unknown };
+  Shown shown = Shown::unknown;
+  std::string sentence;
+};
+
+// With the past taken away, or another text put in it, logits must move, or nothing was tested. Both are the largest
+// |Δ| against the logits with the right past.
+struct Probe {
+  std::int64_t past = 0;
+  double without_it = 0;
+  double with_another = 0;
+};
+
+struct Evidence {
+  Finding exists;   // the system reports a past after every call
+  Finding length;   // it holds as many tokens as were fed
+  Finding used;     // every probe moves the logits
+  Finding control;  // the same whole run twice is the same
+  std::vector<Probe> probes;
+  double noise = 0;  // largest |Δ| of the control
+};
+
+enum class Outcome {
+  identical,        // every bit of every logit compared
+  within_rounding,  // no further apart than rounding explains, and the system promises no more
+  differs,
+  empty,       // logits agree, but nothing shows that a past took part
+  not_finite,  // NaN or infinite logits
+};
+
+struct Verdict {
+  Outcome outcome = Outcome::empty;
+  std::string sentence;              // what was found, for someone who knows what a past is
+  std::vector<std::string> reasons;  // sentences: what goes with it, the gravest first
+
+  bool holds() const { return outcome == Outcome::identical || outcome == Outcome::within_rounding; }
+};
+
+// "identical", "equal within rounding", "differs", "test is empty", "not finite"
+std::string name_of(Outcome outcome);
+
+struct Report {
+  Description subject;
+  std::string text;  // as fed; empty when unknown
+  std::vector<std::int32_t> ids;
+  std::int64_t vocab = 0;
+  Table table;  // of the last position
+  std::vector<Result> results;
+  Difference total;
+  Evidence evidence;
+  Bound bound;
+  Verdict verdict;
+  std::vector<std::string> notes;  // what was left out or assumed
+};
+
+// For a terminal of 80 columns, about 40 lines. `colour`: ANSI colours for marks and the verdict.
+std::string report_text(const Report& report, bool colour = false);
+std::string report_markdown(const Report& report);
+std::string report_csv(const Report& report);   // a line per experiment, with a heading
+std::string report_json(const Report& report);  // "schema": "pkv-check/1"; infinities and NaN are null
+
+// Many models, a line each.
+std::string summary_text(std::span<const Report> reports, bool colour = false);
+std::string summary_markdown(std::span<const Report> reports);
+std::string summary_csv(std::span<const Report> reports);
+std::string summary_json(std::span<const Report> reports);  // "schema": "pkv-review/1"
+
+}  // namespace pkv::check

@@ -1,0 +1,96 @@
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include "check/columns.h"
+#include "check/report.h"
+
+namespace pkv::check {
+namespace {
+
+using Row = std::vector<std::string>;
+
+// A cell must not end its column or its line.
+std::string cell(std::string_view text) {
+  std::string safe;
+  for (const char c : text) safe += c == '|' ? "\\|" : c == '\n' || c == '\r' ? " " : std::string(1, c);
+  return safe;
+}
+
+// The first row is the heading; the first column is aligned to the left.
+std::string table(const std::vector<Row>& rows) {
+  std::string all;
+  for (const auto& row : rows) {
+    Row safe;
+    for (const auto& c : row) safe.push_back(cell(c));
+    all += fmt::format("| {} |\n", fmt::join(safe, " | "));
+    if (&row != &rows.front()) continue;
+    all += "| :--- |";
+    for (std::size_t i = 1; i < row.size(); ++i) all += " ---: |";
+    all += "\n";
+  }
+  return all;
+}
+
+std::string statistics(const Table& t) {
+  const auto a = pandas_column(t.without_past.values()), b = pandas_column(t.with_past.values());
+  const auto c = pandas_column(t.absolute.values()), d = pandas_column(t.relative.values());
+  std::vector<Row> rows{{"", "without past", "with past", "absolute Δ", "relative Δ"}};
+  for (std::size_t i = 0; i < a.size(); ++i) rows.push_back({std::string(Summary::names[i]), a[i], b[i], c[i], d[i]});
+  return table(rows);
+}
+
+Row row_of(const Result& r) {
+  if (!r.left_out.empty()) return {r.name, "left out: " + r.left_out, "", "", "", "", "", ""};
+  const Difference& d = r.difference;
+  return {r.name,
+          fmt::format("{}", r.runs),
+          fmt::format("{}", d.positions),
+          distance_cell(d),
+          fmt::format("{}", d.ulps),
+          short_number(d.max_kl),
+          fmt::format("{}", d.top_flips),
+          place_cell(d.worst)};
+}
+
+std::string experiments(const Report& r) {
+  std::vector<Row> rows{
+      {"experiment", "runs", "positions", "max |Δ|", "ULP", "KL", "top-1 flips", "worst at position"}};
+  for (const auto& result : r.results) rows.push_back(row_of(result));
+  return table(rows);
+}
+
+std::string findings(const Evidence& e) {
+  std::string all;
+  for (const Finding* f : {&e.exists, &e.length, &e.used, &e.control}) {
+    const char* mark = f->shown == Finding::Shown::yes ? "✓" : f->shown == Finding::Shown::no ? "✗" : "?";
+    all += fmt::format("- {} {}\n", mark, f->sentence);
+  }
+  return all;
+}
+
+std::string sentences(const Report& r) {
+  std::string all;
+  for (const auto& reason : r.verdict.reasons) all += "\n" + reason + "\n";
+  for (const auto& note : r.notes) all += "\n" + note + "\n";
+  return all;
+}
+
+}  // namespace
+
+std::string report_markdown(const Report& r) {
+  const std::string text = r.text.empty() ? "" : quoted(r.text, 400) + ", ";
+  return fmt::format("## {}\n\n{}, {}\n\n{}{}\n\n**{}**: {}\n\n{}\n{}\n{}{}", r.subject.name, r.subject.format,
+                     r.subject.system, text, counted(std::ssize(r.ids), "token"), name_of(r.verdict.outcome),
+                     r.verdict.sentence, statistics(r.table), experiments(r), findings(r.evidence), sentences(r));
+}
+
+std::string summary_markdown(std::span<const Report> reports) {
+  std::vector<Row> rows{{"model", "family", "tokens", "max |Δ|", "ULP", "top-1 flips", "verdict"}};
+  for (const auto& r : reports) {
+    rows.push_back({r.subject.name, r.subject.family, fmt::format("{}", r.ids.size()), distance_cell(r.total),
+                    fmt::format("{}", r.total.ulps), fmt::format("{}", r.total.top_flips), name_of(r.verdict.outcome)});
+  }
+  return table(rows);
+}
+
+}  // namespace pkv::check

@@ -1,0 +1,252 @@
+#include "check/run.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <limits>
+#include <numeric>
+
+#include "base/error.h"
+#include "base/random.h"
+#include "check/evidence.h"
+#include "check/verdict.h"
+
+namespace pkv::check {
+namespace {
+
+using Ids = std::span<const std::int32_t>;
+
+// Another text of the same length that differs at every token. It is drawn from ids up to the largest of the text, so
+// that all of them are surely in the vocabulary.
+std::vector<std::int32_t> another_text(Ids ids, std::int64_t vocab) {
+  const std::int64_t largest = *std::max_element(ids.begin(), ids.end());
+  const std::int64_t choices = std::clamp<std::int64_t>(largest, 1, std::max<std::int64_t>(vocab - 1, 1));
+  std::vector<std::int32_t> other;
+  for (std::size_t i = 0; i < ids.size(); ++i) {
+    const auto drawn = static_cast<std::int64_t>(random_bits(1, i) % static_cast<std::uint64_t>(choices));
+    other.push_back(static_cast<std::int32_t>(drawn < ids[i] ? drawn : drawn + 1));
+  }
+  return other;
+}
+
+// One check under way.
+class Run {
+ public:
+  Run(Subject& subject, Ids ids, const Options& options)
+      : subject_(subject), ids_(ids), plan_(make_plan(std::ssize(ids), options.splits)), progress_(options.progress) {
+    report_.subject = subject.describe();
+    report_.text = options.text;
+    report_.ids.assign(ids.begin(), ids.end());
+    report_.notes = plan_.notes;
+    todo_ = plan_.tokens_to_feed(std::ssize(ids));
+  }
+
+  Report finish() {
+    without_past();
+    control();
+    for (const auto past : plan_.probes) probe(past);
+    report_.evidence.used =
+        used_finding(report_.evidence.probes, report_.subject.promises_same_bits ? 0 : tolerance_.bound);
+    for (const auto& e : plan_.experiments) experiment(e);
+    report_.evidence.exists = exists_finding(account_);
+    report_.evidence.length = length_finding(account_);
+    add_first_parts();
+    for (const auto& r : report_.results) report_.total.add(r.difference);
+    report_.verdict = judge(report_);
+    return std::move(report_);
+  }
+
+ private:
+  Ids first(std::int64_t count) const { return ids_.first(static_cast<std::size_t>(count)); }
+  Ids rest(std::int64_t from) const { return ids_.subspan(static_cast<std::size_t>(from)); }
+  Ids other_first(std::int64_t count) const { return Ids(other_).first(static_cast<std::size_t>(count)); }
+  Ids other_rest(std::int64_t from) const { return Ids(other_).subspan(static_cast<std::size_t>(from)); }
+
+  void without_past();
+  void control();
+  void probe(std::int64_t past);
+  void experiment(const Experiment& e);
+  std::string obstacle(Method method);
+  void trial(const Trial& t, Difference& sum);
+  void in_pieces(const std::vector<std::int64_t>& pieces, Difference& sum);
+  void forked(std::int64_t past, Method method, Difference& sum);
+  void rewound(std::int64_t past, Method method, Difference& sum);
+  void add_first_parts();
+
+  void advance(std::int64_t tokens);
+  Logits feed(Session& session, Ids ids);
+  Logits go_on(Session& session, Ids ids, std::int64_t past);  // with the account of the past's length
+  void compare(const Logits& rows, std::int64_t from, std::int64_t past, Difference& sum) const;
+
+  Subject& subject_;
+  Ids ids_;
+  Plan plan_;
+  Progress progress_;
+  std::int64_t done_ = 0, todo_ = 0;
+  std::vector<std::int32_t> other_;
+  Logits reference_;
+  Tolerance tolerance_;
+  const Precision* logits_ = nullptr;
+  PastAccount account_;
+  Difference first_parts_;
+  std::int64_t first_parts_runs_ = 0;
+  Report report_;
+};
+
+Logits Run::feed(Session& session, Ids ids) {
+  Logits rows = session.feed(ids);
+  const auto vocab = reference_.vocab == 0 ? rows.vocab : reference_.vocab;
+  if (vocab <= 0 || rows.vocab != vocab || std::ssize(rows.values) != std::ssize(ids) * vocab) {
+    fail_load({.what = "the system answered with logits of another shape",
+               .where = report_.subject.name,
+               .expected = fmt::format("[{}, {}]", ids.size(), vocab),
+               .found = fmt::format("{} values, vocabulary of {}", rows.values.size(), rows.vocab)});
+  }
+  advance(std::ssize(ids));
+  return rows;
+}
+
+void Run::advance(std::int64_t tokens) {
+  done_ += tokens;
+  if (progress_) progress_(done_, todo_);
+}
+
+Logits Run::go_on(Session& session, Ids ids, std::int64_t past) {
+  Logits rows = feed(session, ids);
+  account_.add(past + std::ssize(ids), session.length());
+  return rows;
+}
+
+void Run::compare(const Logits& rows, std::int64_t from, std::int64_t past, Difference& sum) const {
+  for (std::int64_t r = 0; r < rows.rows(); ++r) {
+    sum.add(compare_row(reference_.row(from + r), rows.row(r), *logits_), {past, from + r}, tolerance_);
+  }
+}
+
+void Run::without_past() {
+  const auto session = subject_.fresh();
+  reference_ = feed(*session, ids_);
+  other_ = another_text(ids_, reference_.vocab);
+  logits_ = &logits_precision(report_.subject);
+  report_.vocab = reference_.vocab;
+  report_.bound = rounding_bound(report_.subject, largest_logit(reference_.values));
+  tolerance_ = {report_.subject.promises_same_bits, report_.bound.value};
+}
+
+void Run::control() {
+  const auto session = subject_.fresh();
+  Difference sum;
+  compare(feed(*session, ids_), 0, 0, sum);
+  report_.evidence.noise = sum.max_abs;
+  report_.evidence.control = control_finding(sum);
+  report_.total.not_finite = sum.not_finite;
+  report_.total.first_not_finite = sum.first_not_finite;
+}
+
+void Run::probe(std::int64_t past) {
+  const auto with = subject_.fresh(), alone = subject_.fresh(), another = subject_.fresh();
+  feed(*with, first(past));
+  const Logits right = feed(*with, rest(past));
+  feed(*another, other_first(past));
+  report_.evidence.probes.push_back(
+      {past, largest_distance(right, feed(*alone, rest(past))), largest_distance(right, feed(*another, rest(past)))});
+}
+
+void Run::experiment(const Experiment& e) {
+  Result result{e.name, e.sentence, 0, {}, obstacle(e.trials.front().method)};
+  for (const auto& t : e.trials) {
+    if (!result.left_out.empty()) {
+      advance(tokens_to_feed(t));
+      continue;
+    }
+    trial(t, result.difference);
+    result.runs++;
+  }
+  report_.results.push_back(std::move(result));
+}
+
+// Why the method cannot be used; empty when it can.
+std::string Run::obstacle(Method method) {
+  if (method == Method::pieces) return {};
+  if (account_.absent()) return "no past was kept";
+  const auto session = subject_.fresh();
+  const bool fork = method == Method::fork_same || method == Method::fork_other;
+  if (fork && session->fork() == nullptr) return "the system cannot fork a past";
+  if (!fork && session->rewind() == nullptr) return "the system cannot rewind";
+  return {};
+}
+
+void Run::trial(const Trial& t, Difference& sum) {
+  switch (t.method) {
+    case Method::pieces:
+      return in_pieces(t.pieces, sum);
+    case Method::fork_same:
+    case Method::fork_other:
+      return forked(t.pieces.front(), t.method, sum);
+    case Method::rewind_same:
+    case Method::rewind_other:
+      return rewound(t.pieces.front(), t.method, sum);
+  }
+}
+
+void Run::in_pieces(const std::vector<std::int64_t>& pieces, Difference& sum) {
+  const auto session = subject_.fresh();
+  std::int64_t past = 0;
+  for (const auto length : pieces) {
+    const Logits rows = go_on(*session, rest(past).first(static_cast<std::size_t>(length)), past);
+    compare(rows, past, past, past == 0 ? first_parts_ : sum);
+    if (report_.results.empty() && past + length == std::ssize(ids_)) {  // the article's experiment comes first
+      report_.table = article_table(reference_.row(reference_.rows() - 1), rows.row(rows.rows() - 1));
+    }
+    past += length;
+  }
+  first_parts_runs_++;
+}
+
+void Run::forked(std::int64_t past, Method method, Difference& sum) {
+  const auto original = subject_.fresh();
+  go_on(*original, first(past), 0);
+  const auto fork = original->fork()->fork_session();
+  account_.add(past, fork->length());
+  if (method == Method::fork_other) {
+    const auto third = original->fork()->fork_session();
+    go_on(*third, other_rest(past), past);
+    compare(go_on(*original, rest(past), past), past, past, sum);
+    compare(go_on(*fork, rest(past), past), past, past, sum);
+  } else {
+    compare(go_on(*fork, rest(past), past), past, past, sum);
+    compare(go_on(*original, rest(past), past), past, past, sum);
+  }
+}
+
+void Run::rewound(std::int64_t past, Method method, Difference& sum) {
+  const auto session = subject_.fresh();
+  if (method == Method::rewind_same) {
+    go_on(*session, ids_, 0);
+  } else {
+    go_on(*session, first(past), 0);
+    go_on(*session, other_rest(past), past);
+  }
+  session->rewind()->truncate(past);
+  account_.add(past, session->length());
+  compare(go_on(*session, rest(past), past), past, past, sum);
+}
+
+// The parts fed first have no past themselves. That they agree with the whole run shows that logits do not depend on
+// what follows; if they do, no past can be right.
+void Run::add_first_parts() {
+  Result result{std::string(first_parts),
+                "the part fed first in each run: its logits must not depend on what follows",
+                first_parts_runs_,
+                first_parts_,
+                {}};
+  report_.results.push_back(std::move(result));
+}
+
+}  // namespace
+
+Report run(Subject& subject, std::span<const std::int32_t> ids, const Options& options) {
+  return Run(subject, ids, options).finish();
+}
+
+}  // namespace pkv::check

@@ -1,0 +1,44 @@
+#include <fmt/format.h>
+
+#include "check/columns.h"
+#include "check/report.h"
+
+namespace pkv::check {
+namespace {
+
+using Row = std::vector<std::string>;
+
+constexpr int widest_name = 20, widest_family = 12;
+
+Row row_of(const Report& r) {
+  return {shortened(r.subject.name, widest_name),
+          shortened(r.subject.family, widest_family),
+          fmt::format("{}", r.ids.size()),
+          distance_cell(r.total),
+          short_count(r.total.ulps),
+          fmt::format("{}", r.total.top_flips)};
+}
+
+std::string verdict(const Report& r, bool colour) {
+  const std::string text = (r.verdict.holds() ? "✓ " : "✗ ") + name_of(r.verdict.outcome);
+  return colour ? fmt::format("\033[1;{}m{}\033[0m", r.verdict.holds() ? 32 : 31, text) : text;
+}
+
+}  // namespace
+
+// The verdict is put behind the aligned columns: its colour codes do not count as columns.
+std::string summary_text(std::span<const Report> reports, bool colour) {
+  std::vector<Row> rows{{"model", "family", "tokens", "max |Δ|", "ULP", "flips"}};
+  for (const auto& r : reports) rows.push_back(row_of(r));
+  const std::string table = aligned(rows, 0);
+  std::string all;
+  std::size_t from = 0;
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    const std::size_t end = table.find('\n', from);
+    all += table.substr(from, end - from) + "  " + (i == 0 ? "verdict" : verdict(reports[i - 1], colour)) + "\n";
+    from = end + 1;
+  }
+  return all;
+}
+
+}  // namespace pkv::check

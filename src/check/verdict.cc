@@ -1,0 +1,170 @@
+#include "check/verdict.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "check/columns.h"
+
+namespace pkv::check {
+namespace {
+
+using Shown = Finding::Shown;
+
+std::string capital(std::string text) {
+  if (!text.empty() && text[0] >= 'a' && text[0] <= 'z') text[0] = static_cast<char>(text[0] - 'a' + 'A');
+  return text;
+}
+
+const Difference& first_parts_of(const Report& r) {
+  static const Difference none;
+  const auto at = std::find_if(r.results.begin(), r.results.end(), [](const auto& x) { return x.name == first_parts; });
+  return at == r.results.end() ? none : at->difference;
+}
+
+std::int64_t positions_with_past(const Report& r) { return r.total.positions - first_parts_of(r).positions; }
+
+bool looks_ahead(const Report& r) {
+  return first_parts_of(r).max_abs > r.bound.value && r.evidence.control.shown != Shown::no;
+}
+
+bool broken(const Report& r) {
+  const bool same_bits = r.total.same_bits && r.evidence.control.shown != Shown::no;
+  if (r.subject.promises_same_bits) return !same_bits;
+  return r.total.max_abs > r.bound.value || r.evidence.noise > r.bound.value;
+}
+
+Outcome outcome_of(const Report& r) {
+  const Evidence& e = r.evidence;
+  const bool absent = e.exists.shown == Shown::no;
+  if (r.total.not_finite > 0) return Outcome::not_finite;
+  if (broken(r) || (!absent && e.length.shown == Shown::no)) return Outcome::differs;
+  if (absent || e.used.shown == Shown::no || positions_with_past(r) == 0) return Outcome::empty;
+  return r.total.same_bits && e.control.shown != Shown::no ? Outcome::identical : Outcome::within_rounding;
+}
+
+std::string place_name(const Place& p) {
+  if (p.past < 0) return fmt::format("position {}", p.position);
+  if (p.past == 0) return fmt::format("position {}, which was fed without a past", p.position);
+  return fmt::format("position {} after a past of {}", p.position, counted(p.past, "token"));
+}
+
+// "21,000": two digits that count.
+std::string rough(double factor) {
+  if (factor >= 1e12) return fmt::format("{:.1e}", factor);
+  if (factor < 10) return fmt::format("{:.1f}", factor);
+  const double unit = std::pow(10.0, std::floor(std::log10(factor)) - 1);
+  return grouped(std::llround(std::round(factor / unit) * unit));
+}
+
+std::string against_bound(double apart, const Report& r) {
+  const double bound = r.bound.value;
+  if (apart > bound && bound > 0 && std::isfinite(apart)) {
+    return fmt::format("{} times what rounding could explain ({:.2g}).", rough(apart / bound), bound);
+  }
+  if (apart > bound) return fmt::format("more than rounding could explain ({:.2g}).", bound);
+  return fmt::format("rounding could explain that (up to {:.2g}), but this system promises the same bits.", bound);
+}
+
+std::string numbers_apart(const Report& r) {
+  const bool by_noise = r.total.same_bits || (!r.subject.promises_same_bits && r.total.max_abs <= r.bound.value);
+  if (by_noise) return "two equal runs are apart by " + against_bound(r.evidence.noise, r);
+  const std::string where = r.total.first ? fmt::format(" They first part at {}.", place_name(*r.total.first)) : "";
+  const double apart = r.total.max_abs;
+  if (apart == 0)
+    return "fed in pieces, zeros among the logits change their sign." + where + " This system promises the same bits.";
+  return fmt::format("fed in pieces, the text gets other logits than fed whole.{} At most they are {} apart: {}", where,
+                     short_number(apart), against_bound(apart, r));
+}
+
+// What says most about a failure; empty when nothing but the numbers does.
+std::string cause_of(const Report& r) {
+  const Evidence& e = r.evidence;
+  for (const Finding* f : {&e.exists, &e.length}) {
+    if (f->shown == Shown::no) return f->sentence;
+  }
+  if (looks_ahead(r)) return "the model looks ahead: logits change when more text follows, which no past can undo";
+  for (const Finding* f : {&e.used, &e.control}) {
+    if (f->shown == Shown::no) return f->sentence;
+  }
+  return {};
+}
+
+std::string differs_sentence(const Report& r) {
+  const std::string cause = cause_of(r);
+  if (!broken(r)) return "the logits agree, but " + cause + ".";
+  return cause.empty() ? numbers_apart(r) : cause + ". " + capital(numbers_apart(r));
+}
+
+std::string empty_sentence(const Report& r) {
+  if (positions_with_past(r) == 0) return "nothing was fed in pieces, so no past was tested.";
+  return "the logits agree, but that shows nothing: " + cause_of(r) + ".";
+}
+
+std::string sentence_of(Outcome outcome, const Report& r) {
+  switch (outcome) {
+    case Outcome::not_finite:
+      return fmt::format("logits are NaN or infinite, first at {}.", place_name(*r.total.first_not_finite));
+    case Outcome::differs:
+      return differs_sentence(r);
+    case Outcome::empty:
+      return empty_sentence(r);
+    case Outcome::identical:
+      return fmt::format("with the past and without it the logits are equal bit for bit at all {} compared.",
+                         counted(positions_with_past(r), "position"));
+    case Outcome::within_rounding:
+      break;
+  }
+  return fmt::format(
+      "with the past and without it the logits are at most {} apart at the {} compared; rounding alone "
+      "could explain {:.2g}.",
+      short_number(r.total.max_abs), counted(positions_with_past(r), "position"), r.bound.value);
+}
+
+void add_look_ahead(const Report& r, std::vector<std::string>& reasons) {
+  if (!looks_ahead(r)) return;
+  reasons.push_back(
+      fmt::format("Logits of a first part, fed without any past, change by up to {} when more text follows.",
+                  short_number(first_parts_of(r).max_abs)));
+}
+
+std::vector<std::string> reasons_of(Outcome outcome, const Report& r) {
+  std::vector<std::string> reasons;
+  add_look_ahead(r, reasons);
+  if (r.evidence.control.shown == Shown::no) {
+    reasons.push_back(capital(r.evidence.control.sentence) + ", so not all of the difference is the past's doing.");
+  }
+  if (r.total.top_flips > 0) {
+    reasons.push_back(fmt::format("The most likely next token changes at {} of {}.", grouped(r.total.top_flips),
+                                  counted(r.total.positions, "position")));
+  }
+  const bool apart = r.total.max_abs > 0 || r.evidence.noise > 0;
+  if (apart && outcome != Outcome::not_finite) reasons.push_back(r.bound.reason);
+  return reasons;
+}
+
+}  // namespace
+
+std::string name_of(Outcome outcome) {
+  switch (outcome) {
+    case Outcome::identical:
+      return "identical";
+    case Outcome::within_rounding:
+      return "equal within rounding";
+    case Outcome::differs:
+      return "differs";
+    case Outcome::empty:
+      return "test is empty";
+    case Outcome::not_finite:
+      break;
+  }
+  return "not finite";
+}
+
+Verdict judge(const Report& report) {
+  const Outcome outcome = outcome_of(report);
+  return {outcome, sentence_of(outcome, report), reasons_of(outcome, report)};
+}
+
+}  // namespace pkv::check

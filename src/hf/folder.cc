@@ -1,0 +1,188 @@
+#include "hf/folder.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <utility>
+
+#include "base/error.h"
+#include "base/file.h"
+#include "hf/index.h"
+#include "hf/json.h"
+
+namespace pkv::hf {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::string_view kSingle = "model.safetensors";
+constexpr std::string_view kIndex = "model.safetensors.index.json";
+
+// A link to nothing counts as an error and not as absence: the Hub's cache is made of links, and a download that broke
+// off leaves such.
+bool present(const fs::path& path) {
+  std::error_code error;
+  if (fs::exists(path, error)) return true;
+  if (!fs::is_symlink(path, error)) return false;
+  fail_load({.what = "is a link to a file that is not there",
+             .where = path.string(),
+             .found = fs::read_symlink(path, error).string(),
+             .hint = "download the model again"});
+}
+
+void check_folder(const fs::path& path) {
+  std::error_code error;
+  const fs::file_status status = fs::status(path, error);
+  if (status.type() == fs::file_type::directory) return;
+  if (fs::exists(status)) {
+    fail_load({.what = "is a file, not a model folder",
+               .where = path.string(),
+               .hint = "give the folder that holds config.json and model.safetensors"});
+  }
+  if (status.type() != fs::file_type::not_found) {
+    fail_load({.what = "cannot open: " + error.message(), .where = path.string()});
+  }
+  fail_load({.what = "no such folder",
+             .where = path.string(),
+             .hint = "give a folder on this machine; `hf download NAME --local-dir FOLDER` gets one from the Hub"});
+}
+
+void check_config(const fs::path& folder) {
+  if (present(folder / "config.json")) return;
+  std::string hint = "give the folder that save_pretrained wrote";
+  if (fs::is_directory(folder / "snapshots"))
+    hint = "this is an entry of the Hub's cache: give a folder in its snapshots/";
+  fail_load({.what = "config.json is missing", .where = folder.string(), .hint = hint});
+}
+
+// transformers would load the adapter's base model from elsewhere and apply the adapter; the weights here alone would
+// be another model.
+void refuse_adapter(const fs::path& folder) {
+  if (!present(folder / "adapter_config.json")) return;
+  fail_load({.what = "is an adapter (PEFT), not a model",
+             .where = (folder / "adapter_config.json").string(),
+             .hint = "merge it into its base model: merge_and_unload() and save_pretrained()"});
+}
+
+[[noreturn]] void fail_no_weights(const fs::path& folder) {
+  static constexpr std::array<std::string_view, 5> kOthers{"pytorch_model.bin", "pytorch_model.bin.index.json",
+                                                           "tf_model.h5", "flax_model.msgpack", "model.gguf"};
+  std::string found;
+  for (const std::string_view name : kOthers) {
+    if (present(folder / name)) found += fmt::format("{}{}", found.empty() ? "" : ", ", name);
+  }
+  for (const fs::directory_entry& e : fs::directory_iterator(folder)) {
+    if (e.path().extension() != ".safetensors") continue;
+    found += fmt::format("{}{}", found.empty() ? "" : ", ", e.path().filename().string());
+    if (found.size() > 200) break;
+  }
+  const std::string convert = fmt::format(
+      "convert it: python -c \"from transformers import AutoModelForCausalLM as M; "
+      "M.from_pretrained('{0}').save_pretrained('{0}')\"",
+      folder.string());
+  fail_load({.what = "has no weights that pkv reads",
+             .where = folder.string(),
+             .expected = fmt::format("{} or {}", kSingle, kIndex),
+             .found = found.empty() ? "neither" : found,
+             .hint = found.empty() ? "download the model again, with its weights" : convert});
+}
+
+}  // namespace
+
+Folder Folder::open(const fs::path& path) {
+  check_folder(path);
+  refuse_adapter(path);
+  check_config(path);
+  Folder folder;
+  folder.path_ = path;
+  folder.config_ = std::make_unique<Config>(Config::open(path / "config.json"));
+  if (present(path / "generation_config.json")) {
+    folder.generation_config_ = std::make_unique<Config>(Config::open(path / "generation_config.json"));
+  }
+  folder.open_weights();
+  folder.sort_names();
+  return folder;
+}
+
+void Folder::open_weights() {
+  const std::string named = config_->text_or({"transformers_weights"}, "");
+  if (config_->has("transformers_weights")) {
+    if (!is_plain_file_name(named)) config_->unsupported("transformers_weights", "a plain file name");
+    if (named.ends_with(".safetensors.index.json")) return open_index(path_ / named);
+    if (named.ends_with(".safetensors")) return add(SafeTensors::open(path_ / named));
+    config_->unsupported("transformers_weights", "a name that ends in .safetensors or .safetensors.index.json");
+  }
+  if (present(path_ / kSingle)) {
+    if (present(path_ / kIndex)) notes_.push_back(fmt::format("{} is not used: {} is there too", kIndex, kSingle));
+    return add(SafeTensors::open(path_ / kSingle));
+  }
+  if (!present(path_ / kIndex)) fail_no_weights(path_);
+  open_index(path_ / kIndex);
+}
+
+void Folder::open_index(const fs::path& path) {
+  const Index index = parse_index(read_file(path, Index::kMaxFile), path.string());
+  std::vector<SafeTensors> shards;
+  for (const std::string& name : index.shards) {
+    if (!present(path_ / name)) {
+      fail_load({.what = "shard is missing",
+                 .where = (path_ / name).string(),
+                 .expected = fmt::format("the file, as {} names it", path.filename().string()),
+                 .hint = "download the model again"});
+    }
+    shards.push_back(SafeTensors::open(path_ / name));
+  }
+  for (const Index::Entry& e : index.entries) {
+    if (shards[e.shard].has(e.tensor)) continue;
+    fail_load({.what = "tensor is missing",
+               .where = fmt::format("{}: tensor {}", shards[e.shard].path().string(), quote(e.tensor)),
+               .expected = fmt::format("in this shard, as {} says", path.filename().string())});
+  }
+  for (SafeTensors& shard : shards) add(std::move(shard));
+
+  // transformers loads whatever the shards hold, and so do we; but not in silence.
+  for (const Tensor& t : tensors_) {
+    if (index.find(t.name) != nullptr) continue;
+    notes_.push_back(fmt::format("{} holds tensor {}, which {} does not name", t.file->path().filename().string(),
+                                 quote(t.name), path.filename().string()));
+  }
+}
+
+void Folder::add(SafeTensors file) {
+  files_.push_back(file.path());
+  std::ranges::copy(file.tensors(), std::back_inserter(tensors_));
+  std::ranges::copy(file.unreadable(), std::back_inserter(unreadable_));
+}
+
+void Folder::sort_names() {
+  std::ranges::sort(tensors_, {}, &Tensor::name);
+  std::ranges::sort(unreadable_, {}, &Unreadable::name);
+
+  struct Place {
+    std::string_view name;
+    const MappedFile* file;
+  };
+  std::vector<Place> all;
+  for (const Tensor& t : tensors_) all.push_back({t.name, t.file.get()});
+  for (const Unreadable& t : unreadable_) all.push_back({t.name, t.file.get()});
+  std::ranges::sort(all, {}, &Place::name);
+  const auto twice = std::ranges::adjacent_find(all, {}, &Place::name);
+  if (twice == all.end()) return;
+  fail_load({.what = "tensor is in two shards",
+             .where = fmt::format("{}: tensor {}", path_.string(), quote(twice->name)),
+             .found = fmt::format("{} and {}", twice->file->path().filename().string(),
+                                  std::next(twice)->file->path().filename().string())});
+}
+
+const Tensor* Folder::find(std::string_view name) const {
+  const auto tensor_name = [](const Tensor& t) -> std::string_view { return t.name; };
+  const auto at = std::ranges::lower_bound(tensors_, name, {}, tensor_name);
+  if (at != tensors_.end() && at->name == name) return &*at;
+  const auto other_name = [](const Unreadable& t) -> std::string_view { return t.name; };
+  const auto other = std::ranges::lower_bound(unreadable_, name, {}, other_name);
+  if (other != unreadable_.end() && other->name == name) fail_unreadable(*other);
+  return nullptr;
+}
+
+}  // namespace pkv::hf

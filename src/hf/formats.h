@@ -1,0 +1,36 @@
+// The dtypes that a safetensors file may hold, in the order of the reference implementation, which sorts by it when it
+// writes. Used by the reader and the writer; not part of the room's door.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string_view>
+
+#include "tensor/dtype.h"
+
+namespace pkv::hf {
+
+struct Format {
+  std::string_view name;
+  std::uint64_t bits;  // of one element
+};
+
+inline constexpr std::array<Format, 22> kFormats{
+    {{"BOOL", 8},    {"F4", 4},      {"F6_E2M3", 6}, {"F6_E3M2", 6},     {"U8", 8},          {"I8", 8},
+     {"F8_E5M2", 8}, {"F8_E4M3", 8}, {"F8_E8M0", 8}, {"F8_E4M3FNUZ", 8}, {"F8_E5M2FNUZ", 8}, {"I16", 16},
+     {"U16", 16},    {"F16", 16},    {"BF16", 16},   {"I32", 32},        {"U32", 32},        {"F32", 32},
+     {"C64", 64},    {"F64", 64},    {"I64", 64},    {"U64", 64}}};
+
+constexpr const Format* find_format(std::string_view name) {
+  for (const Format& f : kFormats) {
+    if (f.name == name) return &f;
+  }
+  return nullptr;
+}
+
+// Bytes of a dense tensor; none when a product overflows or it does not end at a whole byte.
+std::optional<std::uint64_t> byte_count(std::span<const std::int64_t> shape, std::uint64_t bits);
+
+}  // namespace pkv::hf

@@ -1,0 +1,24 @@
+#include <array>
+
+#include "base/error.h"
+#include "kernels/cpu/cpu.h"
+#include "kernels/kernels.h"
+#include "kernels/naive/naive.h"
+
+namespace pkv::kernels {
+
+std::span<const Ops* const> tables() {
+  static const std::array<const Ops*, 2> all{&naive::ops(), &cpu::ops()};
+  return all;
+}
+
+const Ops& table(std::string_view name) {
+  std::string names;
+  for (const Ops* ops : tables()) {
+    if (ops->name == name) return *ops;
+    names += (names.empty() ? "" : ", ") + std::string(ops->name);
+  }
+  fail_usage({.what = "no such backend", .expected = "one of " + names, .found = std::string(name)});
+}
+
+}  // namespace pkv::kernels

@@ -1,0 +1,122 @@
+#include "model/model.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "base/error.h"
+#include "hf/common_keys.h"
+#include "model/architectures.h"
+
+namespace pkv::model {
+namespace {
+
+struct Loaded {
+  std::unique_ptr<Page> page;
+  Weights weights;
+  std::vector<std::string> notes;
+  std::vector<kernels::Memory> memory;
+};
+
+Loaded load_page(const hf::Folder& folder, const kernels::Backend* backend) {
+  const hf::Config& config = folder.config();
+  Reader reader(folder, backend);
+  Loaded loaded;
+  const Architecture& architecture = architecture_of(config);
+  hf::accept_common_keys(config);
+  config.without_effect({"bos_token_id", "eos_token_id", "pad_token_id", "sep_token_id"});  // for those who generate
+  loaded.page = architecture.load(reader);
+  for (const std::string& key : config.unread()) {
+    loaded.notes.push_back(fmt::format("{}: unknown key ignored: {}", config.file(), key));
+  }
+  for (const std::string& name : reader.unused()) {
+    loaded.notes.push_back(fmt::format("tensor not used by this architecture: {}", name));
+  }
+  loaded.weights = {.parameters = reader.parameters(), .bytes = reader.weight_bytes(), .dtype = reader.dtype()};
+  loaded.memory = reader.take_memory();
+  return loaded;
+}
+
+void check_feed(const Feed& feed, const Card& card, const PastShape& shape) {
+  if (feed.past == nullptr || feed.past->shape() != shape) {
+    fail_usage({.what = "the past given is not one of this model"});
+  }
+  if (feed.ids.empty()) fail_usage({.what = "no tokens to feed", .expected = "at least one token"});
+  for (const std::int32_t id : feed.ids) {
+    if (id < 0 || id >= card.vocab) {
+      fail_usage({.what = "token id outside the vocabulary",
+                  .expected = fmt::format("0 to {}", card.vocab - 1),
+                  .found = std::to_string(id)});
+    }
+  }
+  const std::int64_t total = feed.past->length() + static_cast<std::int64_t>(feed.ids.size());
+  if (card.context_is_hard && total > card.context) {
+    fail_usage({.what = "the text is longer than the model's context",
+                .expected = fmt::format("at most {} tokens", card.context),
+                .found = fmt::format("{} tokens", total),
+                .hint = "a shorter text"});
+  }
+}
+
+}  // namespace
+
+// Workspaces not in use. A forward borrows one, so that several threads may use one model.
+struct Model::Shelf {
+  std::mutex mutex;
+  std::vector<std::unique_ptr<Workspace>> free;
+};
+
+Model::Model(hf::Folder folder, kernels::Backend backend)
+    : folder_(std::move(folder)), backend_(std::move(backend)), shelf_(std::make_shared<Shelf>()) {
+  Loaded loaded = load_page(folder_, &backend_);
+  page_ = std::move(loaded.page);
+  weights_ = loaded.weights;
+  notes_ = std::move(loaded.notes);
+  memory_ = std::move(loaded.memory);
+}
+
+Past Model::new_past() const {
+  return Past(backend_, {.layers = card().layers, .kv_heads = card().kv_heads, .head_dim = card().head_dim});
+}
+
+std::unique_ptr<Workspace> Model::borrow() const {
+  const std::lock_guard lock(shelf_->mutex);
+  if (shelf_->free.empty()) return std::make_unique<Workspace>();
+  auto workspace = std::move(shelf_->free.back());
+  shelf_->free.pop_back();
+  return workspace;
+}
+
+void Model::give_back(std::unique_ptr<Workspace> workspace) const {
+  const std::lock_guard lock(shelf_->mutex);
+  shelf_->free.push_back(std::move(workspace));
+}
+
+Logits Model::forward(std::span<const Feed> feeds, Want want, Taps* taps) const {
+  const PastShape shape = new_past().shape();
+  for (std::size_t i = 0; i < feeds.size(); ++i) {
+    check_feed(feeds[i], card(), shape);
+    for (std::size_t j = 0; j < i; ++j) {
+      if (feeds[j].past == feeds[i].past) fail_usage({.what = "two feeds of one call share a past"});
+    }
+  }
+  if (feeds.empty()) fail_usage({.what = "nothing to feed"});
+  auto workspace = borrow();
+  Pass pass(backend_, card(), *workspace, feeds, want, taps);
+  page_->forward(pass);
+  const View result = pass.result();
+  Logits logits(DType::f32, {result[0], result[1]});
+  backend_.ops().download(backend_.device(), logits.view().data, result.data, result.bytes());
+  pass.commit();
+  give_back(std::move(workspace));
+  return logits;
+}
+
+Model load(hf::Folder folder, kernels::Backend backend) { return Model(std::move(folder), std::move(backend)); }
+
+Inspection inspect(const hf::Folder& folder) {
+  const Loaded loaded = load_page(folder, nullptr);
+  return {.card = loaded.page->card(), .weights = loaded.weights, .notes = loaded.notes};
+}
+
+}  // namespace pkv::model

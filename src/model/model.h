@@ -1,0 +1,89 @@
+// The door of room model: a Hugging Face folder becomes a model, a model makes pasts, and `forward` feeds tokens.
+//
+//   const model::Model m = model::load(hf::Folder::open("models/tiny-gpt2"), kernels::Backend("cpu"));
+//   model::Past past = m.new_past();
+//   const model::Feed feed{.ids = ids, .past = &past};
+//   const model::Logits logits = m.forward({&feed, 1});
+//
+// The row law holds: for a fixed model, number format and backend, the logits of a position are a pure function of the
+// tokens up to it (of a model that attends both ways: of the tokens up to the end of the piece it was fed in).
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "hf/hf.h"
+#include "kernels/backend.h"
+#include "model/card.h"
+#include "model/pass.h"
+#include "model/past.h"
+#include "tensor/buffer.h"
+
+namespace pkv::model {
+
+// One architecture's weights and forward; see model/arch/.
+class Page {
+ public:
+  virtual ~Page() = default;
+  virtual const Card& card() const = 0;
+  virtual void forward(Pass& pass) const = 0;
+};
+
+struct Weights {
+  std::int64_t parameters = 0;
+  std::size_t bytes = 0;     // of the matrices, as kept in memory
+  DType dtype = DType::f32;  // of the matrices; the widest where they differ
+};
+
+// fp32 [rows, vocab], the rows of all feeds one after the other.
+using Logits = Buffer;
+
+class Model {
+ public:
+  const Card& card() const { return page_->card(); }
+  const Weights& weights() const { return weights_; }
+  const kernels::Backend& backend() const { return backend_; }
+
+  // What the config and the files say that has no meaning here: keys and tensors, a line each.
+  std::span<const std::string> notes() const { return notes_; }
+
+  Past new_past() const;
+
+  // Feeds each sequence its next tokens. On error every past is what it was. Error::usage for an empty feed, an id
+  // outside the vocabulary, a past of another model or given twice, or more tokens than a table of positions has.
+  Logits forward(std::span<const Feed> feeds, Want want = Want::all, Taps* taps = nullptr) const;
+
+ private:
+  friend Model load(hf::Folder folder, kernels::Backend backend);
+  Model(hf::Folder folder, kernels::Backend backend);
+
+  std::unique_ptr<Workspace> borrow() const;
+  void give_back(std::unique_ptr<Workspace> workspace) const;
+
+  hf::Folder folder_;  // keeps the mapped weights alive
+  kernels::Backend backend_;
+  std::vector<kernels::Memory> memory_;
+  std::unique_ptr<Page> page_;
+  Weights weights_;
+  std::vector<std::string> notes_;
+
+  struct Shelf;
+  std::shared_ptr<Shelf> shelf_;
+};
+
+// Error::load, naming file and key or tensor, for anything that cannot be used as its config says.
+Model load(hf::Folder folder, kernels::Backend backend);
+
+// What `load` would find, without reading a weight.
+struct Inspection {
+  Card card;
+  Weights weights;
+  std::vector<std::string> notes;
+};
+Inspection inspect(const hf::Folder& folder);
+
+}  // namespace pkv::model

@@ -1,0 +1,228 @@
+#include "model/pass.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "base/error.h"
+
+namespace pkv::model {
+
+using kernels::Act;
+
+View Workspace::get(const kernels::Backend& backend, Slot slot, DType dtype, std::int64_t rows, std::int64_t columns) {
+  View view(nullptr, dtype, {rows, columns});
+  kernels::Memory& memory = memory_[slot];
+  if (memory.size() < view.bytes()) memory = kernels::Memory(backend, view.bytes());
+  view.data = memory.data();
+  return view;
+}
+
+Pass::Pass(const kernels::Backend& backend, const Card& card, Workspace& workspace, std::span<const Feed> feeds,
+           Want want, Taps* taps)
+    : backend_(backend), card_(card), workspace_(workspace), feeds_(feeds), want_(want), taps_(taps) {
+  std::vector<std::int32_t> ids;
+  for (const Feed& feed : feeds) {
+    feed.past->reserve(static_cast<std::int64_t>(feed.ids.size()));
+    sequences_.push_back({.first_row = static_cast<std::int64_t>(ids.size()),
+                          .rows = static_cast<std::int64_t>(feed.ids.size()),
+                          .past = feed.past->length(),
+                          .layer = {}});
+    ids.insert(ids.end(), feed.ids.begin(), feed.ids.end());
+  }
+  rows_ = static_cast<std::int64_t>(ids.size());
+  ids_ = upload(Workspace::ids, ids);
+  x_ = buffer(Workspace::hidden, card.hidden);
+  sum_ = buffer(Workspace::next, card.hidden);
+}
+
+View Pass::buffer(Workspace::Slot slot, std::int64_t columns) {
+  return workspace_.get(backend_, slot, DType::f32, rows_, columns);
+}
+
+View Pass::upload(Workspace::Slot slot, std::span<const std::int32_t> values) {
+  const auto n = static_cast<std::int64_t>(values.size());
+  View view = workspace_.get(backend_, slot, DType::i32, 1, n);
+  view = View(view.data, DType::i32, {n});
+  backend_.ops().upload(backend_.device(), view.data, values.data(), values.size_bytes());
+  return view;
+}
+
+void Pass::tap(std::vector<float>& to, const View& x) {
+  to.resize(static_cast<std::size_t>(x.elements()));
+  backend_.ops().download(backend_.device(), to.data(), x.data, x.bytes());
+}
+
+void Pass::embed(const View& table) {
+  backend_.ops().embed(backend_.device(), {.ids = ids_, .table = table, .out = x_, .add = false});
+}
+
+void Pass::add_rows_of(const View& table, const View& indices) {
+  backend_.ops().embed(backend_.device(), {.ids = indices, .table = table, .out = x_, .add = true});
+}
+
+void Pass::add_positions(const View& table) {
+  std::vector<std::int32_t> positions;
+  for (const kernels::Sequence& s : sequences_) {
+    for (std::int64_t r = 0; r < s.rows; ++r) positions.push_back(static_cast<std::int32_t>(s.past + r));
+  }
+  add_rows_of(table, upload(Workspace::positions, positions));
+}
+
+void Pass::add_positions_after_padding(const View& table, std::int32_t padding) {
+  std::vector<std::int32_t> positions;
+  for (const Feed& feed : feeds_) {
+    const auto past = feed.past->ids();
+    auto position = padding + static_cast<std::int32_t>(past.size()) -
+                    static_cast<std::int32_t>(std::count(past.begin(), past.end(), padding));
+    for (const std::int32_t id : feed.ids) positions.push_back(id == padding ? padding : ++position);
+  }
+  add_rows_of(table, upload(Workspace::positions, positions));
+}
+
+void Pass::add_token_type(const View& table) {
+  add_rows_of(table, upload(Workspace::positions, std::vector<std::int32_t>(static_cast<std::size_t>(rows_), 0)));
+}
+
+void Pass::rotary(double theta) {
+  std::vector<std::int32_t> positions;
+  for (const kernels::Sequence& s : sequences_) {
+    for (std::int64_t r = 0; r < s.rows; ++r) positions.push_back(static_cast<std::int32_t>(s.past + r));
+  }
+  cos_ = buffer(Workspace::cos, card_.head_dim / 2);
+  sin_ = buffer(Workspace::sin, card_.head_dim / 2);
+  const View view = upload(Workspace::positions, positions);
+  backend_.ops().angles(backend_.device(), {.positions = view, .cos = cos_, .sin = sin_, .theta = theta});
+}
+
+void Pass::begin_half() {
+  if (taps_ != nullptr && layer_ == 0 && taps_->embedded.empty()) tap(taps_->embedded, x_);
+  in_half_ = first_branch_ = true;
+  input_ = x_;
+}
+
+void Pass::end_half() {
+  in_half_ = false;
+  if (!first_branch_) std::swap(x_, sum_);
+}
+
+void Pass::norm(const Norm& norm) {
+  if (in_half_) input_ = buffer(Workspace::normed, card_.hidden);
+  const View out = in_half_ ? input_ : x_;
+  backend_.ops().norm(backend_.device(),
+                      {.x = x_, .weight = norm.weight, .bias = norm.bias, .out = out, .eps = norm.eps});
+}
+
+// The half's new x: the old one plus the first branch, then plus each further branch. The old x stays for their norms.
+void Pass::add_branch(const View& input, const Linear& linear) {
+  const View add = std::exchange(first_branch_, false) ? x_ : sum_;
+  backend_.ops().linear(backend_.device(),
+                        {.x = input, .weight = linear.weight, .bias = linear.bias, .add = add, .out = sum_});
+}
+
+void Pass::mlp(const Mlp& mlp) {
+  const View inner = buffer(Workspace::inner, mlp.up.weight[0]);
+  backend_.ops().linear(
+      backend_.device(),
+      {.x = input_, .weight = mlp.up.weight, .bias = mlp.up.bias, .add = {}, .out = inner, .clip = 0, .act = mlp.act});
+  add_branch(inner, mlp.down);
+}
+
+namespace {
+
+struct Qkv {
+  View q, k, v;  // [rows, kv_heads, heads per kv head, head_dim], [rows, kv_heads, head_dim] twice
+};
+
+Qkv split(const View& fused, const Card& card, Fused layout) {
+  const std::int64_t kv = card.kv_heads, per = card.heads / kv, dim = card.head_dim, rows = fused[0];
+  const bool groups = layout == Fused::groups;
+  const std::int64_t group = groups ? (per + 2) * dim : per * dim;  // from one kv head's queries to the next one's
+  const std::int64_t step = groups ? group : dim;                   // from one key to the next
+  const std::int64_t first_key = groups ? per * dim : card.heads * dim;
+  const std::int64_t first_value = first_key + (groups ? dim : kv * dim);
+  Qkv s{.q = View(fused.data, DType::f32, {rows, kv, per, dim}),
+        .k = View(fused.as<float>() + first_key, DType::f32, {rows, kv, dim}),
+        .v = View(fused.as<float>() + first_value, DType::f32, {rows, kv, dim})};
+  s.q.stride = {fused.step(0), group, dim, 1};
+  s.k.stride = s.v.stride = {fused.step(0), step, 1, 0};
+  return s;
+}
+
+// Keys as [rows, kv_heads, 1, head_dim], the shape that `rotate` takes.
+View as_heads(const View& k) {
+  View v(k.data, k.dtype, {k[0], k[1], 1, k[2]});
+  v.stride = {k.step(0), k.step(1), k[2], 1};
+  return v;
+}
+
+}  // namespace
+
+void Pass::attend(const Attention& a) {
+  const auto& ops = backend_.ops();
+  auto& device = backend_.device();
+  const std::int64_t width = (card_.heads + 2 * card_.kv_heads) * card_.head_dim;
+  const View fused = buffer(Workspace::qkv, width);
+  const auto product = [&](const Linear& l, const View& out) {
+    ops.linear(device, {.x = input_, .weight = l.weight, .bias = l.bias, .add = {}, .out = out, .clip = a.clip});
+  };
+  if (a.qkv.weight) {
+    product(a.qkv, fused);
+  } else {
+    const std::int64_t q = a.q.weight[0], k = a.k.weight[0];
+    product(a.q, fused.columns(0, q));
+    product(a.k, fused.columns(q, k));
+    product(a.v, fused.columns(q + k, k));
+  }
+  const Qkv s = split(fused, card_, a.fused);
+  if (a.rotary) {
+    ops.rotate(device, {.x = s.q, .cos = cos_, .sin = sin_});
+    ops.rotate(device, {.x = as_heads(s.k), .cos = cos_, .sin = sin_});
+  }
+  for (std::size_t i = 0; i < feeds_.size(); ++i) sequences_[i].layer = feeds_[i].past->layer(layer_);
+  ops.append(device, {.k = s.k, .v = s.v, .sequences = sequences_});
+  const View context = buffer(Workspace::context, card_.heads * card_.head_dim);
+  ops.attend(device, {.q = s.q,
+                      .out = View(context.data, DType::f32, {rows_, card_.heads, card_.head_dim}),
+                      .slopes = a.alibi.slopes,
+                      .sequences = sequences_,
+                      .scale = a.scale,
+                      .alibi_scale = a.alibi.scale,
+                      .alibi_bf16 = a.alibi.bf16,
+                      .causal = a.causal});
+  add_branch(context, a.out);
+}
+
+void Pass::end_layer() {
+  if (taps_ != nullptr) tap(taps_->layers.emplace_back(), x_);
+  ++layer_;
+}
+
+void Pass::head() {
+  if (want_ == Want::all) return;
+  std::vector<std::int32_t> last;
+  for (const kernels::Sequence& s : sequences_) last.push_back(static_cast<std::int32_t>(s.first_row + s.rows - 1));
+  rows_ = static_cast<std::int64_t>(last.size());
+  const View out = buffer(Workspace::picked, card_.hidden);
+  backend_.ops().pick(backend_.device(), {.x = x_, .rows = upload(Workspace::wanted, last), .out = out});
+  x_ = out;
+}
+
+void Pass::dense(const Linear& linear, Act act) {
+  const View out = buffer(Workspace::normed, card_.hidden);
+  backend_.ops().linear(
+      backend_.device(),
+      {.x = x_, .weight = linear.weight, .bias = linear.bias, .add = {}, .out = out, .clip = 0, .act = act});
+  x_ = out;
+}
+
+void Pass::logits(const View& weight, const View& bias) {
+  if (taps_ != nullptr) tap(taps_->head, x_);
+  logits_ = buffer(Workspace::logits, weight[0]);
+  backend_.ops().linear(backend_.device(), {.x = x_, .weight = weight, .bias = bias, .add = {}, .out = logits_});
+}
+
+void Pass::commit() noexcept {
+  for (const Feed& feed : feeds_) feed.past->commit(feed.ids);
+}
+
+}  // namespace pkv::model

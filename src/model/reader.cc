@@ -1,0 +1,158 @@
+#include "model/reader.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include "base/error.h"
+#include "tensor/half.h"
+
+namespace pkv::model {
+namespace {
+
+bool readable(DType dtype) { return dtype == DType::f32 || dtype == DType::f16 || dtype == DType::bf16; }
+
+// Element i of data that need not be aligned.
+float element(const hf::Tensor& t, std::size_t i) {
+  const std::byte* p = t.data.data() + i * size_of(t.dtype);
+  const auto as = [p]<class T>(T value) {
+    std::memcpy(&value, p, sizeof value);
+    return to_float(value);
+  };
+  if (t.dtype == DType::f16) return as(f16{});
+  if (t.dtype == DType::bf16) return as(bf16{});
+  return as(0.f);
+}
+
+// [rows, columns] to [columns, rows], in tiles so that neither side is walked with long strides only.
+template <class T>
+void transpose(const std::byte* from, T* to, std::int64_t rows, std::int64_t columns) {
+  constexpr std::int64_t kTile = 32;
+  for (std::int64_t r0 = 0; r0 < rows; r0 += kTile) {
+    for (std::int64_t c0 = 0; c0 < columns; c0 += kTile) {
+      for (std::int64_t c = c0; c < std::min(c0 + kTile, columns); ++c) {
+        for (std::int64_t r = r0; r < std::min(r0 + kTile, rows); ++r) {
+          std::memcpy(&to[c * rows + r], from + static_cast<std::size_t>(r * columns + c) * sizeof(T), sizeof(T));
+        }
+      }
+    }
+  }
+}
+
+}  // namespace
+
+const hf::Tensor* Reader::find(std::string_view name) const {
+  if (const hf::Tensor* t = folder_.find(prefix_ + std::string(name))) return t;
+  return folder_.find(name);
+}
+
+const hf::Tensor& Reader::expect(const std::string& name, std::initializer_list<std::int64_t> shape) {
+  const hf::Tensor* t = find(name);
+  if (t == nullptr) {
+    fail_load({.what = "tensor is missing",
+               .where = folder_.path().string(),
+               .expected = fmt::format("'{}{}' or '{}' of shape {}", prefix_, name, name, shape_text(shape)),
+               .found = fmt::format("{} tensors, none of that name", folder_.tensors().size()),
+               .hint = fmt::format("pkv inspect {} --tensors", folder_.path().string())});
+  }
+  if (!std::equal(shape.begin(), shape.end(), t->shape.begin(), t->shape.end())) {
+    fail_load({.what = "tensor has the wrong shape",
+               .where = fmt::format("{}: tensor '{}'", t->file->path().string(), t->name),
+               .expected = shape_text(shape) + ", by config.json",
+               .found = shape_text(t->shape)});
+  }
+  if (!readable(t->dtype)) {
+    fail_load({.what = "tensor has a number format that weights cannot have",
+               .where = fmt::format("{}: tensor '{}'", t->file->path().string(), t->name),
+               .expected = "F32, F16 or BF16",
+               .found = std::string(safetensors_name(t->dtype))});
+  }
+  if (used_.insert(t->name).second) parameters_ += t->view().elements();
+  return *t;
+}
+
+void Reader::count(const View& matrix) {
+  weight_bytes_ += matrix.bytes();
+  if (!any_ || size_of(matrix.dtype) > size_of(dtype_)) dtype_ = matrix.dtype;
+  any_ = true;
+}
+
+View Reader::keep(const Buffer& host) {
+  if (backend_ == nullptr) return host.view();
+  const View view = host.view();
+  memory_.emplace_back(*backend_, view.bytes());
+  backend_->ops().upload(backend_->device(), memory_.back().data(), view.data, view.bytes());
+  View kept = view;
+  kept.data = memory_.back().data();
+  return kept;
+}
+
+View Reader::matrix(const std::string& name, std::int64_t rows, std::int64_t columns) {
+  const View view = expect(name, {rows, columns}).view();
+  count(view);
+  return backend_ == nullptr ? view : backend_->ops().place(backend_->device(), view);
+}
+
+View Reader::vector(const std::string& name, std::int64_t size) {
+  const hf::Tensor& t = expect(name, {size});
+  if (backend_ == nullptr) return t.view();
+  Buffer wide(DType::f32, {size});
+  for (std::size_t i = 0; i < static_cast<std::size_t>(size); ++i) wide.span<float>()[i] = element(t, i);
+  return keep(wide);
+}
+
+View Reader::optional_vector(const std::string& name, std::int64_t size) {
+  return has(name) ? vector(name, size) : View();
+}
+
+View Reader::constants(const std::vector<float>& values) {
+  if (backend_ == nullptr) return {};
+  Buffer host(DType::f32, {static_cast<std::int64_t>(values.size())});
+  std::copy(values.begin(), values.end(), host.span<float>().begin());
+  return keep(host);
+}
+
+Norm Reader::norm(const std::string& name, std::int64_t width, double eps, bool bias) {
+  return {.weight = vector(name + ".weight", width),
+          .bias = bias ? vector(name + ".bias", width) : View(),
+          .eps = static_cast<float>(eps)};
+}
+
+Linear Reader::linear(const std::string& name, std::int64_t out, std::int64_t in, bool bias) {
+  return {.weight = matrix(name + ".weight", out, in), .bias = bias ? vector(name + ".bias", out) : View()};
+}
+
+Linear Reader::conv1d(const std::string& name, std::int64_t in, std::int64_t out) {
+  const hf::Tensor& t = expect(name + ".weight", {in, out});
+  const View bias = vector(name + ".bias", out);
+  View turned = t.view();
+  turned = View(turned.data, t.dtype, {out, in});
+  count(turned);
+  if (backend_ == nullptr) return {.weight = turned, .bias = bias};
+  Buffer host(t.dtype, {out, in});
+  if (size_of(t.dtype) == 2) {
+    transpose(t.data.data(), host.view().as<std::uint16_t>(), in, out);
+  } else {
+    transpose(t.data.data(), host.view().as<std::uint32_t>(), in, out);
+  }
+  return {.weight = keep(host), .bias = bias};
+}
+
+View Reader::output(const std::string& name, const View& embedding, bool tied) {
+  if (!tied) return matrix(name, embedding[0], embedding[1]);
+  if (const hf::Tensor* stored = find(name)) used_.insert(stored->name);
+  return embedding;
+}
+
+std::vector<std::string> Reader::unused() const {
+  std::vector<std::string> names;
+  for (const hf::Tensor& t : folder_.tensors()) {
+    const bool idle =
+        std::any_of(idle_.begin(), idle_.end(), [&](const std::string& s) { return t.name.ends_with(s); });
+    if (!idle && !used_.contains(t.name)) names.push_back(t.name);
+  }
+  return names;
+}
+
+}  // namespace pkv::model

@@ -1,0 +1,71 @@
+// Reader: a page's way to its config and tensors. It finds tensors with and without the base model's prefix, checks
+// shapes and dtypes, keeps account of what was used, and converts the little that cannot be used in place (vectors to
+// fp32, Conv1D matrices transposed). Without a backend it only checks: no weight is read.
+#pragma once
+
+#include <set>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "hf/hf.h"
+#include "kernels/backend.h"
+#include "model/blocks.h"
+#include "tensor/buffer.h"
+
+namespace pkv::model {
+
+class Reader {
+ public:
+  Reader(const hf::Folder& folder, const kernels::Backend* backend) : folder_(folder), backend_(backend) {}
+
+  const hf::Config& config() const { return folder_.config(); }
+
+  // Tensors named `name` are also looked for as `prefix` + `name`, which wins when both are there.
+  void base_prefix(std::string_view prefix) { prefix_ = prefix; }
+
+  bool has(std::string_view name) const { return find(name) != nullptr; }
+
+  View matrix(const std::string& name, std::int64_t rows, std::int64_t columns);
+  View vector(const std::string& name, std::int64_t size);
+  View optional_vector(const std::string& name, std::int64_t size);  // empty when absent
+  View constants(const std::vector<float>& values);                  // placed as a tensor of their own
+
+  // NAME.weight and NAME.bias.
+  Norm norm(const std::string& name, std::int64_t width, double eps, bool bias = true);
+  Linear linear(const std::string& name, std::int64_t out, std::int64_t in, bool bias = true);
+  Linear conv1d(const std::string& name, std::int64_t in, std::int64_t out);  // stored [in, out]; given [out, in]
+
+  // The output matrix: `embedding` itself when the config ties them (stored or not), else `name`.
+  View output(const std::string& name, const View& embedding, bool tied);
+
+  // Says that tensors whose names end like this have no effect (masks and position tables kept as buffers).
+  void without_effect(std::string_view suffix) { idle_.push_back(std::string(suffix)); }
+
+  // Tensors of the folder that nobody asked for.
+  std::vector<std::string> unused() const;
+
+  std::int64_t parameters() const { return parameters_; }     // elements of the tensors used, each once
+  std::size_t weight_bytes() const { return weight_bytes_; }  // bytes of the matrices, as kept in memory
+  DType dtype() const { return dtype_; }                      // of the matrices: the widest seen
+  std::vector<kernels::Memory> take_memory() { return std::move(memory_); }
+
+ private:
+  const hf::Tensor* find(std::string_view name) const;
+  const hf::Tensor& expect(const std::string& name, std::initializer_list<std::int64_t> shape);
+  View keep(const Buffer& host);
+  void count(const View& matrix);
+
+  const hf::Folder& folder_;
+  const kernels::Backend* backend_;
+  std::string prefix_;
+  std::set<std::string, std::less<>> used_;
+  std::vector<std::string> idle_;
+  std::vector<kernels::Memory> memory_;
+  std::int64_t parameters_ = 0;
+  std::size_t weight_bytes_ = 0;
+  DType dtype_ = DType::bf16;
+  bool any_ = false;
+};
+
+}  // namespace pkv::model

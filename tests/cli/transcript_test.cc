@@ -1,0 +1,60 @@
+#include "cli/transcript.h"
+
+#include <gtest/gtest.h>
+
+namespace pkv::support {
+namespace {
+
+// A source folder whose program is a shell script.
+class Transcript : public testing::Test {
+ protected:
+  void SetUp() override {
+    folder_.write("models/one", "");
+    folder_.write("pkv", "#!/bin/sh\necho \"says $*\"\necho beware >&2\nexit 3\n");
+    std::filesystem::permissions(folder_.path() / "pkv", std::filesystem::perms::owner_all);
+  }
+  TemporaryFolder folder_;
+};
+
+TEST_F(Transcript, IsKeptWhenNothingChanged) {
+  const Shell shell(folder_.path(), folder_.path() / "pkv");
+  const std::string text = "Words.\n\n$ pkv a b\n| says a b\n! beware\n? 3\n\n$ ls models\n| one\n? 0\n";
+  EXPECT_EQ(replay(text, shell), text);
+}
+
+TEST_F(Transcript, ShowsEveryKindOfChange) {
+  const Shell shell(folder_.path(), folder_.path() / "pkv");
+  const std::string now = "$ pkv a\n| says a\n! beware\n? 3\n";
+  EXPECT_EQ(replay("$ pkv a\n| says b\n! beware\n? 3\n", shell), now);
+  EXPECT_EQ(replay("$ pkv a\n| says a\n? 3\n", shell), now);
+  EXPECT_EQ(replay("$ pkv a\n| says a\n! beware\n? 0\n", shell), now);
+  EXPECT_EQ(replay("$ pkv a\n", shell), now);
+}
+
+TEST_F(Transcript, ShowsEmptyLinesAndAMissingEnd) {
+  const Shell shell(folder_.path(), folder_.path() / "pkv");
+  EXPECT_EQ(replay("$ printf 'a\\n\\nb '\n", shell), "$ printf 'a\\n\\nb '\n| a\n|\n| b \n|(no end of line)\n? 0\n");
+}
+
+TEST_F(Transcript, ShowsAFailureInsideAPipeAndACrash) {
+  const Shell shell(folder_.path(), folder_.path() / "pkv");
+  EXPECT_EQ(shell.run("pkv | cat").status, 3);
+  EXPECT_EQ(shell.run("sh -c 'kill -SEGV $$'").status, 128 + 11);
+}
+
+TEST_F(Transcript, LeavesTheSourceFolderAlone) {
+  const Shell shell(folder_.path(), folder_.path() / "pkv");
+  EXPECT_EQ(replay("$ echo x > new; cat new\n", shell), "$ echo x > new; cat new\n| x\n? 0\n");
+  EXPECT_FALSE(std::filesystem::exists(folder_.path() / "new"));
+}
+
+TEST_F(Transcript, NamesWhatVaries) {
+  const Shell shell(folder_.path(), folder_.path() / "pkv");
+  EXPECT_EQ(normalised("pkv cpu (AVX2), 2 threads", shell), "pkv cpu (SIMD), N threads");
+  EXPECT_EQ(normalised("pkv cpu (AVX3_ZEN4), 1 thread", shell), "pkv cpu (SIMD), N threads");
+  EXPECT_EQ(normalised("2 layers, 12 heads, 0.5", shell), "2 layers, 12 heads, 0.5");
+  EXPECT_EQ(normalised(shell.folder().string() + "/models/x", shell), "FOLDER/models/x");
+}
+
+}  // namespace
+}  // namespace pkv::support

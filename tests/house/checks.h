@@ -1,0 +1,45 @@
+// The rules of the house that a program can see. Each check reads the source folder `root` and gives what breaks its
+// rule, with file and line; nothing found means that the rule is kept.
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+namespace pkv::house {
+
+struct Finding {
+  std::string file;  // relative to the root
+  int line = 1;      // counted from 1
+  std::string says;
+};
+using Findings = std::vector<Finding>;
+
+std::string listed(const Findings& findings);  // one line each: "src/hf/config.cc:3: says"
+
+// cmake/rooms.txt: rooms in an order in which each uses only rooms above it, libraries by known names.
+Findings broken_room_list(const std::filesystem::path& root);
+
+// Under src/: headers of rooms and libraries that cmake/rooms.txt does not allow, headers of nobody in the list. In all
+// code: intrinsics outside src/kernels.
+Findings forbidden_includes(const std::filesystem::path& root);
+
+// Headers under src/ that do not open with a comment of 1 to 10 lines and then `#pragma once` (or, for Highway's
+// *-inl.h, which are read once per instruction set, its toggle).
+Findings headers_without_opening(const std::filesystem::path& root);
+
+// Names of architectures in code under src/, outside model/arch/ and model/architectures.cc. Comments may name them, and
+// room text may, where models share names with tokenizers.
+Findings architecture_names(const std::filesystem::path& root);
+
+// Links in the documentation (README.md, CONTRIBUTING.md, models/README.md, docs/) to files or headings that do not
+// exist. Links to other sites are not followed.
+Findings broken_links(const std::filesystem::path& root);
+
+// Verbs of ./dev in the documentation's shell blocks that ./dev help does not list.
+Findings unknown_verbs(const std::filesystem::path& root);
+
+// Commands `pkv ...` in the shell blocks of README.md that, run in order in a scratch copy, exit with neither 0 nor 1.
+Findings failing_commands(const std::filesystem::path& root, const std::filesystem::path& program);
+
+}  // namespace pkv::house

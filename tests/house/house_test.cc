@@ -1,0 +1,20 @@
+// This repository keeps the rules of the house.
+#include <gtest/gtest.h>
+
+#include "house/checks.h"
+
+namespace pkv::house {
+namespace {
+
+const std::filesystem::path kRoot = PKV_SOURCE_DIR;
+
+TEST(House, RoomListIsInOrder) { EXPECT_EQ(listed(broken_room_list(kRoot)), ""); }
+TEST(House, RoomsUseOnlyWhatTheyMay) { EXPECT_EQ(listed(forbidden_includes(kRoot)), ""); }
+TEST(House, HeadersSayWhatTheyAreFor) { EXPECT_EQ(listed(headers_without_opening(kRoot)), ""); }
+TEST(House, OnlyItsPageNamesAnArchitecture) { EXPECT_EQ(listed(architecture_names(kRoot)), ""); }
+TEST(House, LinksLeadSomewhere) { EXPECT_EQ(listed(broken_links(kRoot)), ""); }
+TEST(House, DevHasTheVerbsThatTheDocumentsUse) { EXPECT_EQ(listed(unknown_verbs(kRoot)), ""); }
+TEST(House, ReadmeCommandsRun) { EXPECT_EQ(listed(failing_commands(kRoot, PKV_PROGRAM)), ""); }
+
+}  // namespace
+}  // namespace pkv::house

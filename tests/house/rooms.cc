@@ -1,0 +1,162 @@
+// Who may include what: cmake/rooms.txt against the #include lines.
+#include <algorithm>
+#include <iterator>
+#include <regex>
+#include <set>
+#include <sstream>
+
+#include "house/checks.h"
+#include "house/reading.h"
+#include "support/shell.h"
+
+namespace pkv::house {
+namespace {
+
+namespace fs = std::filesystem;
+using support::read;
+
+constexpr const char* kList = "cmake/rooms.txt";
+
+// How the headers of a library begin, and the library's name in the list. Those named "-" belong in no room.
+const std::vector<std::pair<std::string, std::string>> kLibraryHeaders = {
+    {"fmt/", "fmt"},       {"nlohmann/", "nlohmann_json"}, {"hwy/", "hwy"},     {"pcre2", "pcre2"},
+    {"utf8proc", "utf8proc"}, {"curl/", "curl"},           {"openssl/", "openssl"}, {"zip", "zip"},
+    {"cuda", "cuda"},      {"CLI/", "-"},                  {"gtest/", "-"},     {"gmock/", "-"},
+    {"rapidcheck", "-"},   {"benchmark/", "-"},
+};
+
+// What the system gives besides the standard library, whose headers have neither a folder nor an ending.
+const std::regex kSystem(R"((sys|linux|net|netinet|arpa|asm)/.*|(dirent|dlfcn|endian|errno|fcntl|limits|netdb|poll|)"
+                         R"(pthread|pwd|sched|signal|spawn|stdlib|string|syslog|termios|time|unistd|wchar)\.h)");
+
+const std::regex kIntrinsics(R"(.*intrin\.h|cpuid\.h|arm_[a-z0-9_]+\.h)");
+
+struct Room {
+  std::string name;
+  int line = 1;
+  std::set<std::string> uses, libraries;
+};
+
+std::set<std::string> words(const std::string& text) {
+  std::istringstream stream(text);
+  return {std::istream_iterator<std::string>(stream), {}};
+}
+
+std::vector<Room> rooms(const fs::path& root) {
+  std::vector<Room> result;
+  static const std::regex pattern(R"(([a-z]+):([^|]*)\|(.*))");
+  int number = 0;
+  for (const std::string& line : lines_of(read(root / kList))) {
+    ++number;
+    std::smatch m;
+    if (std::regex_match(line, m, pattern)) result.push_back({m[1], number, words(m[2]), words(m[3])});
+  }
+  return result;
+}
+
+struct Include {
+  int line;
+  bool quoted;
+  std::string path;
+};
+
+std::vector<Include> includes(const std::string& text) {
+  std::vector<Include> result;
+  static const std::regex pattern(R"(\s*#\s*include\s*([<"])([^>"]+)[>"].*)");
+  int number = 0;
+  for (const std::string& line : lines_of(without_comments(text))) {
+    ++number;
+    std::smatch m;
+    if (std::regex_match(line, m, pattern)) result.push_back({number, m[1] == "\"", m[2]});
+  }
+  return result;
+}
+
+// The library that a header belongs to; empty if none in the table.
+std::string library_of(const std::string& header) {
+  for (const auto& [beginning, library] : kLibraryHeaders) {
+    if (header.starts_with(beginning)) return library;
+  }
+  return {};
+}
+
+// Why `room` may not include this; empty if it may.
+std::string objection(const Include& include, const Room& room, const std::set<std::string>& all) {
+  const std::string& path = include.path;
+  if (const std::string library = library_of(path); !library.empty()) {
+    if (room.libraries.contains(library)) return {};
+    return "room " + room.name + " does not list the library of <" + path + "> in " + kList;
+  }
+  if (include.quoted) {
+    const std::string other = path.substr(0, path.find('/'));
+    if (!all.contains(other)) return "\"" + path + "\" is not the path of a room's header";
+    if (other == room.name || room.uses.contains(other)) return {};
+    return "room " + room.name + " may not use room " + other + " (" + kList + ")";
+  }
+  const bool standard = path.find_first_of("./") == std::string::npos;
+  if (standard || std::regex_match(path, kSystem) || std::regex_match(path, kIntrinsics)) return {};
+  return "<" + path + "> belongs to no library that the house knows";
+}
+
+Findings of_rooms(const fs::path& root) {
+  Findings findings;
+  const std::vector<Room> list = rooms(root);
+  std::set<std::string> all;
+  for (const Room& room : list) all.insert(room.name);
+  for (const std::string& file : files_under(root, "src", {".h", ".cc"})) {
+    const std::string name = file.substr(4, file.find('/', 4) - 4);
+    const auto room = std::find_if(list.begin(), list.end(), [&](const Room& r) { return r.name == name; });
+    if (room == list.end()) {
+      findings.push_back({file, 1, "is in no room of " + std::string(kList)});
+      continue;
+    }
+    for (const Include& include : includes(read(root / file))) {
+      const std::string why = objection(include, *room, all);
+      if (!why.empty()) findings.push_back({file, include.line, why});
+    }
+  }
+  return findings;
+}
+
+Findings of_intrinsics(const fs::path& root) {
+  Findings findings;
+  for (const char* folder : {"src", "apps", "tests", "bench", "fuzz"}) {
+    for (const std::string& file : files_under(root, folder, {".h", ".cc"})) {
+      if (file.starts_with("src/kernels/")) continue;
+      for (const Include& include : includes(read(root / file))) {
+        if (!std::regex_match(include.path, kIntrinsics)) continue;
+        findings.push_back({file, include.line, "<" + include.path + ">: intrinsics are for src/kernels alone"});
+      }
+    }
+  }
+  return findings;
+}
+
+}  // namespace
+
+Findings broken_room_list(const fs::path& root) {
+  Findings findings;
+  std::set<std::string> above;
+  std::set<std::string> libraries = {"threads"};
+  for (const auto& [beginning, library] : kLibraryHeaders) libraries.insert(library);
+  for (const Room& room : rooms(root)) {
+    for (const std::string& use : room.uses) {
+      if (!above.contains(use)) findings.push_back({kList, room.line, room.name + " uses " + use + ", no room above it"});
+    }
+    for (const std::string& library : room.libraries) {
+      if (!libraries.contains(library)) findings.push_back({kList, room.line, "unknown library " + library});
+    }
+    above.insert(room.name);
+  }
+  if (above.empty()) findings.push_back({kList, 1, "lists no rooms"});
+  return findings;
+}
+
+Findings forbidden_includes(const fs::path& root) {
+  Findings findings = of_rooms(root);
+  const Findings more = of_intrinsics(root);
+  findings.insert(findings.end(), more.begin(), more.end());
+  return findings;
+}
+
+}  // namespace pkv::house

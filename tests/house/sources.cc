@@ -1,0 +1,94 @@
+// What stands in a source file: how headers open, who names architectures.
+#include <algorithm>
+#include <cctype>
+#include <set>
+
+#include "house/checks.h"
+#include "house/reading.h"
+#include "support/shell.h"
+
+namespace pkv::house {
+namespace {
+
+namespace fs = std::filesystem;
+using support::read;
+
+constexpr std::size_t kFewestLines = 1, kMostLines = 10;
+
+// One page, one name; arch.cc is what the pages share.
+std::set<std::string> architectures(const fs::path& root) {
+  std::set<std::string> names = {"gpt2", "roberta", "mpt", "falcon"};
+  for (const std::string& file : files_under(root, "src/model/arch", {".cc"})) names.insert(fs::path(file).stem());
+  names.erase("arch");
+  return names;
+}
+
+bool lower(char c) { return std::islower(static_cast<unsigned char>(c)) != 0; }
+bool upper(char c) { return std::isupper(static_cast<unsigned char>(c)) != 0; }
+
+// A name of up to four letters counts only where it is a word of an identifier: mpt, Mpt, kMpt, MPT_X, not empty.
+bool stands_alone(const std::string& line, std::size_t at, std::size_t length) {
+  const char first = line[at], last = line[at + length - 1];
+  const char before = at == 0 ? ' ' : line[at - 1];
+  const char after = at + length == line.size() ? ' ' : line[at + length];
+  const bool begins = !(lower(before) || upper(before)) || (lower(before) && upper(first));
+  const bool ends = !(lower(after) || upper(after)) || (lower(last) && upper(after)) ||
+                    std::isdigit(static_cast<unsigned char>(last)) != 0;
+  return begins && ends;
+}
+
+bool names(const std::string& line, const std::string& name) {
+  std::string folded = line;
+  std::transform(line.begin(), line.end(), folded.begin(),
+                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  for (std::size_t at = folded.find(name); at != std::string::npos; at = folded.find(name, at + 1)) {
+    if (name.size() > 4 || stands_alone(line, at, name.size())) return true;
+  }
+  return false;
+}
+
+}  // namespace
+
+std::string listed(const Findings& findings) {
+  std::string text;
+  for (const Finding& f : findings) text += f.file + ":" + std::to_string(f.line) + ": " + f.says + "\n";
+  return text;
+}
+
+Findings headers_without_opening(const fs::path& root) {
+  Findings findings;
+  for (const std::string& file : files_under(root, "src", {".h"})) {
+    const std::vector<std::string> lines = lines_of(read(root / file));
+    std::size_t comment = 0;
+    while (comment < lines.size() && lines[comment].starts_with("//")) ++comment;
+    if (comment < kFewestLines || comment > kMostLines) {
+      findings.push_back({file, 1, "opens with a comment of " + std::to_string(comment) + " lines instead of " +
+                                       std::to_string(kFewestLines) + " to " + std::to_string(kMostLines)});
+    }
+    const std::string next = comment < lines.size() ? lines[comment] : "";
+    const bool toggle = file.ends_with("-inl.h") && next.starts_with("#if defined(");
+    if (next != "#pragma once" && !toggle) {
+      findings.push_back({file, static_cast<int>(comment) + 1, "#pragma once does not follow the opening comment"});
+    }
+  }
+  return findings;
+}
+
+Findings architecture_names(const fs::path& root) {
+  Findings findings;
+  const std::set<std::string> list = architectures(root);
+  for (const std::string& file : files_under(root, "src", {".h", ".cc"})) {
+    if (file.starts_with("src/model/arch/") || file.starts_with("src/text/")) continue;
+    if (file == "src/model/architectures.cc") continue;
+    int number = 0;
+    for (const std::string& line : lines_of(without_comments(read(root / file)))) {
+      ++number;
+      for (const std::string& name : list) {
+        if (names(line, name)) findings.push_back({file, number, "code names the architecture " + name});
+      }
+    }
+  }
+  return findings;
+}
+
+}  // namespace pkv::house

@@ -1,0 +1,20 @@
+// Uses something compiled of every room that has something, through headers as they are installed.
+#include <base/error.h>
+#include <base/pool.h>
+#include <check/session.h>
+#include <tensor/buffer.h>
+#include <tensor/view.h>
+
+#include <cstdio>
+
+int main() {
+  try {
+    pkv::fail_usage({.what = "nothing to do"});
+  } catch (const pkv::Error& error) {
+    const float numbers[6] = {};
+    const pkv::View view(numbers, pkv::DType::f32, {2, 3});
+    const pkv::check::Logits logits{3, {1, 2, 3, 4, 5, 6}};
+    std::printf("consumer: %s, %s, %d, %d threads\n", error.what(), pkv::shape_text(view).c_str(),
+                static_cast<int>(logits.rows()), pkv::WorkerPool(2).threads());
+  }
+}

@@ -1,0 +1,58 @@
+# cmake -D BUILD=... -D SOURCE=... -D SCRATCH=... -D GENERATOR=... -D COMPILER=... [-D SANITIZE=...] -P package_test.cmake
+cmake_minimum_required(VERSION 3.25)
+
+function(run)
+  execute_process(COMMAND ${ARGN} RESULT_VARIABLE status OUTPUT_VARIABLE out ERROR_VARIABLE out)
+  if(status)
+    list(JOIN ARGN " " command)
+    message(FATAL_ERROR "${command}\nexits with ${status}:\n${out}")
+  endif()
+  set(out "${out}" PARENT_SCOPE)
+endfunction()
+
+file(REMOVE_RECURSE ${SCRATCH})
+run(${CMAKE_COMMAND} --install ${BUILD} --prefix ${SCRATCH}/installed)
+file(RENAME ${SCRATCH}/installed ${SCRATCH}/moved)
+
+# Nothing that was installed knows where it was built.
+file(GLOB_RECURSE described ${SCRATCH}/moved/*.cmake)
+if(NOT described)
+  message(FATAL_ERROR "no CMake files were installed")
+endif()
+foreach(file IN LISTS described)
+  file(READ ${file} text)
+  foreach(place ${SOURCE} ${BUILD} pkv_options)
+    string(FIND "${text}" ${place} at)
+    if(NOT at EQUAL -1)
+      message(FATAL_ERROR "${file} speaks of ${place}")
+    endif()
+  endforeach()
+endforeach()
+
+# Every public header and every bundled model is there.
+foreach(pair "src/*.h|include/pkv" "models/*|share/pkv/models")
+  string(REPLACE "|" ";" pair ${pair})
+  list(GET pair 0 from)
+  list(GET pair 1 to)
+  get_filename_component(folder ${from} DIRECTORY)
+  file(GLOB_RECURSE files RELATIVE ${SOURCE}/${folder} ${SOURCE}/${from})
+  foreach(file IN LISTS files)
+    if(NOT EXISTS ${SCRATCH}/moved/${to}/${file})
+      message(FATAL_ERROR "${folder}/${file} is not installed in ${to}")
+    endif()
+  endforeach()
+endforeach()
+
+set(flags "")
+if(SANITIZE)
+  set(flags "-fsanitize=${SANITIZE} -fno-sanitize-recover=all")
+endif()
+run(${CMAKE_COMMAND} -S ${SOURCE}/tests/package/consumer -B ${SCRATCH}/consumer -G ${GENERATOR}
+    -D CMAKE_CXX_COMPILER=${COMPILER} -D CMAKE_CXX_COMPILER_LAUNCHER=${LAUNCHER} -D CMAKE_CXX_FLAGS=${flags}
+    -D CMAKE_PREFIX_PATH=${SCRATCH}/moved)
+run(${CMAKE_COMMAND} --build ${SCRATCH}/consumer)
+run(${SCRATCH}/consumer/consumer)
+if(NOT out MATCHES "^consumer: ")
+  message(FATAL_ERROR "the consumer printed:\n${out}")
+endif()
+file(REMOVE_RECURSE ${SCRATCH})

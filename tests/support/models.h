@@ -1,0 +1,57 @@
+// Models for tests: the odd little ones of tests/golden/data (random weights with peaked attention, made by
+// tools/make_goldens.py) and the bundled trained ones.
+#pragma once
+
+#include <algorithm>
+#include <cctype>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "base/random.h"
+#include "model/model.h"
+
+namespace pkv::support {
+
+inline std::filesystem::path source() { return PKV_SOURCE_DIR; }
+inline std::filesystem::path golden_data() { return source() / "tests" / "golden" / "data"; }
+
+// Folders below `root` that hold a config.json, sorted by name.
+inline std::vector<std::filesystem::path> model_folders(const std::filesystem::path& root) {
+  std::vector<std::filesystem::path> found;
+  for (const auto& entry : std::filesystem::directory_iterator(root)) {
+    if (std::filesystem::exists(entry.path() / "config.json")) found.push_back(entry.path());
+  }
+  std::sort(found.begin(), found.end());
+  return found;
+}
+
+inline model::Model load(const std::filesystem::path& folder, std::string_view table, int threads = 2) {
+  return model::load(hf::Folder::open(folder), kernels::Backend(table, threads));
+}
+
+inline std::vector<std::int32_t> random_ids(std::uint64_t seed, std::int64_t count, std::int64_t vocab) {
+  std::vector<std::int32_t> ids;
+  for (std::int64_t i = 0; i < count; ++i) {
+    ids.push_back(static_cast<std::int32_t>(random_bits(seed, static_cast<std::uint64_t>(i)) %
+                                            static_cast<std::uint64_t>(vocab)));
+  }
+  return ids;
+}
+
+inline std::vector<float> feed(const model::Model& model, model::Past& past, std::span<const std::int32_t> ids) {
+  const model::Feed feed{.ids = ids, .past = &past};
+  const model::Logits logits = model.forward({&feed, 1});
+  const auto values = logits.span<float>();
+  return {values.begin(), values.end()};
+}
+
+// A name that GoogleTest accepts.
+inline std::string test_name(std::string name) {
+  for (char& c : name) {
+    if (std::isalnum(static_cast<unsigned char>(c)) == 0) c = '_';
+  }
+  return name;
+}
+
+}  // namespace pkv::support
