@@ -20,7 +20,9 @@ mpt     reads   vocab_size d_model n_heads n_layers max_seq_len (longest text: t
                 layer_norm_epsilon tie_word_embeddings attn_config.{softmax_scale, clip_qkv, alibi_bias_max: see below}
         ignores expansion_ratio (always 4), no_bias (never a bias), learned_pos_emb, logit_scale, norm_type,
                 embedding_fraction, attn_config.{alibi (always on), alibi_bias_max (always 8: the table is built
-                without it), attn_type, attn_impl, prefix_lm, qk_ln, attn_uses_sequence_id}. GELU is the exact one.
+                without it), attn_type, attn_impl, prefix_lm, qk_ln, attn_uses_sequence_id}. GELU is the exact one. MosaicML's own code reads
+                expansion_ratio, alibi_bias_max and no_bias: the cases that set them run transformers' class with
+                those parts put in (make_goldens.py, as_mosaicml).
 falcon  reads   vocab_size hidden_size num_hidden_layers num_attention_heads num_kv_heads num_ln_in_parallel_attn
                 layer_norm_epsilon alibi new_decoder_architecture multi_query parallel_attn bias ffn_hidden_size
                 activation rope_parameters (rope_theta at the top of version 4 configs) tie_word_embeddings
@@ -131,8 +133,9 @@ CASES = [
     mpt("mpt-softmax-scale", qk_gain=4.0, attn_config={"softmax_scale": 0.21, "clip_qkv": 4.5}),
     mpt("mpt-long", 40, d_model=12, n_heads=2, n_layers=1),
     mpt("mpt-untied", d_model=12, tie_word_embeddings=False, vocab_size=101),
-    mpt("mpt-ignored-keys", no_bias=False, expansion_ratio=2, logit_scale=0.5, learned_pos_emb=False,
-        attn_config={"alibi": False, "alibi_bias_max": 4, "qk_ln": True, "prefix_lm": False}),
+    mpt("mpt-biases", no_bias=False),
+    mpt("mpt-expansion-ratio", expansion_ratio=3, d_model=15, n_heads=5),
+    mpt("mpt-alibi-bias-max", 30, no_bias=False, expansion_ratio=2, n_heads=6, attn_config={"alibi_bias_max": 4}),
     mpt("mpt-bf16", store="bfloat16"),
     Case("mpt-2023-config", "mpt", {}, twin_of="mpt-three-heads", dialect={
         "architectures": ["MPTForCausalLM"], "model_type": "mpt", "d_model": 18, "n_heads": 3, "n_layers": 2,

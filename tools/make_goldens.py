@@ -109,8 +109,37 @@ def randomize(model, seed, qk_gain):
             p[mask] *= qk_gain
 
 
+def beyond_transformers(config):
+    """Options that MosaicML's own MPT code has and transformers' class passes over."""
+    return config.model_type == "mpt" and (
+        not config.no_bias or config.expansion_ratio != 4 or config.attn_config.alibi_bias_max != 8)
+
+
+def as_mosaicml(model):
+    """transformers' MPT, with the parts that it passes over put in: biases, expansion_ratio, alibi_bias_max."""
+    c, bias, width = model.config, not model.config.no_bias, model.config.d_model
+    inner = c.expansion_ratio * width
+    for block in model.transformer.blocks:
+        block.attn.Wqkv = torch.nn.Linear(width, 3 * width, bias=bias)
+        block.attn.out_proj = torch.nn.Linear(width, width, bias=bias)
+        block.ffn.up_proj = torch.nn.Linear(width, inner, bias=bias)
+        block.ffn.down_proj = torch.nn.Linear(inner, width, bias=bias)
+    if bias:
+        for norm in [n for b in model.transformer.blocks for n in (b.norm_1, b.norm_2)] + [model.transformer.norm_f]:
+            norm.bias = torch.nn.Parameter(torch.zeros(width))
+    most = c.attn_config.alibi_bias_max
+    model.transformer.build_mpt_alibi_tensor = lambda heads, length, device=None: modeling_mpt.build_mpt_alibi_tensor(
+        heads, length, most, device)
+    return model
+
+
+def build(config):
+    model = CLASSES[config.model_type](config)
+    return as_mosaicml(model) if beyond_transformers(config) else model
+
+
 def save_model(case, folder):
-    model = CLASSES[case.family](CLASSES[case.family].config_class(**case.config)).eval()
+    model = build(CLASSES[case.family].config_class(**case.config)).eval()
     randomize(model, case.seed, case.qk_gain)
     options = {"max_shard_size": case.shard_size} if case.shard_size else {}
     model.to(getattr(torch, case.store)).save_pretrained(folder, **options)
@@ -126,6 +155,11 @@ def attention_of(config):
 
 def load(folder, attention=None):
     config = transformers.AutoConfig.from_pretrained(folder)
+    if beyond_transformers(config):
+        model = build(config)
+        model.load_state_dict(safetensors.torch.load_file(os.path.join(folder, "model.safetensors")), strict=False)
+        model.tie_weights()
+        return model.eval()
     return CLASSES[config.model_type].from_pretrained(
         folder, dtype=torch.float32, attn_implementation=attention or attention_of(config)).eval()
 
@@ -302,7 +336,8 @@ def expected(case, folder):
 
 
 def provenance(case, config):
-    return {"class": CLASSES[case.family].__name__, "attn_implementation": attention_of(config),
+    name = CLASSES[case.family].__name__ + (" with as_mosaicml" if beyond_transformers(config) else "")
+    return {"class": name, "attn_implementation": attention_of(config),
             "weights_seed": case.seed, "qk_gain": case.qk_gain, "stored_as": case.store}
 
 

@@ -67,6 +67,7 @@ class Golden : public testing::TestWithParam<Case> {
     // Rounding the exact result to fp32 costs half an ULP of the largest value: no run can be held to less.
     const double allowed = kFactor * theirs + largest * 0x1.0p-23;
     worst_ = std::max(worst_, most / allowed);
+    if (std::getenv("PKV_GOLDEN_VERBOSE") != nullptr) std::printf("%s: %.0f %% (%g of %g)\n", name.c_str(), 100 * most / allowed, most, allowed);
     EXPECT_LE(most, allowed) << name << "[" << at << "]: expected " << exact[at] << ", got " << ours[at]
                              << "\n  allowed: " << kFactor << " x " << theirs
                              << ", the deviation of transformers' fp32 run from its fp64 run, + half an ULP";
