@@ -97,6 +97,7 @@ struct Specials {
 void read_specials(const Node& node, Specials& specials) {
   for (const Named& n : kNamed) {
     if (node.has(n.key)) specials.named[n.key] = read_token(node.at(n.key), true);
+    if (node.is_null_at(n.key)) specials.named.erase(n.key);
   }
   for (const std::string_view list : {"additional_special_tokens", "extra_special_tokens"}) {
     if (!node.has(list)) continue;
@@ -187,20 +188,22 @@ MergeList read_merges(const fs::path& file) {
   return merges;
 }
 
-Template::Part special_part(const Pipeline& p, const Specials& specials, std::string_view role) {
-  const AddedToken* t = p.added.find(std::string_view(specials.named.at(role).content));
+Template::Part special_part(const Pipeline& p, const Node& config, const Specials& specials, std::string_view role) {
+  const auto it = specials.named.find(role);
+  const AddedToken* t = it == specials.named.end() ? nullptr : p.added.find(std::string_view(it->second.content));
+  if (t == nullptr) fail_load({.what = fmt::format("there is no {} to put around a text", role), .where = config.where()});
   return {false, {t->id}};
 }
 
 Template frame(const Pipeline& p, Family family, const Node& config, const Specials& specials) {
   const Template::Part text{true, {}};
   if (family == Family::roberta) {
-    return {{special_part(p, specials, "cls_token"), text, special_part(p, specials, "sep_token")}};
+    return {{special_part(p, config, specials, "cls_token"), text, special_part(p, config, specials, "sep_token")}};
   }
   Template t;
-  if (config.flag_or("add_bos_token", false)) t.parts.push_back(special_part(p, specials, "bos_token"));
+  if (config.flag_or("add_bos_token", false)) t.parts.push_back(special_part(p, config, specials, "bos_token"));
   t.parts.push_back(text);
-  if (config.flag_or("add_eos_token", false)) t.parts.push_back(special_part(p, specials, "eos_token"));
+  if (config.flag_or("add_eos_token", false)) t.parts.push_back(special_part(p, config, specials, "eos_token"));
   return t;
 }
 
