@@ -38,7 +38,7 @@ std::string reason(std::string_view message) {
 
 std::string hint_for(std::string_view rest) {
   if (rest.starts_with("-")) rest.remove_prefix(1);
-  if (!rest.starts_with("NaN") && !rest.starts_with("Infinity") && !rest.starts_with("I")) return {};
+  if (!rest.starts_with("NaN") && !rest.starts_with("Infinity")) return {};
   return "JSON has no NaN and no Infinity (Python writes them all the same): put null or a number";
 }
 

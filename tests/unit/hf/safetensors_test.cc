@@ -109,7 +109,7 @@ TEST(Tensor, AnEmptyShapeThatOverflowsHasNoView) {
 class SafeTensorsFile : public InFolder {
  protected:
   std::string refused(std::string_view bytes) {
-    write_file(path_, bytes);
+    put(path_, bytes);
     return error_of([&] { SafeTensors::open(path_); });
   }
   std::filesystem::path path_ = folder_ / "m.safetensors";
@@ -160,7 +160,7 @@ TEST_F(SafeTensorsFile, EveryFlippedBitIsAnErrorOrAValidFile) {
   for (std::size_t bit = 0; bit < whole.size() * 8; ++bit) {
     std::string flipped = whole;
     flipped[bit / 8] = static_cast<char>(flipped[bit / 8] ^ 1 << bit % 8);
-    write_file(path_, flipped);
+    put(path_, flipped);
     try {
       const SafeTensors file = SafeTensors::open(path_);
       for (const Tensor& t : file.tensors()) {
@@ -180,7 +180,7 @@ TEST_F(SafeTensorsFile, EightGigabytesAreOpenedWithoutBeingRead) {
   constexpr std::uint64_t kData8 = std::uint64_t{8} << 30;
   const std::string header =
       fmt::format(R"({{"w":{{"dtype":"F32","shape":[{}],"data_offsets":[0,{}]}}}})", kData8 / 4, kData8);
-  write_file(path_, safetensors_bytes(header));
+  put(path_, safetensors_bytes(header));
   ASSERT_EQ(::truncate(path_.c_str(), static_cast<off_t>(8 + header.size() + kData8)), 0);
 
   rusage before{}, after{};
