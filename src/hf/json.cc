@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <memory>
 #include <utility>
 
 #include "base/error.h"
@@ -23,10 +22,8 @@ std::string cut(std::string text, std::size_t most) {
 
 // nlohmann's message without its own prefix and position, which we give in another form.
 std::string reason(std::string_view message) {
-  for (const std::string_view mark : {"] parse error at ", "] "}) {
-    if (const auto at = message.find(mark); at != message.npos) message.remove_prefix(at + mark.size());
-  }
-  if (message.starts_with("line ")) {
+  if (const auto at = message.find("] "); at != message.npos) message.remove_prefix(at + 2);
+  if (message.starts_with("parse error at ")) {
     if (const auto at = message.find(": "); at != message.npos) message.remove_prefix(at + 2);
   }
   std::string text(message.substr(0, 200));

@@ -146,7 +146,7 @@ TEST(Config, UnsupportedValuesAreNamed) {
 
 TEST(ConfigFile, IsJsonInUtf8) {
   EXPECT_THAT(refused(""), AllOf(HasSubstr("c.json: byte 0: is not valid JSON"), HasSubstr("unexpected end of input")));
-  EXPECT_THAT(refused("{\"a\": 1,}"), HasSubstr("c.json: byte 8: is not valid JSON"));
+  EXPECT_THAT(refused("{\"a\": 1,}"), HasSubstr("c.json: byte 8: is not valid JSON\n  found:    syntax error"));
   EXPECT_THAT(refused("{\"a\": \"\xff\"}"), AllOf(HasSubstr("c.json: byte 7"), HasSubstr("UTF-8")));
   EXPECT_THAT(refused("{\"a\": 1} // why"), HasSubstr("is not valid JSON"));
   EXPECT_THAT(refused(std::string("{}\0{", 4)), AllOf(HasSubstr("c.json: byte 2"), HasSubstr("a NUL byte")));

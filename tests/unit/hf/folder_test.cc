@@ -112,6 +112,8 @@ TEST_F(FolderTest, WhatIsNoModelFolder) {
   EXPECT_THAT(error_of([&] { Folder::open(folder_ / "config.json"); }),
               AllOf(HasSubstr("config.json: is a file, not a model folder"), HasSubstr("give the folder")));
   EXPECT_THAT(error_of([&] { Folder::open(folder_ / "config.json" / "x"); }), HasSubstr("config.json/x: "));
+  fs::create_symlink("loop", folder_ / "loop");
+  EXPECT_THAT(error_of([&] { Folder::open(folder_ / "loop"); }), HasSubstr("loop: cannot open: "));
   fs::remove(folder_ / "config.json");
   EXPECT_THAT(refused(), AllOf(HasSubstr("config.json is missing"), HasSubstr("save_pretrained")));
   fs::create_directory(folder_ / "snapshots");
@@ -119,6 +121,7 @@ TEST_F(FolderTest, WhatIsNoModelFolder) {
 }
 
 TEST_F(FolderTest, WithoutSafetensors) {
+  put(folder_ / "training_args.bin", "x");
   EXPECT_THAT(refused(), AllOf(HasSubstr("has no weights that pkv reads"), HasSubstr("found:    neither"),
                                HasSubstr("download the model again")));
   put(folder_ / "pytorch_model.bin", "x");
@@ -126,7 +129,8 @@ TEST_F(FolderTest, WithoutSafetensors) {
                                HasSubstr("found:    pytorch_model.bin"), HasSubstr("save_pretrained")));
   fs::remove(folder_ / "pytorch_model.bin");
   put(folder_ / "model.fp16.safetensors", "x");
-  EXPECT_THAT(refused(), HasSubstr("found:    model.fp16.safetensors"));
+  put(folder_ / "a.gguf", "x");
+  EXPECT_THAT(refused(), HasSubstr("found:    a.gguf, model.fp16.safetensors"));
 }
 
 TEST_F(FolderTest, AnAdapterIsNoModel) {

@@ -30,6 +30,7 @@ std::string error_of(const auto& body, Error::Kind kind = Error::Kind::load) {
 
 // Without write_file's care for crashes, which costs milliseconds a file.
 inline void put(const std::filesystem::path& path, std::string_view bytes) {
+  std::filesystem::remove(path);
   std::ofstream file(path, std::ios::binary);
   file.write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
   ASSERT_TRUE(file.flush());
