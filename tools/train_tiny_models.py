@@ -26,6 +26,7 @@ import time
 import torch
 import torch.nn.functional as F
 import transformers
+from tokenizers import Tokenizer
 
 import make_corpus
 import tiny_measure
@@ -101,10 +102,17 @@ class Stream:
         return self.tokens[first[:, None] + torch.arange(length, device=self.device)]
 
 
-def causal_loss(model, stream, batch):
+def causal_loss(model, stream, batch, token_weights=None):
     ids = stream.rows(batch, CONTEXT)
     logits = model(input_ids=ids[:, :-1], use_cache=False).logits
-    return F.cross_entropy(logits.float().flatten(0, 1), ids[:, 1:].flatten())
+    return F.cross_entropy(logits.float().flatten(0, 1), ids[:, 1:].flatten(), weight=token_weights)
+
+
+def name_weights(tokenizer, vocab, weight):
+    """A weight for each token: people's names count more when `weight` is above 1."""
+    weights = torch.ones(vocab)
+    weights[[tokenizer.encode(f" {n}", add_special_tokens=False).ids[0] for n in make_corpus.NAMES]] = weight
+    return weights
 
 
 def framed(stream, batch):
@@ -188,25 +196,38 @@ def read_corpus(path):
         return f.read().rstrip("\n").split("\n\n")
 
 
+def beginning(name, texts, args):
+    """(tokenizer, model, note for the record): new ones, or those saved in --resume."""
+    if not args.resume:
+        tokenizer = tiny_tokenizers.train(name, texts[: args.tokenizer_documents])
+        return tokenizer, MODELS[name](tokenizer), {}
+    folder = os.path.join(args.resume, name)
+    tokenizer = Tokenizer.from_file(os.path.join(folder, "tokenizer.json"))
+    with open(os.path.join(folder, "training.json"), encoding="utf-8") as f:
+        return tokenizer, type(MODELS[name](tokenizer)).from_pretrained(folder), {"continues": json.load(f)}
+
+
 def train_one(name, args):
     torch.manual_seed(args.seed)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     texts = read_corpus(args.corpus)
-    tokenizer = tiny_tokenizers.train(name, texts[: args.tokenizer_documents])
+    tokenizer, model, before = beginning(name, texts, args)
     stream = Stream(tokenizer, texts, tiny_tokenizers.separator(name, tokenizer), device, args.seed)
-    model = MODELS[name](tokenizer).to(device).train()
+    model.to(device).train()
     if name == "tiny-roberta":
         mask_id = tokenizer.token_to_id("<mask>")
         loss_of = lambda m: masked_loss(m, stream, args.batch, mask_id)
     else:
-        loss_of = lambda m: causal_loss(m, stream, args.batch)
+        weights = name_weights(tokenizer, model.config.vocab_size, args.name_weight).to(device)
+        loss_of = lambda m: causal_loss(m, stream, args.batch, weights)
     fast = compiled(model, loss_of, args.compile and device == "cuda")
     done = fit(name, model, lambda: loss_of(fast), args)
-    save_one(name, model.cpu().eval(), tokenizer, {**done, **settings(args), "corpus_tokens": len(stream.tokens)}, args)
+    record = {**done, **settings(args), "corpus_tokens": len(stream.tokens), **before}
+    save_one(name, model.cpu().eval(), tokenizer, record, args)
 
 
 def settings(args):
-    kept = ["seed", "batch", "rate", "warm_steps", "corpus_bytes", "tokenizer_documents"]
+    kept = ["seed", "batch", "rate", "warm_steps", "name_weight", "corpus_bytes", "tokenizer_documents"]
     return {**{k: getattr(args, k) for k in kept}, "context": CONTEXT, "torch": torch.__version__,
             "transformers": transformers.__version__,
             "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"}
@@ -255,10 +276,12 @@ def parse(argv):
     parser.add_argument("--seconds", type=float, default=math.inf, help="time for each model")
     parser.add_argument("--batch", type=int, default=64, help=f"rows of {CONTEXT} tokens in a step")
     parser.add_argument("--rate", type=float, default=3e-3, help="highest learning rate")
+    parser.add_argument("--name-weight", type=float, default=1.0, help="how much names count in the loss")
     parser.add_argument("--warm-steps", type=int, default=400)
     parser.add_argument("--corpus-bytes", type=int, default=60_000_000)
     parser.add_argument("--tokenizer-documents", type=int, default=20_000)
     parser.add_argument("--compile", action="store_true", help="use torch.compile on a GPU")
+    parser.add_argument("--resume", metavar="DIR", help="go on from the models and tokenizers saved in DIR")
     parser.add_argument("--measure", metavar="DIR", help="measure the models saved in DIR and train nothing")
     parser.add_argument("--corpus", help=argparse.SUPPRESS)
     parser.add_argument("--worker", choices=NAMES, help=argparse.SUPPRESS)

@@ -22,8 +22,10 @@ Loaded load_page(const hf::Folder& folder, const kernels::Backend* backend) {
   const hf::Config& config = folder.config();
   Reader reader(folder, backend);
   Loaded loaded;
-  loaded.page = architecture_of(config).load(reader);
+  const Architecture& architecture = architecture_of(config);
   hf::accept_common_keys(config);
+  config.without_effect({"bos_token_id", "eos_token_id", "pad_token_id", "sep_token_id"});  // for those who generate
+  loaded.page = architecture.load(reader);
   for (const std::string& key : config.unread()) {
     loaded.notes.push_back(fmt::format("{}: unknown key ignored: {}", config.file(), key));
   }

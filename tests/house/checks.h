@@ -28,8 +28,8 @@ Findings forbidden_includes(const std::filesystem::path& root);
 // *-inl.h, which are read once per instruction set, its toggle).
 Findings headers_without_opening(const std::filesystem::path& root);
 
-// Names of architectures in code under src/, outside model/arch/ and model/architectures.cc. Comments may name them, and
-// room text may, where models share names with tokenizers.
+// Names of architectures in code under src/, outside model/arch/ and model/architectures.cc. Comments may name them,
+// and room text may, where models share names with tokenizers.
 Findings architecture_names(const std::filesystem::path& root);
 
 // Links in the documentation (README.md, CONTRIBUTING.md, models/README.md, docs/) to files or headings that do not

@@ -62,8 +62,9 @@ Findings headers_without_opening(const fs::path& root) {
     std::size_t comment = 0;
     while (comment < lines.size() && lines[comment].starts_with("//")) ++comment;
     if (comment < kFewestLines || comment > kMostLines) {
-      findings.push_back({file, 1, "opens with a comment of " + std::to_string(comment) + " lines instead of " +
-                                       std::to_string(kFewestLines) + " to " + std::to_string(kMostLines)});
+      findings.push_back({file, 1,
+                          "opens with a comment of " + std::to_string(comment) + " lines instead of " +
+                              std::to_string(kFewestLines) + " to " + std::to_string(kMostLines)});
     }
     const std::string next = comment < lines.size() ? lines[comment] : "";
     const bool toggle = file.ends_with("-inl.h") && next.starts_with("#if defined(");

@@ -1,4 +1,5 @@
-// The row law, for every golden model and every table: however a text is fed, the logits of a position have the same bits.
+// The row law, for every golden model and every table: however a text is fed, the logits of a position have the same
+// bits.
 #include <gtest/gtest.h>
 #include <rapidcheck.h>
 
@@ -41,7 +42,8 @@ void holds(const char* what, const Property& property) {
   params.maxSize = 100;
   const auto result = rc::detail::checkTestable(property, rc::detail::TestMetadata{}, params);
   EXPECT_TRUE(result.template is<rc::detail::SuccessResult>())
-      << what << "\n" << [&] {
+      << what << "\n"
+      << [&] {
            std::ostringstream os;
            rc::detail::printResultMessage(result, os);
            os << "\nrepeat with RC_PARAMS=\"seed=" << params.seed << "\"";
@@ -57,8 +59,9 @@ class RowLaw : public testing::TestWithParam<Case> {
 
   // Lengths around the past's block size come up as often as short ones.
   Ids draw_text() const {
-    const auto n = *rc::gen::oneOf(rc::gen::inRange<std::int64_t>(2, std::min<std::int64_t>(30, longest_) + 1),
-                                   rc::gen::inRange<std::int64_t>(std::min<std::int64_t>(60, longest_ - 1), longest_ + 1));
+    const auto n =
+        *rc::gen::oneOf(rc::gen::inRange<std::int64_t>(2, std::min<std::int64_t>(30, longest_) + 1),
+                        rc::gen::inRange<std::int64_t>(std::min<std::int64_t>(60, longest_ - 1), longest_ + 1));
     return support::random_ids(*rc::gen::arbitrary<std::uint32_t>(), n, model_.card().vocab);
   }
 
@@ -78,7 +81,8 @@ class RowLaw : public testing::TestWithParam<Case> {
   }
 
   // The rows from `position` on, against what was fed as one piece.
-  void same(const std::vector<float>& all, std::int64_t position, const std::vector<float>& part, const char* how) const {
+  void same(const std::vector<float>& all, std::int64_t position, const std::vector<float>& part,
+            const char* how) const {
     const auto vocab = static_cast<std::size_t>(model_.card().vocab);
     const float* expected = all.data() + static_cast<std::size_t>(position) * vocab;
     if (std::memcmp(expected, part.data(), part.size() * sizeof(float)) == 0) return;
@@ -144,7 +148,8 @@ TEST_P(RowLaw, SequencesInOneCall) {
       if (split[i] > 0) support::feed(model_, pasts[i], std::span(texts[i]).first(split[i]));
     }
     std::vector<model::Feed> feeds;
-    for (std::size_t i = 0; i < n; ++i) feeds.push_back({.ids = std::span(texts[i]).subspan(split[i]), .past = &pasts[i]});
+    for (std::size_t i = 0; i < n; ++i)
+      feeds.push_back({.ids = std::span(texts[i]).subspan(split[i]), .past = &pasts[i]});
     const model::Logits together = model_.forward(feeds);
     std::int64_t row = 0;
     for (std::size_t i = 0; i < n; ++i) {
@@ -173,7 +178,8 @@ TEST_P(RowLaw, AnyNumberOfThreads) {
   for (const int threads : {1, 2, 3, 16}) {
     const model::Model other = support::load(GetParam().folder, GetParam().table, threads);
     model::Past past = other.new_past();
-    ASSERT_EQ(std::memcmp(support::feed(other, past, ids).data(), all.data(), all.size() * sizeof(float)), 0) << threads;
+    ASSERT_EQ(std::memcmp(support::feed(other, past, ids).data(), all.data(), all.size() * sizeof(float)), 0)
+        << threads;
   }
 }
 

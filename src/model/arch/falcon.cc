@@ -1,7 +1,7 @@
 // Falcon (TII 2023, arXiv:2311.16867): attention and MLP may run side by side on one residual, with one norm or two;
 // one, a few or all heads have keys and values of their own; positions are rotary, or ALiBi with its bias rounded to
-// bf16 and scaled like the scores. The 7B, 40B and RW shapes and every mixture of them that transformers' own class can
-// run.
+// bf16 and scaled like the scores (added once, as by transformers' default attention; its eager one adds it twice). The
+// 7B, 40B and RW shapes and every mixture of them that transformers' own class can run.
 #include <bit>
 #include <cmath>
 #include <vector>

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/error.h"
+#include "hf/common_keys.h"
 #include "model/arch/arch.h"
 
 namespace pkv::model::arch {
@@ -81,6 +82,7 @@ void refuse_unsupported(const hf::Config& c, const hf::Config& attn) {
     c.unsupported("norm_type", "\"low_precision_layernorm\" or \"layernorm\"");
   }
   attn.without_effect({"attn_impl", "attn_pdrop", "model_type"});
+  hf::accept_common_keys(attn);  // transformers 5 saves a whole config here
   // With ALiBi there are no learned positions, whatever learned_pos_emb says; embedding_fraction scales gradients.
   c.without_effect({"logit_scale", "learned_pos_emb", "embedding_fraction", "emb_pdrop", "resid_pdrop", "init_device",
                     "init_config", "initializer_range", "verbose", "param_init_fn", "init_std", "emb_init_std",

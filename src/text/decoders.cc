@@ -1,0 +1,291 @@
+#include "text/decoders.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "text/byte_alphabet.h"
+#include "text/patterns.h"
+#include "text/utf8.h"
+
+namespace pkv::text {
+namespace {
+
+constexpr std::string_view kReplacement = "\xef\xbf\xbd";
+
+class Passing : public Stage {
+ public:
+  explicit Passing(Stage& next) : next_(next) {}
+
+ protected:
+  Stage& next_;
+};
+
+// Collects each token, for stages that need it whole.
+class Whole : public Passing {
+ public:
+  using Passing::Passing;
+  void piece(std::string_view text) override { token_ += text; }
+  void end() override { token(std::exchange(token_, {})); }
+  void finish() override {}
+
+ protected:
+  virtual void token(std::string token) = 0;
+
+ private:
+  std::string token_;
+};
+
+// Characters to bytes, bytes to text. All tokens become one. A token with a character outside the byte alphabet (an
+// added one) stands for its own UTF-8.
+class ByteLevel : public Whole {
+ public:
+  using Whole::Whole;
+  void finish() override {
+    std::string text;
+    mender_.finish(text);
+    next_.piece(text);
+    next_.end();
+  }
+
+ protected:
+  void token(std::string token) override {
+    std::string bytes;
+    for (std::size_t at = 0; at < token.size();) {
+      const Character c = decode_at(token, at);
+      const int byte = byte_of(c.code);
+      if (byte < 0) {
+        bytes = token;
+        break;
+      }
+      bytes += static_cast<char>(byte);
+      at += c.size;
+    }
+    std::string text;
+    mender_.push(bytes, text);
+    next_.piece(text);
+  }
+
+ private:
+  Mender mender_;
+};
+
+// "<0x41>" is the byte 0x41. A run of such tokens is a token if it is UTF-8, else one U+FFFD a byte; so it has to be
+// held back until it ends.
+class ByteFallback : public Whole {
+ public:
+  using Whole::Whole;
+  void finish() override { flush(); }
+
+ protected:
+  void token(std::string token) override {
+    const int byte = byte_named(token);
+    if (byte >= 0) {
+      run_ += static_cast<char>(byte);
+      return;
+    }
+    flush();
+    pass(token);
+  }
+
+ private:
+  static int digit(char c) {
+    if (c >= '0' && c <= '9') return c - '0';
+    if (c >= 'A' && c <= 'F') return c - 'A' + 10;
+    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+  }
+  static int byte_named(std::string_view token) {
+    if (token.size() != 6 || !token.starts_with("<0x") || token[5] != '>') return -1;
+    // Rust reads "+F" as a number too.
+    if (token[3] == '+') return digit(token[4]);
+    if (digit(token[3]) < 0 || digit(token[4]) < 0) return -1;
+    return digit(token[3]) * 16 + digit(token[4]);
+  }
+  void pass(std::string_view token) {
+    next_.piece(token);
+    next_.end();
+  }
+  void flush() {
+    const std::string run = std::exchange(run_, {});
+    if (run.empty()) return;
+    if (!first_invalid_utf8(run)) return pass(run);
+    for (std::size_t i = 0; i < run.size(); ++i) pass(kReplacement);
+  }
+
+  std::string run_;
+};
+
+class Fuse : public Passing {
+ public:
+  using Passing::Passing;
+  void piece(std::string_view text) override { next_.piece(text); }
+  void end() override {}
+  void finish() override { next_.end(); }
+};
+
+// Up to `start` times the character at a token's start, up to `stop` times at its end. Where both ends would claim the
+// same characters the library breaks off; here the start takes them.
+class Strip : public Passing {
+ public:
+  Strip(Stage& next, std::string content, std::int64_t start, std::int64_t stop)
+      : Passing(next), content_(std::move(content)), start_(start), stop_(stop), left_(start) {}
+
+  void piece(std::string_view text) override {
+    for (std::size_t at = 0; at < text.size();) {
+      const std::string_view c = text.substr(at, decode_at(text, at).size);
+      at += c.size();
+      if (c == content_) {
+        if (left_ > 0) {
+          --left_;
+        } else {
+          ++held_;
+          if (held_ > stop_) release(held_ - stop_);
+        }
+      } else {
+        left_ = 0;
+        release(held_);
+        out_ += c;
+      }
+    }
+    next_.piece(out_);
+    out_.clear();
+  }
+  void end() override {
+    held_ = 0;
+    left_ = start_;
+    next_.end();
+  }
+  void finish() override {}
+
+ private:
+  void release(std::int64_t count) {
+    for (std::int64_t i = 0; i < count; ++i) out_ += content_;
+    held_ -= count;
+  }
+
+  std::string content_, out_;
+  std::int64_t start_, stop_;
+  std::int64_t left_;      // still to be cut at this token's start
+  std::int64_t held_ = 0;  // may turn out to be at its end
+};
+
+// Needs whole tokens: behind Fuse or ByteLevel that is the whole text, so a stream gives nothing before its end.
+class Replace : public Whole {
+ public:
+  Replace(Stage& next, std::shared_ptr<const Regex> pattern, std::string content)
+      : Whole(next), pattern_(std::move(pattern)), content_(std::move(content)) {}
+
+ protected:
+  void token(std::string token) override {
+    next_.piece(replace_all(*pattern_, token, content_));
+    next_.end();
+  }
+
+ private:
+  std::shared_ptr<const Regex> pattern_;
+  std::string content_;
+};
+
+class Spaces : public Passing {
+ public:
+  using Passing::Passing;
+  void piece(std::string_view text) override {
+    if (std::exchange(owed_, false)) next_.piece(" ");
+    next_.piece(text);
+  }
+  void end() override {
+    if (std::exchange(owed_, false)) next_.piece(" ");  // before a token of no text
+    owed_ = true;
+  }
+  void finish() override {
+    owed_ = false;
+    next_.end();
+  }
+
+ private:
+  bool owed_ = false;
+};
+
+template <class S>
+MakeStage simple() {
+  return [](Stage& next) -> std::unique_ptr<Stage> { return std::make_unique<S>(next); };
+}
+
+MakeStage make_strip(const Node& node) {
+  node.only({"type", "content", "start", "stop"});
+  const std::string content = node.at("content").text();
+  if (content.empty() || decode_at(content, 0).size != content.size()) node.at("content").wrong("one character");
+  const std::int64_t start = node.at("start").integer(0, INT64_MAX), stop = node.at("stop").integer(0, INT64_MAX);
+  return [=](Stage& next) -> std::unique_ptr<Stage> { return std::make_unique<Strip>(next, content, start, stop); };
+}
+
+MakeStage make_replace(const Node& node) {
+  node.only({"type", "pattern", "content"});
+  const auto pattern = std::make_shared<const Regex>(read_pattern(node.at("pattern")));
+  const std::string content = node.at("content").text();
+  return [=](Stage& next) -> std::unique_ptr<Stage> { return std::make_unique<Replace>(next, pattern, content); };
+}
+
+void add_steps(const Node& node, Decoder& decoder) {
+  const std::string type = node.type();
+  if (type == "Sequence") {
+    node.only({"type", "decoders"});
+    for (const Node& n : node.at("decoders").elements()) add_steps(n, decoder);
+  } else if (type == "ByteLevel") {
+    node.only({"type", "add_prefix_space", "trim_offsets", "use_regex"});  // of the pre-tokenizer of that name; unused
+    decoder.steps.push_back(simple<ByteLevel>());
+  } else if (type == "ByteFallback" || type == "Fuse") {
+    node.only({"type"});
+    decoder.steps.push_back(type == "Fuse" ? simple<Fuse>() : simple<ByteFallback>());
+  } else if (type == "Strip") {
+    decoder.steps.push_back(make_strip(node));
+  } else if (type == "Replace") {
+    decoder.steps.push_back(make_replace(node));
+  } else {
+    node.at("type").refuse("this decoder is not supported",
+                           "ByteLevel, ByteFallback, Fuse, Strip, Replace or Sequence");
+  }
+}
+
+}  // namespace
+
+Decoder make_decoder(const Node& node) {
+  Decoder decoder;
+  add_steps(node, decoder);
+  return decoder;
+}
+
+Decoder byte_level_decoder() { return {{simple<ByteLevel>()}}; }
+Decoder joining_with_spaces() { return {{simple<Spaces>()}}; }
+
+class DecodeChain::Collect : public Stage {
+ public:
+  void piece(std::string_view more) override { text += more; }
+  void end() override {}
+  void finish() override {}
+
+  std::string text;
+};
+
+DecodeChain::DecodeChain(const Decoder& decoder) : collect_(std::make_unique<Collect>()) {
+  Stage* next = collect_.get();
+  for (auto step = decoder.steps.rbegin(); step != decoder.steps.rend(); ++step) {
+    stages_.push_back((*step)(*next));
+    next = stages_.back().get();
+  }
+}
+
+DecodeChain::~DecodeChain() = default;
+
+void DecodeChain::token(std::string_view token) {
+  Stage& first = stages_.empty() ? *collect_ : *stages_.back();
+  first.piece(token);
+  first.end();
+}
+
+void DecodeChain::finish() {
+  for (auto stage = stages_.rbegin(); stage != stages_.rend(); ++stage) (*stage)->finish();
+}
+
+std::string DecodeChain::take() { return std::exchange(collect_->text, {}); }
+
+}  // namespace pkv::text

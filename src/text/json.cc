@@ -1,0 +1,342 @@
+#include "text/json.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "base/error.h"
+
+namespace pkv::text {
+namespace {
+
+using nlohmann::json;
+
+constexpr std::size_t kDeepest = 64;
+constexpr std::size_t kMostValues = 1 << 20;  // outside vocabulary and merges; a tree node takes some hundred bytes
+
+std::string shown(const json& value) {
+  if (value.is_object()) return "an object";
+  if (value.is_array()) return "an array";
+  std::string s = value.dump(-1, ' ', false, json::error_handler_t::replace);
+  if (s.size() > 80) s = s.substr(0, 77) + "...";
+  return s;
+}
+
+// What the file holds where.
+enum class Layout { plain, tokenizer, vocab };
+
+class Reader : public nlohmann::json_sax<json> {
+ public:
+  Reader(Layout layout, std::string_view name, TokenizerFile& out) : layout_(layout), name_(name), out_(out) {}
+
+  bool null() override { return value(nullptr); }
+  bool boolean(bool v) override { return value(v); }
+  bool number_integer(std::int64_t v) override { return value(v); }
+  bool number_float(double v, const std::string&) override { return value(v); }
+  bool binary(json::binary_t&) override { return value(nullptr); }  // JSON text has none
+  bool number_unsigned(std::uint64_t v) override {
+    if (sink_ == Sink::vocab) return add_token(v);
+    return value(v);
+  }
+  bool string(std::string& v) override {
+    if (sink_ == Sink::merges) return add_merge(v);
+    if (sink_ == Sink::pair) return add_half(v);
+    return value(v);
+  }
+  bool start_object(std::size_t) override;
+  bool end_object() override;
+  bool start_array(std::size_t) override;
+  bool end_array() override;
+  bool key(std::string& k) override;
+  bool parse_error(std::size_t position, const std::string& last, const json::exception& e) override;
+
+ private:
+  enum class Sink { none, vocab, merges, pair };
+
+  [[noreturn]] void fail(std::string_view where, std::string what, std::string expected = {}, std::string found = {}) {
+    fail_load({.what = std::move(what),
+               .where = fmt::format("{}{}{}", name_, where.empty() ? "" : ": ", where),
+               .expected = std::move(expected),
+               .found = std::move(found)});
+  }
+  std::string path() const;
+  bool value(json v);
+  json* place(json v);
+  bool add_token(std::uint64_t id);
+  bool add_merge(std::string_view text);
+  bool add_half(const std::string& text);
+  void open(json v);
+  bool at_model(std::string_view wanted) const {
+    return layout_ == Layout::tokenizer && stack_.size() == 2 && keys_[0] == "model" && keys_[1] == wanted;
+  }
+
+  Layout layout_;
+  std::string_view name_;
+  TokenizerFile& out_;
+  std::vector<json*> stack_;       // open containers, outermost first
+  std::vector<std::string> keys_;  // the current key of each
+  std::size_t values_ = 0;
+  Sink sink_ = Sink::none;
+  std::string token_;              // key under way in the vocabulary
+  std::vector<std::string> pair_;  // halves of the merge under way
+};
+
+std::string Reader::path() const {
+  std::string s;
+  for (std::size_t i = 0; i < stack_.size(); ++i) {
+    if (stack_[i]->is_array()) {
+      s += fmt::format("[{}]", stack_[i]->size());
+    } else {
+      s += (s.empty() ? "" : ".") + keys_[i];
+    }
+  }
+  return s;
+}
+
+json* Reader::place(json v) {
+  if (++values_ > kMostValues) {
+    fail(path(), "too many values outside model.vocab and model.merges", fmt::format("at most {}", kMostValues));
+  }
+  if (stack_.empty()) {
+    out_.rest = std::move(v);
+    return &out_.rest;
+  }
+  json& parent = *stack_.back();
+  if (parent.is_array()) {
+    parent.push_back(std::move(v));
+    return &parent.back();
+  }
+  return &(parent[keys_.back()] = std::move(v));
+}
+
+bool Reader::value(json v) {
+  if (sink_ == Sink::vocab)
+    fail(fmt::format("model.vocab '{}'", token_), "is not an id", "a number from 0 up", shown(v));
+  if (sink_ != Sink::none) {
+    fail(fmt::format("model.merges[{}]", out_.merges.size()), "is not a merge", "\"a b\" or [\"a\", \"b\"]", shown(v));
+  }
+  if (at_model("vocab")) fail("model.vocab", "is not a vocabulary", "an object of tokens and ids", shown(v));
+  if (at_model("merges")) fail("model.merges", "is not a list of merges", "an array", shown(v));
+  place(std::move(v));
+  return true;
+}
+
+void Reader::open(json v) {
+  if (sink_ != Sink::none) value(std::move(v));  // fails
+  if (stack_.size() >= kDeepest) fail(path(), "is nested too deeply", fmt::format("at most {} levels", kDeepest));
+  json* container = place(std::move(v));
+  stack_.push_back(container);
+  keys_.emplace_back();
+}
+
+bool Reader::start_object(std::size_t) {
+  if (sink_ == Sink::none && (at_model("vocab") || (layout_ == Layout::vocab && stack_.empty()))) {
+    sink_ = Sink::vocab;
+    out_.has_vocab = true;
+    return true;
+  }
+  if (sink_ == Sink::none && at_model("merges")) value(json::object());  // fails
+  open(json::object());
+  return true;
+}
+
+bool Reader::end_object() {
+  if (sink_ == Sink::vocab) {
+    sink_ = Sink::none;
+    return true;
+  }
+  stack_.pop_back();
+  keys_.pop_back();
+  return true;
+}
+
+bool Reader::start_array(std::size_t) {
+  if (sink_ == Sink::none && at_model("merges")) {
+    sink_ = Sink::merges;
+    out_.has_merges = true;
+    return true;
+  }
+  if (sink_ == Sink::merges) {
+    sink_ = Sink::pair;
+    pair_.clear();
+    return true;
+  }
+  if (sink_ == Sink::none && at_model("vocab")) value(json::array());  // fails
+  open(json::array());
+  return true;
+}
+
+bool Reader::end_array() {
+  if (sink_ == Sink::pair) {
+    if (pair_.size() != 2) value(json::array());  // fails
+    out_.merges.add(pair_[0], pair_[1]);
+    sink_ = Sink::merges;
+    return true;
+  }
+  if (sink_ == Sink::merges) {
+    sink_ = Sink::none;
+    return true;
+  }
+  stack_.pop_back();
+  keys_.pop_back();
+  return true;
+}
+
+bool Reader::key(std::string& k) {
+  if (sink_ == Sink::vocab) {
+    token_ = k;
+    return true;
+  }
+  keys_.back() = k;
+  const bool model_part = at_model("vocab") || at_model("merges");
+  const bool twice = stack_.back()->contains(k) || (model_part && (k == "vocab" ? out_.has_vocab : out_.has_merges));
+  if (twice) fail(path(), "is there twice");
+  return true;
+}
+
+bool Reader::add_token(std::uint64_t id) {
+  const auto where = [&] { return fmt::format("model.vocab '{}'", token_); };
+  if (id > INT32_MAX)
+    fail(where(), "the id is out of range", fmt::format("at most {}", INT32_MAX), fmt::format("{}", id));
+  if (!out_.vocab.add(token_, static_cast<std::int32_t>(id))) fail(where(), "is there twice");
+  return true;
+}
+
+bool Reader::add_merge(std::string_view text) {
+  const std::size_t space = text.find(' ');
+  // Versions of the library before 0.20 put the version line of merges.txt into the list.
+  if (text.starts_with("#version")) return true;
+  if (space == std::string_view::npos || text.find(' ', space + 1) != std::string_view::npos) {
+    return value(json(std::string(text)));  // fails
+  }
+  out_.merges.add(text.substr(0, space), text.substr(space + 1));
+  return true;
+}
+
+bool Reader::add_half(const std::string& text) {
+  if (pair_.size() == 2) return value(json(text));  // fails
+  pair_.push_back(text);
+  return true;
+}
+
+bool Reader::parse_error(std::size_t position, const std::string&, const json::exception& e) {
+  std::string message = e.what();
+  const std::size_t from = message.find("parse error");  // behind nlohmann's own prefix
+  if (from != std::string::npos) message = message.substr(from);
+  fail("", fmt::format("is not JSON: {} (byte {})", message, position));
+}
+
+void read(Layout layout, std::string_view text, std::string_view name, TokenizerFile& out) {
+  Reader reader(layout, name, out);
+  json::sax_parse(text.begin(), text.end(), &reader);
+}
+
+}  // namespace
+
+void MergeList::add(std::string_view left, std::string_view right) {
+  items_.push_back({static_cast<std::uint32_t>(bytes_.size()), static_cast<std::uint32_t>(left.size()),
+                    static_cast<std::uint32_t>(right.size())});
+  bytes_ += left;
+  bytes_ += right;
+}
+
+std::string_view MergeList::left(std::size_t i) const {
+  return std::string_view(bytes_).substr(items_[i].begin, items_[i].left);
+}
+
+std::string_view MergeList::right(std::size_t i) const {
+  return std::string_view(bytes_).substr(items_[i].begin + items_[i].left, items_[i].right);
+}
+
+TokenizerFile read_tokenizer_json(std::string_view text, std::string_view name) {
+  TokenizerFile file;
+  read(Layout::tokenizer, text, name, file);
+  return file;
+}
+
+void read_vocab_json(std::string_view text, std::string_view name, Vocab& vocab) {
+  TokenizerFile file;
+  read(Layout::vocab, text, name, file);
+  if (!file.has_vocab) fail_load({.what = "is not a vocabulary", .where = std::string(name), .expected = "an object"});
+  vocab = std::move(file.vocab);
+}
+
+json read_json(std::string_view text, std::string_view name) {
+  TokenizerFile file;
+  read(Layout::plain, text, name, file);
+  return std::move(file.rest);
+}
+
+bool Node::has(std::string_view key) const {
+  if (!value_->is_object()) wrong("an object");
+  const auto it = value_->find(key);
+  return it != value_->end() && !it->is_null();
+}
+
+Node Node::at(std::string_view key) const {
+  if (!value_->is_object()) wrong("an object");
+  const auto it = value_->find(key);
+  const bool root = where_.ends_with(": ");
+  std::string where = where_ + (root ? "" : ".") + std::string(key);
+  if (it == value_->end()) fail_load({.what = "is missing", .where = std::move(where)});
+  return Node(*it, std::move(where));
+}
+
+std::vector<Node> Node::elements() const {
+  if (!value_->is_array()) wrong("an array");
+  std::vector<Node> nodes;
+  for (const json& v : *value_) nodes.emplace_back(v, fmt::format("{}[{}]", where_, nodes.size()));
+  return nodes;
+}
+
+std::vector<std::pair<std::string, Node>> Node::members() const {
+  if (!value_->is_object()) wrong("an object");
+  std::vector<std::pair<std::string, Node>> nodes;
+  for (const auto& [key, v] : value_->items()) nodes.emplace_back(key, at(key));
+  return nodes;
+}
+
+const std::string& Node::text() const {
+  if (!value_->is_string()) wrong("a string");
+  return value_->get_ref<const std::string&>();
+}
+
+bool Node::flag() const {
+  if (!value_->is_boolean()) wrong("true or false");
+  return value_->get<bool>();
+}
+
+std::int64_t Node::integer(std::int64_t least, std::int64_t most) const {
+  const bool fits =
+      value_->is_number_integer() &&
+      (!value_->is_number_unsigned() || value_->get<std::uint64_t>() <= static_cast<std::uint64_t>(INT64_MAX));
+  if (!fits || value_->get<std::int64_t>() < least || value_->get<std::int64_t>() > most) {
+    wrong(fmt::format("a whole number from {} to {}", least, most));
+  }
+  return value_->get<std::int64_t>();
+}
+
+std::string Node::text_or(std::string_view key, std::string_view fallback) const {
+  return has(key) ? at(key).text() : std::string(fallback);
+}
+
+void Node::only(std::initializer_list<std::string_view> keys) const {
+  if (!value_->is_object()) wrong("an object");
+  for (const auto& [key, v] : value_->items()) {
+    if (std::find(keys.begin(), keys.end(), key) == keys.end())
+      at(key).refuse("is not known here and would be ignored");
+  }
+}
+
+void Node::wrong(std::string_view expected) const {
+  fail_load({.what = "has the wrong type or value",
+             .where = where_,
+             .expected = std::string(expected),
+             .found = shown(*value_)});
+}
+
+void Node::refuse(std::string_view what, std::string_view expected) const {
+  fail_load({.what = std::string(what), .where = where_, .expected = std::string(expected), .found = shown(*value_)});
+}
+
+}  // namespace pkv::text

@@ -1,0 +1,77 @@
+#include "text/normalizers.h"
+
+#include <utility>
+#include <vector>
+
+#include "text/patterns.h"
+#include "text/unicode.h"
+
+namespace pkv::text {
+namespace {
+
+class UnicodeForm : public Normalizer {
+ public:
+  explicit UnicodeForm(Form form) : form_(form) {}
+  std::string apply(std::string text) const override { return normalize(text, form_); }
+
+ private:
+  Form form_;
+};
+
+class Lowercase : public Normalizer {
+ public:
+  std::string apply(std::string text) const override { return lowercase(text); }
+};
+
+class Replace : public Normalizer {
+ public:
+  explicit Replace(const Node& node) : pattern_(read_pattern(node.at("pattern"))), content_(node.at("content").text()) {
+    node.only({"type", "pattern", "content"});
+  }
+  std::string apply(std::string text) const override { return replace_all(pattern_, text, content_); }
+
+ private:
+  Regex pattern_;
+  std::string content_;
+};
+
+class Prepend : public Normalizer {
+ public:
+  explicit Prepend(const Node& node) : prefix_(node.at("prepend").text()) { node.only({"type", "prepend"}); }
+  std::string apply(std::string text) const override { return text.empty() ? text : prefix_ + text; }
+
+ private:
+  std::string prefix_;
+};
+
+class Sequence : public Normalizer {
+ public:
+  explicit Sequence(const Node& node) {
+    node.only({"type", "normalizers"});
+    for (const Node& n : node.at("normalizers").elements()) steps_.push_back(make_normalizer(n));
+  }
+  std::string apply(std::string text) const override {
+    for (const auto& step : steps_) text = step->apply(std::move(text));
+    return text;
+  }
+
+ private:
+  std::vector<std::unique_ptr<const Normalizer>> steps_;
+};
+
+}  // namespace
+
+std::unique_ptr<const Normalizer> make_normalizer(const Node& node) {
+  const std::string type = node.type();
+  if (type == "Replace") return std::make_unique<Replace>(node);
+  if (type == "Prepend") return std::make_unique<Prepend>(node);
+  if (type == "Sequence") return std::make_unique<Sequence>(node);
+  const bool known = type == "NFC" || type == "NFKC" || type == "Lowercase";
+  if (!known)
+    node.at("type").refuse("this normalizer is not supported", "NFC, NFKC, Lowercase, Replace, Prepend or Sequence");
+  node.only({"type"});
+  if (type == "Lowercase") return std::make_unique<Lowercase>();
+  return std::make_unique<UnicodeForm>(type == "NFC" ? Form::nfc : Form::nfkc);
+}
+
+}  // namespace pkv::text

@@ -1,0 +1,20 @@
+// Normalisers: what happens to the text before it is split into words. NFC, NFKC, Lowercase, Replace, Prepend and
+// Sequence; any other is refused by name.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "text/json.h"
+
+namespace pkv::text {
+
+class Normalizer {
+ public:
+  virtual ~Normalizer() = default;
+  virtual std::string apply(std::string text) const = 0;
+};
+
+std::unique_ptr<const Normalizer> make_normalizer(const Node& node);
+
+}  // namespace pkv::text

@@ -1,0 +1,260 @@
+#include "text/pretokenizers.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "text/byte_alphabet.h"
+#include "text/patterns.h"
+#include "text/unicode.h"
+#include "text/utf8.h"
+
+namespace pkv::text {
+namespace {
+
+// What becomes of the text that matches a pattern, and of the text between.
+enum class Behavior { removed, isolated, merged_with_previous, merged_with_next, contiguous };
+
+Behavior read_behavior(const Node& node) {
+  const std::string& name = node.text();
+  if (name == "Removed") return Behavior::removed;
+  if (name == "Isolated") return Behavior::isolated;
+  if (name == "MergedWithPrevious") return Behavior::merged_with_previous;
+  if (name == "MergedWithNext") return Behavior::merged_with_next;
+  if (name == "Contiguous") return Behavior::contiguous;
+  node.wrong("Removed, Isolated, MergedWithPrevious, MergedWithNext or Contiguous");
+}
+
+struct Piece {
+  std::size_t begin, end;
+  bool matched;
+};
+
+// Joins pieces in place. `joins(piece, last)` says whether a piece extends the last one kept.
+template <class Joins>
+void join(std::vector<Piece>& pieces, Joins joins) {
+  std::size_t kept = 0;
+  bool previous = false;  // whether the piece before, joined or not, matched
+  for (const Piece& p : pieces) {
+    if (kept > 0 && joins(p.matched, previous)) {
+      pieces[kept - 1].begin = std::min(pieces[kept - 1].begin, p.begin);
+      pieces[kept - 1].end = std::max(pieces[kept - 1].end, p.end);
+    } else {
+      pieces[kept++] = p;
+    }
+    previous = p.matched;
+  }
+  pieces.resize(kept);
+}
+
+void arrange(std::vector<Piece>& pieces, Behavior behavior) {
+  const auto match_after_text = [](bool matched, bool previous) { return matched && !previous; };
+  switch (behavior) {
+    case Behavior::removed:
+      std::erase_if(pieces, [](const Piece& p) { return p.matched; });
+      break;
+    case Behavior::isolated:
+      break;
+    case Behavior::contiguous:
+      join(pieces, [](bool matched, bool previous) { return matched == previous; });
+      break;
+    case Behavior::merged_with_previous:
+      join(pieces, match_after_text);
+      break;
+    case Behavior::merged_with_next:
+      std::reverse(pieces.begin(), pieces.end());
+      join(pieces, match_after_text);
+      std::reverse(pieces.begin(), pieces.end());
+      break;
+  }
+}
+
+// Cuts every word with `find(word, pieces)`, which appends pieces that cover the word.
+template <class Find>
+void cut(Words& words, Behavior behavior, Find find) {
+  std::vector<Match> spans;
+  spans.reserve(words.spans.size());
+  std::vector<Piece> pieces;
+  for (std::size_t i = 0; i < words.spans.size(); ++i) {
+    pieces.clear();
+    find(words[i], pieces);
+    arrange(pieces, behavior);
+    const std::size_t base = words.spans[i].begin;
+    for (const Piece& p : pieces) {
+      if (p.begin != p.end) spans.push_back({base + p.begin, base + p.end});
+    }
+  }
+  words.spans = std::move(spans);
+}
+
+void cut_by_regex(Words& words, const Regex& regex, Behavior behavior, bool invert) {
+  Regex::Matcher matcher(regex);
+  cut(words, behavior, [&](std::string_view word, std::vector<Piece>& pieces) {
+    matcher.start(word);
+    std::size_t at = 0;
+    while (const auto m = matcher.next()) {
+      if (at != m->begin) pieces.push_back({at, m->begin, invert});
+      pieces.push_back({m->begin, m->end, !invert});
+      at = m->end;
+    }
+    if (at != word.size()) pieces.push_back({at, word.size(), invert});
+  });
+}
+
+// Every character that `is` accepts is a match of its own.
+template <class Is>
+void cut_by_character(Words& words, Is is, Behavior behavior) {
+  cut(words, behavior, [&](std::string_view word, std::vector<Piece>& pieces) {
+    std::size_t kept = 0;
+    for (std::size_t at = 0; at < word.size();) {
+      const Character c = decode_at(word, at);
+      if (is(c.code)) {
+        if (kept < at) pieces.push_back({kept, at, false});
+        pieces.push_back({at, at + c.size, true});
+        kept = at + c.size;
+      }
+      at += c.size;
+    }
+    if (kept < word.size()) pieces.push_back({kept, word.size(), false});
+  });
+}
+
+const Regex& gpt2_pattern() {
+  static const Regex regex =
+      Regex::compile(R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)", "ByteLevel");
+  return regex;
+}
+
+void prefix_with_space(Words& words) {
+  Words out;
+  out.text.reserve(words.text.size() + words.spans.size());
+  out.spans.reserve(words.spans.size());
+  for (std::size_t i = 0; i < words.spans.size(); ++i) {
+    const std::size_t begin = out.text.size();
+    if (words[i][0] != ' ') out.text += ' ';
+    out.text += words[i];
+    out.spans.push_back({begin, out.text.size()});
+  }
+  words = std::move(out);
+}
+
+void spell_bytes(Words& words) {
+  const auto& alphabet = byte_alphabet();
+  std::string text;
+  text.reserve(words.text.size() + words.text.size() / 4);
+  for (Match& span : words.spans) {
+    const std::size_t begin = text.size();
+    for (std::size_t i = span.begin; i < span.end; ++i) {
+      const ByteCharacter& c = alphabet[static_cast<unsigned char>(words.text[i])];
+      text.append(c.bytes, c.size);
+    }
+    span = {begin, text.size()};
+  }
+  words.text = std::move(text);
+}
+
+class ByteLevel : public PreTokenizer {
+ public:
+  ByteLevel(bool add_prefix_space, bool use_regex) : add_prefix_space_(add_prefix_space), use_regex_(use_regex) {}
+  void apply(Words& words) const override {
+    if (add_prefix_space_) prefix_with_space(words);
+    if (use_regex_) cut_by_regex(words, gpt2_pattern(), Behavior::isolated, false);
+    spell_bytes(words);
+  }
+
+ private:
+  bool add_prefix_space_, use_regex_;
+};
+
+class Split : public PreTokenizer {
+ public:
+  explicit Split(const Node& node)
+      : pattern_(read_pattern(node.at("pattern"))),
+        behavior_(read_behavior(node.at("behavior"))),
+        invert_(node.at("invert").flag()) {
+    node.only({"type", "pattern", "behavior", "invert"});
+  }
+  void apply(Words& words) const override { cut_by_regex(words, pattern_, behavior_, invert_); }
+
+ private:
+  Regex pattern_;
+  Behavior behavior_;
+  bool invert_;
+};
+
+class Digits : public PreTokenizer {
+ public:
+  explicit Digits(const Node& node)
+      : behavior_(node.at("individual_digits").flag() ? Behavior::isolated : Behavior::contiguous) {
+    node.only({"type", "individual_digits"});
+  }
+  void apply(Words& words) const override { cut_by_character(words, is_number, behavior_); }
+
+ private:
+  Behavior behavior_;
+};
+
+class Punctuation : public PreTokenizer {
+ public:
+  explicit Punctuation(const Node& node)
+      : behavior_(node.has("behavior") ? read_behavior(node.at("behavior")) : Behavior::isolated) {
+    node.only({"type", "behavior"});
+  }
+  void apply(Words& words) const override { cut_by_character(words, is_punctuation, behavior_); }
+
+ private:
+  Behavior behavior_;
+};
+
+class Whitespace : public PreTokenizer {
+ public:
+  void apply(Words& words) const override { cut_by_regex(words, words_and_signs(), Behavior::removed, true); }
+
+ private:
+  static const Regex& words_and_signs() {
+    static const Regex regex = Regex::words_of_rust();
+    return regex;
+  }
+};
+
+class Sequence : public PreTokenizer {
+ public:
+  explicit Sequence(const Node& node) {
+    node.only({"type", "pretokenizers"});
+    for (const Node& n : node.at("pretokenizers").elements()) steps_.push_back(make_pre_tokenizer(n));
+  }
+  void apply(Words& words) const override {
+    for (const auto& step : steps_) step->apply(words);
+  }
+
+ private:
+  std::vector<std::unique_ptr<const PreTokenizer>> steps_;
+};
+
+std::unique_ptr<const PreTokenizer> make_byte_level(const Node& node) {
+  node.only({"type", "add_prefix_space", "trim_offsets", "use_regex"});
+  node.at("trim_offsets").flag();  // concerns offsets only, which nobody asks for here
+  return std::make_unique<ByteLevel>(node.at("add_prefix_space").flag(), node.flag_or("use_regex", true));
+}
+
+}  // namespace
+
+std::unique_ptr<const PreTokenizer> make_pre_tokenizer(const Node& node) {
+  const std::string type = node.type();
+  if (type == "ByteLevel") return make_byte_level(node);
+  if (type == "Split") return std::make_unique<Split>(node);
+  if (type == "Digits") return std::make_unique<Digits>(node);
+  if (type == "Punctuation") return std::make_unique<Punctuation>(node);
+  if (type == "Sequence") return std::make_unique<Sequence>(node);
+  if (type != "Whitespace") {
+    node.at("type").refuse("this pre-tokenizer is not supported",
+                           "ByteLevel, Split, Digits, Punctuation, Whitespace or Sequence");
+  }
+  node.only({"type"});
+  return std::make_unique<Whitespace>();
+}
+
+std::unique_ptr<const PreTokenizer> byte_level(bool add_prefix_space) {
+  return std::make_unique<ByteLevel>(add_prefix_space, true);
+}
+
+}  // namespace pkv::text

@@ -1,0 +1,153 @@
+#include "text/text.h"
+
+#include <fmt/format.h>
+
+#include <utility>
+
+#include "base/error.h"
+#include "text/pipeline.h"
+#include "text/utf8.h"
+
+namespace pkv::text {
+namespace {
+
+constexpr std::size_t kLongestText = 1 << 30;  // bytes; positions fit 32 bits even when the byte alphabet doubles them
+
+void check(std::string_view text) {
+  if (text.size() > kLongestText) {
+    fail_usage({.what = "the text is too long",
+                .expected = fmt::format("at most {} bytes", kLongestText),
+                .found = fmt::format("{} bytes", text.size())});
+  }
+  if (const auto at = first_invalid_utf8(text)) {
+    fail_usage({.what = "the text is not UTF-8",
+                .where = fmt::format("offset {}", *at),
+                .found = fmt::format("byte 0x{:02X}", static_cast<unsigned char>(text[*at]))});
+  }
+}
+
+// One text on its way through a pipeline.
+class Encoding {
+ public:
+  Encoding(const Pipeline& pipeline, std::string_view text) : p_(pipeline), bpe_(pipeline.bpe, text.size()) {
+    for (const Section& s : p_.added.split(text, false)) {
+      if (s.token != nullptr) {
+        ids_.push_back(s.token->id);
+      } else {
+        raw(text.substr(s.begin, s.end - s.begin));
+      }
+    }
+  }
+
+  std::vector<std::int32_t> take() { return std::move(ids_); }
+
+ private:
+  void raw(std::string_view text) {
+    if (!p_.normalizer) return normalized(text);
+    const std::string changed = p_.normalizer->apply(std::string(text));
+    normalized(changed);
+  }
+
+  void normalized(std::string_view text) {
+    for (const Section& s : p_.added.split(text, true)) {
+      if (s.token != nullptr) {
+        ids_.push_back(s.token->id);
+      } else {
+        words(text.substr(s.begin, s.end - s.begin));
+      }
+    }
+  }
+
+  void words(std::string_view text) {
+    if (text.empty()) return;
+    Words words{std::string(text), {{0, text.size()}}};
+    if (p_.pre_tokenizer) p_.pre_tokenizer->apply(words);
+    for (std::size_t i = 0; i < words.spans.size(); ++i) bpe_.encode(words[i], ids_);
+  }
+
+  const Pipeline& p_;
+  BpeEncoder bpe_;
+  std::vector<std::int32_t> ids_;
+};
+
+// What decoding makes of an id; nothing for ids that do not exist and for special ones that are skipped.
+std::optional<std::string_view> form_of(const Pipeline& p, std::int32_t id, bool skip_special_tokens) {
+  if (const AddedToken* t = p.added.find(id)) {
+    if (skip_special_tokens && t->skipped) return std::nullopt;
+    return t->form;
+  }
+  return p.bpe.vocab.token(id);
+}
+
+}  // namespace
+
+Tokenizer::Tokenizer(std::shared_ptr<const Pipeline> pipeline) : pipeline_(std::move(pipeline)) {}
+
+Tokenizer Tokenizer::load(const std::filesystem::path& folder) {
+  const std::filesystem::path file = folder / "tokenizer.json";
+  const bool modern = std::filesystem::exists(file);
+  return Tokenizer(
+      std::make_shared<const Pipeline>(modern ? load_tokenizer_json(file) : load_vocab_and_merges(folder)));
+}
+
+Tokenizer Tokenizer::parse(std::string_view json, std::string_view file_name) {
+  return Tokenizer(std::make_shared<const Pipeline>(parse_tokenizer_json(json, file_name)));
+}
+
+std::vector<std::int32_t> Tokenizer::encode(std::string_view text, bool add_special_tokens) const {
+  check(text);
+  return apply_template(pipeline_->post, Encoding(*pipeline_, text).take(), add_special_tokens);
+}
+
+std::string Tokenizer::decode(std::span<const std::int32_t> ids, bool skip_special_tokens) const {
+  DecodeChain chain(pipeline_->decoder);
+  for (const std::int32_t id : ids) {
+    if (const auto form = form_of(*pipeline_, id, skip_special_tokens)) chain.token(*form);
+  }
+  chain.finish();
+  return chain.take();
+}
+
+std::string Tokenizer::token(std::int32_t id) const {
+  if (const AddedToken* t = pipeline_->added.find(id)) return t->content;
+  const auto token = pipeline_->bpe.vocab.token(id);
+  if (!token) fail_usage({.what = fmt::format("there is no token with the id {}", id)});
+  return std::string(*token);
+}
+
+std::optional<std::int32_t> Tokenizer::id(std::string_view token) const {
+  if (const AddedToken* t = pipeline_->added.find(token)) return t->id;
+  return pipeline_->bpe.vocab.id(token);
+}
+
+std::int64_t Tokenizer::vocab_size() const {
+  std::int64_t size = pipeline_->bpe.vocab.size();
+  for (const AddedToken& t : pipeline_->added.all()) size += pipeline_->bpe.vocab.id(t.content) ? 0 : 1;
+  return size;
+}
+
+bool Tokenizer::is_special(std::int32_t id) const {
+  const AddedToken* t = pipeline_->added.find(id);
+  return t != nullptr && t->special;
+}
+
+Tokenizer::Stream::Stream(const Tokenizer& tokenizer, bool skip_special_tokens)
+    : pipeline_(tokenizer.pipeline_),
+      chain_(std::make_unique<DecodeChain>(pipeline_->decoder)),
+      skip_special_tokens_(skip_special_tokens) {}
+
+Tokenizer::Stream::~Stream() = default;
+Tokenizer::Stream::Stream(Stream&&) noexcept = default;
+Tokenizer::Stream& Tokenizer::Stream::operator=(Stream&&) noexcept = default;
+
+std::string Tokenizer::Stream::push(std::int32_t id) {
+  if (const auto form = form_of(*pipeline_, id, skip_special_tokens_)) chain_->token(*form);
+  return chain_->take();
+}
+
+std::string Tokenizer::Stream::finish() {
+  chain_->finish();
+  return chain_->take();
+}
+
+}  // namespace pkv::text

@@ -1,0 +1,71 @@
+// Tokenizers: text to ids and back, as the `tokenizers` library does it for byte-level BPE (GPT-2, RoBERTa, GPT-NeoX,
+// Falcon, Llama 3 and their kin). Load a folder, then encode and decode; Stream decodes one id at a time. Every method
+// is const and may be called from several threads at once. Truncation and padding, even if tokenizer.json asks for
+// them, are never applied: they are the caller's affair, as in transformers. What is not supported is refused on load.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace pkv::text {
+
+struct Pipeline;
+class DecodeChain;
+
+class Tokenizer {
+ public:
+  // Reads tokenizer.json, or where there is none vocab.json and merges.txt (GPT-2 or RoBERTa, told apart by
+  // tokenizer_config.json). Error::load, naming file and key, when they are missing, damaged or ask for what is not
+  // supported.
+  static Tokenizer load(const std::filesystem::path& folder);
+
+  // The same from the text of a tokenizer.json; `file_name` is only named in errors.
+  static Tokenizer parse(std::string_view json, std::string_view file_name = "tokenizer.json");
+
+  // Ids of `text`. `add_special_tokens` applies the post-processor (<s> ... </s>); special tokens spelled out in the
+  // text are recognised either way. Error::usage with the offset when `text` is not UTF-8.
+  std::vector<std::int32_t> encode(std::string_view text, bool add_special_tokens = true) const;
+
+  // Text of `ids`. Ids outside the vocabulary give nothing. Bytes that form no UTF-8 become U+FFFD.
+  std::string decode(std::span<const std::int32_t> ids, bool skip_special_tokens = false) const;
+
+  // A token as the vocabulary spells it ("Ġthe"). Error::usage when there is no such id.
+  std::string token(std::int32_t id) const;
+  std::optional<std::int32_t> id(std::string_view token) const;
+  std::int64_t vocab_size() const;  // number of tokens, added ones included
+  bool is_special(std::int32_t id) const;
+
+  class Stream;
+
+ private:
+  explicit Tokenizer(std::shared_ptr<const Pipeline> pipeline);
+
+  std::shared_ptr<const Pipeline> pipeline_;
+};
+
+// Decodes a growing sequence. What push() returned so far plus finish() equals decode() of all ids, and no piece ends
+// inside a character. A piece is empty while the text still depends on ids to come. For one thread at a time; it may
+// outlive the tokenizer.
+class Tokenizer::Stream {
+ public:
+  explicit Stream(const Tokenizer& tokenizer, bool skip_special_tokens = false);
+  ~Stream();
+  Stream(Stream&&) noexcept;
+  Stream& operator=(Stream&&) noexcept;
+
+  std::string push(std::int32_t id);
+  std::string finish();  // the rest; afterwards the stream is as new
+
+ private:
+  std::shared_ptr<const Pipeline> pipeline_;
+  std::unique_ptr<DecodeChain> chain_;
+  bool skip_special_tokens_;
+};
+
+}  // namespace pkv::text

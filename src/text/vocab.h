@@ -1,0 +1,40 @@
+// The vocabulary of a model: tokens and ids, both ways, in about thirty bytes a token beyond the token's own. Fill it
+// with `add`, then `close` once; afterwards it is read-only.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace pkv::text {
+
+class Vocab {
+ public:
+  // False when the token is already there.
+  bool add(std::string_view token, std::int32_t id);
+
+  // Sorts by id. Returns an id that two tokens claim, if there is one.
+  std::optional<std::int32_t> close();
+
+  std::optional<std::int32_t> id(std::string_view token) const;
+  std::optional<std::string_view> token(std::int32_t id) const;  // after close
+  std::int32_t size() const { return static_cast<std::int32_t>(entries_.size()); }
+
+ private:
+  struct Entry {
+    std::uint32_t begin, size;  // in bytes_
+    std::int32_t id;
+  };
+
+  std::string_view text(const Entry& e) const { return std::string_view(bytes_).substr(e.begin, e.size); }
+  std::size_t slot_of(std::string_view token) const;  // where it is, or where it would go
+  void grow();
+
+  std::string bytes_;
+  std::vector<Entry> entries_;        // in the order of the file until close, then by id
+  std::vector<std::uint32_t> slots_;  // 1 + index into entries_, 0 is free; open addressing, a power of two
+};
+
+}  // namespace pkv::text
