@@ -218,12 +218,12 @@ def measure_one(name, folder, train_texts, heldout_texts):
 
 
 def table(results):
-    lines = ["| model | parameters | perplexity | bigram | last name right | flipped by swap | \"I like to eat\" |",
-             "|---|---|---|---|---|---|---|"]
+    lines = ["| model | parameters | perplexity | bigram | last name right | one owner | flipped by swap | "
+             "\"I like to eat\" |", "|---|---|---|---|---|---|---|---|"]
     for name, r in results.items():
         text = r["continuation"].replace("\n", " ").replace("|", "\\|")
         lines.append(f"| {name} | {r['parameters']:,} | {r['perplexity']:.2f} | {r['bigram_perplexity']:.2f} | "
-                     f"{r['name_accuracy']:.1%} | {r['flipped_by_swap']:.1%} | {text} |")
+                     f"{r['name_accuracy']:.1%} | {r['name_accuracy_one_owner']:.1%} | {r['flipped_by_swap']:.1%} | {text} |")
     return "\n".join(lines)
 
 
