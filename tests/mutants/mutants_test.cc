@@ -81,7 +81,7 @@ std::vector<Mutant> past_mutants() {
       {"past_absent", with([](Bugs& b) { b.keeps_nothing = true; }), Outcome::differs, 2, false, "no past was kept"},
       {"past_absent_though_it_promises", with([](Bugs& b) { b.keeps_nothing = true; }), Outcome::differs, 2, true,
        "no past was kept"},
-      {"prefix_found_by_length", with([](Bugs& b) { b.finds_prefix_by_length = true; }), Outcome::empty, 2, false,
+      {"prefix_found_by_length", with([](Bugs& b) { b.finds_prefix_by_length = true; }), Outcome::differs, 3, false,
        "another text"},
       {"past_of_another_text", with([](Bugs& b) { b.swaps_text = true; })},
       {"last_of_past_dropped", sees([](Call c, auto, auto i) { return i != c.past - 1; })},
