@@ -123,7 +123,8 @@ TEST_P(TokenizerGolden, KnowsItsTokens) {
 
 INSTANTIATE_TEST_SUITE_P(All, TokenizerGolden, testing::ValuesIn(names()), [](const auto& test) {
   std::string name = test.param;
-  std::replace_if(name.begin(), name.end(), [](char c) { return std::isalnum(static_cast<unsigned char>(c)) == 0; }, '_');
+  std::replace_if(
+      name.begin(), name.end(), [](char c) { return std::isalnum(static_cast<unsigned char>(c)) == 0; }, '_');
   return name;
 });
 
