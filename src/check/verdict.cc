@@ -68,12 +68,11 @@ std::string against_bound(double apart, const Report& r) {
 }
 
 std::string numbers_apart(const Report& r) {
-  const bool by_noise = r.total.same_bits || (!r.subject.promises_same_bits && r.total.max_abs <= r.bound.value);
-  if (by_noise) return "two equal runs are apart by " + against_bound(r.evidence.noise, r);
   const std::string where = r.total.first ? fmt::format(" They first part at {}.", place_name(*r.total.first)) : "";
   const double apart = r.total.max_abs;
-  if (apart == 0)
+  if (apart == 0) {
     return "fed in pieces, zeros among the logits change their sign." + where + " This system promises the same bits.";
+  }
   return fmt::format("fed in pieces, the text gets other logits than fed whole.{} At most they are {} apart: {}", where,
                      short_number(apart), against_bound(apart, r));
 }
@@ -91,9 +90,15 @@ std::string cause_of(const Report& r) {
   return {};
 }
 
+// The logits compared would pass; two runs of the control do not.
+bool only_control_broken(const Report& r) {
+  return r.total.same_bits || (!r.subject.promises_same_bits && r.total.max_abs <= r.bound.value);
+}
+
 std::string differs_sentence(const Report& r) {
   const std::string cause = cause_of(r);
   if (!broken(r)) return "the logits agree, but " + cause + ".";
+  if (only_control_broken(r)) return r.evidence.control.sentence + ": " + against_bound(r.evidence.noise, r);
   return cause.empty() ? numbers_apart(r) : cause + ". " + capital(numbers_apart(r));
 }
 

@@ -76,6 +76,31 @@ TEST(Run, RefusesLogitsOfAnotherShape) {
   }
 }
 
+// Sound, but for the very last call, which is the control.
+struct LastCallFails : Subject {
+  Description describe() const override { return {.name = "last call fails", .layers = 1, .width = 1}; }
+  std::unique_ptr<Session> fresh() override { return subject.fresh(); }
+
+  LastCallFails() : subject(bugs()) {}
+  toy::Bugs bugs() {
+    toy::Bugs b;
+    b.logit = [this](toy::Call c, float v) { return whole && c.count == 4 ? v + 1 : v; };
+    return b;
+  }
+  bool whole = false;
+  toy::Subject subject;
+};
+
+TEST(Run, ControlAloneCanBreakIt) {
+  LastCallFails subject;
+  const Options options{.progress = [&](std::int64_t done, std::int64_t total) { subject.whole = total - done == 4; }};
+  const Report r = run(subject, Ids{1, 2, 3, 4}, options);
+  EXPECT_EQ(r.verdict.outcome, Outcome::differs);
+  EXPECT_THAT(r.verdict.sentence, HasSubstr("not deterministic: two equal runs without past are up to 1 apart: "));
+  EXPECT_THAT(r.verdict.sentence, HasSubstr(" times what rounding could explain"));
+  EXPECT_NEAR(r.evidence.noise, 1, 1e-6);  // v + 1 is rounded
+}
+
 TEST(Run, SaysWhereALateFaultBegins) {
   toy::Bugs bugs;
   bugs.logit = [](toy::Call c, float v) { return c.past == 3 ? v + 1 : v; };
