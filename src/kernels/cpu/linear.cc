@@ -218,6 +218,17 @@ HWY_NOINLINE void fill_panel(const Linear& a, const Block& b, Int o, Int k0, Int
   }
 }
 
+// Fetches part `part` of `parts` of the next panel's weights into the second cache, while this one's are multiplied.
+template <class W>
+HWY_INLINE void fetch_panel(const Linear& a, const Block& b, Int o, Int k0, Int k1, Int part, Int parts) {
+  constexpr Int kLine = 64 / static_cast<Int>(sizeof(W));
+  const Int first = k0 + (k1 - k0) * part / parts, last = k0 + (k1 - k0) * (part + 1) / parts;
+  for (Int i = o; i < std::min(o + kTileOuts, b.outs); ++i) {
+    const W* w = weight_row<W>(a, b.o0 + i);
+    for (Int k = first; k < last; k += kLine) __builtin_prefetch(w + k, 0, 2);
+  }
+}
+
 template <class W>
 HWY_NOINLINE void many_rows(const Linear& a, const Block& b) {
   Scratch scratch;
@@ -230,6 +241,7 @@ HWY_NOINLINE void many_rows(const Linear& a, const Block& b) {
     for (Int o = 0; o < b.outs; o += kTileOuts) {
       fill_panel<W>(a, b, o, k0, k1, scratch.panel);
       for (Int r = 0; r < b.rows; r += kTileRows, saved += kTileRows * kTileOuts * kLanes) {
+        fetch_panel<W>(a, b, o + kTileOuts, k0, k1, r / kTileRows, ceil_div(b.rows, kTileRows));
         switch (std::min<Int>(kTileRows, b.rows - r)) {
           case 1:
             tile<1, W>(a, b, r, o, k0, k1, scratch.panel, saved, scratch);
