@@ -38,13 +38,6 @@ struct Operands {
 template <int R, int O>
 using Sums = Vec[R][O];
 
-template <int R, int O>
-HWY_INLINE void clear(Sums<R, O>& sums) {
-  for (auto& r : sums) {
-    for (Vec& s : r) s = hn::Zero(Floats());
-  }
-}
-
 template <int R, int O, class W>
 HWY_INLINE void step(const Operands<R, O, W>& a, Int k, Sums<R, O>& sums) {
   const Floats d;
@@ -65,18 +58,44 @@ HWY_INLINE void last_step(const Operands<R, O, W>& a, Int k, Int count, Sums<R, 
   }
 }
 
+// Sum `i` of a tile, counted row by row; zeros beyond the last. The index is a constant, or the compiler would put the
+// whole tile into memory to look it up.
+template <int i, int R, int O>
+HWY_INLINE Vec sum_at(const Sums<R, O>& sums) {
+  if constexpr (i < R * O) {
+    return sums[i / O][i % O];
+  } else {
+    return hn::Zero(Floats());
+  }
+}
+
+template <int R, int O, int... i>
+HWY_INLINE void fold_fours(const Sums<R, O>& sums, float* flat, std::integer_sequence<int, i...>) {
+  (fold4(sum_at<4 * i, R, O>(sums), sum_at<4 * i + 1, R, O>(sums), sum_at<4 * i + 2, R, O>(sums),
+         sum_at<4 * i + 3, R, O>(sums), flat + 4 * i),
+   ...);
+}
+
 // out[r * stride + o] = the fold of sums[r][o].
 template <int R, int O>
 HWY_INLINE void fold(const Sums<R, O>& sums, float* out, Int stride) {
-  constexpr int n = R * O;
-  alignas(64) float flat[ceil_div(n, 4) * 4];
-  for (int i = 0; i < n; i += 4) {
-    const auto at = [&sums](int j) HWY_ATTR { return j < n ? sums[j / O][j % O] : hn::Zero(Floats()); };
-    fold4(at(i), at(i + 1), at(i + 2), at(i + 3), flat + i);
-  }
-  for (int r = 0; r < R; ++r) {
-    for (int o = 0; o < O; ++o) out[r * stride + o] = flat[r * O + o];
-  }
+  constexpr int fours = (R * O + 3) / 4;
+  alignas(64) float flat[fours * 4];
+  fold_fours<R, O>(sums, flat, std::make_integer_sequence<int, fours>());
+  for (int r = 0; r < R; ++r) std::memcpy(out + r * stride, flat + r * O, O * sizeof(float));
+}
+
+template <int R, int O, int... i>
+HWY_INLINE void load_each(const float* saved, Sums<R, O>& sums, std::integer_sequence<int, i...>) {
+  ((sums[i / O][i % O] = hn::Load(Floats(), saved + i * kLanes)), ...);
+}
+template <int R, int O, int... i>
+HWY_INLINE void store_each(const Sums<R, O>& sums, float* saved, std::integer_sequence<int, i...>) {
+  (hn::Store(sums[i / O][i % O], Floats(), saved + i * kLanes), ...);
+}
+template <int R, int O, int... i>
+HWY_INLINE void clear_each(Sums<R, O>& sums, std::integer_sequence<int, i...>) {
+  ((sums[i / O][i % O] = hn::Zero(Floats())), ...);
 }
 
 // Bias, clip, activation and add for one row's outputs [first, first + n). `sums` holds whole vectors.
@@ -133,7 +152,7 @@ HWY_NOINLINE void few_rows(const Linear& a, Int r0, Int first, Int outs) {
   for (Int o = 0; o < outs; o += O) {
     for (int i = 0; i < O; ++i) operands.w[i] = weight_row<W>(a, std::min(first + o + i, first + outs - 1));
     Sums<R, O> tile;
-    clear<R, O>(tile);
+    clear_each<R, O>(tile, std::make_integer_sequence<int, R * O>());
     Int k = 0;
     for (; k + kLine <= whole; k += kLine) {
       const Int distance = k < turn ? ahead : ahead + (O - 1) * in * kSize;
@@ -167,10 +186,11 @@ constexpr Int kBlockRows = 64;
 constexpr Int kBlockOuts = 24;
 constexpr Int kSumsStride = ceil_div(kBlockOuts, kLanes) * kLanes;
 constexpr Int kPiece = 1024;
+constexpr Int kPad = 16;  // between a panel's rows, which would else compete for the same sets of the cache
 constexpr Int kBlockTiles = kBlockRows / kTileRows * (kBlockOuts / kTileOuts);
 
 struct Scratch {
-  alignas(64) float panel[kTileOuts * kPiece];                            // weights of one panel as fp32
+  alignas(64) float panel[kTileOuts * (kPiece + kPad)];                   // weights of one panel as fp32
   alignas(64) float saved[kBlockTiles * kTileRows * kTileOuts * kLanes];  // accumulators between pieces
   alignas(64) float sums[kBlockRows * kSumsStride];
 };
@@ -183,20 +203,19 @@ template <int R, class W>
 HWY_NOINLINE void tile(const Linear& a, const Block& b, Int r, Int o, Int k0, Int k1, const float* panel, float* saved,
                        Scratch& scratch) {
   constexpr int O = kTileOuts;
-  const Floats d;
   const Int in = a.x[1], whole = in / kLanes * kLanes;
   Operands<R, O, float> operands;
   for (int i = 0; i < R; ++i) operands.x[i] = row(a.x, b.r0 + r + i) + k0;
-  for (int i = 0; i < O; ++i) operands.w[i] = panel + i * (k1 - k0);
+  for (int i = 0; i < O; ++i) operands.w[i] = panel + i * (k1 - k0 + kPad);
   Sums<R, O> tile;
   if (k0 == 0) {
-    clear<R, O>(tile);
+    clear_each<R, O>(tile, std::make_integer_sequence<int, R * O>());
   } else {
-    for (int i = 0; i < R * O; ++i) tile[i / O][i % O] = hn::Load(d, saved + i * kLanes);
+    load_each<R, O>(saved, tile, std::make_integer_sequence<int, R * O>());
   }
   for (Int k = 0; k < k1 - k0; k += kLanes) step<R, O, float>(operands, k, tile);
   if (k1 < whole) {
-    for (int i = 0; i < R * O; ++i) hn::Store(tile[i / O][i % O], d, saved + i * kLanes);
+    store_each<R, O>(tile, saved, std::make_integer_sequence<int, R * O>());
     return;
   }
   if (whole < in) {
@@ -215,6 +234,7 @@ HWY_NOINLINE void fill_panel(const Linear& a, const Block& b, Int o, Int k0, Int
   for (int i = 0; i < kTileOuts; ++i) {
     const W* w = weight_row<W>(a, b.o0 + std::min(o + i, b.outs - 1));
     for (Int k = k0; k < k1; k += kLanes, panel += kLanes) hn::Store(widen(d, w + k), d, panel);
+    panel += kPad;
   }
 }
 
