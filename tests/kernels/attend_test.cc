@@ -1,67 +1,10 @@
 // append and attend against naive, and their row law.
-#include <rapidcheck.h>
-
 #include <cmath>
 
-#include "base/random.h"
-#include "support.h"
+#include "attend_support.h"
 
 namespace pkv::kernels {
 namespace {
-
-struct Shape {
-  std::int64_t kv_heads = 2, per_group = 1, dim = 8;
-  DType dtype = DType::f32;
-  bool causal = true;
-  bool alibi = false, alibi_bf16 = false;
-  float peak = 1;  // scale of the queries: a larger one makes attention more peaked
-  std::int64_t heads() const { return kv_heads * per_group; }
-};
-
-// The tokens of one sequence: queries, keys and values of every position.
-struct Text {
-  Tensor q, k, v;
-  Text(const Shape& s, std::int64_t tokens, std::uint64_t seed)
-      : q(DType::f32, {tokens, s.kv_heads, s.per_group, s.dim}),
-        k(DType::f32, {tokens, s.kv_heads, s.dim}),
-        v(DType::f32, {tokens, s.kv_heads, s.dim}) {
-    q.random(seed, s.peak);
-    k.random(seed + 1);
-    v.random(seed + 2);
-  }
-};
-
-Tensor slopes(const Shape& s) {
-  Tensor t(DType::f32, {1, s.heads()});
-  for (std::int64_t h = 0; h < s.heads(); ++h) {
-    t.set(0, h, static_cast<float>(std::exp2(-8. * static_cast<double>(h + 1) / static_cast<double>(s.heads()))));
-  }
-  return t;
-}
-
-Attend attend_of(const Shape& s, const Tensor& slope) {
-  Attend a;
-  a.scale = 1 / std::sqrt(static_cast<float>(s.dim));
-  a.causal = s.causal;
-  if (s.alibi) a.slopes = View(slope.view().data, DType::f32, {s.heads()});
-  a.alibi_bf16 = s.alibi_bf16;
-  a.alibi_scale = s.alibi_bf16 ? a.scale : 1.f;
-  return a;
-}
-
-// Feeds tokens [from, to) of a text to a past and writes their outputs to out's rows [from, to).
-void feed(const Ops& ops, Device& device, const Shape& s, const Text& text, std::int64_t from, std::int64_t to,
-          Past& past, const Tensor& out) {
-  const Tensor slope = slopes(s);
-  const std::int64_t n = to - from;
-  const Sequence sequence{0, n, from, past.layer()};
-  ops.append(device, {text.k.view().rows(from, n), text.v.view().rows(from, n), {&sequence, 1}});
-  Attend a = attend_of(s, slope);
-  a.q = text.q.view().rows(from, n);
-  a.out = out.view().rows(from, n);
-  a.sequences = {&sequence, 1};
-  ops.attend(device, a);
-}
 
 void compare(const Ops& ops, const Shape& s, std::int64_t tokens, std::int64_t last) {
   const Text text(s, tokens, 7);
@@ -121,6 +64,41 @@ TEST(Attend, Alibi) {
         compare(ops, {.kv_heads = 5, .dim = 16, .alibi = true, .alibi_bf16 = rounded}, tokens,
                 std::min<std::int64_t>(tokens, 5));
       }
+    }
+  });
+}
+
+// Far positions: the call's rows come after a long past, which attention must still reach with the right bias. The past
+// is one block of text written again and again, so that the test stays quick.
+TEST(Attend, AlibiFarOut) {
+  for_each_table([](const Ops& ops) {
+    for (const bool rounded : {false, true}) {
+      const Shape s{.kv_heads = 1, .dim = 8, .alibi = true, .alibi_bf16 = rounded};
+      const std::int64_t past_tokens = 100'000 / kBlockTokens * kBlockTokens, rows = 3;
+      const Text text(s, kBlockTokens + rows, 3);
+      const Tensor slope = slopes(s);
+      Past blocks(s.kv_heads, s.dim, s.dtype, 2 * kBlockTokens);
+      PastLayer layer = blocks.layer();
+      const Sequence head{0, kBlockTokens, 0, layer};
+      const auto device = ops.open(2);
+      ops.append(*device, {text.k.view(), text.v.view(), {&head, 1}});
+      std::vector<std::byte*> list(static_cast<std::size_t>(past_tokens / kBlockTokens), layer.blocks[0]);
+      list.push_back(layer.blocks[1]);
+      layer.blocks = list.data();
+      const Sequence far{0, rows, past_tokens, layer};
+      const View k = text.k.view().rows(kBlockTokens, rows), v = text.v.view().rows(kBlockTokens, rows);
+      ops.append(*device, {k, v, {&far, 1}});
+      Tensor got(DType::f32, {rows, s.heads(), s.dim}), want(DType::f32, {rows, s.heads(), s.dim});
+      Attend a = attend_of(s, slope);
+      a.q = text.q.view().rows(kBlockTokens, rows);
+      a.sequences = {&far, 1};
+      a.out = got.view();
+      ops.attend(*device, a);
+      a.out = want.view();
+      table("naive").attend(*table("naive").open(2), a);
+      // A bias near zero is exact to a unit; a far one is off by more, but weighs nothing.
+      expect_near(
+          got, want, [&](auto, auto) { return 200 * kUnit; }, "attend at position 100000");
     }
   });
 }
