@@ -1,7 +1,7 @@
 // Regular expressions as tokenizer.json writes them. The `tokenizers` library runs them with Oniguruma (Ruby syntax,
 // Unicode 16); here they are translated to PCRE2 (regex_syntax.h) and run by its JIT compiler. A pattern that cannot be
-// translated faithfully is refused with the construct's name. Matching has bounded memory and bounded backtracking at
-// each start; beyond the bounds it is an error.
+// translated faithfully is refused with the construct's name. Matching has bounded memory, backtracking and time;
+// beyond the bounds it is an error.
 #pragma once
 
 #include <cstddef>
@@ -56,6 +56,9 @@ class Regex::Matcher {
   struct Memory;  // what PCRE2 needs to run
 
   bool run();
+  bool try_starts(std::size_t last);
+  void look_at_clock(std::size_t starts);
+  [[noreturn]] void give_up(const std::string& why) const;
 
   const Regex& regex_;
   std::unique_ptr<Memory> memory_;
@@ -63,6 +66,9 @@ class Regex::Matcher {
   std::string_view subject_;
   std::size_t at_ = 0;
   std::optional<std::size_t> last_end_;
+  double steps_ = 0;  // that matching may have taken since the last look at the clock
+  double allowed_seconds_;
+  std::optional<double> began_;
 };
 
 }  // namespace pkv::text

@@ -28,7 +28,7 @@ std::string refused(std::string_view pattern) {
 // What Oniguruma's Ruby syntax means, where PCRE2 would mean something else.
 TEST(Syntax, IsRubys) {
   EXPECT_THAT(matches(R"(\s+)", "a \u180e\u0085b"), ElementsAre(" ", "\u0085")) << "U+180E is no white space";
-  EXPECT_THAT(matches(R"(\w+)", "e\u0301_1 \u00b2\u2167\u2460"), ElementsAre("e\u0301_1", "\u00b2\u2167\u2460"));
+  EXPECT_THAT(matches(R"(\w+)", "e\u0301_1 \u00b2\u2167\u2460"), ElementsAre("e\u0301_1", "\u00b2\u2167"));
   EXPECT_THAT(matches(R"(\h+)", "af09g"), ElementsAre("af09")) << "\\h is a hexadecimal digit";
   EXPECT_THAT(matches(R"(\v)", "\n\v\f"), ElementsAre("\v"));
   EXPECT_THAT(matches("(?m:a.b)", "a\nb"), ElementsAre("a\nb")) << "(?m) lets the dot match newlines";
@@ -39,7 +39,7 @@ TEST(Syntax, IsRubys) {
   EXPECT_THAT(matches("a{,2}b", "aaab"), ElementsAre("aab"));
   EXPECT_THAT(matches("a{,}|a{x", "a{,} a{x"), ElementsAre("a{,}", "a{x"));
   EXPECT_THAT(matches("a(?i)b|c", "aB aC C"), ElementsAre("aB", "aC")) << "(?i) reaches over the alternatives";
-  EXPECT_THAT(matches(R"(a++a|b?+b|c*+)", "aab"), ElementsAre("", "")) << "possessive";
+  EXPECT_THAT(matches(R"(a++a|b?+bb|bb*+b|c)", "aabbc"), ElementsAre("c")) << "possessive";
   EXPECT_THAT(matches(R"(\p{^L}+|\P{^Lu})", "aB12"), ElementsAre("B", "12"));
   EXPECT_THAT(matches(R"([\p{Uppercase Letter}\p{Han}]+)", "aBC\u4e2d\u3001"), ElementsAre("BC\u4e2d"));
   EXPECT_THAT(matches(R"(\bthe\b)", "the other theme the"), ElementsAre("the", "the"));
@@ -108,8 +108,8 @@ TEST(Search, KnowsTheCharactersOfUnicode16) {
 }
 
 TEST(Search, ThatExplodesIsGivenUp) {
-  const std::string text = std::string(200, 'a') + "b";
-  EXPECT_THAT(error_of([&] { matches("(a|a)+c|(aa|a|aaa)+$c", text); }), HasSubstr("matching was given up"));
+  const std::string text = std::string(200, 'a') + "bc";
+  EXPECT_THAT(error_of([&] { matches("(a|a)+c", text); }), HasSubstr("matching was given up"));
   EXPECT_THAT(error_of([&] { matches("(a|b|(?:ab))+(?=c)", std::string(4 << 20, 'a') + "c"); }),
               testing::AnyOf(HasSubstr("matching was given up"), HasSubstr("no error")));
 }
