@@ -32,7 +32,8 @@ falcon  reads   vocab_size hidden_size num_hidden_layers num_attention_heads num
                 new_decoder_architecture (both at the first forward).
         ALiBi   slopes are rounded to bfloat16 and so is slope x position: beyond position 256 this is coarse. Under
                 "eager", version 5 adds ALiBi twice (once inside the mask); "sdpa" adds it once, as the model was
-                trained. Version 5 refuses an odd head_dim even where there is no rotation. The ALiBi cases are recorded under "sdpa"; their `logits_eager` is what "eager" gives.
+                trained. Version 5 refuses an odd head_dim even where there is no rotation. The ALiBi
+                cases are recorded under "sdpa"; their `logits_eager` is what "eager" gives.
 """
 
 import zlib
@@ -148,7 +149,8 @@ CASES = [
         "norm_type": "low_precision_layernorm", "resid_pdrop": 0, "torch_dtype": "float32", "use_cache": False,
         "verbose": 0, "vocab_size": 61}),
 
-    falcon("falcon-40b-shape", hidden_size=24, new_decoder_architecture=True, num_attention_heads=6, num_kv_heads=2, length=20),
+    falcon("falcon-40b-shape", hidden_size=24, new_decoder_architecture=True, num_attention_heads=6, num_kv_heads=2,
+           length=20),
     falcon("falcon-11b-one-norm", hidden_size=24, new_decoder_architecture=True, num_attention_heads=6, num_kv_heads=3,
            num_ln_in_parallel_attn=1, ffn_hidden_size=35, vocab_size=67),
     falcon("falcon-rw-shape", alibi=True, bias=True, multi_query=False, parallel_attn=False, hidden_size=24,
@@ -158,7 +160,8 @@ CASES = [
     falcon("falcon-sequential-multi-query", parallel_attn=False),
     falcon("falcon-parallel-multi-head", bias=True, multi_query=False, activation="gelu_pytorch_tanh"),
     falcon("falcon-alibi-multi-query", alibi=True, hidden_size=20, num_attention_heads=5),
-    falcon("falcon-alibi-40b-shape", hidden_size=24, alibi=True, new_decoder_architecture=True, num_attention_heads=6, num_kv_heads=2),
+    falcon("falcon-alibi-40b-shape", hidden_size=24, alibi=True, new_decoder_architecture=True,
+           num_attention_heads=6, num_kv_heads=2),
     falcon("falcon-alibi-long", 300, alibi=True, multi_query=True, hidden_size=10, num_attention_heads=5,
            num_hidden_layers=1, vocab_size=31, max_position_embeddings=320),
     falcon("falcon-rope-theta", rope_parameters={"rope_type": "default", "rope_theta": 500.0}, ffn_hidden_size=50,

@@ -398,15 +398,21 @@ def long_text():
 def make_bundled(name, model_folder, folder):
     model = load(model_folder)
     tokenizer = tokenizers.Tokenizer.from_file(os.path.join(model_folder, "tokenizer.json"))
-    tensors = {}
-    for i, text in enumerate([*BUNDLED_TEXTS, long_text()], 1):
-        ids = torch.tensor(tokenizer.encode(text).ids)
-        logits = model(input_ids=ids[None], use_cache=False).logits[0]
-        tensors |= {f"ids{i}": ids, f"logits{i}": logits}
-    rows = torch.tensor([0, 1, len(ids) // 2, len(ids) - 2, len(ids) - 1])
-    tensors |= {"rows4": rows, "logits4": tensors["logits4"][rows]}
+    texts = [torch.tensor(tokenizer.encode(text).ids) for text in [*BUNDLED_TEXTS, long_text()]]
+    tensors = {f"ids{i}": ids for i, ids in enumerate(texts, 1)}
+    last = len(texts[-1]) - 1
+    tensors["rows4"] = rows = torch.tensor([0, 1, last // 2, last - 1, last])
+
+    def logits(suffix=""):
+        for i, ids in enumerate(texts, 1):
+            found = model(input_ids=ids[None], use_cache=False).logits[0]
+            tensors[f"logits{i}{suffix}"] = found[rows] if i == len(texts) else found
+
+    logits()
     if is_causal(model.config):
-        tensors["greedy1"] = greedy_after(model, tensors["ids1"])
+        tensors["greedy1"] = greedy_after(model, texts[0])
+    with in_double(model):
+        logits("_f64")
     record = {"class": type(model).__name__, "attn_implementation": "eager", "model": name,
               "texts": json.dumps([*BUNDLED_TEXTS, long_text()])}
     os.makedirs(folder)

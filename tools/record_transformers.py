@@ -17,9 +17,9 @@ Usage:
     3,5           pieces of 3, then of 5 tokens; what is left makes the last piece
 
 What comes out, in --output-dir: without.safetensors and with.safetensors. Each holds `ids` int64 [n], `logits` float32
-[n, vocab] and, as text in the metadata: model, model_type, format, backend, layers, hidden_size, head_dim, text, pieces
-(lengths of the pieces, "4,1") and past_lengths (tokens in the past that each call was given, "0,4"; 0 also where the
-call before returned no past).
+[n, vocab] and, as text in the metadata: model, family, format, values_format, backend, layers, width, text, pieces
+(lengths of the pieces, "4,1") and past_lengths (tokens in the past that each call returned, "4,5"; 0 where it returned
+none).
 """
 
 import argparse
@@ -79,26 +79,28 @@ def load(args):
 
 
 def feed(model, ids, pieces):
-    """(logits [n, vocab] float32, length of the past given to each call)"""
+    """(logits [n, vocab] float32, length of the past that each call returned)"""
     import torch
 
     past, rows, lengths, start = None, [], [], 0
     for length in pieces:
-        lengths.append(past_length(past))
         piece = torch.tensor([ids[start:start + length]], device=model.device)
         given = {} if past is None else {"past_key_values": past}
         with torch.no_grad():
             out = model(input_ids=piece, use_cache=True, **given)
         rows.append(out.logits[0].float().cpu())
         past = getattr(out, "past_key_values", None)
+        lengths.append(past_length(past))
         start += length
     return torch.cat(rows), lengths
 
 
-def head_dim(config):
-    heads = getattr(config, "num_attention_heads", None)
-    explicit = getattr(config, "head_dim", None)
-    return explicit or (config.hidden_size // heads if heads and getattr(config, "hidden_size", None) else None)
+def width(config):
+    """Terms of the longest sum in a layer: what rounding depends on."""
+    hidden = getattr(config, "hidden_size", None) or 0
+    names = ("intermediate_size", "ffn_hidden_size", "n_inner", "ffn_dim")
+    inner = max([getattr(config, name, None) or 0 for name in names])
+    return max(hidden, inner or 4 * hidden) or None
 
 
 def description(args, model):
@@ -107,11 +109,11 @@ def description(args, model):
 
     c = model.config
     attention = getattr(c, "_attn_implementation", None) or "its own"
-    number_format = "nf4 or fp4" if args.load_in_4bit else "int8" if args.load_in_8bit else args.dtype
-    known = {"model": args.model, "model_type": c.model_type, "format": number_format, "text": args.text,
+    number_format = "fp4" if args.load_in_4bit else "int8" if args.load_in_8bit else args.dtype
+    known = {"model": args.model, "family": c.model_type, "format": number_format, "values_format": args.dtype,
+             "text": args.text,
              "backend": f"transformers {transformers.__version__} torch {torch.__version__} {args.device} {attention}",
-             "layers": getattr(c, "num_hidden_layers", None), "hidden_size": getattr(c, "hidden_size", None),
-             "head_dim": head_dim(c)}
+             "layers": getattr(c, "num_hidden_layers", None), "width": width(c)}
     return {k: str(v) for k, v in known.items() if v is not None}
 
 

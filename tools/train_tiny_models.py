@@ -102,17 +102,10 @@ class Stream:
         return self.tokens[first[:, None] + torch.arange(length, device=self.device)]
 
 
-def causal_loss(model, stream, batch, token_weights=None):
+def causal_loss(model, stream, batch):
     ids = stream.rows(batch, CONTEXT)
     logits = model(input_ids=ids[:, :-1], use_cache=False).logits
-    return F.cross_entropy(logits.float().flatten(0, 1), ids[:, 1:].flatten(), weight=token_weights)
-
-
-def name_weights(tokenizer, vocab, weight):
-    """A weight for each token: people's names count more when `weight` is above 1."""
-    weights = torch.ones(vocab)
-    weights[[tokenizer.encode(f" {n}", add_special_tokens=False).ids[0] for n in make_corpus.NAMES]] = weight
-    return weights
+    return F.cross_entropy(logits.float().flatten(0, 1), ids[:, 1:].flatten())
 
 
 def framed(stream, batch):
@@ -218,8 +211,7 @@ def train_one(name, args):
         mask_id = tokenizer.token_to_id("<mask>")
         loss_of = lambda m: masked_loss(m, stream, args.batch, mask_id)
     else:
-        weights = name_weights(tokenizer, model.config.vocab_size, args.name_weight).to(device)
-        loss_of = lambda m: causal_loss(m, stream, args.batch, weights)
+        loss_of = lambda m: causal_loss(m, stream, args.batch)
     fast = compiled(model, loss_of, args.compile and device == "cuda")
     done = fit(name, model, lambda: loss_of(fast), args)
     record = {**done, **settings(args), "corpus_tokens": len(stream.tokens), **before}
@@ -227,7 +219,7 @@ def train_one(name, args):
 
 
 def settings(args):
-    kept = ["seed", "batch", "rate", "warm_steps", "name_weight", "corpus_bytes", "tokenizer_documents"]
+    kept = ["seed", "batch", "rate", "warm_steps", "corpus_bytes", "tokenizer_documents"]
     return {**{k: getattr(args, k) for k in kept}, "context": CONTEXT, "torch": torch.__version__,
             "transformers": transformers.__version__,
             "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"}
@@ -276,7 +268,6 @@ def parse(argv):
     parser.add_argument("--seconds", type=float, default=math.inf, help="time for each model")
     parser.add_argument("--batch", type=int, default=64, help=f"rows of {CONTEXT} tokens in a step")
     parser.add_argument("--rate", type=float, default=3e-3, help="highest learning rate")
-    parser.add_argument("--name-weight", type=float, default=1.0, help="how much names count in the loss")
     parser.add_argument("--warm-steps", type=int, default=400)
     parser.add_argument("--corpus-bytes", type=int, default=60_000_000)
     parser.add_argument("--tokenizer-documents", type=int, default=20_000)

@@ -46,8 +46,8 @@ Outcome outcome_of(const Report& r) {
 
 std::string place_name(const Place& p) {
   if (p.past < 0) return fmt::format("position {}", p.position);
-  if (p.past == 0) return fmt::format("position {}, which was fed without a past", p.position);
-  return fmt::format("position {} after a past of {}", p.position, counted(p.past, "token"));
+  if (p.past == 0) return fmt::format("position {}, in the first call", p.position);
+  return fmt::format("position {}, in a call after {}", p.position, counted(p.past, "token"));
 }
 
 // "21,000": two digits that count.
@@ -117,7 +117,7 @@ std::string sentence_of(Outcome outcome, const Report& r) {
       break;
   }
   return fmt::format(
-      "with the past and without it the logits are at most {} apart at the {} compared; rounding alone "
+      "with the past and without it the logits are at most {} apart at {} compared; rounding alone "
       "could explain {:.2g}.",
       short_number(r.total.max_abs), counted(positions_with_past(r), "position"), r.bound.value);
 }

@@ -273,6 +273,12 @@ bool Node::has(std::string_view key) const {
   return it != value_->end() && !it->is_null();
 }
 
+bool Node::is_null_at(std::string_view key) const {
+  if (!value_->is_object()) wrong("an object");
+  const auto it = value_->find(key);
+  return it != value_->end() && it->is_null();
+}
+
 Node Node::at(std::string_view key) const {
   if (!value_->is_object()) wrong("an object");
   const auto it = value_->find(key);

@@ -52,7 +52,8 @@ class Node {
   bool is_string() const { return value_->is_string(); }
 
   bool has(std::string_view key) const;  // present and not null
-  Node at(std::string_view key) const;   // error when missing
+  bool is_null_at(std::string_view key) const;
+  Node at(std::string_view key) const;  // error when missing
   std::vector<Node> elements() const;
   std::vector<std::pair<std::string, Node>> members() const;
 

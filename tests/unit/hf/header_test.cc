@@ -241,6 +241,21 @@ TEST(Header, DepthIsRefusedAtOnce) {
   EXPECT_THAT(refused_entry(entry("F32", std::string(1'000'000, '['), "[0,4]")), HasSubstr("found:    an array"));
 }
 
+TEST(Header, EveryFlippedBitIsAnErrorOrAValidHeader) {
+  const std::string whole = read_file(kData / "golden.safetensors", 1 << 20);
+  const std::size_t length = static_cast<unsigned char>(whole[0]) + 256u * static_cast<unsigned char>(whole[1]);
+  const std::uint64_t data_size = whole.size() - 8 - length;
+  ASSERT_EQ(refused(whole.substr(8, length), data_size), "no error");
+  int accepted = 0;
+  for (std::size_t bit = 0; bit < length * 8; ++bit) {
+    std::string flipped = whole.substr(8, length);
+    flipped[bit / 8] = static_cast<char>(flipped[bit / 8] ^ 1 << bit % 8);
+    const std::string error = refused(flipped, data_size);
+    accepted += error == "no error";
+  }
+  EXPECT_GT(accepted, 100);  // letters of names and of metadata
+}
+
 TEST(Header, AMillionKeysTheSame) {
   std::string json = "{";
   for (int i = 0; i < 1'000'000; ++i) json += R"("a":{"dtype":"U8","shape":[0],"data_offsets":[0,0]},)";

@@ -1,0 +1,214 @@
+// What is refused on loading, and in which words; and the older layout.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <filesystem>
+
+#include "base/file.h"
+#include "toys.h"
+
+namespace pkv::text {
+namespace {
+
+namespace fs = std::filesystem;
+using testing::AllOf;
+using testing::HasSubstr;
+using testing::StartsWith;
+
+TEST(Json, Broken) {
+  EXPECT_THAT(refusal("{"), AllOf(StartsWith("tokenizer.json: is not JSON"), HasSubstr("byte 2")));
+  EXPECT_THAT(refusal(""), HasSubstr("is not JSON"));
+  EXPECT_THAT(refusal("[]"), HasSubstr("expected: an object"));
+  EXPECT_THAT(refusal("{\"a\":\"\xff\"}"), HasSubstr("is not JSON"));
+  EXPECT_THAT(refusal(R"({"model":{"vocab":{"a":0},"merges":[]}} x)"), HasSubstr("is not JSON"));
+  EXPECT_THAT(refusal(R"({"version":"2.0","model":{}})"), HasSubstr("tokenizer.json: version: not supported"));
+}
+
+TEST(Json, HostileSizes) {
+  EXPECT_THAT(refusal(std::string(100000, '[')), HasSubstr("nested too deeply"));
+  std::string wide = R"({"added_tokens":[)";
+  for (int i = 0; i < (1 << 20); ++i) wide += "[],";
+  EXPECT_THAT(refusal(wide + "[]]}"), HasSubstr("too many values outside"));
+}
+
+TEST(Json, KeysThatAreThereTwice) {
+  EXPECT_EQ(refusal(R"({"version":"1.0","version":"1.0"})"), "tokenizer.json: version: is there twice");
+  EXPECT_EQ(refusal(R"({"model":{"vocab":{"a":0,"a":1}}})"), "tokenizer.json: model.vocab 'a': is there twice");
+  EXPECT_EQ(refusal(R"({"model":{"vocab":{},"vocab":{}}})"), "tokenizer.json: model.vocab: is there twice");
+  EXPECT_EQ(refusal(R"({"model":{"merges":[],"merges":[]}})"), "tokenizer.json: model.merges: is there twice");
+  EXPECT_EQ(refusal(R"({"added_tokens":[1,{"b":{"c":1,"c":2}}]})"),
+            "tokenizer.json: added_tokens[2].b.c: is there twice");
+}
+
+TEST(Json, VocabulariesAndMerges) {
+  const auto model = [](std::string_view inside) { return refusal(joined({R"({"model":{)", inside, "}}"})); };
+  EXPECT_THAT(model(R"("vocab":[])"),
+              AllOf(StartsWith("tokenizer.json: model.vocab: is not a vocabulary"), HasSubstr("found:    an array")));
+  EXPECT_THAT(model(R"("vocab":3)"), HasSubstr("model.vocab: is not a vocabulary"));
+  EXPECT_THAT(model(R"("vocab":{"a":"0"})"),
+              AllOf(HasSubstr("model.vocab 'a': is not an id"), HasSubstr("found:    \"0\"")));
+  EXPECT_THAT(model(R"("vocab":{"a":-1})"), HasSubstr("found:    -1"));
+  EXPECT_THAT(model(R"("vocab":{"a":1.5})"), HasSubstr("is not an id"));
+  EXPECT_THAT(model(R"("vocab":{"a":{}})"), HasSubstr("is not an id"));
+  EXPECT_THAT(model(R"("vocab":{"a":[]})"), HasSubstr("is not an id"));
+  EXPECT_THAT(model(R"("vocab":{"a":1152921504606846976})"), HasSubstr("model.vocab 'a': the id is out of range"));
+  EXPECT_THAT(model(R"("vocab":{"a":7,"b":7},"merges":[])"), HasSubstr("model.vocab: two tokens have the id 7"));
+  EXPECT_THAT(model(R"("vocab":{"a":0})"), HasSubstr("tokenizer.json: model.merges: is missing"));
+  EXPECT_THAT(model(R"("merges":[])"), HasSubstr("tokenizer.json: model.vocab: is missing"));
+  EXPECT_THAT(model(R"("merges":{})"), HasSubstr("model.merges: is not a list of merges"));
+  EXPECT_THAT(model(R"("merges":["a b", "ab"])"), HasSubstr("model.merges[1]: is not a merge"));
+  EXPECT_THAT(model(R"("merges":["a b c"])"), HasSubstr("model.merges[0]: is not a merge"));
+  EXPECT_THAT(model(R"("merges":[["a"]])"), HasSubstr("model.merges[0]: is not a merge"));
+  EXPECT_THAT(model(R"("merges":[["a","b","c"]])"), HasSubstr("model.merges[0]: is not a merge"));
+  EXPECT_THAT(model(R"("merges":[["a",1]])"), HasSubstr("model.merges[0]: is not a merge"));
+  EXPECT_THAT(model(R"("merges":[[["a"]]])"), HasSubstr("model.merges[0]: is not a merge"));
+  EXPECT_THAT(model(R"("merges":["a b"],"vocab":{"b":0})"),
+              HasSubstr("model.merges[0]: the left token is not in the vocabulary"));
+  EXPECT_THAT(model(R"("merges":["a b"],"vocab":{"a":0})"), HasSubstr("the right token is not in the vocabulary"));
+  EXPECT_THAT(model(R"("merges":["a b"],"vocab":{"a":0,"b":1})"),
+              AllOf(HasSubstr("the merged token"), HasSubstr("'ab'")));
+}
+
+TEST(Json, MergesInBothSpellingsAndBeforeTheVocabulary) {
+  const Tokenizer t = Tokenizer::parse(
+      R"({"model":{"merges":["#version: 0.2","a b",["a b","c"]],"vocab":{"a":0,"b":5,"ab":9,"c":2,"a b":1,"a bc":3}}})");
+  EXPECT_EQ(t.encode("abc"), (Ids{9, 2}));
+  EXPECT_EQ(t.vocab_size(), 6);
+  EXPECT_EQ(t.token(9), "ab");
+}
+
+TEST(Json, TruncationAndPaddingAreIgnored) {
+  const Tokenizer t = toy(
+      R"(,"truncation":{"max_length":1,"strategy":"LongestFirst","stride":0,"direction":"Right"},"padding":{"length":9})");
+  EXPECT_EQ(t.encode("aaa"), (Ids{0, 0, 0}));
+}
+
+// Each of these loads in the library; skipping what they ask for would give other ids.
+TEST(Refusals, NameWhatIsNotSupported) {
+  EXPECT_EQ(refusal(toy_json(R"(,"normalizer":{"type":"NFD"})")),
+            "tokenizer.json: normalizer.type: this normalizer is not supported\n"
+            "  expected: NFC, NFKC, Lowercase, Replace, Prepend or Sequence\n  found:    \"NFD\"");
+  EXPECT_THAT(refusal(toy_json(R"(,"normalizer":{"type":"Sequence","normalizers":[{"type":"NFC"},{"type":"Strip"}]})")),
+              HasSubstr("normalizer.normalizers[1].type: this normalizer"));
+  EXPECT_THAT(refusal(toy_json(R"(,"pre_tokenizer":{"type":"Metaspace"})")),
+              HasSubstr("pre_tokenizer.type: this pre-tokenizer"));
+  EXPECT_THAT(refusal(toy_json(R"(,"decoder":{"type":"Metaspace"})")), HasSubstr("decoder.type: this decoder"));
+  EXPECT_THAT(refusal(toy_json(R"(,"post_processor":{"type":"BertProcessing"})")),
+              HasSubstr("post_processor.type: this post-processor"));
+  EXPECT_THAT(refusal(R"({"model":{"type":"WordPiece","vocab":{},"merges":[]}})"),
+              HasSubstr("model.type: this model is not supported"));
+  EXPECT_THAT(refusal(toy_json("", R"(,"dropout":0.1)")), HasSubstr("model.dropout: dropout makes encoding random"));
+  EXPECT_THAT(refusal(toy_json("", R"(,"surprise":1)")),
+              HasSubstr("model.surprise: is not known here and would be ignored"));
+  EXPECT_THAT(refusal(toy_json(R"(,"surprise":1)")), HasSubstr("tokenizer.json: surprise: is not known here"));
+  EXPECT_THAT(refusal(toy_json(R"(,"pre_tokenizer":{"type":"Digits","individual_digits":1})")),
+              HasSubstr("pre_tokenizer.individual_digits: has the wrong type or value"));
+  EXPECT_THAT(refusal(toy_json(R"(,"pre_tokenizer":{"type":"Digits"})")),
+              HasSubstr("pre_tokenizer.individual_digits: is missing"));
+  EXPECT_THAT(refusal(toy_json(R"(,"pre_tokenizer":{"type":"Punctuation","behavior":"Odd"})")),
+              HasSubstr("expected: Removed, Isolated"));
+  EXPECT_THAT(
+      refusal(toy_json(R"(,"pre_tokenizer":{"type":"Split","pattern":{},"behavior":"Removed","invert":false})")),
+      HasSubstr("either String or Regex"));
+  EXPECT_THAT(refusal(toy_json(R"(,"decoder":{"type":"Strip","content":"ab","start":0,"stop":0})")),
+              HasSubstr("expected: one character"));
+  EXPECT_THAT(refusal(toy_json(R"(,"decoder":{"type":"Strip","content":"a","start":-1,"stop":0})")),
+              HasSubstr("decoder.start"));
+}
+
+TEST(Refusals, PostProcessors) {
+  const auto post = [](std::string_view inside) {
+    return refusal(toy_json(joined({R"(,"post_processor":)", inside})));
+  };
+  const std::string roberta =
+      R"({"type":"RobertaProcessing","sep":["a",0],"cls":["b",1],"trim_offsets":true,"add_prefix_space":true})";
+  EXPECT_THAT(post(joined({R"({"type":"Sequence","processors":[)", roberta, ",", roberta, "]}"})),
+              HasSubstr("a second post-processor"));
+  EXPECT_THAT(post(R"({"type":"RobertaProcessing","sep":["a"],"cls":["b",1]})"), HasSubstr("[token, id]"));
+  EXPECT_THAT(post(R"({"type":"RobertaProcessing","sep":["a",0],"cls":["b",9999999999]})"),
+              HasSubstr("post_processor.cls[1]"));
+  EXPECT_THAT(
+      post(
+          R"({"type":"TemplateProcessing","single":[{"SpecialToken":{"id":"x","type_id":0}}],"pair":[],"special_tokens":{}})"),
+      HasSubstr("is not among special_tokens"));
+  EXPECT_THAT(
+      post(
+          R"({"type":"TemplateProcessing","single":[{"Sequence":{"id":"B","type_id":0}}],"pair":[],"special_tokens":{}})"),
+      HasSubstr("no second text"));
+}
+
+TEST(Refusals, AddedTokens) {
+  const auto tokens = [](std::string_view inside) {
+    return refusal(toy_json(joined({R"(,"added_tokens":[)", inside, "]"})));
+  };
+  const std::string rest = R"(,"single_word":false,"lstrip":false,"rstrip":false,"normalized":false,"special":true})";
+  EXPECT_THAT(tokens(joined({R"({"id":7,"content":"x")", rest})),
+              AllOf(HasSubstr("added_tokens[0].id: the id of added token 'x'"), HasSubstr("expected: 3")));
+  EXPECT_THAT(tokens(joined({R"({"id":1,"content":"a")", rest})), HasSubstr("expected: 0"));
+  EXPECT_THAT(tokens(joined({R"({"id":0,"content":"a")" + rest + R"(,{"id":0,"content":"a")", rest})),
+              HasSubstr("two added tokens would match 'a'"));
+  EXPECT_THAT(tokens(joined({R"({"id":1152921504606846976,"content":"x")", rest})),
+              HasSubstr("added_tokens[0].id: has the wrong type or value"));
+  EXPECT_THAT(tokens(R"({"id":3})"), HasSubstr("added_tokens[0].content: is missing"));
+}
+
+class Folders : public testing::Test {
+ protected:
+  void SetUp() override {
+    fs::remove_all(folder_);
+    fs::create_directories(folder_);
+  }
+  void TearDown() override { fs::remove_all(folder_); }
+  void put(std::string_view name, std::string_view text) { write_file(folder_ / name, text); }
+  std::string refusal() {
+    return error_of([&] { Tokenizer::load(folder_); });
+  }
+  fs::path folder_ = fs::path(testing::TempDir()) / testing::UnitTest::GetInstance()->current_test_info()->name();
+};
+
+TEST_F(Folders, WithoutATokenizer) {
+  EXPECT_THAT(refusal(), AllOf(HasSubstr("there is no tokenizer here"),
+                               HasSubstr("tokenizer.json, or vocab.json and merges.txt")));
+}
+
+TEST_F(Folders, ErrorsNameTheFile) {
+  put("tokenizer.json", "{");
+  EXPECT_THAT(refusal(), StartsWith((folder_ / "tokenizer.json").string() + ": is not JSON"));
+}
+
+TEST_F(Folders, TheOlderLayout) {
+  put("vocab.json", R"({"a":0,"b":1,"ab":2,"Ġ":3,"<s>":4,"</s>":5,"<unk>":6,"<pad>":7})");
+  put("merges.txt", "#version: 0.2\r\na b\r\n\n");
+  EXPECT_THAT(refusal(), HasSubstr("nothing says whether this is a GPT-2 or a RoBERTa tokenizer"));
+  put("config.json", R"({"model_type":"roberta"})");
+  const Tokenizer roberta = Tokenizer::load(folder_);
+  EXPECT_EQ(roberta.encode("ab"), (Ids{4, 2, 5}));
+  EXPECT_EQ(roberta.id("<mask>"), 8) << "added, since the vocabulary lacks it";
+  EXPECT_TRUE(roberta.is_special(8));
+  put("tokenizer_config.json",
+      R"({"tokenizer_class":"GPT2Tokenizer","bos_token":"<s>","eos_token":{"content":"</s>","lstrip":true},
+      "unk_token":null,"add_bos_token":true,"add_prefix_space":true,"added_tokens_decoder":{"8":{"content":"xx","special":false}}})");
+  const Tokenizer gpt2 = Tokenizer::load(folder_);
+  EXPECT_EQ(gpt2.encode("ab </s>xx"), (Ids{4, 3, 2, 5, 8}));
+  EXPECT_EQ(gpt2.vocab_size(), 9);
+}
+
+TEST_F(Folders, TheOlderLayoutsErrors) {
+  put("vocab.json", R"({"a":0,"b":1,"ab":2})");
+  put("merges.txt", "a b\na b c\n");
+  put("tokenizer_config.json", R"({"tokenizer_class":"LlamaTokenizer"})");
+  EXPECT_THAT(refusal(), HasSubstr("tokenizer_class: a tokenizer of this class needs a tokenizer.json"));
+  put("tokenizer_config.json", R"({"tokenizer_class":"RobertaTokenizerFast","cls_token":null})");
+  EXPECT_THAT(refusal(), HasSubstr("merges.txt: line 2: is not a merge"));
+  put("merges.txt", "a c\n");
+  EXPECT_THAT(refusal(), HasSubstr("model.merges[0]: the right token is not in the vocabulary"));
+  put("merges.txt", "a b\n");
+  EXPECT_THAT(refusal(), HasSubstr("there is no cls_token"));
+  put("vocab.json", "[]");
+  EXPECT_THAT(refusal(), HasSubstr("vocab.json: is not a vocabulary"));
+  put("vocab.json", R"({"a":"b"})");
+  EXPECT_THAT(refusal(), HasSubstr("is not an id"));
+}
+
+}  // namespace
+}  // namespace pkv::text
