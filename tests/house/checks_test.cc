@@ -87,11 +87,12 @@ TEST_F(SmallHouse, RoomsUseOnlyRoomsAboveThem) {
 
 TEST_F(SmallHouse, HeaderOpensWithACommentAndPragmaOnce) {
   write("src/base/good.h", "// One.\n#pragma once\n");
-  write("src/base/good-inl.h", "// One.\n// Two.\n#if defined(A) == defined(HWY_TARGET_TOGGLE)\n");
+  write("src/base/good-inl.h", "// One.\n#include <vector>\n#if defined(A) == defined(HWY_TARGET_TOGGLE)\n");
   EXPECT_THAT(shown(headers_without_opening(root())), IsEmpty());
   write("src/base/a.h", "#pragma once\n");
   write("src/base/b.h", "// One.\n// Two.\n\n#pragma once\n");
   write("src/base/c.h", "");
+  write("src/base/e-inl.h", "// One.\n#pragma once\n");
   std::string long_comment;
   for (int i = 0; i < 11; ++i) long_comment += "// More.\n";
   write("src/base/d.h", long_comment + "#pragma once\n");
@@ -100,7 +101,8 @@ TEST_F(SmallHouse, HeaderOpensWithACommentAndPragmaOnce) {
                           "src/base/b.h:3: #pragma once does not follow the opening comment",
                           "src/base/c.h:1: opens with a comment of 0 lines instead of 1 to 10",
                           "src/base/c.h:1: #pragma once does not follow the opening comment",
-                          "src/base/d.h:1: opens with a comment of 11 lines instead of 1 to 10"));
+                          "src/base/d.h:1: opens with a comment of 11 lines instead of 1 to 10",
+                          "src/base/e-inl.h:2: has no guard by HWY_TARGET_TOGGLE"));
 }
 
 TEST_F(SmallHouse, ArchitecturesAreNamedOnTheirPageAndInComments) {
