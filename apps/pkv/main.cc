@@ -1,7 +1,9 @@
 // pkv: can a language model's past key values be reused? Reads the command line, runs one command, speaks once about
 // what went wrong, and answers with an exit code.
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
+#include <algorithm>
 #include <csignal>
 #include <cstdio>
 #include <exception>
@@ -42,6 +44,22 @@ int run(const Action& action) {
   }
 }
 
+// CLI11 says of an unknown command only that one is required.
+void require_command(const CLI::App& app, int argc, char** argv) {
+  std::vector<std::string> names;
+  for (const CLI::App* command : app.get_subcommands({})) names.push_back(command->get_name());
+  if (argc < 2)
+    fail_usage({.what = "no command given",
+                .expected = fmt::format("one of {}", fmt::join(names, ", ")),
+                .hint = "pkv --help"});
+  const std::string given = argv[1];
+  if (given.starts_with("-") || std::find(names.begin(), names.end(), given) != names.end()) return;
+  fail_usage({.what = "no such command",
+              .expected = fmt::format("one of {}", fmt::join(names, ", ")),
+              .found = given,
+              .hint = "pkv --help"});
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -64,10 +82,13 @@ int main(int argc, char** argv) {
   add_logits(app, action);
   add_tokenize(app, action);
   add_inspect(app, action);
-  try {
-    app.parse(argc, argv);
-  } catch (const CLI::ParseError& e) {
-    return app.exit(e) == 0 ? holds : bad_usage;
-  }
-  return run(action);
+  return run([&] {
+    require_command(app, argc, argv);
+    try {
+      app.parse(argc, argv);
+    } catch (const CLI::ParseError& e) {
+      return app.exit(e) == 0 ? static_cast<int>(holds) : static_cast<int>(bad_usage);
+    }
+    return action();
+  });
 }

@@ -19,11 +19,12 @@ constexpr std::uint64_t kMaxText = 256 << 20;
 }  // namespace
 
 void TextOptions::add(CLI::App& command) {
-  auto* group = command.add_option_group("Text", "one of");
-  group->add_option("--text", text, "the text (default: \"I like to eat\")");
-  group->add_option("--text-file", file, "a file with the text, taken as it is")->check(CLI::ExistingFile);
-  group->add_option("--ids", ids, "token ids: 1,2,3");
-  group->require_option(0, 1);
+  auto* as_text = command.add_option("--text", text, "the text (default: \"I like to eat\")");
+  auto* as_file =
+      command.add_option("--text-file", file, "a file with the text, taken as it is")->check(CLI::ExistingFile);
+  auto* as_ids = command.add_option("--ids", ids, "token ids: 1,2,3");
+  as_file->excludes(as_text);
+  as_ids->excludes(as_text)->excludes(as_file);
   command.add_flag("--no-special-tokens", no_special_tokens, "do not add the tokenizer's special tokens (<s>, </s>)");
 }
 
@@ -53,12 +54,11 @@ std::vector<std::int32_t> parse_ids(std::string_view list, std::string_view opti
 
 Input read_input(const TextOptions& options, const std::filesystem::path& model) {
   Input input;
-  if (!options.ids.empty()) {
-    input.ids = parse_ids(options.ids, "--ids");
+  if (options.ids) {
+    input.ids = parse_ids(*options.ids, "--ids");
   } else {
-    input.text = !options.file.empty()  ? read_file(options.file, kMaxText)
-                 : options.text.empty() ? std::string(TextOptions::kArticle)
-                                        : options.text;
+    input.text =
+        options.file ? read_file(*options.file, kMaxText) : options.text.value_or(std::string(TextOptions::kArticle));
     input.ids = text::Tokenizer::load(model).encode(input.text, !options.no_special_tokens);
   }
   if (input.ids.empty()) fail_usage({.what = "the text has no tokens", .hint = "--text \"I like to eat\""});

@@ -32,7 +32,7 @@ enum ExitCode { holds = 0, does_not_hold = 1, bad_usage = 2, cannot_load = 3, in
 // --text, --text-file and --ids, at most one of them.
 struct TextOptions {
   static constexpr std::string_view kArticle = "I like to eat";
-  std::string text, file, ids;
+  std::optional<std::string> text, file, ids;
   bool no_special_tokens = false;
 
   void add(CLI::App& command);

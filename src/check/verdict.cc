@@ -116,8 +116,8 @@ std::string sentence_of(Outcome outcome, const Report& r) {
     case Outcome::empty:
       return empty_sentence(r);
     case Outcome::identical:
-      return fmt::format("with the past and without it the logits are equal bit for bit at all {} compared.",
-                         counted(positions_with_past(r), "position"));
+      return fmt::format("with the past and without it the logits are equal bit for bit at {}{} compared.",
+                         positions_with_past(r) > 1 ? "all " : "", counted(positions_with_past(r), "position"));
     case Outcome::within_rounding:
       break;
   }

@@ -100,7 +100,8 @@ int run_review(const CheckOptions& options) {
       reports.push_back(check_model(model, options));
       if (!reports.back().verdict.holds()) code = std::max<int>(code, does_not_hold);
     } catch (const Error& e) {
-      fmt::print(stderr, "pkv: {}: {}\n", model, e.what());
+      const bool named = e.text().where.find(model) != std::string::npos;
+      fmt::print(stderr, "pkv: {}{}\n", named ? "" : model + ": ", e.what());
       code = std::max<int>(code, e.kind() == Error::Kind::usage ? bad_usage : cannot_load);
     }
   }

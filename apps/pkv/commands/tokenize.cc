@@ -19,21 +19,20 @@ struct TokenizeOptions {
   TextOptions text;
   OutputOptions output;
   bool decode = false, skip_special_tokens = false;
-  CLI::Option* text_option = nullptr;
 };
 
 // --text, --text-file, or else stdin.
 std::string read_source(const TokenizeOptions& options) {
-  if (options.text_option->count() > 0) return options.text.text;
-  if (!options.text.file.empty()) return read_file(options.text.file, 1u << 30);
+  if (options.text.text) return *options.text.text;
+  if (options.text.file) return read_file(*options.text.file, 1u << 30);
   return {std::istreambuf_iterator<char>(std::cin), {}};
 }
 
 int run(const TokenizeOptions& options) {
   const text::Tokenizer tokenizer = text::Tokenizer::load(find_model(options.model));
   std::vector<std::int32_t> ids;
-  if (!options.text.ids.empty()) {
-    ids = parse_ids(options.text.ids, "--ids");
+  if (options.text.ids) {
+    ids = parse_ids(*options.text.ids, "--ids");
   } else if (options.decode) {
     ids = parse_ids(read_source(options), "the ids to decode");
   } else {
@@ -61,7 +60,7 @@ void add_tokenize(CLI::App& app, Action& action) {
   CLI::App* command = app.add_subcommand("tokenize", "Text to token ids, or back");
   command->add_option("MODEL", options->model, "a model folder or a bundled model")->required();
   options->text.add(*command);
-  options->text_option = command->get_option("--text")->description("the text (default: read from stdin)");
+  command->get_option("--text")->description("the text (default: read from stdin)");
   command->add_flag("--decode", options->decode, "ids to text: ids from --ids, --text, --text-file or stdin");
   command->add_flag("--skip-special-tokens", options->skip_special_tokens, "leave special tokens out of decoded text");
   options->output.add(*command, {"table", "json"});
@@ -71,7 +70,7 @@ void add_tokenize(CLI::App& app, Action& action) {
       "  pkv tokenize tiny-gpt2 --output json < story.txt\n"
       "  pkv tokenize tiny-gpt2 --decode --ids 40,12,7\n");
   command->callback([options, &action] {
-    if (!options->text.ids.empty() && !options->decode) throw CLI::ValidationError("--ids", "is for --decode");
+    if (options->text.ids && !options->decode) throw CLI::ValidationError("--ids", "is for --decode");
     action = [options] { return run(*options); };
   });
 }

@@ -37,6 +37,7 @@ check::Description EngineSubject::describe() const {
           .family = card.family,
           .system = "pkv " + model_.backend().device().describe(),
           .format = std::string(pkv::name_of(model_.weights().dtype)),
+          .values_format = "fp32",
           .layers = card.layers,
           .width = std::max(card.inner, card.hidden),
           // A model that attends both ways gives a position's logits by the piece that it is fed in.

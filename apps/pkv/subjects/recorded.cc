@@ -91,6 +91,7 @@ check::Recording read_recording(const std::filesystem::path& path) {
                    .system = value_of(file, "backend"),
                    .format = format_name(value_of(file, "format")),
                    .values_format = format_name(value_of(file, "values_format")),
+                   .logits_format = std::string(name_of(file.get("logits").dtype)),
                    .layers = number_of(file, "layers"),
                    .width = number_of(file, "width")};
   if (r.description.name.empty()) r.description.name = path.filename().string();
