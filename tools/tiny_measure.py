@@ -126,18 +126,20 @@ def first_ids(tokenizer, words):
     return [tokenizer.encode(w, add_special_tokens=False).ids[0] for w in words]
 
 
-def far_context(answers_of, tokenizer, prepare):
+def far_context(answers_of, tokenizer):
     """Names right, right after the swap, and flipped by it, as shares of the stories."""
     found = make_corpus.heldout_stories(SEED, STORIES)
-    names, others = (first_ids(tokenizer, [prepare(n) for n in column]) for column in
+    names, others = (first_ids(tokenizer, column) for column in
                      ([s.answer for s, _, _ in found], [other for _, _, other in found]))
     before = answers_of([s.text for s, _, _ in found])
     after = answers_of([text for _, text, _ in found])
-    share = lambda hits: round(sum(hits) / len(found), 4)
+    share = lambda hits: round(sum(hits) / len(hits), 4)
+    right = [b == n for b, n in zip(before, names)]
     return {"stories": len(found),
-            "name_accuracy": share(b == n for b, n in zip(before, names)),
-            "name_accuracy_after_swap": share(a == o for a, o in zip(after, others)),
-            "flipped_by_swap": share(b == n and a == o for b, n, a, o in zip(before, names, after, others))}
+            "name_accuracy": share(right),
+            "name_accuracy_one_owner": share([r for r, (s, _, _) in zip(right, found) if len(s.owners) == 1]),
+            "name_accuracy_after_swap": share([a == o for a, o in zip(after, others)]),
+            "flipped_by_swap": share([r and a == o for r, a, o in zip(right, after, others)])}
 
 
 def measure_causal(folder, tokenizer, train, heldout):
@@ -146,7 +148,7 @@ def measure_causal(folder, tokenizer, train, heldout):
     ours, bigram = causal_perplexity(model, rows), Bigram(train, model.config.vocab_size).perplexity(rows)
     return {"parameters": model.num_parameters(), "heldout_tokens": sum(len(r) - 1 for r in rows),
             "perplexity": round(ours, 3), "bigram_perplexity": round(bigram, 3),
-            **far_context(lambda texts: causal_answers(model, tokenizer, texts), tokenizer, lambda name: name),
+            **far_context(lambda texts: causal_answers(model, tokenizer, texts), tokenizer),
             "continuation": greedy(model, tokenizer, "I like to eat")}
 
 
@@ -199,7 +201,7 @@ def measure_roberta(folder, tokenizer, train, heldout_texts):
             "perplexity": round(math.exp(F.cross_entropy(logits, middle)), 3), "bigram_perplexity": round(bigram, 3),
             "masked_accuracy": round((logits.argmax(1) == middle).double().mean().item(), 4),
             "bigram_masked_accuracy": round(bigram_accuracy, 4),
-            **far_context(lambda texts: roberta_answers(model, tokenizer, texts), tokenizer, lambda name: name),
+            **far_context(lambda texts: roberta_answers(model, tokenizer, texts), tokenizer),
             "continuation": "I like to eat" + tokenizer.decode(fill) + "."}
 
 
@@ -216,12 +218,12 @@ def measure_one(name, folder, train_texts, heldout_texts):
 
 
 def table(results):
-    lines = ["| model | parameters | perplexity | bigram | last name right | flipped by swap | \"I like to eat\" |",
-             "|---|---|---|---|---|---|---|"]
+    lines = ["| model | parameters | perplexity | bigram | last name right | one owner | flipped by swap | "
+             "\"I like to eat\" |", "|---|---|---|---|---|---|---|---|"]
     for name, r in results.items():
         text = r["continuation"].replace("\n", " ").replace("|", "\\|")
         lines.append(f"| {name} | {r['parameters']:,} | {r['perplexity']:.2f} | {r['bigram_perplexity']:.2f} | "
-                     f"{r['name_accuracy']:.1%} | {r['flipped_by_swap']:.1%} | {text} |")
+                     f"{r['name_accuracy']:.1%} | {r['name_accuracy_one_owner']:.1%} | {r['flipped_by_swap']:.1%} | {text} |")
     return "\n".join(lines)
 
 

@@ -26,6 +26,7 @@ import time
 import torch
 import torch.nn.functional as F
 import transformers
+from tokenizers import Tokenizer
 
 import make_corpus
 import tiny_measure
@@ -188,13 +189,24 @@ def read_corpus(path):
         return f.read().rstrip("\n").split("\n\n")
 
 
+def beginning(name, texts, args):
+    """(tokenizer, model, note for the record): new ones, or those saved in --resume."""
+    if not args.resume:
+        tokenizer = tiny_tokenizers.train(name, texts[: args.tokenizer_documents])
+        return tokenizer, MODELS[name](tokenizer), {}
+    folder = os.path.join(args.resume, name)
+    tokenizer = Tokenizer.from_file(os.path.join(folder, "tokenizer.json"))
+    with open(os.path.join(folder, "training.json"), encoding="utf-8") as f:
+        return tokenizer, type(MODELS[name](tokenizer)).from_pretrained(folder), {"continues": json.load(f)}
+
+
 def train_one(name, args):
     torch.manual_seed(args.seed)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     texts = read_corpus(args.corpus)
-    tokenizer = tiny_tokenizers.train(name, texts[: args.tokenizer_documents])
+    tokenizer, model, before = beginning(name, texts, args)
     stream = Stream(tokenizer, texts, tiny_tokenizers.separator(name, tokenizer), device, args.seed)
-    model = MODELS[name](tokenizer).to(device).train()
+    model.to(device).train()
     if name == "tiny-roberta":
         mask_id = tokenizer.token_to_id("<mask>")
         loss_of = lambda m: masked_loss(m, stream, args.batch, mask_id)
@@ -202,7 +214,8 @@ def train_one(name, args):
         loss_of = lambda m: causal_loss(m, stream, args.batch)
     fast = compiled(model, loss_of, args.compile and device == "cuda")
     done = fit(name, model, lambda: loss_of(fast), args)
-    save_one(name, model.cpu().eval(), tokenizer, {**done, **settings(args), "corpus_tokens": len(stream.tokens)}, args)
+    record = {**done, **settings(args), "corpus_tokens": len(stream.tokens), **before}
+    save_one(name, model.cpu().eval(), tokenizer, record, args)
 
 
 def settings(args):
@@ -259,6 +272,7 @@ def parse(argv):
     parser.add_argument("--corpus-bytes", type=int, default=60_000_000)
     parser.add_argument("--tokenizer-documents", type=int, default=20_000)
     parser.add_argument("--compile", action="store_true", help="use torch.compile on a GPU")
+    parser.add_argument("--resume", metavar="DIR", help="go on from the models and tokenizers saved in DIR")
     parser.add_argument("--measure", metavar="DIR", help="measure the models saved in DIR and train nothing")
     parser.add_argument("--corpus", help=argparse.SUPPRESS)
     parser.add_argument("--worker", choices=NAMES, help=argparse.SUPPRESS)

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 
 namespace pkv::check {
 namespace {
@@ -78,13 +79,14 @@ std::string shortened(std::string_view text, int columns) {
   return std::string(text.substr(0, kept)) + "…";
 }
 
-std::string wrapped(std::string_view start, std::string_view text) {
+std::string wrapped(std::string_view start, std::string_view raw) {
+  const std::string text = printable(raw);
   const std::string margin = spaces(columns_of(start));
   std::string all, line(start);
   bool empty = true;  // no word on this line yet
   for (std::size_t from = 0; from < text.size();) {
     const std::size_t space = std::min(text.find(' ', from), text.size());
-    const std::string_view word = text.substr(from, space - from);
+    const std::string word = text.substr(from, space - from);
     if (!empty && columns_of(line) + 1 + columns_of(word) > terminal_columns) {
       all += line + "\n";
       line = margin;
@@ -98,21 +100,24 @@ std::string wrapped(std::string_view start, std::string_view text) {
   return all + line + "\n";
 }
 
-std::string quoted(std::string_view text, int columns) {
+std::string printable(std::string_view text) {
   std::string safe;
   for (std::size_t at = 0; at < text.size();) {
     const std::size_t from = at;
     const char32_t c = next_character(text, at);
     safe += escaped(c, text.substr(from, at - from));
   }
-  return "\"" + shortened(safe, columns - 2) + "\"";
+  return safe;
 }
+
+std::string quoted(std::string_view text, int columns) { return "\"" + shortened(printable(text), columns - 2) + "\""; }
 
 std::string aligned(const std::vector<std::vector<std::string>>& rows, int indent) {
   const std::vector<int> widths = widths_of(rows);
-  int total = indent;
-  for (const int w : widths) total += w + 2;
-  const int between = total - 2 > terminal_columns ? 1 : 2;
+  const int room = terminal_columns - std::accumulate(widths.begin(), widths.end(), 0);
+  const int gaps = static_cast<int>(widths.size()) - 1;
+  const int between = indent + 2 * gaps > room ? 1 : 2;
+  indent = std::clamp(room - between * gaps, 0, indent);
   std::string all;
   for (const auto& row : rows) {
     std::string line = spaces(indent);

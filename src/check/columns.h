@@ -25,14 +25,17 @@ std::string pad_right(std::string_view text, int columns);
 std::string shortened(std::string_view text, int columns);
 
 // `start` and text broken at spaces into lines of at most terminal_columns, each ended by a newline; all lines but the
-// first are indented to stand under the text.
+// first are indented to stand under the text. Control characters are made printable.
 std::string wrapped(std::string_view start, std::string_view text);
 
-// On one line: control characters as \n, \t, \x1b, between double quotes, shortened to the columns.
+// Control characters, which could move the cursor or change colours, as \n, \t, \x1b.
+std::string printable(std::string_view text);
+
+// Printable, between double quotes, shortened to the columns.
 std::string quoted(std::string_view text, int columns);
 
 // Rows of cells under each other: the first column to the left, all others to the right; two spaces between columns,
-// one if the lines would not fit the terminal.
+// one, and no indent, if the lines would not fit the terminal otherwise.
 std::string aligned(const std::vector<std::vector<std::string>>& rows, int indent);
 
 // 3 digits that count: "0", "0.125", "5.3e-05", "19.2". "inf", "NaN".

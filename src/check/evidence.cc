@@ -75,6 +75,11 @@ Finding control_finding(const Difference& twice) {
           fmt::format("not deterministic: two equal runs without past are up to {:.2g} apart", twice.max_abs)};
 }
 
+std::vector<const Finding*> findings_to_show(const Evidence& e) {
+  if (e.exists.shown == Shown::no) return {&e.exists, &e.used, &e.control};
+  return {&e.exists, &e.length, &e.used, &e.control};
+}
+
 double largest_distance(const Logits& a, const Logits& b) {
   double largest = 0;
   for (std::size_t i = 0; i < a.values.size(); ++i) {

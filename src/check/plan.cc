@@ -1,6 +1,7 @@
 #include "check/plan.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <charconv>
@@ -12,8 +13,8 @@
 namespace pkv::check {
 namespace {
 
-constexpr std::int64_t most_splits_unasked =
-    64;  // of a text: beyond it the work, which grows with the square, is sampled
+// The work of trying every split grows with the square of the tokens: of longer texts a sample is tried.
+constexpr std::int64_t most_tokens_for_every_split = 64;
 
 std::vector<std::int64_t> from_one_below(std::int64_t n) {
   std::vector<std::int64_t> at(static_cast<std::size_t>(n - 1));
@@ -54,7 +55,7 @@ std::vector<std::int64_t> points(std::int64_t n, const Splits& splits) {
     case Splits::Choice::automatic:
       break;
   }
-  return n <= most_splits_unasked ? from_one_below(n) : sampled(n);
+  return n <= most_tokens_for_every_split ? from_one_below(n) : sampled(n);
 }
 
 std::vector<Trial> trials_at(const std::vector<std::int64_t>& at, std::int64_t n, Method method) {

@@ -107,18 +107,22 @@ std::vector<Result> results_of(const Comparison& c) {
   return {later, first};
 }
 
+bool in_pieces(const Recording& r) { return r.pieces.size() > 1; }
+
+std::string label(const Description& d) { return d.system.empty() ? d.name : d.name + ", " + d.system; }
+
 std::vector<std::string> notes_of(const Recording& without, const Recording& with) {
   std::vector<std::string> notes;
-  const Description &a = without.description, &b = with.description;
-  if (a.name != b.name || a.system != b.system) {
-    notes.push_back(fmt::format("Without past: {}, {}. With past: {}, {}.", a.name, a.system, b.name, b.system));
+  const std::string a = label(without.description), b = label(with.description);
+  if (a != b) notes.push_back(fmt::format("Without past: {}. With past: {}.", a, b));
+  if (in_pieces(without)) {
+    notes.push_back("The first recording was fed in pieces too: two uses of a past are compared.");
   }
-  if (with.pieces.empty())
+  if (with.pieces.empty()) {
     notes.push_back("How the second recording was fed is not known: all positions are compared.");
+  }
   return notes;
 }
-
-bool in_pieces(const Recording& r) { return r.pieces.size() > 1; }
 
 }  // namespace
 

@@ -67,6 +67,9 @@ struct Verdict {
   bool holds() const { return outcome == Outcome::identical || outcome == Outcome::within_rounding; }
 };
 
+// Those worth showing, in order: an absent past has no length to speak of.
+std::vector<const Finding*> findings_to_show(const Evidence& evidence);
+
 // "identical", "equal within rounding", "differs", "test is empty", "not finite"
 std::string name_of(Outcome outcome);
 

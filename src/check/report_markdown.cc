@@ -12,7 +12,7 @@ using Row = std::vector<std::string>;
 // A cell must not end its column or its line.
 std::string cell(std::string_view text) {
   std::string safe;
-  for (const char c : text) safe += c == '|' ? "\\|" : c == '\n' || c == '\r' ? " " : std::string(1, c);
+  for (const char c : printable(text)) safe += c == '|' ? "\\|" : std::string(1, c);
   return safe;
 }
 
@@ -61,7 +61,7 @@ std::string experiments(const Report& r) {
 
 std::string findings(const Evidence& e) {
   std::string all;
-  for (const Finding* f : {&e.exists, &e.length, &e.used, &e.control}) {
+  for (const Finding* f : findings_to_show(e)) {
     const char* mark = f->shown == Finding::Shown::yes ? "✓" : f->shown == Finding::Shown::no ? "✗" : "?";
     all += fmt::format("- {} {}\n", mark, f->sentence);
   }
@@ -70,18 +70,25 @@ std::string findings(const Evidence& e) {
 
 std::string sentences(const Report& r) {
   std::string all;
-  for (const auto& reason : r.verdict.reasons) all += "\n" + reason + "\n";
-  for (const auto& note : r.notes) all += "\n" + note + "\n";
+  for (const auto& reason : r.verdict.reasons) all += "\n" + printable(reason) + "\n";
+  for (const auto& note : r.notes) all += "\n" + printable(note) + "\n";
   return all;
+}
+
+std::string heading(const Report& r) {
+  const Description& d = r.subject;
+  std::string all = "## " + printable(d.name) + "\n\n";
+  for (const auto& part : {d.family, d.format, d.system}) {
+    if (!part.empty()) all += printable(part) + ", ";
+  }
+  return all + counted(std::ssize(r.ids), "token") + "\n" + (r.text.empty() ? "" : "\n" + quoted(r.text, 400) + "\n");
 }
 
 }  // namespace
 
 std::string report_markdown(const Report& r) {
-  const std::string text = r.text.empty() ? "" : quoted(r.text, 400) + ", ";
-  return fmt::format("## {}\n\n{}, {}\n\n{}{}\n\n**{}**: {}\n\n{}\n{}\n{}{}", r.subject.name, r.subject.format,
-                     r.subject.system, text, counted(std::ssize(r.ids), "token"), name_of(r.verdict.outcome),
-                     r.verdict.sentence, statistics(r.table), experiments(r), findings(r.evidence), sentences(r));
+  return fmt::format("{}\n**{}**: {}\n\n{}\n{}\n{}{}", heading(r), name_of(r.verdict.outcome), r.verdict.sentence,
+                     statistics(r.table), experiments(r), findings(r.evidence), sentences(r));
 }
 
 std::string summary_markdown(std::span<const Report> reports) {

@@ -30,7 +30,7 @@ std::string subject_line(const Description& d) {
   for (const auto& part : {d.family, d.format, d.system}) {
     if (!part.empty()) line += " · " + part;
   }
-  return line;
+  return printable(line);
 }
 
 std::string text_line(const Report& r) {
@@ -86,11 +86,10 @@ std::string finding_line(const Finding& f, const Paint& paint) {
   return "  " + painted_start(wrapped("  " + mark + " ", f.sentence), 2 + mark.size(), painted);
 }
 
-// An absent past has no length to speak of.
 std::string evidence_lines(const Evidence& e, const Paint& paint) {
-  std::string lines = finding_line(e.exists, paint);
-  if (e.exists.shown != Shown::no) lines += finding_line(e.length, paint);
-  return lines + finding_line(e.used, paint) + finding_line(e.control, paint);
+  std::string lines;
+  for (const Finding* f : findings_to_show(e)) lines += finding_line(*f, paint);
+  return lines;
 }
 
 std::string left_out_lines(const std::vector<Result>& results) {

@@ -3,8 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <limits>
-#include <numeric>
 
 #include "base/error.h"
 #include "base/random.h"
@@ -43,11 +41,11 @@ class Run {
 
   Report finish() {
     without_past();
-    control();
     for (const auto past : plan_.probes) probe(past);
     report_.evidence.used =
         used_finding(report_.evidence.probes, report_.subject.promises_same_bits ? 0 : tolerance_.bound);
     for (const auto& e : plan_.experiments) experiment(e);
+    control();  // last, so that it also shows what the system remembers from one session to the next
     report_.evidence.exists = exists_finding(account_);
     report_.evidence.length = length_finding(account_);
     add_first_parts();
@@ -232,8 +230,8 @@ void Run::rewound(std::int64_t past, Method method, Difference& sum) {
   compare(go_on(*session, rest(past), past), past, past, sum);
 }
 
-// The parts fed first have no past themselves. That they agree with the whole run shows that logits do not depend on
-// what follows; if they do, no past can be right.
+// The parts fed first have no past themselves. If they do not agree with the whole run, logits depend on what follows,
+// and no past can be right.
 void Run::add_first_parts() {
   Result result{std::string(first_parts),
                 "the part fed first in each run: its logits must not depend on what follows",

@@ -11,8 +11,8 @@ using Row = std::vector<std::string>;
 constexpr int widest_name = 20, widest_family = 12;
 
 Row row_of(const Report& r) {
-  return {shortened(r.subject.name, widest_name),
-          shortened(r.subject.family, widest_family),
+  return {shortened(printable(r.subject.name), widest_name),
+          shortened(printable(r.subject.family), widest_family),
           fmt::format("{}", r.ids.size()),
           distance_cell(r.total),
           short_count(r.total.ulps),

@@ -46,8 +46,8 @@ Outcome outcome_of(const Report& r) {
 
 std::string place_name(const Place& p) {
   if (p.past < 0) return fmt::format("position {}", p.position);
-  if (p.past == 0) return fmt::format("position {}, which was fed without a past", p.position);
-  return fmt::format("position {} after a past of {}", p.position, counted(p.past, "token"));
+  if (p.past == 0) return fmt::format("position {}, in the first call", p.position);
+  return fmt::format("position {}, in a call after {}", p.position, counted(p.past, "token"));
 }
 
 // "21,000": two digits that count.
@@ -68,12 +68,11 @@ std::string against_bound(double apart, const Report& r) {
 }
 
 std::string numbers_apart(const Report& r) {
-  const bool by_noise = r.total.same_bits || (!r.subject.promises_same_bits && r.total.max_abs <= r.bound.value);
-  if (by_noise) return "two equal runs are apart by " + against_bound(r.evidence.noise, r);
   const std::string where = r.total.first ? fmt::format(" They first part at {}.", place_name(*r.total.first)) : "";
   const double apart = r.total.max_abs;
-  if (apart == 0)
+  if (apart == 0) {
     return "fed in pieces, zeros among the logits change their sign." + where + " This system promises the same bits.";
+  }
   return fmt::format("fed in pieces, the text gets other logits than fed whole.{} At most they are {} apart: {}", where,
                      short_number(apart), against_bound(apart, r));
 }
@@ -91,9 +90,15 @@ std::string cause_of(const Report& r) {
   return {};
 }
 
+// The logits compared would pass; two runs of the control do not.
+bool only_control_broken(const Report& r) {
+  return r.total.same_bits || (!r.subject.promises_same_bits && r.total.max_abs <= r.bound.value);
+}
+
 std::string differs_sentence(const Report& r) {
   const std::string cause = cause_of(r);
   if (!broken(r)) return "the logits agree, but " + cause + ".";
+  if (only_control_broken(r)) return r.evidence.control.sentence + ": " + against_bound(r.evidence.noise, r);
   return cause.empty() ? numbers_apart(r) : cause + ". " + capital(numbers_apart(r));
 }
 
@@ -117,7 +122,7 @@ std::string sentence_of(Outcome outcome, const Report& r) {
       break;
   }
   return fmt::format(
-      "with the past and without it the logits are at most {} apart at the {} compared; rounding alone "
+      "with the past and without it the logits are at most {} apart at {} compared; rounding alone "
       "could explain {:.2g}.",
       short_number(r.total.max_abs), counted(positions_with_past(r), "position"), r.bound.value);
 }

@@ -23,7 +23,11 @@ constexpr std::string_view kIndex = "model.safetensors.index.json";
 // off leaves such.
 bool present(const fs::path& path) {
   std::error_code error;
-  if (fs::exists(path, error)) return true;
+  const fs::file_status status = fs::status(path, error);
+  if (fs::exists(status)) return true;
+  if (status.type() != fs::file_type::not_found) {
+    fail_load({.what = "cannot open: " + error.message(), .where = path.string()});
+  }
   if (!fs::is_symlink(path, error)) return false;
   fail_load({.what = "is a link to a file that is not there",
              .where = path.string(),
@@ -32,27 +36,22 @@ bool present(const fs::path& path) {
 }
 
 void check_folder(const fs::path& path) {
-  std::error_code error;
-  const fs::file_status status = fs::status(path, error);
-  if (status.type() == fs::file_type::directory) return;
-  if (fs::exists(status)) {
-    fail_load({.what = "is a file, not a model folder",
+  if (!present(path)) {
+    fail_load({.what = "no such folder",
                .where = path.string(),
-               .hint = "give the folder that holds config.json and model.safetensors"});
+               .hint = "give a folder on this machine; `hf download NAME --local-dir FOLDER` gets one from the Hub"});
   }
-  if (status.type() != fs::file_type::not_found) {
-    fail_load({.what = "cannot open: " + error.message(), .where = path.string()});
-  }
-  fail_load({.what = "no such folder",
+  std::error_code error;
+  if (fs::is_directory(path, error)) return;
+  fail_load({.what = "is a file, not a model folder",
              .where = path.string(),
-             .hint = "give a folder on this machine; `hf download NAME --local-dir FOLDER` gets one from the Hub"});
+             .hint = "give the folder that holds config.json and model.safetensors"});
 }
 
 void check_config(const fs::path& folder) {
   if (present(folder / "config.json")) return;
   std::string hint = "give the folder that save_pretrained wrote";
-  if (fs::is_directory(folder / "snapshots"))
-    hint = "this is an entry of the Hub's cache: give a folder in its snapshots/";
+  if (present(folder / "snapshots")) hint = "this is an entry of the Hub's cache: give a folder in its snapshots/";
   fail_load({.what = "config.json is missing", .where = folder.string(), .hint = hint});
 }
 
@@ -65,18 +64,24 @@ void refuse_adapter(const fs::path& folder) {
              .hint = "merge it into its base model: merge_and_unload() and save_pretrained()"});
 }
 
+// Files that hold weights in another form or under another name, in the order of their names.
+std::vector<std::string> other_weights(const fs::path& folder) {
+  static constexpr std::array<std::string_view, 5> kExtensions{".bin", ".gguf", ".h5", ".msgpack", ".safetensors"};
+  std::vector<std::string> found;
+  std::error_code error;
+  for (fs::directory_iterator at(folder, error); !error && at != fs::directory_iterator(); at.increment(error)) {
+    const std::string name = at->path().filename().string();
+    const bool weights = std::ranges::count(kExtensions, at->path().extension().string()) != 0;
+    if (weights && name != "training_args.bin") found.push_back(name);
+  }
+  std::ranges::sort(found);
+  return found;
+}
+
 [[noreturn]] void fail_no_weights(const fs::path& folder) {
-  static constexpr std::array<std::string_view, 5> kOthers{"pytorch_model.bin", "pytorch_model.bin.index.json",
-                                                           "tf_model.h5", "flax_model.msgpack", "model.gguf"};
-  std::string found;
-  for (const std::string_view name : kOthers) {
-    if (present(folder / name)) found += fmt::format("{}{}", found.empty() ? "" : ", ", name);
-  }
-  for (const fs::directory_entry& e : fs::directory_iterator(folder)) {
-    if (e.path().extension() != ".safetensors") continue;
-    found += fmt::format("{}{}", found.empty() ? "" : ", ", e.path().filename().string());
-    if (found.size() > 200) break;
-  }
+  constexpr std::size_t kShown = 5;
+  const std::vector<std::string> others = other_weights(folder);
+  const std::span shown = std::span(others).first(std::min(kShown, others.size()));
   const std::string convert = fmt::format(
       "convert it: python -c \"from transformers import AutoModelForCausalLM as M; "
       "M.from_pretrained('{0}').save_pretrained('{0}')\"",
@@ -84,8 +89,8 @@ void refuse_adapter(const fs::path& folder) {
   fail_load({.what = "has no weights that pkv reads",
              .where = folder.string(),
              .expected = fmt::format("{} or {}", kSingle, kIndex),
-             .found = found.empty() ? "neither" : found,
-             .hint = found.empty() ? "download the model again, with its weights" : convert});
+             .found = others.empty() ? "neither" : fmt::format("{}", fmt::join(shown, ", ")),
+             .hint = others.empty() ? "download the model again, with its weights" : convert});
 }
 
 }  // namespace

@@ -4,11 +4,7 @@
 
 #include <array>
 #include <cstdint>
-#include <optional>
-#include <span>
 #include <string_view>
-
-#include "tensor/dtype.h"
 
 namespace pkv::hf {
 
@@ -29,8 +25,5 @@ constexpr const Format* find_format(std::string_view name) {
   }
   return nullptr;
 }
-
-// Bytes of a dense tensor; none when a product overflows or it does not end at a whole byte.
-std::optional<std::uint64_t> byte_count(std::span<const std::int64_t> shape, std::uint64_t bits);
 
 }  // namespace pkv::hf

@@ -45,8 +45,7 @@ class IndexReader : public JsonEvents {
   }
 
   bool start_object(std::size_t size) override {
-    if (depth_ >= 1 && !skipping() && depth_ != 1) return JsonEvents::start_object(size);
-    return deeper();
+    return in_map_ && depth_ >= 2 ? JsonEvents::start_object(size) : deeper();
   }
   bool start_array(std::size_t size) override { return skipping() ? deeper() : JsonEvents::start_array(size); }
   bool end_object() override { return --depth_, true; }

@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <memory>
 #include <utility>
 
 #include "base/error.h"
@@ -23,10 +22,8 @@ std::string cut(std::string text, std::size_t most) {
 
 // nlohmann's message without its own prefix and position, which we give in another form.
 std::string reason(std::string_view message) {
-  for (const std::string_view mark : {"] parse error at ", "] "}) {
-    if (const auto at = message.find(mark); at != message.npos) message.remove_prefix(at + mark.size());
-  }
-  if (message.starts_with("line ")) {
+  if (const auto at = message.find("] "); at != message.npos) message.remove_prefix(at + 2);
+  if (message.starts_with("parse error at ")) {
     if (const auto at = message.find(": "); at != message.npos) message.remove_prefix(at + 2);
   }
   std::string text(message.substr(0, 200));
@@ -38,7 +35,7 @@ std::string reason(std::string_view message) {
 
 std::string hint_for(std::string_view rest) {
   if (rest.starts_with("-")) rest.remove_prefix(1);
-  if (!rest.starts_with("NaN") && !rest.starts_with("Infinity") && !rest.starts_with("I")) return {};
+  if (!rest.starts_with("NaN") && !rest.starts_with("Infinity")) return {};
   return "JSON has no NaN and no Infinity (Python writes them all the same): put null or a number";
 }
 

@@ -2,11 +2,12 @@
 
 #include <algorithm>
 #include <array>
-#include <tuple>
+#include <functional>
 
 #include "base/error.h"
 #include "hf/formats.h"
 #include "hf/json.h"
+#include "hf/layout.h"
 #include "hf/safetensors.h"
 
 namespace pkv::hf {

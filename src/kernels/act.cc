@@ -52,9 +52,9 @@ double apply(Act act, double x) {
     case Act::linear:
       return x;
     case Act::relu:
-      return x > 0 ? x : 0 * x;  // NaN stays NaN
+      return x < 0 ? 0 : x;  // NaN stays NaN
     case Act::relu2:
-      return x > 0 ? x * x : 0 * x;
+      return x < 0 ? 0 : x * x;
     case Act::relu6:
       return std::isnan(x) ? x : clamp6(x);
     case Act::leaky_relu:

@@ -59,14 +59,14 @@ struct Embed {
 // Layer norm over each row: (x - mean) / sqrt(var + eps) * weight + bias. weight, bias [hidden] fp32; bias may be
 // empty.
 struct Norm {
-  View x, weight, bias, out;  // x, out [rows, hidden]; out may be x
+  View x, weight, bias{}, out;  // x, out [rows, hidden]; out may be x
   float eps = 1e-5f;
 };
 
 // out = add + act(clip(x . weight^T + bias)). x [rows, in]; weight [out, in] dense, fp32, fp16 or bf16; bias [out] fp32
 // or empty; add [rows, out] or empty, may be `out`; out [rows, out] fp32. `clip` > 0 limits the sums to [-clip, clip].
 struct Linear {
-  View x, weight, bias, add, out;
+  View x, weight, bias{}, add{}, out;
   float clip = 0;
   Act act = Act::linear;
 };
@@ -112,7 +112,7 @@ struct Append {
 // where bias is rounded to bf16 first when `alibi_bf16`. Keys are visited in the past's blocks, from position 0 on.
 struct Attend {
   View q, out;
-  View slopes;  // [heads] fp32, host memory of the table; empty: no bias
+  View slopes{};  // [heads] fp32, host memory of the table; empty: no bias
   std::span<const Sequence> sequences;
   float scale = 1;
   float alibi_scale = 1;

@@ -7,7 +7,8 @@
 //   ! a line of stderr
 //   ? 3
 //
-// Replaying runs every command, in order and in one folder, and writes the transcript anew; the two texts must be equal.
+// Replaying runs every command, in order and in one folder, and writes the transcript anew; the two texts must be
+// equal.
 #pragma once
 
 #include <string>

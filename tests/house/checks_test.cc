@@ -23,7 +23,8 @@ std::vector<std::string> shown(const Findings& findings) {
 class SmallHouse : public testing::Test {
  protected:
   SmallHouse() {
-    write("cmake/rooms.txt", "# words: not | a room\nbase: | fmt threads\nhf: base | nlohmann_json\nkernels: base | hwy\n");
+    write("cmake/rooms.txt",
+          "# words: not | a room\nbase: | fmt threads\nhf: base | nlohmann_json\nkernels: base | hwy\n");
   }
   void write(const std::string& file, const std::string& text) const { folder_.write(file, text); }
   const std::filesystem::path& root() const { return folder_.path(); }
@@ -86,11 +87,12 @@ TEST_F(SmallHouse, RoomsUseOnlyRoomsAboveThem) {
 
 TEST_F(SmallHouse, HeaderOpensWithACommentAndPragmaOnce) {
   write("src/base/good.h", "// One.\n#pragma once\n");
-  write("src/base/good-inl.h", "// One.\n// Two.\n#if defined(A) == defined(HWY_TARGET_TOGGLE)\n");
+  write("src/base/good-inl.h", "// One.\n#include <vector>\n#if defined(A) == defined(HWY_TARGET_TOGGLE)\n");
   EXPECT_THAT(shown(headers_without_opening(root())), IsEmpty());
   write("src/base/a.h", "#pragma once\n");
   write("src/base/b.h", "// One.\n// Two.\n\n#pragma once\n");
   write("src/base/c.h", "");
+  write("src/base/e-inl.h", "// One.\n#pragma once\n");
   std::string long_comment;
   for (int i = 0; i < 11; ++i) long_comment += "// More.\n";
   write("src/base/d.h", long_comment + "#pragma once\n");
@@ -99,7 +101,8 @@ TEST_F(SmallHouse, HeaderOpensWithACommentAndPragmaOnce) {
                           "src/base/b.h:3: #pragma once does not follow the opening comment",
                           "src/base/c.h:1: opens with a comment of 0 lines instead of 1 to 10",
                           "src/base/c.h:1: #pragma once does not follow the opening comment",
-                          "src/base/d.h:1: opens with a comment of 11 lines instead of 1 to 10"));
+                          "src/base/d.h:1: opens with a comment of 11 lines instead of 1 to 10",
+                          "src/base/e-inl.h:2: has no guard by HWY_TARGET_TOGGLE"));
 }
 
 TEST_F(SmallHouse, ArchitecturesAreNamedOnTheirPageAndInComments) {
@@ -116,14 +119,13 @@ TEST_F(SmallHouse, ArchitecturesAreNotNamedInCode) {
   write("src/model/a.cc", "/* gpt2 */ int x;\nif (name == \"// gpt2\") {}\n");
   write("src/model/b.cc", "DistilRobertaModel m;\n\nint kMpt = 100'000; // mpt\nMPT_X\nXlmRobertaGpt2X\n");
   write("src/model/c.cc", "adopt, option, kOptLayers\n");
-  EXPECT_THAT(shown(architecture_names(root())),
-              ElementsAre("src/model/a.cc:2: code names the architecture gpt2",
-                          "src/model/b.cc:1: code names the architecture roberta",
-                          "src/model/b.cc:3: code names the architecture mpt",
-                          "src/model/b.cc:4: code names the architecture mpt",
-                          "src/model/b.cc:5: code names the architecture gpt2",
-                          "src/model/b.cc:5: code names the architecture roberta",
-                          "src/model/c.cc:1: code names the architecture opt"));
+  EXPECT_THAT(shown(architecture_names(root())), ElementsAre("src/model/a.cc:2: code names the architecture gpt2",
+                                                             "src/model/b.cc:1: code names the architecture roberta",
+                                                             "src/model/b.cc:3: code names the architecture mpt",
+                                                             "src/model/b.cc:4: code names the architecture mpt",
+                                                             "src/model/b.cc:5: code names the architecture gpt2",
+                                                             "src/model/b.cc:5: code names the architecture roberta",
+                                                             "src/model/c.cc:1: code names the architecture opt"));
 }
 
 TEST_F(SmallHouse, LinksMayLeadToFilesHeadingsAndOtherSites) {
@@ -137,16 +139,17 @@ TEST_F(SmallHouse, LinksMayLeadToFilesHeadingsAndOtherSites) {
 
 TEST_F(SmallHouse, LinksMayNotLeadNowhere) {
   write("docs/decisions/a.md", "# One\n[a](b.md)\n[up](../../README.md)\n[out](../../../x)\n");
-  write("README.md", "[a](docs/decisions/a.md#two)\n\n[b\nc](no.md) `x` [d](no2.md)\n[e]: no3.md\n<img src=\"no.svg\">\n");
+  write("README.md",
+        "[a](docs/decisions/a.md#two)\n\n[b\nc](no.md) `x` [d](no2.md)\n[e]: no3.md\n<img src=\"no.svg\">\n");
   write("models/README.md", "[a](#not-a-heading)\n```\n# Not a heading\n```\n");
-  EXPECT_THAT(shown(broken_links(root())),
-              ElementsAre("README.md:1: the link docs/decisions/a.md#two leads to no heading",
-                          "README.md:4: the link no.md leads to no file", "README.md:4: the link no2.md leads to no file",
-                          "README.md:5: the link no3.md leads to no file",
-                          "README.md:6: the link no.svg leads to no file",
-                          "models/README.md:1: the link #not-a-heading leads to no heading",
-                          "docs/decisions/a.md:2: the link b.md leads to no file",
-                          "docs/decisions/a.md:4: the link ../../../x leads out of the repository"));
+  EXPECT_THAT(
+      shown(broken_links(root())),
+      ElementsAre("README.md:1: the link docs/decisions/a.md#two leads to no heading",
+                  "README.md:4: the link no.md leads to no file", "README.md:4: the link no2.md leads to no file",
+                  "README.md:5: the link no3.md leads to no file", "README.md:6: the link no.svg leads to no file",
+                  "models/README.md:1: the link #not-a-heading leads to no heading",
+                  "docs/decisions/a.md:2: the link b.md leads to no file",
+                  "docs/decisions/a.md:4: the link ../../../x leads out of the repository"));
 }
 
 class Commands : public SmallHouse {
@@ -171,7 +174,8 @@ TEST_F(Commands, MayExitWithZeroOrOne) {
 }
 
 TEST_F(Commands, MayNotFail) {
-  write("README.md", "Words.\n\n```sh\npkv 0\npkv 2 \\\n  b\n./dev nope\n```\n\n```bash\n./build/release/pkv 3 | cat\n```\n");
+  write("README.md",
+        "Words.\n\n```sh\npkv 0\npkv 2 \\\n  b\n./dev nope\n```\n\n```bash\n./build/release/pkv 3 | cat\n```\n");
   write("docs/a.md", "```sh\n./dev fuzzz 3\n```\n");
   EXPECT_THAT(failing(), ElementsAre("README.md:5: `pkv 2 b` exits with 2\n2 b\n",
                                      "README.md:11: `./build/release/pkv 3 | cat` exits with 3\n3\n"));

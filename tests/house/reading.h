@@ -7,7 +7,8 @@
 
 namespace pkv::house {
 
-// Files of root/folder, at any depth, that end in one of `endings`; relative to root, sorted. None if there is no folder.
+// Files of root/folder, at any depth, that end in one of `endings`; relative to root, sorted. None if there is no
+// folder.
 std::vector<std::string> files_under(const std::filesystem::path& root, const std::string& folder,
                                      const std::vector<std::string>& endings);
 

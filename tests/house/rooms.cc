@@ -19,10 +19,13 @@ constexpr const char* kList = "cmake/rooms.txt";
 
 // How the headers of a library begin, and the library's name in the list. Those named "-" belong in no room.
 const std::vector<std::pair<std::string, std::string>> kLibraryHeaders = {
-    {"fmt/", "fmt"},       {"nlohmann/", "nlohmann_json"}, {"hwy/", "hwy"},     {"pcre2", "pcre2"},
-    {"utf8proc", "utf8proc"}, {"curl/", "curl"},           {"openssl/", "openssl"}, {"zip", "zip"},
-    {"cuda", "cuda"},      {"CLI/", "-"},                  {"gtest/", "-"},     {"gmock/", "-"},
-    {"rapidcheck", "-"},   {"benchmark/", "-"},
+    {"fmt/", "fmt"},          {"nlohmann/", "nlohmann_json"},
+    {"hwy/", "hwy"},          {"pcre2", "pcre2"},
+    {"utf8proc", "utf8proc"}, {"curl/", "curl"},
+    {"openssl/", "openssl"},  {"zip", "zip"},
+    {"cuda", "cuda"},         {"CLI/", "-"},
+    {"gtest/", "-"},          {"gmock/", "-"},
+    {"rapidcheck", "-"},      {"benchmark/", "-"},
 };
 
 // What the system gives besides the standard library, whose headers have neither a folder nor an ending.
@@ -141,7 +144,8 @@ Findings broken_room_list(const fs::path& root) {
   for (const auto& [beginning, library] : kLibraryHeaders) libraries.insert(library);
   for (const Room& room : rooms(root)) {
     for (const std::string& use : room.uses) {
-      if (!above.contains(use)) findings.push_back({kList, room.line, room.name + " uses " + use + ", no room above it"});
+      if (!above.contains(use))
+        findings.push_back({kList, room.line, room.name + " uses " + use + ", no room above it"});
     }
     for (const std::string& library : room.libraries) {
       if (!libraries.contains(library)) findings.push_back({kList, room.line, "unknown library " + library});

@@ -47,6 +47,10 @@ bool names(const std::string& line, const std::string& name) {
   return false;
 }
 
+bool is_toggle(const std::string& line) {
+  return line.starts_with("#if defined(") && line.ends_with(" == defined(HWY_TARGET_TOGGLE)");
+}
+
 }  // namespace
 
 std::string listed(const Findings& findings) {
@@ -62,12 +66,15 @@ Findings headers_without_opening(const fs::path& root) {
     std::size_t comment = 0;
     while (comment < lines.size() && lines[comment].starts_with("//")) ++comment;
     if (comment < kFewestLines || comment > kMostLines) {
-      findings.push_back({file, 1, "opens with a comment of " + std::to_string(comment) + " lines instead of " +
-                                       std::to_string(kFewestLines) + " to " + std::to_string(kMostLines)});
+      findings.push_back({file, 1,
+                          "opens with a comment of " + std::to_string(comment) + " lines instead of " +
+                              std::to_string(kFewestLines) + " to " + std::to_string(kMostLines)});
     }
-    const std::string next = comment < lines.size() ? lines[comment] : "";
-    const bool toggle = file.ends_with("-inl.h") && next.starts_with("#if defined(");
-    if (next != "#pragma once" && !toggle) {
+    const bool inl = file.ends_with("-inl.h");
+    if (inl && std::none_of(lines.begin(), lines.end(), is_toggle)) {
+      findings.push_back({file, static_cast<int>(comment) + 1, "has no guard by HWY_TARGET_TOGGLE"});
+    }
+    if (!inl && (comment == lines.size() || lines[comment] != "#pragma once")) {
       findings.push_back({file, static_cast<int>(comment) + 1, "#pragma once does not follow the opening comment"});
     }
   }

@@ -6,7 +6,7 @@
 #include <cmath>
 #include <cstdint>
 #include <functional>
-#include <limits>
+#include <map>
 #include <memory>
 #include <vector>
 
@@ -30,9 +30,10 @@ struct Bugs {
   std::function<std::int64_t(std::int64_t)> reported = [](std::int64_t length) { return length; };
   std::function<float(Call, float)> logit = [](Call, float value) { return value; };
   bool keeps_nothing = false;
-  bool swaps_text = false;        // the past is replaced by another text's after each call
-  bool shares_on_fork = false;    // forks write into the same past
-  std::int64_t rewind_error = 0;  // keeps so many tokens more than asked, and says nothing of it
+  bool finds_prefix_by_length = false;  // a first call is given the past of an earlier session's first call as long
+  bool swaps_text = false;              // the past is replaced by another text's after each call
+  bool shares_on_fork = false;          // forks write into the same past
+  std::int64_t rewind_error = 0;        // keeps so many tokens more than asked, and says nothing of it
   bool ignores_rewind = false;
   bool powers = true;  // can fork and rewind
 };
@@ -57,9 +58,13 @@ inline double value(const Entry& key, std::int64_t v) {
   return 8 * hashed(key.token, v, 2) + 2 * std::sin(0.3 * static_cast<double>((v + 1) * (key.position + 1)));
 }
 
+// First calls of all sessions of a subject, by their length.
+using Prefixes = std::map<std::int64_t, std::vector<Entry>>;
+
 class Session : public check::Session, public check::Rewind, public check::Fork {
  public:
-  explicit Session(const Bugs& bugs) : bugs_(bugs), past_(std::make_shared<std::vector<Entry>>()) {}
+  Session(const Bugs& bugs, Prefixes& prefixes)
+      : bugs_(bugs), prefixes_(prefixes), past_(std::make_shared<std::vector<Entry>>()) {}
 
   check::Logits feed(std::span<const std::int32_t> ids) override {
     const Call call{std::ssize(*past_) - surplus_, std::ssize(ids)};
@@ -69,6 +74,8 @@ class Session : public check::Session, public check::Rewind, public check::Fork 
     for (std::int64_t r = 0; r < call.count; ++r) {
       for (std::int64_t v = 0; v < vocab; ++v) logits.values.push_back(bugs_.logit(call, logit(call, r, v)));
     }
+    if (bugs_.finds_prefix_by_length && !call.continues())
+      *past_ = prefixes_.try_emplace(call.count, *past_).first->second;
     forget();
     return logits;
   }
@@ -112,6 +119,7 @@ class Session : public check::Session, public check::Rewind, public check::Fork 
   }
 
   const Bugs& bugs_;
+  Prefixes& prefixes_;
   std::shared_ptr<std::vector<Entry>> past_;
   std::int64_t surplus_ = 0;  // tokens that the past holds and does not own up to
 };
@@ -132,10 +140,11 @@ class Subject : public check::Subject {
     d.promises_same_bits = promises_;
     return d;
   }
-  std::unique_ptr<check::Session> fresh() override { return std::make_unique<Session>(bugs_); }
+  std::unique_ptr<check::Session> fresh() override { return std::make_unique<Session>(bugs_, prefixes_); }
 
  private:
   Bugs bugs_;
+  Prefixes prefixes_;
   bool promises_;
 };
 

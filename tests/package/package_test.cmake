@@ -52,7 +52,7 @@ run(${CMAKE_COMMAND} -S ${SOURCE}/tests/package/consumer -B ${SCRATCH}/consumer 
     -D CMAKE_PREFIX_PATH=${SCRATCH}/moved)
 run(${CMAKE_COMMAND} --build ${SCRATCH}/consumer)
 run(${SCRATCH}/consumer/consumer)
-if(NOT out MATCHES "^consumer: ")
+if(NOT out MATCHES "(^|\n)consumer: ")
   message(FATAL_ERROR "the consumer printed:\n${out}")
 endif()
 file(REMOVE_RECURSE ${SCRATCH})

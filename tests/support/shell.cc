@@ -41,7 +41,7 @@ Ran Shell::run(const std::string& command) const {
   // Sanitizers exit with 1 unless told otherwise, which is an answer of pkv's.
   folder_.write("script",
                 "exec </dev/null >'" + (folder_.path() / "out").string() + "' 2>'" + (folder_.path() / "err").string() +
-                    "'\n" +                                               //
+                    "'\n" +                                                   //
                     "export ASAN_OPTIONS=\"${ASAN_OPTIONS-}:exitcode=99\"\n"  //
                     "export UBSAN_OPTIONS=\"${UBSAN_OPTIONS-}:exitcode=99:print_stacktrace=1\"\n"
                     "export LC_ALL=C.UTF-8 TERM=dumb NO_COLOR=1\n"

@@ -34,6 +34,7 @@ class EngineSession : public check::Session, check::Rewind, check::Fork {
 check::Description EngineSubject::describe() const {
   const model::Card& card = model_.card();
   return {.name = name_,
+          .family = card.family,
           .system = "pkv " + model_.backend().device().describe(),
           .format = std::string(pkv::name_of(model_.weights().dtype)),
           .layers = card.layers,

@@ -87,8 +87,10 @@ check::Recording read_recording(const std::filesystem::path& path) {
   r.logits = read_logits(file, r.ids.size());
   r.text = value_of(file, "text");
   r.description = {.name = value_of(file, "model"),
+                   .family = value_of(file, "family"),
                    .system = value_of(file, "backend"),
                    .format = format_name(value_of(file, "format")),
+                   .values_format = format_name(value_of(file, "values_format")),
                    .layers = number_of(file, "layers"),
                    .width = number_of(file, "width")};
   if (r.description.name.empty()) r.description.name = path.filename().string();
@@ -108,6 +110,7 @@ void write_recording(const std::filesystem::path& path, const check::Recording& 
        .data = std::as_bytes(std::span(r.logits.values))}};
   hf::write_safetensors(path, tensors,
                         {{"model", r.description.name},
+                         {"family", r.description.family},
                          {"backend", r.description.system},
                          {"format", r.description.format},
                          {"layers", std::to_string(r.description.layers)},

@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <fstream>
 #include <string>
 #include <string_view>
 
@@ -25,6 +26,14 @@ std::string error_of(const auto& body, Error::Kind kind = Error::Kind::load) {
     return e.what();
   }
   return "no error";
+}
+
+// Without write_file's care for crashes, which costs milliseconds a file.
+inline void put(const std::filesystem::path& path, std::string_view bytes) {
+  std::filesystem::remove(path);
+  std::ofstream file(path, std::ios::binary);
+  file.write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
+  ASSERT_TRUE(file.flush());
 }
 
 // A folder that is empty at the start of each test and gone at its end.

@@ -1,0 +1,34 @@
+// bench_peak: memory read bandwidth and fp32 multiply-add rate of this machine, one thread and all. Markdown on stdout,
+// JSON with `--output json`.
+#include <fmt/format.h>
+
+#include <nlohmann/json.hpp>
+#include <string_view>
+
+#include "bench/peak.h"
+
+int main(int argc, char** argv) {
+  using namespace pkv;
+  const bool json = argc == 3 && std::string_view(argv[1]) == "--output" && std::string_view(argv[2]) == "json";
+  const bench::Memory memory(std::size_t{1} << 29);
+  nlohmann::json rows = nlohmann::json::array();
+  if (!json) fmt::print("| threads | instructions | read GB/s | 1e9 multiply-adds/s |\n|---|---|---|---|\n");
+  for (const int threads : {1, physical_cores()}) {
+    WorkerPool pool(threads);
+    std::vector<double> read, fma;
+    for (int i = 0; i < 9; ++i) {
+      read.push_back(bench::best_read_rate(pool, memory));
+      fma.push_back(bench::fma_rate(pool));
+    }
+    if (json) {
+      rows.push_back({{"threads", threads},
+                      {"instructions", bench::instruction_set()},
+                      {"read_gb_per_s", bench::median(read)},
+                      {"fma_g_per_s", bench::median(fma)}});
+    } else {
+      fmt::print("| {} | {} | {:.1f} | {:.1f} |\n", threads, bench::instruction_set(), bench::median(read),
+                 bench::median(fma));
+    }
+  }
+  if (json) fmt::print("{}\n", rows.dump(2));
+}

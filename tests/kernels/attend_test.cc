@@ -1,0 +1,107 @@
+// append and attend against naive, and their row law.
+#include <cmath>
+
+#include "attend_support.h"
+
+namespace pkv::kernels {
+namespace {
+
+void compare(const Ops& ops, const Shape& s, std::int64_t tokens, std::int64_t last) {
+  const Text text(s, tokens, 7);
+  const auto run = [&](const Ops& o) {
+    Past past(s.kv_heads, s.dim, s.dtype, tokens);
+    Tensor out(DType::f32, {tokens, s.heads(), s.dim});
+    const auto device = o.open(2);
+    if (last < tokens) feed(o, *device, s, text, 0, tokens - last, past, out);
+    feed(o, *device, s, text, tokens - last, tokens, past, out);
+    out.check_guard();
+    return out;
+  };
+  // Weights: a score is off by about sqrt(dim) units of its magnitude (peak * sqrt(dim) here, ALiBi's bias on top), and
+  // e^score by as much again; outputs are means of values in [-1, 1).
+  const double score = s.peak * std::sqrt(static_cast<double>(s.dim)) + (s.alibi ? 20 : 0);
+  const double bound =
+      4 * kUnit * (8 + std::sqrt(static_cast<double>(s.dim)) + score + std::log2(static_cast<double>(tokens) + 1));
+  expect_near(
+      run(ops), run(table("naive")), [&](auto, auto) { return bound; },
+      "attend, " + std::to_string(tokens) + " tokens, " + std::to_string(s.kv_heads) + " kv heads of " +
+          std::to_string(s.per_group) + ", dim " + std::to_string(s.dim));
+}
+
+TEST(Attend, EqualsNaiveOnAwkwardShapes) {
+  for_each_table([](const Ops& ops) {
+    for (const DType dtype : {DType::f32, DType::f16, DType::bf16}) {
+      for (const std::int64_t dim : {1, 3, 5, 8, 15, 24, 33, 64, 80, 100, 128, 256}) {
+        for (const std::int64_t tokens : {1, 2, 63, 64, 65, 130}) {
+          compare(ops, {.per_group = 1 + dim % 3, .dim = dim, .dtype = dtype, .peak = 3}, tokens, tokens);
+          if (testing::Test::HasFailure()) return;
+        }
+      }
+    }
+    for (const std::int64_t tokens : {127, 128, 129, 255, 256, 257}) compare(ops, {.dim = 24, .peak = 5}, tokens, 1);
+  });
+}
+
+TEST(Attend, GroupedHeads) {
+  for_each_table([](const Ops& ops) {
+    for (const std::int64_t per_group : {1, 2, 4, 5, 6, 7, 8, 16, 71}) {
+      compare(ops, {.kv_heads = 2, .per_group = per_group, .dim = 20}, 70, 3);
+      compare(ops, {.kv_heads = 1, .per_group = per_group, .dim = 64}, 70, 1);
+    }
+  });
+}
+
+TEST(Attend, BothWays) {
+  for_each_table([](const Ops& ops) {
+    for (const std::int64_t tokens : {1, 5, 64, 65, 100}) compare(ops, {.dim = 16, .causal = false}, tokens, tokens);
+  });
+}
+
+TEST(Attend, Alibi) {
+  for_each_table([](const Ops& ops) {
+    for (const bool rounded : {false, true}) {
+      for (const std::int64_t tokens : {3, 64, 65, 300}) {
+        compare(ops, {.kv_heads = 5, .dim = 16, .alibi = true, .alibi_bf16 = rounded}, tokens,
+                std::min<std::int64_t>(tokens, 5));
+      }
+    }
+  });
+}
+
+// Far positions: the call's rows come after a long past, which attention must still reach with the right bias. The past
+// is one block of text written again and again, so that the test stays quick.
+TEST(Attend, AlibiFarOut) {
+  for_each_table([](const Ops& ops) {
+    for (const bool rounded : {false, true}) {
+      const Shape s{.kv_heads = 1, .dim = 8, .alibi = true, .alibi_bf16 = rounded};
+      const std::int64_t past_tokens = 100'000 / kBlockTokens * kBlockTokens, rows = 3;
+      const Text text(s, kBlockTokens + rows, 3);
+      const Tensor slope = slopes(s);
+      Past blocks(s.kv_heads, s.dim, s.dtype, 2 * kBlockTokens);
+      PastLayer layer = blocks.layer();
+      const Sequence head{0, kBlockTokens, 0, layer};
+      const auto device = ops.open(2);
+      ops.append(*device, {text.k.view(), text.v.view(), {&head, 1}});
+      std::vector<std::byte*> list(static_cast<std::size_t>(past_tokens / kBlockTokens), layer.blocks[0]);
+      list.push_back(layer.blocks[1]);
+      layer.blocks = list.data();
+      const Sequence far{0, rows, past_tokens, layer};
+      const View k = text.k.view().rows(kBlockTokens, rows), v = text.v.view().rows(kBlockTokens, rows);
+      ops.append(*device, {k, v, {&far, 1}});
+      Tensor got(DType::f32, {rows, s.heads(), s.dim}), want(DType::f32, {rows, s.heads(), s.dim});
+      Attend a = attend_of(s, slope);
+      a.q = text.q.view().rows(kBlockTokens, rows);
+      a.sequences = {&far, 1};
+      a.out = got.view();
+      ops.attend(*device, a);
+      a.out = want.view();
+      table("naive").attend(*table("naive").open(2), a);
+      // A bias near zero is exact to a unit; a far one is off by more, but weighs nothing.
+      expect_near(
+          got, want, [&](auto, auto) { return 200 * kUnit; }, "attend at position 100000");
+    }
+  });
+}
+
+}  // namespace
+}  // namespace pkv::kernels

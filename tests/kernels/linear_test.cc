@@ -1,0 +1,141 @@
+// linear against naive on awkward shapes, and its row law.
+#include <rapidcheck.h>
+
+#include <cmath>
+
+#include "base/random.h"
+#include "support.h"
+
+namespace pkv::kernels {
+namespace {
+
+const std::vector<std::int64_t> kAwkward = {1, 2, 3, 5, 7, 8, 9, 15, 16, 17, 31, 33, 63, 64, 65, 127, 255, 256, 257};
+const std::vector<DType> kFormats = {DType::f32, DType::f16, DType::bf16};
+
+std::string shape(std::int64_t rows, std::int64_t outs, std::int64_t in, DType dtype) {
+  return "linear, " + std::to_string(rows) + " rows, " + std::to_string(outs) + " outputs of " + std::to_string(in) +
+         " inputs, " + std::string(name_of(dtype));
+}
+
+struct Case {
+  std::int64_t rows, outs, in;
+  DType dtype = DType::f32;
+  bool bias = true;
+  Act act = Act::linear;
+  float clip = 0;
+  int add = 0;  // 1: another tensor, 2: the output itself
+  std::int64_t pad = 0;
+  int misalign = 0;
+};
+
+void compare(const Ops& ops, const Case& c) {
+  const Tensor x = Tensor(DType::f32, {c.rows, c.in}, c.in + c.pad).random(1);
+  const Tensor w = Tensor(c.dtype, {c.outs, c.in}, 0, c.misalign).random(2);
+  const Tensor bias = Tensor(DType::f32, {1, c.outs}).random(3);
+  const Tensor add = Tensor(DType::f32, {c.rows, c.outs}, c.outs + c.pad).random(4);
+  const auto run = [&](const Ops& o, Tensor& out) {
+    if (c.add == 2) out.random(4);
+    Linear a{.x = x.view(), .weight = w.view(), .out = out.view(), .clip = c.clip, .act = c.act};
+    if (c.bias) a.bias = View(bias.view().data, DType::f32, {c.outs});
+    if (c.add != 0) a.add = c.add == 1 ? add.view() : out.view();
+    const auto device = o.open(2);
+    o.linear(*device, a);
+    out.check_guard();
+  };
+  Tensor got(DType::f32, {c.rows, c.outs}, c.outs + c.pad), want(DType::f32, {c.rows, c.outs}, c.outs + c.pad);
+  run(ops, got);
+  run(table("naive"), want);
+  // Rounding: each of the in/lanes steps and of the folds adds a relative error of at most one unit of the partial sum;
+  // errors are of random sign, so sqrt(in) of them, times a margin of 3; the epilogue adds a few units of its result.
+  const auto bound = [&](std::int64_t r, std::int64_t o) {
+    double sum = 1;
+    for (std::int64_t i = 0; i < c.in; ++i) sum += std::fabs(x.get(r, i) * w.get(o, i));
+    return 3 * (std::sqrt(static_cast<double>(c.in)) + 4) * kUnit * sum;
+  };
+  expect_near(got, want, bound, shape(c.rows, c.outs, c.in, c.dtype));
+}
+
+TEST(Linear, EqualsNaiveOnAwkwardShapes) {
+  for_each_table([](const Ops& ops) {
+    std::uint64_t n = 0;
+    for (const DType dtype : kFormats) {
+      for (const std::int64_t rows : kAwkward) {
+        for (const std::int64_t a : kAwkward) {
+          // All pairs with one dimension, the third drawn.
+          const std::int64_t b = kAwkward[random_bits(5, n++) % kAwkward.size()];
+          if (rows * a * b > 400000) continue;
+          compare(ops, {.rows = rows, .outs = a, .in = b, .dtype = dtype});
+          if (testing::Test::HasFailure()) return;
+        }
+      }
+    }
+  });
+}
+
+TEST(Linear, EqualsNaiveOverSeveralPiecesOfK) {
+  for_each_table([](const Ops& ops) {
+    for (const std::int64_t in : {1023, 1024, 1025, 1040, 2047, 2064, 3100}) {
+      for (const std::int64_t rows : {1, 2, 3, 4, 5, 67}) {
+        compare(ops, {.rows = rows, .outs = 25, .in = in, .dtype = DType::bf16});
+      }
+    }
+  });
+}
+
+TEST(Linear, Epilogues) {
+  for_each_table([](const Ops& ops) {
+    for (const std::int64_t rows : {1, 3, 9}) {
+      for (const int add : {0, 1, 2}) {
+        for (const bool bias : {false, true}) {
+          for (const float clip : {0.f, 0.5f}) {
+            for (const Act act : {Act::linear, Act::gelu, Act::gelu_tanh, Act::relu, Act::mish}) {
+              compare(
+                  ops,
+                  {.rows = rows, .outs = 51, .in = 40, .bias = bias, .act = act, .clip = clip, .add = add, .pad = 7});
+            }
+          }
+        }
+      }
+    }
+  });
+}
+
+TEST(Linear, WeightsMayStartAtAnyByte) {
+  for_each_table([](const Ops& ops) {
+    for (const DType dtype : kFormats) {
+      for (int misalign = 0; misalign < 5; ++misalign) {
+        for (const std::int64_t rows : {1, 4, 6}) {
+          compare(ops, {.rows = rows, .outs = 19, .in = 37, .dtype = dtype, .misalign = misalign});
+        }
+      }
+    }
+  });
+}
+
+// The law: a row alone, and the same row at any index of any batch, with any number of threads, has the same bits,
+// whatever its neighbours hold.
+TEST(Linear, ARowDoesNotDependOnItsCall) {
+  for_each_table([](const Ops& ops) {
+    rc::check("linear obeys the row law", [&ops] {
+      const std::int64_t in = *rc::gen::inRange(1, 300) + (*rc::gen::inRange(0, 8) == 0 ? 2000 : 0);
+      const std::int64_t outs = *rc::gen::inRange(1, 100);
+      const std::int64_t rows = *rc::gen::element(2, 3, 4, 5, 7, 8, 63, 64, 65, 70, 130);
+      const DType dtype = *rc::gen::elementOf(kFormats);
+      const std::int64_t index = *rc::gen::inRange<std::int64_t>(0, rows);
+      const int threads = *rc::gen::element(1, 2, 3, 16);
+      const Act act = *rc::gen::element(Act::linear, Act::gelu, Act::gelu_tanh, Act::silu, Act::tanh);
+      const Tensor w = Tensor(dtype, {outs, in}).random(1), bias = Tensor(DType::f32, {1, outs}).random(2);
+      const Tensor one = Tensor(DType::f32, {1, in}).random(3);
+      Tensor x = Tensor(DType::f32, {rows, in}, in + 3).fill(std::nanf(""));
+      for (std::int64_t i = 0; i < in; ++i) x.set(index, i, static_cast<float>(one.get(0, i)));
+      Tensor alone(DType::f32, {1, outs}), batch(DType::f32, {rows, outs});
+      const View b(bias.view().data, DType::f32, {outs});
+      ops.linear(*ops.open(1), {.x = one.view(), .weight = w.view(), .bias = b, .out = alone.view(), .act = act});
+      ops.linear(*ops.open(threads), {.x = x.view(), .weight = w.view(), .bias = b, .out = batch.view(), .act = act});
+      RC_ASSERT(bits_of(alone, 0) == bits_of(batch, index));
+    });
+  });
+}
+
+}  // namespace
+}  // namespace pkv::kernels

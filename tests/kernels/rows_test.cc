@@ -1,0 +1,116 @@
+// embed, norm, angles, rotate, pick against naive, and their row law.
+#include <rapidcheck.h>
+
+#include <cmath>
+
+#include "base/random.h"
+#include "support.h"
+
+namespace pkv::kernels {
+namespace {
+
+const std::vector<std::int64_t> kAwkward = {1,  2,  3,  5,  7,  8,   9,   15,  16,  17,
+                                            31, 33, 63, 64, 65, 127, 255, 256, 257, 768};
+
+View flat(const Tensor& t) { return View(t.view().data, t.view().dtype, {t.columns()}); }
+
+TEST(Norm, EqualsNaive) {
+  for_each_table([](const Ops& ops) {
+    for (const std::int64_t n : kAwkward) {
+      for (const bool bias : {false, true}) {
+        const std::int64_t rows = 1 + n % 5;
+        const Tensor x = Tensor(DType::f32, {rows, n}, n + 3).random(1, 4);
+        const Tensor w = Tensor(DType::f32, {1, n}).random(2), b = Tensor(DType::f32, {1, n}).random(3);
+        Tensor got(DType::f32, {rows, n}, n + 1), want(DType::f32, {rows, n}, n + 1);
+        const auto run = [&](const Ops& o, const Tensor& out) {
+          o.norm(*o.open(2), {x.view(), flat(w), bias ? flat(b) : View(), out.view(), 1e-5f});
+          out.check_guard();
+        };
+        run(ops, got);
+        run(table("naive"), want);
+        // The mean is off by sqrt(n) units of a mean magnitude of 4 at most; normalised values are at most sqrt(n).
+        const double root = std::sqrt(static_cast<double>(n));
+        // One element: its distance to the mean is all rounding, magnified by 1 / sqrt(eps).
+        const double magnified = n == 1 ? 0 : n < 4 ? 1e3 : 1;
+        expect_near(
+            got, want, [&](auto, auto) { return 16 * kUnit * (4 + root) * std::max(1., magnified); },
+            "norm of " + std::to_string(n));
+      }
+    }
+  });
+}
+
+TEST(Norm, InPlaceAndAlone) {
+  for_each_table([](const Ops& ops) {
+    for (const std::int64_t n : {5, 16, 37, 768}) {
+      const std::int64_t rows = 70;
+      Tensor x = Tensor(DType::f32, {rows, n}).fill(std::nanf(""));
+      const Tensor one = Tensor(DType::f32, {1, n}).random(1), w = Tensor(DType::f32, {1, n}).random(2);
+      for (std::int64_t i = 0; i < n; ++i) x.set(41, i, static_cast<float>(one.get(0, i)));
+      Tensor alone(DType::f32, {1, n});
+      ops.norm(*ops.open(1), {one.view(), flat(w), {}, alone.view(), 1e-5f});
+      ops.norm(*ops.open(3), {x.view(), flat(w), {}, x.view(), 1e-5f});
+      EXPECT_EQ(bits_of(alone, 0), bits_of(x, 41)) << n;
+      x.check_guard();
+    }
+  });
+}
+
+TEST(Embed, EqualsNaive) {
+  for_each_table([](const Ops& ops) {
+    for (const DType dtype : {DType::f32, DType::f16, DType::bf16}) {
+      for (const std::int64_t n : kAwkward) {
+        for (const bool add : {false, true}) {
+          for (const int misalign : {0, 1}) {
+            const Tensor w = Tensor(dtype, {11, n}, 0, misalign).random(1);
+            const Tensor ids = ints({10, 0, 3, 3, 7});
+            Tensor got = Tensor(DType::f32, {5, n}, n + 2).random(2),
+                   want = Tensor(DType::f32, {5, n}, n + 2).random(2);
+            ops.embed(*ops.open(2), {flat(ids), w.view(), got.view(), add});
+            table("naive").embed(*table("naive").open(1), {flat(ids), w.view(), want.view(), add});
+            got.check_guard();
+            expect_near(
+                got, want, [&](auto, auto) { return 0.; }, "embed");  // one rounding each
+          }
+        }
+      }
+    }
+  });
+}
+
+TEST(Rotate, EqualsNaive) {
+  for_each_table([](const Ops& ops) {
+    for (const std::int64_t half : {1, 2, 3, 4, 7, 8, 12, 16, 20, 32, 33, 64}) {
+      const std::int64_t rows = 9;
+      Tensor got = Tensor(DType::f32, {rows, 2, 3, 2 * half}, 6 * half * 2 + 5).random(1);
+      Tensor want = Tensor(DType::f32, {rows, 2, 3, 2 * half}, 6 * half * 2 + 5).random(1);
+      const Tensor positions = ints({0, 1, 2, 3, 1000, 70000, 99999, 5, 6});
+      const auto run = [&](const Ops& o, const Tensor& x) {
+        Tensor cos(DType::f32, {rows, half}), sin(DType::f32, {rows, half});
+        const auto device = o.open(2);
+        o.angles(*device, {flat(positions), cos.view(), sin.view(), 10000});
+        o.rotate(*device, {x.view(), cos.view(), sin.view()});
+        cos.check_guard();
+        x.check_guard();
+      };
+      run(ops, got);
+      run(table("naive"), want);
+      expect_near(
+          got, want, [&](auto, auto) { return 4 * kUnit; }, "rotate");  // two products and a sum of values <= 1
+    }
+  });
+}
+
+TEST(Pick, Copies) {
+  for_each_table([](const Ops& ops) {
+    const Tensor x = Tensor(DType::f32, {7, 13}, 17).random(1), rows = ints({6, 0, 6, 2});
+    Tensor out(DType::f32, {4, 13}, 15);
+    ops.pick(*ops.open(2), {x.view(), flat(rows), out.view()});
+    out.check_guard();
+    const std::int64_t want[] = {6, 0, 6, 2};
+    for (std::int64_t r = 0; r < 4; ++r) EXPECT_EQ(bits_of(out, r), bits_of(x, want[r]));
+  });
+}
+
+}  // namespace
+}  // namespace pkv::kernels

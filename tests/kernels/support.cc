@@ -1,0 +1,163 @@
+#include "support.h"
+
+// Before Highway: which instruction sets the cpu table is compiled for.
+#include "kernels/cpu/targets.h"
+//
+#include <hwy/targets.h>
+
+#include <cmath>
+#include <cstring>
+#include <limits>
+
+#include "base/random.h"
+#include "kernels/cpu/cpu.h"
+
+namespace pkv::kernels {
+namespace {
+
+constexpr std::size_t kGuard = 256;
+constexpr std::byte kPattern{0xff};  // NaN in every floating-point format
+
+void choose(std::int64_t targets) {
+  hwy::SetSupportedTargetsForTest(targets);
+  hwy::GetChosenTarget().Update(hwy::SupportedTargets());
+}
+
+void store(std::byte* to, DType dtype, float x) {
+  if (dtype == DType::f16) {
+    const f16 h = to_f16(x);
+    std::memcpy(to, &h, sizeof h);
+  } else if (dtype == DType::bf16) {
+    const bf16 h = to_bf16(x);
+    std::memcpy(to, &h, sizeof h);
+  } else {
+    std::memcpy(to, &x, sizeof x);
+  }
+}
+
+double load(const std::byte* from, DType dtype) {
+  const auto as = [from]<class T>(T value) {
+    std::memcpy(&value, from, sizeof value);
+    return static_cast<double>(to_float(value));
+  };
+  if (dtype == DType::f16) return as(f16{});
+  if (dtype == DType::bf16) return as(bf16{});
+  return as(0.f);
+}
+
+}  // namespace
+
+void for_each_table(const std::function<void(const Ops&)>& body) {
+  for (const Ops* ops : tables()) {
+    if (ops != &cpu::ops()) {
+      SCOPED_TRACE(std::string(ops->name));
+      body(*ops);
+      continue;
+    }
+    for (const std::int64_t target : hwy::SupportedAndGeneratedTargets()) {
+      choose(target);
+      SCOPED_TRACE(ops->open(1)->describe());
+      body(*ops);
+    }
+    choose(0);
+  }
+}
+
+Tensor::Tensor(DType dtype, std::vector<std::int64_t> shape, std::int64_t row_stride, int misalign)
+    : dtype_(dtype), shape_(std::move(shape)) {
+  for (std::size_t i = 1; i < shape_.size(); ++i) columns_ *= shape_[i];
+  stride_ = row_stride == 0 ? columns_ : row_stride;
+  // The memory ends where the last row ends when dense, so that the address sanitizer sees reads past it too.
+  const std::size_t size = shape_[0] == 0 ? 0 : static_cast<std::size_t>((shape_[0] - 1) * stride_ + columns_);
+  first_ = kGuard + static_cast<std::size_t>(misalign);
+  memory_ = std::make_shared<std::vector<std::byte>>(first_ + size * size_of(dtype), kPattern);
+}
+
+std::byte* Tensor::at(std::int64_t row, std::int64_t column) const {
+  return memory_->data() + first_ + static_cast<std::size_t>(row * stride_ + column) * size_of(dtype_);
+}
+
+View Tensor::view() const {
+  View v(at(0, 0), dtype_, shape_);
+  v.stride[0] = stride_;
+  return v;
+}
+
+double Tensor::get(std::int64_t row, std::int64_t column) const { return load(at(row, column), dtype_); }
+void Tensor::set(std::int64_t row, std::int64_t column, float x) { store(at(row, column), dtype_, x); }
+
+Tensor& Tensor::random(std::uint64_t seed, float scale) {
+  for (std::int64_t r = 0; r < rows(); ++r) {
+    for (std::int64_t c = 0; c < columns_; ++c) {
+      set(r, c, scale * random_signed(seed, static_cast<std::uint64_t>(r * columns_ + c)));
+    }
+  }
+  return *this;
+}
+
+Tensor& Tensor::fill(float x) {
+  for (std::int64_t r = 0; r < rows(); ++r) {
+    for (std::int64_t c = 0; c < columns_; ++c) set(r, c, x);
+  }
+  return *this;
+}
+
+void Tensor::check_guard() const {
+  std::size_t i = 0;
+  const auto guard = [&](std::size_t end) {
+    for (; i < end; ++i) ASSERT_EQ((*memory_)[i], kPattern) << "byte " << i << " outside of the tensor was written";
+  };
+  for (std::int64_t r = 0; r < rows(); ++r) {
+    guard(static_cast<std::size_t>(at(r, 0) - memory_->data()));
+    i += static_cast<std::size_t>(columns_) * size_of(dtype_);
+  }
+  guard(memory_->size());
+}
+
+Tensor ints(const std::vector<std::int32_t>& values) {
+  Tensor t(DType::i32, {static_cast<std::int64_t>(values.size()), 1});
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    std::memcpy(t.view().as<std::byte>() + 4 * i, &values[i], 4);
+  }
+  return t;
+}
+
+std::string bits_of(const Tensor& t, std::int64_t row) {
+  const View v = t.view();
+  const auto* p = v.as<const char>() + static_cast<std::size_t>(row * v.step(0)) * size_of(v.dtype);
+  return {p, static_cast<std::size_t>(t.columns()) * size_of(v.dtype)};
+}
+
+void expect_near(const Tensor& got, const Tensor& want, const std::function<double(std::int64_t, std::int64_t)>& bound,
+                 const std::string& what) {
+  for (std::int64_t r = 0; r < want.rows(); ++r) {
+    for (std::int64_t c = 0; c < want.columns(); ++c) {
+      const double g = got.get(r, c), w = want.get(r, c), b = bound(r, c);
+      const bool good = std::isnan(w) ? std::isnan(g) : std::fabs(g - w) <= b || g == w;
+      if (!good) {
+        ADD_FAILURE() << what << ": row " << r << ", column " << c << ": expected " << w << ", got " << g << ", off by "
+                      << std::fabs(g - w) << ", bound " << b;
+        return;
+      }
+    }
+  }
+}
+
+Past::Past(std::int64_t kv_heads, std::int64_t dim, DType dtype, std::int64_t capacity)
+    : bytes_(static_cast<std::size_t>(kv_heads * dim * kBlockTokens) * size_of(dtype)),
+      keys_(64),
+      values_(keys_ + bytes_ + 64),
+      dtype_(dtype) {
+  const std::int64_t blocks = (capacity + kBlockTokens - 1) / kBlockTokens;
+  for (std::int64_t b = 0; b < blocks; ++b) blocks_.emplace_back(values_ + bytes_, kPattern);
+}
+
+Past Past::fork() const { return *this; }
+
+PastLayer Past::layer() {
+  pointers_.clear();
+  for (auto& b : blocks_) pointers_.push_back(b.data());
+  return {pointers_.data(), kBlockTokens, keys_, values_, dtype_};
+}
+
+}  // namespace pkv::kernels

@@ -1,0 +1,114 @@
+#include "check/run.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "base/error.h"
+#include "mutants/toy.h"
+
+namespace pkv::check {
+namespace {
+
+using Ids = std::vector<std::int32_t>;
+using testing::HasSubstr;
+
+TEST(Run, ProgressRisesToItsTotal) {
+  for (const bool powers : {true, false}) {
+    toy::Bugs bugs;
+    bugs.powers = powers;
+    toy::Subject subject(bugs);
+    std::vector<std::int64_t> done;
+    std::int64_t total = 0;
+    run(subject, Ids{1, 2, 3, 4, 5},
+        {.progress = [&](std::int64_t d, std::int64_t t) { done.push_back(d), total = t; }});
+    EXPECT_TRUE(std::is_sorted(done.begin(), done.end()));
+    EXPECT_EQ(done.back(), total);
+  }
+}
+
+TEST(Run, OfTwoTokens) {
+  toy::Subject subject;
+  const Report r = run(subject, Ids{1, 2});
+  EXPECT_EQ(r.verdict.outcome, Outcome::identical);
+  EXPECT_EQ(r.evidence.probes.size(), 1u);
+}
+
+TEST(Run, NeedsTwoTokens) {
+  toy::Subject subject;
+  EXPECT_THROW(run(subject, Ids{1}), Error);
+  EXPECT_THROW(run(subject, Ids{}), Error);
+}
+
+TEST(Run, ComparesEveryPositionOfTheSecondPart) {
+  toy::Subject subject;
+  const Report r = run(subject, Ids{1, 2, 3, 4, 5});
+  EXPECT_EQ(r.results[0].difference.positions, 1);
+  EXPECT_EQ(r.results[1].name, "every split point");
+  EXPECT_EQ(r.results[1].difference.positions, 4 + 3 + 2 + 1);
+  EXPECT_EQ(r.results[2].name, "token by token");
+  EXPECT_EQ(r.results[2].difference.positions, 4);
+}
+
+TEST(Run, TableIsThatOfTheLastPosition) {
+  toy::Subject subject;
+  const Ids ids{1, 2, 3, 4};
+  const Logits whole = subject.fresh()->feed(ids);
+  EXPECT_EQ(run(subject, ids).table.without_past.values(),
+            article_table(whole.row(3), whole.row(3)).without_past.values());
+}
+
+// Answers with one row, whatever is fed.
+struct LastRowOnly : Session, Subject {
+  Description describe() const override { return {.name = "last row only"}; }
+  std::unique_ptr<Session> fresh() override { return std::make_unique<LastRowOnly>(); }
+  Logits feed(std::span<const std::int32_t>) override { return {.vocab = 2, .values = {1, 2}}; }
+  std::int64_t length() const override { return 0; }
+};
+
+TEST(Run, RefusesLogitsOfAnotherShape) {
+  LastRowOnly subject;
+  try {
+    run(subject, Ids{1, 2, 3});
+    FAIL();
+  } catch (const Error& e) {
+    EXPECT_EQ(e.kind(), Error::Kind::load);
+    EXPECT_THAT(e.what(), HasSubstr("expected: [3, 2]"));
+  }
+}
+
+// Sound, but for the very last call, which is the control.
+struct LastCallFails : Subject {
+  Description describe() const override { return {.name = "last call fails", .layers = 1, .width = 1}; }
+  std::unique_ptr<Session> fresh() override { return subject.fresh(); }
+
+  LastCallFails() : subject(bugs()) {}
+  toy::Bugs bugs() {
+    toy::Bugs b;
+    b.logit = [this](toy::Call c, float v) { return whole && c.count == 4 ? v + 1 : v; };
+    return b;
+  }
+  bool whole = false;
+  toy::Subject subject;
+};
+
+TEST(Run, ControlAloneCanBreakIt) {
+  LastCallFails subject;
+  const Options options{.progress = [&](std::int64_t done, std::int64_t total) { subject.whole = total - done == 4; }};
+  const Report r = run(subject, Ids{1, 2, 3, 4}, options);
+  EXPECT_EQ(r.verdict.outcome, Outcome::differs);
+  EXPECT_THAT(r.verdict.sentence, HasSubstr("not deterministic: two equal runs without past are up to 1 apart: "));
+  EXPECT_THAT(r.verdict.sentence, HasSubstr(" times what rounding could explain"));
+  EXPECT_NEAR(r.evidence.noise, 1, 1e-6);  // v + 1 is rounded
+}
+
+TEST(Run, SaysWhereALateFaultBegins) {
+  toy::Bugs bugs;
+  bugs.logit = [](toy::Call c, float v) { return c.past == 3 ? v + 1 : v; };
+  toy::Subject subject(bugs);
+  const Report r = run(subject, Ids{1, 2, 3, 4, 5, 6});
+  EXPECT_THAT(r.verdict.sentence, HasSubstr("first part at position 3, in a call after 3 tokens"));
+  EXPECT_EQ(r.total.first, (Place{3, 3}));
+}
+
+}  // namespace
+}  // namespace pkv::check

@@ -1,0 +1,481 @@
+#!/usr/bin/env python3
+"""Record what transformers computes, for the engine's golden tests.
+
+Usage:
+    make_goldens.py                                   everything, into tests/golden/data
+    make_goldens.py --output-dir /tmp/g --only gpt2   the cases whose name begins with gpt2
+    make_goldens.py --models models --only bundled    the bundled models only
+
+For each case of golden_cases.py a folder <name>/ with a model as save_pretrained writes it (random weights) and
+expected.safetensors:
+
+    ids                 int64 [n]              the text
+    logits              float32 [n, vocab]     float32 run, attention as named in provenance.json
+    hidden_states.<i>   float32 [n, hidden]    i = 0 (embeddings) ... layers; the last one comes after the final norm
+                                               where the family has one
+    keys.<i> values.<i> float32 [kv_heads, n, head_dim]   as cached: keys after rotation
+    greedy              int64 [20]             the best token, 20 times, after ids[:8]; causal cases only
+    logits_eager        float32 [n, vocab]     Falcon with ALiBi only: what "eager" gives, see golden_cases.py
+
+logits, hidden_states, keys and values stand there a second time with the suffix _f64 (logits_f64, keys_f64.0): the same
+weights, run in float64. For each bundled model a folder bundled-<name>/ holds expected.safetensors alone: ids1..ids3
+and logits1..logits3, and a longer text ids4 with the logits of the rows named in rows4.
+
+Where transformers leaves float64 in a float64 run, this script patches it for that run alone: see `in_double`.
+Falcon's ALiBi in bfloat16 is not patched: it is part of what the model computes. Falcon caches the new architecture's
+keys and values once for each query head; they are stored here once for each key head, after a check that the copies
+are equal.
+"""
+
+import argparse
+import contextlib
+import json
+import math
+import os
+import shutil
+
+os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+
+import safetensors.torch
+import tokenizers
+import torch
+import torch.nn.functional as F
+import transformers
+from transformers.models.mpt import modeling_mpt
+
+import make_corpus
+from golden_cases import CASES
+
+transformers.utils.logging.disable_progress_bar()
+
+CLASSES = {"gpt2": transformers.GPT2LMHeadModel, "roberta": transformers.RobertaForCausalLM,
+           "mpt": transformers.MptForCausalLM, "falcon": transformers.FalconForCausalLM}
+GREEDY_FROM, GREEDY_COUNT = 8, 20
+CLEAR_MARGIN = 2e-3  # best logit minus second best, in every greedy step
+BUNDLED_TEXTS = ["I like to eat", "One, two, three, four", 'Anna said, "I am going']
+MODEL_FILES = ("config.json", "generation_config.json")
+
+
+# --- random weights ---------------------------------------------------------------------------------------------------
+
+
+def queries_and_keys(name, weight, model):
+    """The rows (for GPT-2 columns) of a weight or bias that make queries and keys, as a boolean mask over outputs."""
+    c, family = model.config, model.config.model_type
+    outputs = weight.shape[-1] if family == "gpt2" else weight.shape[0]
+    mask = torch.zeros(outputs, dtype=torch.bool)
+    if family == "roberta":
+        mask[:] = ".query." in name or ".key." in name
+    elif "c_attn" in name or "Wqkv" in name:
+        mask[: outputs // 3 * 2] = True
+    elif "query_key_value" in name:
+        blocks = mask.view(*falcon_blocks(c), c.head_dim)
+        blocks[..., :-1, :] = True
+    return mask
+
+
+def falcon_blocks(c):
+    """How Falcon's fused outputs are grouped; the last of each group makes values."""
+    if c.new_decoder_architecture:
+        return c.num_kv_heads, c.num_attention_heads // c.num_kv_heads + 2
+    return (c.num_attention_heads + 2,) if c.multi_query else (c.num_attention_heads, 3)
+
+
+def is_norm(name):
+    return any(part in name.lower() for part in ("ln_", "norm"))
+
+
+def is_embedding(name):
+    return any(part in name for part in ("wte", "wpe", "embeddings.weight"))
+
+
+@torch.no_grad()
+def randomize(model, seed, qk_gain):
+    """Every parameter random, none left at a default that could hide a fault."""
+    g = torch.Generator().manual_seed(seed)
+    for name, p in model.named_parameters():
+        noise = torch.randn(p.shape, generator=g)
+        if is_norm(name):
+            p.copy_(1 + 0.3 * noise if name.endswith("weight") else 0.3 * noise)
+        elif p.dim() == 1:
+            p.copy_(0.3 * noise)
+        else:
+            fan_in = p.shape[0] if model.config.model_type == "gpt2" else p.shape[1]
+            p.copy_(0.7 * noise if is_embedding(name) else noise / math.sqrt(fan_in))
+        mask = queries_and_keys(name, p, model)
+        if model.config.model_type == "gpt2":
+            p[..., mask] *= qk_gain
+        else:
+            p[mask] *= qk_gain
+
+
+def beyond_transformers(config):
+    """Options that MosaicML's own MPT code has and transformers' class passes over."""
+    return config.model_type == "mpt" and (
+        not config.no_bias or config.expansion_ratio != 4 or config.attn_config.alibi_bias_max != 8)
+
+
+def as_mosaicml(model):
+    """transformers' MPT, with the parts that it passes over put in: biases, expansion_ratio, alibi_bias_max."""
+    c, bias, width = model.config, not model.config.no_bias, model.config.d_model
+    inner = c.expansion_ratio * width
+    for block in model.transformer.blocks:
+        block.attn.Wqkv = torch.nn.Linear(width, 3 * width, bias=bias)
+        block.attn.out_proj = torch.nn.Linear(width, width, bias=bias)
+        block.ffn.up_proj = torch.nn.Linear(width, inner, bias=bias)
+        block.ffn.down_proj = torch.nn.Linear(inner, width, bias=bias)
+    if bias:
+        for norm in [n for b in model.transformer.blocks for n in (b.norm_1, b.norm_2)] + [model.transformer.norm_f]:
+            norm.bias = torch.nn.Parameter(torch.zeros(width))
+    most = c.attn_config.alibi_bias_max
+    model.transformer.build_mpt_alibi_tensor = lambda heads, length, device=None: modeling_mpt.build_mpt_alibi_tensor(
+        heads, length, most, device)
+    return model
+
+
+def build(config):
+    model = CLASSES[config.model_type](config)
+    return as_mosaicml(model) if beyond_transformers(config) else model
+
+
+def save_model(case, folder):
+    model = build(CLASSES[case.family].config_class(**case.config)).eval()
+    randomize(model, case.seed, case.qk_gain)
+    options = {"max_shard_size": case.shard_size} if case.shard_size else {}
+    model.to(getattr(torch, case.store)).save_pretrained(folder, **options)
+
+
+# --- runs -------------------------------------------------------------------------------------------------------------
+
+
+def attention_of(config):
+    """Falcon's "eager" adds ALiBi twice; everything else is recorded under "eager"."""
+    return "sdpa" if config.model_type == "falcon" and config.alibi else "eager"
+
+
+def load(folder, attention=None):
+    config = transformers.AutoConfig.from_pretrained(folder)
+    if beyond_transformers(config):
+        model = build(config)
+        model.load_state_dict(safetensors.torch.load_file(os.path.join(folder, "model.safetensors")), strict=False)
+        model.tie_weights()
+        return model.eval()
+    return CLASSES[config.model_type].from_pretrained(
+        folder, dtype=torch.float32, attn_implementation=attention or attention_of(config)).eval()
+
+
+def double_rotary(config):
+    def rotary(x, position_ids):
+        inverse = config.rope_parameters["rope_theta"] ** -(
+            torch.arange(0, config.head_dim, 2, dtype=torch.float64) / config.head_dim)
+        angles = position_ids[..., None].double() * inverse
+        angles = torch.cat([angles, angles], -1)
+        return angles.cos(), angles.sin()
+    return rotary
+
+
+def double_mpt_alibi(num_heads, sequence_length, alibi_bias_max=8, device=None):
+    power = 2 ** math.ceil(math.log2(num_heads))
+    slopes = [2.0 ** (-i * alibi_bias_max / power) for i in range(1, power + 1)]
+    if power != num_heads:
+        slopes = (slopes[1::2] + slopes[::2])[:num_heads]
+    return torch.tensor(slopes, dtype=torch.float64)[:, None, None] * torch.arange(1 - sequence_length, 1)[None, None]
+
+
+@contextlib.contextmanager
+def replaced(owner, name, value):
+    before = getattr(owner, name)
+    setattr(owner, name, value)
+    try:
+        yield
+    finally:
+        setattr(owner, name, before)
+
+
+@contextlib.contextmanager
+def in_double(model):
+    """A float64 run without float32 inside.
+
+    Patched: Tensor.float() keeps float64 (MPT's softmax), MPT's ALiBi table, Falcon's rotation, and GPT-2's
+    reorder_and_upcast_attn is switched off (it insists on float32 and means the same).
+    """
+    model.double()
+    narrow = torch.Tensor.float
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(replaced(torch.Tensor, "float", lambda t: t if t.dtype == torch.float64 else narrow(t)))
+        stack.enter_context(replaced(modeling_mpt, "build_mpt_alibi_tensor", double_mpt_alibi))
+        if model.config.model_type == "falcon" and not model.config.alibi:
+            stack.enter_context(replaced(model.transformer.rotary_emb, "forward", double_rotary(model.config)))
+        for block in model.transformer.h if model.config.model_type == "gpt2" else []:
+            stack.enter_context(replaced(block.attn, "reorder_and_upcast_attn", False))
+        yield
+    model.float()
+
+
+def is_causal(config):
+    return config.model_type != "roberta" or config.is_decoder
+
+
+def cached(model, past):
+    """keys and values of each layer, [kv_heads, n, head_dim]."""
+    c = model.config
+    for layer in past.layers:
+        pair = [layer.keys[0], layer.values[0]]
+        if c.model_type == "falcon" and c.new_decoder_architecture:
+            pair = [once_for_each_key_head(t, c.num_kv_heads) for t in pair]
+        yield pair
+
+
+def once_for_each_key_head(t, kv_heads):
+    grouped = t.view(kv_heads, -1, *t.shape[1:])
+    assert torch.equal(grouped, grouped[:, :1].expand_as(grouped))
+    return grouped[:, 0]
+
+
+class Hooked:
+    """Keys and values of a RoBERTa that keeps no cache, taken from its Linears."""
+
+    def __init__(self, model):
+        self.taken, self.handles = {}, []
+        heads = model.config.num_attention_heads
+        for i, layer in enumerate(model.roberta.encoder.layer):
+            for kind in ("key", "value"):
+                linear = getattr(layer.attention.self, kind)
+                self.handles.append(linear.register_forward_hook(
+                    lambda _m, _i, out, key=(i, kind): self.taken.__setitem__(
+                        key, out[0].view(out.shape[1], heads, -1).transpose(0, 1))))
+
+    def pairs(self, layers):
+        for handle in self.handles:
+            handle.remove()
+        return [[self.taken[i, "key"], self.taken[i, "value"]] for i in range(layers)]
+
+
+@torch.no_grad()
+def run(model, ids, suffix=""):
+    """All recorded tensors of one run over the whole text."""
+    hooked = None if is_causal(model.config) else Hooked(model)
+    out = model(input_ids=ids[None], use_cache=True, output_hidden_states=True)
+    pairs = hooked.pairs(model.config.num_hidden_layers) if hooked else list(cached(model, out.past_key_values))
+    result = {f"logits{suffix}": out.logits[0]}
+    result |= {f"hidden_states{suffix}.{i}": h[0] for i, h in enumerate(out.hidden_states)}
+    for i, (keys, values) in enumerate(pairs):
+        result |= {f"keys{suffix}.{i}": keys, f"values{suffix}.{i}": values}
+    return {name: t.contiguous().clone() for name, t in result.items()}
+
+
+@torch.no_grad()
+def greedy(model, ids):
+    """20 best tokens after ids[:8], each from a full run; and the smallest margin over the second best."""
+    text, margin = ids[:GREEDY_FROM].tolist(), math.inf
+    for _ in range(GREEDY_COUNT):
+        best = model(input_ids=torch.tensor([text]), use_cache=False).logits[0, -1].topk(2)
+        margin = min(margin, (best.values[0] - best.values[1]).item())
+        text.append(best.indices[0].item())
+    return torch.tensor(text[GREEDY_FROM:]), margin
+
+
+def random_ids(case, attempt):
+    c = case.config
+    g = torch.Generator().manual_seed(case.seed * 1000 + attempt)
+    ids = torch.randint(c["vocab_size"], (case.length,), generator=g)
+    if case.family == "roberta":
+        pad = c["pad_token_id"]
+        ids[ids == pad] = pad + 1
+        if case.pad_inside:
+            ids[[3, 6, 7]] = pad
+    return ids
+
+
+@torch.no_grad()
+def entropy_share(model, ids):
+    """Mean attention entropy divided by that of uniform attention; 1 means that attention sees no difference."""
+    shares = []
+
+    def look(weights):  # [1, heads, n, n]
+        entropy = torch.special.entr(weights).sum(-1)
+        shares.append((entropy[..., 1:] / torch.log((weights > 0).sum(-1).clamp(min=2))[..., 1:]).mean().item())
+
+    def watching(q, k, v, attn_mask=None, **_):
+        weights = torch.softmax(q @ k.transpose(-1, -2) / math.sqrt(q.shape[-1]) + attn_mask, -1)
+        look(weights)
+        return weights @ v
+
+    with replaced(F, "scaled_dot_product_attention", watching):
+        out = model(input_ids=ids[None], use_cache=False,
+                    output_attentions=model.config._attn_implementation == "eager")
+    for weights in out.attentions or []:
+        look(weights)
+    return sum(shares) / len(shares)
+
+
+# --- one case ---------------------------------------------------------------------------------------------------------
+
+
+def expected(case, folder):
+    """(tensors, remarks) of one case."""
+    model = load(folder)
+    tensors, attempt = {}, 0
+    ids = random_ids(case, attempt)
+    if is_causal(model.config):
+        tensors["greedy"], margin = greedy(model, ids)
+        while margin < CLEAR_MARGIN:
+            attempt += 1
+            ids = random_ids(case, attempt)
+            tensors["greedy"], margin = greedy(model, ids)
+    tensors["ids"] = ids
+    tensors |= run(model, ids)
+    share = entropy_share(model, ids)
+    with in_double(model):
+        tensors |= run(model, ids, "_f64")
+    if attention_of(model.config) == "sdpa":
+        tensors["logits_eager"] = load(folder, "eager")(input_ids=ids[None], use_cache=False).logits[0].detach()
+    gap = (tensors["logits"] - tensors["logits_f64"]).abs().max().item()
+    return tensors, {"attention_entropy_share": round(share, 3), "float32_minus_float64": float(f"{gap:.1e}"),
+                     "text_seed": case.seed * 1000 + attempt}
+
+
+def provenance(case, config):
+    name = CLASSES[case.family].__name__ + (" with as_mosaicml" if beyond_transformers(config) else "")
+    return {"class": name, "attn_implementation": attention_of(config),
+            "weights_seed": case.seed, "qk_gain": case.qk_gain, "stored_as": case.store}
+
+
+def versions():
+    return {"torch": torch.__version__, "transformers": transformers.__version__,
+            "tokenizers": tokenizers.__version__, "made_by": "tools/make_goldens.py"}
+
+
+def save_tensors(tensors, path, record):
+    metadata = {k: str(v) for k, v in {**versions(), **record}.items()}
+    safetensors.torch.save_file(dict(sorted(tensors.items())), path, metadata=metadata)
+
+
+def make_case(case, folder):
+    save_model(case, folder)
+    tensors, remarks = expected(case, folder)
+    record = {**provenance(case, transformers.AutoConfig.from_pretrained(folder)), **remarks}
+    save_tensors(tensors, os.path.join(folder, "expected.safetensors"), record)
+    return record
+
+
+def bare(folder):
+    """Old GPT-2 files: names without the prefix, and the causal mask stored as a weight."""
+    path = os.path.join(folder, "model.safetensors")
+    tensors = {k.removeprefix("transformer."): v for k, v in safetensors.torch.load_file(path).items()}
+    layers = {k.split(".")[1] for k in tensors if k.startswith("h.")}
+    for i in layers:
+        tensors[f"h.{i}.attn.bias"] = torch.ones(40, 40).tril()[None, None]
+    safetensors.torch.save_file(dict(sorted(tensors.items())), path, metadata={"format": "pt"})
+
+
+def make_twin(case, folder, original):
+    """The original's weights and answers under another config; transformers must agree where it can read it."""
+    os.makedirs(folder)
+    for file in ("model.safetensors", "expected.safetensors"):
+        shutil.copy(os.path.join(original, file), folder)
+    with open(os.path.join(folder, "config.json"), "w", encoding="utf-8") as f:
+        json.dump(case.dialect, f, indent=2)
+        f.write("\n")
+    if case.bare_names:
+        bare(folder)
+    known = case.dialect["model_type"] in CLASSES
+    if known:
+        want = safetensors.torch.load_file(os.path.join(folder, "expected.safetensors"))
+        assert torch.equal(run(load(folder), want["ids"])["logits"], want["logits"]), case.name
+    return {"twin_of": case.twin_of, "read_by_transformers": known}
+
+
+# --- bundled models ---------------------------------------------------------------------------------------------------
+
+
+def long_text():
+    story = next(s for s, _, _ in make_corpus.heldout_stories(7, 50, 2) if len(s.text) > 420)
+    return story.text
+
+
+@torch.no_grad()
+def make_bundled(name, model_folder, folder):
+    model = load(model_folder)
+    tokenizer = tokenizers.Tokenizer.from_file(os.path.join(model_folder, "tokenizer.json"))
+    texts = [torch.tensor(tokenizer.encode(text).ids) for text in [*BUNDLED_TEXTS, long_text()]]
+    tensors = {f"ids{i}": ids for i, ids in enumerate(texts, 1)}
+    last = len(texts[-1]) - 1
+    tensors["rows4"] = rows = torch.tensor([0, 1, last // 2, last - 1, last])
+
+    def logits(suffix=""):
+        for i, ids in enumerate(texts, 1):
+            found = model(input_ids=ids[None], use_cache=False).logits[0]
+            tensors[f"logits{i}{suffix}"] = found[rows] if i == len(texts) else found
+
+    logits()
+    if is_causal(model.config):
+        tensors["greedy1"] = greedy_after(model, texts[0])
+    with in_double(model):
+        logits("_f64")
+    record = {"class": type(model).__name__, "attn_implementation": "eager", "model": name,
+              "texts": json.dumps([*BUNDLED_TEXTS, long_text()])}
+    os.makedirs(folder)
+    save_tensors(tensors, os.path.join(folder, "expected.safetensors"), record)
+    return record
+
+
+def greedy_after(model, ids):
+    text = ids.tolist()
+    for _ in range(GREEDY_COUNT):
+        text.append(model(input_ids=torch.tensor([text]), use_cache=False).logits[0, -1].argmax().item())
+    return torch.tensor(text[len(ids):])
+
+
+# --- all --------------------------------------------------------------------------------------------------------------
+
+
+def fresh(folder):
+    shutil.rmtree(folder, ignore_errors=True)
+    return folder
+
+
+def tidy(folder):
+    """Only what an engine reads; and files that everybody may read."""
+    for file in os.listdir(folder):
+        if file == "generation_config.json":
+            os.remove(os.path.join(folder, file))
+        else:
+            os.chmod(os.path.join(folder, file), 0o644)
+
+
+def report(name, record, folder):
+    size = sum(os.path.getsize(os.path.join(folder, f)) for f in os.listdir(folder))
+    print(f"{name:36} {size / 1024:6.0f} KiB  {json.dumps(record) if 'twin_of' in record else ''}"
+          f"entropy {record.get('attention_entropy_share')}  f32-f64 {record.get('float32_minus_float64')}", flush=True)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--output-dir", default="tests/golden/data")
+    parser.add_argument("--models", default="models", help="folder of the bundled models")
+    parser.add_argument("--only", default="", help="only the cases whose name begins so")
+    args = parser.parse_args()
+    torch.set_num_threads(1)  # one order of summation
+    torch.use_deterministic_algorithms(True)
+    os.makedirs(args.output_dir, exist_ok=True)
+    place = lambda name: os.path.join(args.output_dir, name)
+    records_path = place("provenance.json")
+    records = json.load(open(records_path, encoding="utf-8"))["cases"] if os.path.exists(records_path) else {}
+    for case in [c for c in CASES if c.name.startswith(args.only)]:
+        folder = fresh(place(case.name))
+        records[case.name] = make_twin(case, folder, place(case.twin_of)) if case.twin_of else make_case(case, folder)
+        tidy(folder)
+        report(case.name, records[case.name], folder)
+    for name in sorted(os.listdir(args.models)) if os.path.isdir(args.models) else []:
+        golden, model_folder = f"bundled-{name}", os.path.join(args.models, name)
+        if os.path.isdir(model_folder) and golden.startswith(args.only):
+            records[golden] = make_bundled(name, model_folder, fresh(place(golden)))
+            report(golden, records[golden], place(golden))
+    with open(records_path, "w", encoding="utf-8") as f:
+        json.dump({**versions(), "cases": dict(sorted(records.items()))}, f, indent=2)
+        f.write("\n")
+
+
+if __name__ == "__main__":
+    main()
