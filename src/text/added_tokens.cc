@@ -41,6 +41,8 @@ std::optional<std::string> AddedTokens::set(std::vector<AddedToken> tokens) {
     if (t.special) special.insert(t.content);
     if (!(t.normalized ? normalized_ : raw_).add(t.form, i)) return t.form;
   }
+  raw_.close();
+  normalized_.close();
   // The library looks the decoded form up among the contents of special tokens; mostly the same as `special`.
   for (AddedToken& t : tokens_) t.skipped = special.contains(t.form);
   return std::nullopt;

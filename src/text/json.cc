@@ -12,7 +12,9 @@ namespace {
 using nlohmann::json;
 
 constexpr std::size_t kDeepest = 64;
-constexpr std::size_t kMostValues = 1 << 20;  // outside vocabulary and merges; a tree node takes some hundred bytes
+// Outside vocabulary and merges, where a value takes some hundred bytes; and outside the added tokens too, where a few
+// values may describe a pattern that compiles to many thousand.
+constexpr std::size_t kMostValues = 1 << 20, kMostSettings = 1 << 12;
 
 std::string shown(const json& value) {
   if (value.is_object()) return "an object";
@@ -75,7 +77,7 @@ class Reader : public nlohmann::json_sax<json> {
   TokenizerFile& out_;
   std::vector<json*> stack_;       // open containers, outermost first
   std::vector<std::string> keys_;  // the current key of each
-  std::size_t values_ = 0;
+  std::size_t values_ = 0, settings_ = 0;
   Sink sink_ = Sink::none;
   std::string token_;              // key under way in the vocabulary
   std::vector<std::string> pair_;  // halves of the merge under way
@@ -94,8 +96,11 @@ std::string Reader::path() const {
 }
 
 json* Reader::place(json v) {
-  if (++values_ > kMostValues) {
-    fail(path(), "too many values outside model.vocab and model.merges", fmt::format("at most {}", kMostValues));
+  const bool setting = layout_ == Layout::tokenizer && !(stack_.size() > 1 && keys_[0] == "added_tokens");
+  if (++values_ > kMostValues) fail(path(), "too many values", fmt::format("at most {}", kMostValues));
+  if (setting && ++settings_ > kMostSettings) {
+    fail(path(), "too many values outside model.vocab, model.merges and added_tokens",
+         fmt::format("at most {}", kMostSettings));
   }
   if (stack_.empty()) {
     out_.rest = std::move(v);

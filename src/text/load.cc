@@ -11,6 +11,7 @@ namespace pkv::text {
 namespace {
 
 constexpr std::uint64_t kLargestFile = 256 << 20;
+constexpr std::size_t kMostAddedBytes = 4 << 20;  // of all added tokens; finding them takes about 80 bytes for each
 
 Bpe read_bpe(const Node& model, TokenizerFile& file) {
   if (model.has("type") && model.type() != "BPE") model.at("type").refuse("this model is not supported", "BPE");
@@ -82,6 +83,7 @@ void set_vocab_and_merges(Bpe& bpe, Vocab vocab, const MergeList& merges, std::s
 void set_added_tokens(Pipeline& p, std::vector<AddedToken> tokens, std::string_view where) {
   std::erase_if(tokens, [](const AddedToken& t) { return t.content.empty(); });
   std::int32_t next = p.bpe.vocab.size();
+  std::size_t bytes = 0;
   for (std::size_t i = 0; i < tokens.size(); ++i) {
     AddedToken& t = tokens[i];
     const auto known = p.bpe.vocab.id(t.content);
@@ -95,6 +97,12 @@ void set_added_tokens(Pipeline& p, std::vector<AddedToken> tokens, std::string_v
     }
     t.form = t.normalized && p.normalizer ? p.normalizer->apply(t.content) : t.content;
     if (t.form.empty()) fail_load({.what = "normalises to nothing", .where = fmt::format("{}[{}]", where, i)});
+    bytes += t.form.size();
+    if (bytes > kMostAddedBytes) {
+      fail_load({.what = "the added tokens are too long",
+                 .where = std::string(where),
+                 .expected = fmt::format("at most {} bytes together", kMostAddedBytes)});
+    }
   }
   if (const auto twice = p.added.set(std::move(tokens))) {
     fail_load({.what = fmt::format("two added tokens would match '{}'", *twice), .where = std::string(where)});

@@ -1,5 +1,9 @@
 #include "text/patterns.h"
 
+#include <fmt/format.h>
+
+#include "base/error.h"
+
 namespace pkv::text {
 
 Regex read_pattern(const Node& node) {
@@ -20,6 +24,10 @@ std::string replace_all(const Regex& pattern, std::string_view text, std::string
     out += text.substr(at, m->begin - at);
     out += content;
     at = m->end;
+    if (out.size() > kLongestText) {
+      fail_usage(
+          {.what = "replacing makes the text too long", .expected = fmt::format("at most {} bytes", kLongestText)});
+    }
   }
   out += text.substr(at);
   return out;

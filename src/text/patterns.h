@@ -9,8 +9,12 @@
 
 namespace pkv::text {
 
+// In bytes. Positions fit 32 bits even when the byte alphabet doubles them.
+inline constexpr std::size_t kLongestText = 1 << 30;
+
 Regex read_pattern(const Node& node);
 
+// Error::usage when the result would be longer than kLongestText.
 std::string replace_all(const Regex& pattern, std::string_view text, std::string_view content);
 
 }  // namespace pkv::text

@@ -8,6 +8,8 @@
 namespace pkv::text {
 namespace {
 
+constexpr int kMostTexts = 8;  // each is a copy of all ids
+
 std::int32_t read_id(const Node& node) { return static_cast<std::int32_t>(node.integer(0, INT32_MAX)); }
 
 // ["<s>", 0]
@@ -36,6 +38,7 @@ std::vector<std::int32_t> special_ids(const Node& specials, const Node& id) {
 Template read_template(const Node& node) {
   node.only({"type", "single", "pair", "special_tokens"});
   Template t;
+  int texts = 0;
   for (const Node& piece : node.at("single").elements()) {
     piece.only({"Sequence", "SpecialToken"});
     if (piece.has("Sequence") == piece.has("SpecialToken")) piece.wrong("either a Sequence or a SpecialToken");
@@ -46,6 +49,7 @@ Template read_template(const Node& node) {
     const Node id = piece.at("Sequence").at("id");
     if (id.text() != "A") id.wrong("\"A\": there is no second text in `single`");
     t.parts.push_back({true, {}});
+    if (++texts > kMostTexts) id.refuse(fmt::format("the text stands more than {} times in `single`", kMostTexts));
   }
   return t;
 }

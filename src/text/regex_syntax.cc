@@ -82,8 +82,8 @@ class Translator {
   bool escape_of_position(char c);
   void back_reference(char c);
   std::string name_until(char end);
-  std::optional<Set> escaped_set();
-  Set property(bool negated);
+  std::optional<Set> escaped_set(bool in_class);
+  Set property(bool negated, bool in_class);
   std::optional<char32_t> escaped_code(bool in_class);
   char32_t code_of_digits(std::size_t least, std::size_t most, int base);
   std::string bracket();
@@ -92,7 +92,7 @@ class Translator {
   bool posix_class(Set& set);
   Set named(const Property& property, bool negated) const;
   std::string items(const Property& p) const { return p.items + (exact_ ? p.added : ""); }
-  std::string word() const { return fmt::format("[{}]", items(perl_class('w'))); }
+  std::string word() const { return fmt::format("[{}]", items(perl_class('w', false))); }
 
   std::string_view in_, where_;
   bool exact_;
@@ -267,7 +267,7 @@ void Translator::escape() {
     return;
   }
   if (c == 'k' || (c >= '1' && c <= '9')) return back_reference(c);
-  if (const auto set = escaped_set()) {
+  if (const auto set = escaped_set(false)) {
     out_ += matching(*set);
     return;
   }
@@ -321,20 +321,20 @@ std::string Translator::name_until(char end) {
 }
 
 // \d \s \w \h and \p{...}, in or outside brackets. Nothing when the escape is something else.
-std::optional<Set> Translator::escaped_set() {
+std::optional<Set> Translator::escaped_set(bool in_class) {
   const char c = peek(1);
   if (c == 'p' || c == 'P') {
     at_ += 2;
-    return property(c == 'P');
+    return property(c == 'P', in_class);
   }
   const bool negated = c >= 'A' && c <= 'Z';
   const char letter = negated ? static_cast<char>(c - 'A' + 'a') : c;
   if (std::string_view("dswh").find(letter) == std::string_view::npos) return std::nullopt;
   at_ += 2;
-  return named(perl_class(letter), negated);
+  return named(perl_class(letter, in_class), negated);
 }
 
-Set Translator::property(bool negated) {
+Set Translator::property(bool negated, bool in_class) {
   if (!take("{")) refuse("\\p without {name}");
   if (take("^")) negated = !negated;
   const std::size_t end = in_.find('}', at_);
@@ -343,7 +343,8 @@ Set Translator::property(bool negated) {
   const auto found = find_property(name);
   if (!found) refuse(fmt::format("\\p{{{}}}", name));
   at_ = end + 1;
-  return named(*found, negated);
+  const bool word = found->items == find_posix_class("word")->items;
+  return named(word ? perl_class('w', in_class) : *found, negated);
 }
 
 std::optional<char32_t> Translator::escaped_code(bool in_class) {
@@ -437,7 +438,7 @@ void Translator::class_item(Set& set) {
     return;
   }
   if (peek() == '\\') {
-    if (auto s = escaped_set()) {
+    if (auto s = escaped_set(true)) {
       set.items += s->items;
       std::move(s->expressions.begin(), s->expressions.end(), std::back_inserter(set.expressions));
       return;

@@ -2,8 +2,8 @@
 // two differ in what \s, \w, \h, \v, (?m), {n}+, script names and nested classes mean, so every construct is parsed and
 // written anew; one that is not known here, or has no faithful counterpart, is refused by name.
 //
-// Known rest: (?i) in Oniguruma also folds one character to several (ß to ss), which PCRE2 does not; \p{C}, \p{Cn} and
-// scripts other than Han lack the characters that Unicode 15 and 16 added (unicode.h).
+// Known rest: (?i) in Oniguruma also folds one character to several (ß to ss), which PCRE2 does not; \p{Mn} still holds
+// U+1171E, which became an \p{Mc} in Unicode 16.
 #pragma once
 
 #include <string>

@@ -5,20 +5,22 @@
 #include <utility>
 
 #include "base/error.h"
+#include "text/patterns.h"
 #include "text/pipeline.h"
 #include "text/utf8.h"
 
 namespace pkv::text {
 namespace {
 
-constexpr std::size_t kLongestText = 1 << 30;  // bytes; positions fit 32 bits even when the byte alphabet doubles them
+void check_size(std::string_view text, std::string_view what) {
+  if (text.size() <= kLongestText) return;
+  fail_usage({.what = fmt::format("{} is too long", what),
+              .expected = fmt::format("at most {} bytes", kLongestText),
+              .found = fmt::format("{} bytes", text.size())});
+}
 
 void check(std::string_view text) {
-  if (text.size() > kLongestText) {
-    fail_usage({.what = "the text is too long",
-                .expected = fmt::format("at most {} bytes", kLongestText),
-                .found = fmt::format("{} bytes", text.size())});
-  }
+  check_size(text, "the text");
   if (const auto at = first_invalid_utf8(text)) {
     fail_usage({.what = "the text is not UTF-8",
                 .where = fmt::format("offset {}", *at),
@@ -45,6 +47,7 @@ class Encoding {
   void raw(std::string_view text) {
     if (!p_.normalizer) return normalized(text);
     const std::string changed = p_.normalizer->apply(std::string(text));
+    check_size(changed, "the normalised text");
     normalized(changed);
   }
 

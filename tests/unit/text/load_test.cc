@@ -26,9 +26,18 @@ TEST(Json, Broken) {
 
 TEST(Json, HostileSizes) {
   EXPECT_THAT(refusal(std::string(100000, '[')), HasSubstr("nested too deeply"));
-  std::string wide = R"({"added_tokens":[)";
-  for (int i = 0; i < (1 << 20); ++i) wide += "[],";
-  EXPECT_THAT(refusal(wide + "[]]}"), HasSubstr("too many values outside"));
+  const auto many = [](std::string_view key, int count) {
+    std::string json = joined({"{\"", key, "\":["});
+    for (int i = 0; i < count; ++i) json += "0,";
+    return refusal(json + "0]}");
+  };
+  EXPECT_THAT(many("added_tokens", 1 << 20), HasSubstr("too many values"));
+  EXPECT_THAT(many("decoder", 1 << 12),
+              HasSubstr("too many values outside model.vocab, model.merges and added_tokens"));
+  EXPECT_THAT(refusal(toy_json(joined(
+                  {R"(,"added_tokens":[{"id":3,"content":")", std::string(5 << 20, 'x'),
+                   R"(","single_word":false,"lstrip":false,"rstrip":false,"normalized":false,"special":true}])"}))),
+              HasSubstr("the added tokens are too long"));
 }
 
 TEST(Json, KeysThatAreThereTwice) {

@@ -5,6 +5,7 @@
 #include "base/random.h"
 #include "text/normalizers.h"
 #include "text/pretokenizers.h"
+#include "text/trie.h"
 #include "text/unicode.h"
 #include "text/utf8.h"
 #include "toys.h"
@@ -127,6 +128,35 @@ TEST(AddedTokens, SingleWordsStandAlone) {
 TEST(AddedTokens, TheLongestWins) {
   const Tokenizer t = with_added(added("bb", "", false, false, 3) + "," + added("bbb", "", false, false, 4));
   EXPECT_EQ(t.encode("bbbbb"), (Ids{4, 3}));
+}
+
+// Against trying every word at every place.
+TEST(Trie, FindsTheLeftmostLongest) {
+  const std::vector<std::string> words{"a", "ab", "abcd", "bc", "bca", "cc", "ccccb", "dab", "dd"};
+  Trie trie;
+  for (std::size_t i = 0; i < words.size(); ++i) EXPECT_TRUE(trie.add(words[i], i));
+  EXPECT_FALSE(trie.add("bc", 99));
+  trie.close();
+  for (std::uint64_t i = 0; i < 3000; ++i) {
+    std::string text;
+    for (std::uint64_t k = 0; k < 1 + i % 20; ++k) text += static_cast<char>('a' + random_bits(i, k) % 5);
+    for (std::size_t from = 0; from <= text.size();) {
+      std::optional<Trie::Found> expected;
+      for (std::size_t at = from; at < text.size() && !expected; ++at) {
+        for (std::size_t w = 0; w < words.size(); ++w) {
+          const bool longer = !expected || words[w].size() > expected->end - expected->begin;
+          if (longer && text.substr(at).starts_with(words[w])) expected = {at, at + words[w].size(), w};
+        }
+      }
+      const auto found = trie.find(text, from);
+      ASSERT_EQ(found.has_value(), expected.has_value()) << text << " from " << from;
+      if (!found) break;
+      ASSERT_EQ(found->begin, expected->begin) << text << " from " << from;
+      ASSERT_EQ(found->end, expected->end) << text << " from " << from;
+      ASSERT_EQ(found->value, expected->value) << text << " from " << from;
+      from = found->end;
+    }
+  }
 }
 
 TEST(AddedTokens, NormalizedOnesAreSoughtInNormalizedText) {

@@ -29,6 +29,8 @@ std::string refused(std::string_view pattern) {
 TEST(Syntax, IsRubys) {
   EXPECT_THAT(matches(R"(\s+)", "a \u180e\u0085b"), ElementsAre(" ", "\u0085")) << "U+180E is no white space";
   EXPECT_THAT(matches(R"(\w+)", "e\u0301_1 \u00b2\u2167\u2460"), ElementsAre("e\u0301_1", "\u00b2\u2167"));
+  EXPECT_THAT(matches(R"([\w]+)", "a\u00b2\u2167"), ElementsAre("a", "\u2167"))
+      << "\u00b2 is \\w outside brackets only";
   EXPECT_THAT(matches(R"(\h+)", "af09g"), ElementsAre("af09")) << "\\h is a hexadecimal digit";
   EXPECT_THAT(matches(R"(\v)", "\n\v\f"), ElementsAre("\v"));
   EXPECT_THAT(matches("(?m:a.b)", "a\nb"), ElementsAre("a\nb")) << "(?m) lets the dot match newlines";
