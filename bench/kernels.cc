@@ -140,7 +140,7 @@ void bench_linear(Machine& m, const Options& o, nlohmann::json& out, std::int64_
   if (!o.only.empty() && ("linear " + shape).find(o.only) == std::string::npos) return;
   const std::size_t bytes = static_cast<std::size_t>(in * outs) * size_of(dtype);
   // Many rows use every weight often: warm caches change little, so two copies are enough.
-  const auto copies = rows <= 8 ? static_cast<std::int64_t>(std::max<std::size_t>(2, kCold / bytes)) : 2;
+  const auto copies = rows <= 16 ? static_cast<std::int64_t>(std::max<std::size_t>(2, kCold / bytes)) : 2;
   const Buffer weights = random_buffer(dtype, {copies * outs, in}, 1), x = random_buffer(DType::f32, {rows, in}, 2);
   const Buffer bias = random_buffer(DType::f32, {outs}, 3), y(DType::f32, {rows, outs});
   const auto call = [&](int round) {
@@ -281,7 +281,7 @@ int main(int argc, char** argv) {
                                  {4096, 16384},
                                  {4544, 18176}}) {
     for (const DType dtype : {DType::f32, DType::f16, DType::bf16}) {
-      for (const std::int64_t rows : {1, 4, 8, 128, 512}) bench_linear(m, o, out, in, outs, dtype, rows);
+      for (const std::int64_t rows : {1, 4, 8, 16, 128, 512}) bench_linear(m, o, out, in, outs, dtype, rows);
     }
   }
   for (const DType dtype : {DType::f32, DType::f16, DType::bf16}) {

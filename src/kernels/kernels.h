@@ -85,7 +85,8 @@ struct Rotate {
 
 // Where one layer of one sequence's past lies. Block b holds tokens [b*block_tokens, (b+1)*block_tokens). Inside a
 // block, at byte `keys`, the layer's keys as [kv_heads, head_dim, block_tokens], and at byte `values` its values as
-// [kv_heads, block_tokens, head_dim]; elements of `dtype` (fp32, fp16, bf16).
+// [kv_heads, block_tokens, head_dim]; elements of `dtype` (fp32, fp16, bf16). block_tokens is kBlockTokens in every
+// table but naive, which takes any.
 struct PastLayer {
   std::byte* const* blocks = nullptr;
   std::int64_t block_tokens = 0;

@@ -12,7 +12,13 @@ void compare(const Ops& ops, const Shape& s, std::int64_t tokens, std::int64_t l
     Past past(s.kv_heads, s.dim, s.dtype, tokens);
     Tensor out(DType::f32, {tokens, s.heads(), s.dim});
     const auto device = o.open(2);
-    if (last < tokens) feed(o, *device, s, text, 0, tokens - last, past, out);
+    if (last < tokens) {  // the past of the last rows, without its own attention
+      const Sequence before{0, tokens - last, 0, past.layer()};
+      o.append(*device, {text.k.view(), text.v.view(), {&before, 1}});
+      for (std::int64_t r = 0; r < tokens - last; ++r) {
+        for (std::int64_t c = 0; c < out.columns(); ++c) out.set(r, c, 0);
+      }
+    }
     feed(o, *device, s, text, tokens - last, tokens, past, out);
     out.check_guard();
     return out;
@@ -33,7 +39,9 @@ TEST(Attend, EqualsNaiveOnAwkwardShapes) {
     for (const DType dtype : {DType::f32, DType::f16, DType::bf16}) {
       for (const std::int64_t dim : {1, 3, 5, 8, 15, 24, 33, 64, 80, 100, 128, 256}) {
         for (const std::int64_t tokens : {1, 2, 63, 64, 65, 130}) {
-          compare(ops, {.per_group = 1 + dim % 3, .dim = dim, .dtype = dtype, .peak = 3}, tokens, tokens);
+          // The last rows only where all would take long: the definition is slow.
+          const std::int64_t last = dim < 64 || tokens < 3 ? tokens : 3;
+          compare(ops, {.per_group = 1 + dim % 3, .dim = dim, .dtype = dtype, .peak = 3}, tokens, last);
           if (testing::Test::HasFailure()) return;
         }
       }

@@ -63,7 +63,7 @@ TEST(Linear, EqualsNaiveOnAwkwardShapes) {
         for (const std::int64_t a : kAwkward) {
           // All pairs with one dimension, the third drawn.
           const std::int64_t b = kAwkward[random_bits(5, n++) % kAwkward.size()];
-          if (rows * a * b > 400000) continue;
+          if (rows * a * b > 150000) continue;  // the definition is slow
           compare(ops, {.rows = rows, .outs = a, .in = b, .dtype = dtype});
           if (testing::Test::HasFailure()) return;
         }
@@ -119,7 +119,7 @@ TEST(Linear, ARowDoesNotDependOnItsCall) {
     rc::check("linear obeys the row law", [&ops] {
       const std::int64_t in = *rc::gen::inRange(1, 300) + (*rc::gen::inRange(0, 8) == 0 ? 2000 : 0);
       const std::int64_t outs = *rc::gen::inRange(1, 100);
-      const std::int64_t rows = *rc::gen::element(2, 3, 4, 5, 7, 8, 63, 64, 65, 70, 130);
+      const std::int64_t rows = *rc::gen::element(2, 3, 4, 5, 7, 8, 15, 16, 17, 63, 64, 65, 70, 130);
       const DType dtype = *rc::gen::elementOf(kFormats);
       const std::int64_t index = *rc::gen::inRange<std::int64_t>(0, rows);
       const int threads = *rc::gen::element(1, 2, 3, 16);

@@ -251,20 +251,26 @@ void attend_here(WorkerPool& pool, const Attend& a) {
   // Enough tasks to share out evenly; how queries are grouped does not change their bits.
   const Int even = ceil_div(ceil_div(queries, Int{4} * pool.threads()), kTile) * kTile;
   const Int grain = std::clamp<Int>(even, kTile, kMostQueries);
+  const auto shares_of = [&](const Sequence& s) { return ceil_div(s.rows * per_group, grain) * kv_heads; };
+  Int tasks = 0, keys = 0;
   for (const Sequence& s : a.sequences) {
-    const Int shares = ceil_div(s.rows * per_group, grain);
-    pool.parallel_for(shares * kv_heads, [&](Int i) noexcept {
-      const Int begin = i % shares * grain;
-      const Share share{&s, i / shares, begin, std::min(begin + grain, s.rows * per_group)};
-      if (s.layer.dtype == DType::f16) {
-        attend_share<f16>(a, share);
-      } else if (s.layer.dtype == DType::bf16) {
-        attend_share<bf16>(a, share);
-      } else {
-        attend_share<float>(a, share);
-      }
-    });
+    tasks += shares_of(s);
+    keys += s.past + s.rows;
   }
+  spread(pool, tasks, queries * a.q[3] * keys / std::max<Int>(1, static_cast<Int>(a.sequences.size())),
+         [&](Int i) noexcept {
+           const Sequence* s = a.sequences.data();
+           for (; i >= shares_of(*s); ++s) i -= shares_of(*s);
+           const Int per_head = shares_of(*s) / kv_heads, begin = i % per_head * grain;
+           const Share share{s, i / per_head, begin, std::min(begin + grain, s->rows * per_group)};
+           if (s->layer.dtype == DType::f16) {
+             attend_share<f16>(a, share);
+           } else if (s->layer.dtype == DType::bf16) {
+             attend_share<bf16>(a, share);
+           } else {
+             attend_share<float>(a, share);
+           }
+         });
 }
 
 }  // namespace

@@ -100,10 +100,11 @@ HWY_INLINE void clear_each(Sums<R, O>& sums, std::integer_sequence<int, i...>) {
 
 // Bias, clip, activation and add for one row's outputs [first, first + n). `sums` holds whole vectors.
 HWY_NOINLINE void finish(const Linear& a, Int r, Int first, Int n, float* sums) {
+  std::fill(sums + n, sums + ceil_div(n, kLanes) * kLanes, 0.f);
   if (a.bias) {
     const float* bias = a.bias.as<const float>() + first;
     for_lanes(n, [&](auto d, Int i)
-                     HWY_ATTR { hn::StoreU(hn::Add(hn::LoadU(d, sums + i), hn::LoadU(d, bias + i)), d, sums + i); });
+                     HWY_ATTR { hn::StoreU(hn::Add(hn::LoadU(d, sums + i), widen(d, bias + i)), d, sums + i); });
   }
   if (a.clip > 0) {
     for_lanes(n, [&](auto d, Int i) HWY_ATTR {
@@ -166,17 +167,25 @@ HWY_NOINLINE void few_rows(const Linear& a, Int r0, Int first, Int outs) {
   for (int r = 0; r < R; ++r) finish(a, r0 + r, first, outs, sums[r]);
 }
 
+// Up to kFewRows rows, four at a time: the first four bring the weights into the second cache for the rest.
+constexpr Int kFewRows = 16;
+
 template <class W>
 void few(const Linear& a, Int first, Int outs) {
-  switch (a.x[0]) {
-    case 1:
-      return few_rows<1, W>(a, 0, first, outs);
-    case 2:
-      return few_rows<2, W>(a, 0, first, outs);
-    case 3:
-      return few_rows<3, W>(a, 0, first, outs);
-    default:
-      return few_rows<4, W>(a, 0, first, outs);
+  for (Int r = 0; r < a.x[0]; r += kTileRows) {
+    switch (std::min<Int>(kTileRows, a.x[0] - r)) {
+      case 1:
+        few_rows<1, W>(a, r, first, outs);
+        break;
+      case 2:
+        few_rows<2, W>(a, r, first, outs);
+        break;
+      case 3:
+        few_rows<3, W>(a, r, first, outs);
+        break;
+      default:
+        few_rows<4, W>(a, r, first, outs);
+    }
   }
 }
 
@@ -285,14 +294,14 @@ HWY_NOINLINE void many_rows(const Linear& a, const Block& b) {
 template <class W>
 void linear_of(WorkerPool& pool, const Linear& a) {
   const Int rows = a.x[0], outs = a.weight[0];
-  if (rows <= kTileRows) {
-    pool.parallel_for(ceil_div(outs, kFewOuts),
-                      [&](Int i) noexcept { few<W>(a, i * kFewOuts, std::min(kFewOuts, outs - i * kFewOuts)); });
+  if (rows <= kFewRows) {
+    spread(pool, ceil_div(outs, kFewOuts), rows * outs * a.x[1],
+           [&](Int i) noexcept { few<W>(a, i * kFewOuts, std::min(kFewOuts, outs - i * kFewOuts)); });
     return;
   }
   // Blocks of rows follow each other, so that a block of weights is read from memory once.
   const Int row_blocks = ceil_div(rows, kBlockRows);
-  pool.parallel_for(row_blocks * ceil_div(outs, kBlockOuts), [&](Int i) noexcept {
+  spread(pool, row_blocks * ceil_div(outs, kBlockOuts), rows * outs * a.x[1], [&](Int i) noexcept {
     const Int r0 = i % row_blocks * kBlockRows, o0 = i / row_blocks * kBlockOuts;
     many_rows<W>(a, {r0, std::min(kBlockRows, rows - r0), o0, std::min(kBlockOuts, outs - o0)});
   });

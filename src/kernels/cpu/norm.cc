@@ -39,7 +39,7 @@ void embed_rows(const Embed& a, Int first, Int count) {
   }
 }
 
-// Sum of f(vector of x) over a row; f(0) must be 0 in the lanes beyond the row, which `f` gets as zeros in `inside`.
+// Two passes: the mean, then the squares of the distances to it.
 void norm_row(const Norm& a, Int r) {
   const Floats d;
   const Int n = a.x[1], whole = n / kLanes * kLanes;
@@ -67,9 +67,9 @@ void norm_row(const Norm& a, Int r) {
   const float* weight = a.weight.as<const float>();
   const float* bias = a.bias.as<const float>();
   for_lanes(n, [&](auto dd, Int i) HWY_ATTR {
-    const auto y = hn::Mul(hn::Mul(hn::Sub(hn::LoadU(dd, x + i), hn::Set(dd, mean)), hn::Set(dd, scale)),
-                           hn::LoadU(dd, weight + i));
-    hn::StoreU(bias != nullptr ? hn::Add(y, hn::LoadU(dd, bias + i)) : y, dd, out + i);
+    const auto y =
+        hn::Mul(hn::Mul(hn::Sub(hn::LoadU(dd, x + i), hn::Set(dd, mean)), hn::Set(dd, scale)), widen(dd, weight + i));
+    hn::StoreU(bias != nullptr ? hn::Add(y, widen(dd, bias + i)) : y, dd, out + i);
   });
 }
 

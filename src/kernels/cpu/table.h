@@ -22,18 +22,22 @@ const char* instruction_set();
 inline float* row(const View& v, std::int64_t r) { return v.as<float>() + r * v.step(0); }
 constexpr std::int64_t ceil_div(std::int64_t n, std::int64_t d) { return (n + d - 1) / d; }
 
-// Calls body(first, count) on ranges that cover [0, rows), in parallel when a row's `cost` (elements touched) makes it
-// worth waking the workers.
+// Calls body(i) for each i in [0, count): on the pool, or here when `work` (multiply-adds in all, about) is less than
+// waking the workers costs.
+template <class Body>
+void spread(WorkerPool& pool, std::int64_t count, std::int64_t work, const Body& body) noexcept {
+  constexpr std::int64_t kWorthWaking = 1 << 16;
+  if (work >= kWorthWaking) return pool.parallel_for(count, body);
+  for (std::int64_t i = 0; i < count; ++i) body(i);
+}
+
+// Calls body(first, count) on ranges that cover [0, rows); `cost`: elements touched in one row.
 template <class Body>
 void for_row_ranges(Device& device, std::int64_t rows, std::int64_t cost, const Body& body) noexcept {
   constexpr std::int64_t kElementsPerTask = 16384;
   const std::int64_t grain = std::max<std::int64_t>(1, kElementsPerTask / std::max<std::int64_t>(cost, 1));
-  if (rows <= grain) {
-    if (rows > 0) body(std::int64_t{0}, rows);
-    return;
-  }
-  host::pool_of(device).parallel_for(
-      ceil_div(rows, grain), [&](std::int64_t i) noexcept { body(i * grain, std::min(grain, rows - i * grain)); });
+  spread(host::pool_of(device), ceil_div(rows, grain), 4 * rows * cost,
+         [&](std::int64_t i) noexcept { body(i * grain, std::min(grain, rows - i * grain)); });
 }
 
 }  // namespace pkv::kernels::cpu
