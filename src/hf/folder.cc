@@ -144,14 +144,22 @@ void Folder::open_index(const fs::path& path) {
                .where = fmt::format("{}: tensor {}", shards[e.shard].path().string(), quote(e.tensor)),
                .expected = fmt::format("in this shard, as {} says", path.filename().string())});
   }
+  for (const SafeTensors& shard : shards) note_unnamed(index, shard, path.filename().string());
   for (SafeTensors& shard : shards) add(std::move(shard));
+}
 
-  // transformers loads whatever the shards hold, and so do we; but not in silence.
-  for (const Tensor& t : tensors_) {
-    if (index.find(t.name) != nullptr) continue;
-    notes_.push_back(fmt::format("{} holds tensor {}, which {} does not name", t.file->path().filename().string(),
-                                 quote(t.name), path.filename().string()));
-  }
+// transformers loads whatever the shards hold, and so do we; but not in silence.
+void Folder::note_unnamed(const Index& index, const SafeTensors& shard, std::string_view index_name) {
+  std::vector<std::string_view> unnamed;
+  const auto look = [&](const auto& tensor) {
+    if (index.find(tensor.name) == nullptr) unnamed.push_back(tensor.name);
+  };
+  std::ranges::for_each(shard.tensors(), look);
+  std::ranges::for_each(shard.unreadable(), look);
+  if (unnamed.empty()) return;
+  notes_.push_back(fmt::format("{} holds tensors that {} does not name ({}; the first is {})",
+                               shard.path().filename().string(), index_name, unnamed.size(),
+                               quote(std::ranges::min(unnamed))));
 }
 
 void Folder::add(SafeTensors file) {

@@ -15,6 +15,8 @@
 
 namespace pkv::hf {
 
+struct Index;
+
 class Folder {
  public:
   // Which weights: those that config's transformers_weights names, else model.safetensors, else the index, as
@@ -36,6 +38,7 @@ class Folder {
  private:
   void open_weights();
   void open_index(const std::filesystem::path& index);
+  void note_unnamed(const Index& index, const SafeTensors& shard, std::string_view index_name);
   void add(SafeTensors file);
   void sort_names();
 

@@ -14,7 +14,6 @@ using testing::AllOf;
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
-using testing::Not;
 
 constexpr std::string_view kShard1 = "model-00001-of-00002.safetensors";
 constexpr std::string_view kShard2 = "model-00002-of-00002.safetensors";
@@ -188,7 +187,7 @@ TEST_F(FolderTest, TensorsThatTheIndexLeavesOutAreThereAndSaid) {
   put_index(fmt::format(R"("b": "{0}", "c": "{1}")", kShard1, kShard2));
   const Folder folder = Folder::open(folder_);
   EXPECT_THAT(names_of(folder), ElementsAre("a", "b", "c"));
-  EXPECT_THAT(folder.notes(), ElementsAre(AllOf(HasSubstr(kShard1), HasSubstr("tensor 'a'"),
+  EXPECT_THAT(folder.notes(), ElementsAre(AllOf(HasSubstr(kShard1), HasSubstr("(1; the first is 'a')"),
                                                 HasSubstr("model.safetensors.index.json does not name"))));
 }
 
@@ -228,6 +227,14 @@ TEST(Index, AHostileNameReadsNothingOutsideTheFolder) {
     EXPECT_THAT(refused_index(index_of(fmt::format(R"("w": "{}")", bad))),
                 AllOf(HasSubstr("i.json: weight_map, tensor 'w': shard is not a file of this folder"),
                       HasSubstr("a plain file name")));
+  }
+}
+
+TEST(Index, PlainFileNames) {
+  for (const std::string_view bad : {"", ".", "..", "a/b", "/", "a\\b", "a\n", "\x7f"})
+    EXPECT_FALSE(is_plain_file_name(bad));
+  for (const std::string_view good : {"a", ".a", "a..b", "model-00001-of-00002.safetensors", "é"}) {
+    EXPECT_TRUE(is_plain_file_name(good)) << good;
   }
 }
 
