@@ -1,6 +1,6 @@
 #include "model/past.h"
 
-#include <atomic>
+#include <algorithm>
 #include <cstring>
 #include <string>
 
@@ -36,11 +36,13 @@ void Past::truncate(std::int64_t length) {
   ids_.resize(static_cast<std::size_t>(length));
   blocks_.resize(blocks_for(length));
   table_.resize(blocks_.size());
+  shared_ = std::min(shared_, blocks_.size());
 }
 
-Past Past::fork() const {
+Past Past::fork() {
   Past other(backend_, shape_);
   other.ids_ = ids_;
+  shared_ = other.shared_ = blocks_for(length());
   const auto held = static_cast<std::ptrdiff_t>(blocks_for(length()));
   other.blocks_.assign(blocks_.begin(), blocks_.begin() + held);
   other.table_.assign(table_.begin(), table_.begin() + held);
@@ -64,17 +66,15 @@ void Past::reserve(std::int64_t tokens) {
   }
 }
 
-// Blocks beyond the one that `length` ends in may be left over from a forward that failed; they are nobody else's,
-// since a fork is made of what the past holds and truncate drops the rest.
+// Only the block that `length` ends in is ever written again. Those beyond it may be left over from a forward that
+// failed; they are nobody else's, since a fork is made of what the past holds and truncate drops the rest.
 void Past::make_own(std::size_t index) {
-  if (blocks_[index].use_count() == 1) {
-    std::atomic_thread_fence(std::memory_order_acquire);  // after the last other owner let go
-    return;
-  }
+  if (index >= shared_) return;
   auto copy = std::make_shared<Block>(kernels::Memory(backend_, shape_.block_bytes()));
   backend_.ops().copy(backend_.device(), copy->memory.data(), blocks_[index]->memory.data(), shape_.block_bytes());
   table_[index] = copy->memory.data();
   blocks_[index] = std::move(copy);
+  shared_ = index;
 }
 
 kernels::PastLayer Past::layer(std::int64_t index) const {

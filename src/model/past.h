@@ -49,8 +49,9 @@ class Past {
   // Forgets all but the first `length` tokens; Error::usage when it holds fewer.
   void truncate(std::int64_t length);
 
-  // Another past with the same content. Cheap: blocks are shared until one of the two writes.
-  Past fork() const;
+  // Another past with the same content. Cheap: blocks are shared, and each of the two copies one when it writes into
+  // it.
+  Past fork();
 
   PastSnapshot snapshot() const;
 
@@ -71,6 +72,7 @@ class Past {
   std::vector<std::int32_t> ids_;
   std::vector<std::shared_ptr<Block>> blocks_;
   std::vector<std::byte*> table_;  // where each block lies
+  std::size_t shared_ = 0;         // blocks before this one may be other pasts' too
 };
 
 }  // namespace pkv::model
