@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "text/json.h"
 #include "text/pipeline.h"
 
 namespace pkv::text {
