@@ -24,8 +24,6 @@ std::uint64_t pair_of(std::int32_t left, std::int32_t right) {
 
 }  // namespace
 
-Merges::Merges(std::size_t count) : slots_(std::bit_ceil(2 * count + 2)) {}
-
 std::size_t Merges::slot_of(std::uint64_t pair) const {
   const std::size_t mask = slots_.size() - 1;
   std::uint64_t mixed = pair * 0x9e3779b97f4a7c15ULL;
@@ -36,8 +34,18 @@ std::size_t Merges::slot_of(std::uint64_t pair) const {
 }
 
 void Merges::set(std::int32_t left, std::int32_t right, Rule rule) {
+  if (2 * count_ >= slots_.size()) grow();
   const std::uint64_t pair = pair_of(left, right);
-  slots_[slot_of(pair)] = {pair, rule};
+  Slot& slot = slots_[slot_of(pair)];
+  if (slot.pair == kFree) ++count_;
+  slot = {pair, rule};
+}
+
+void Merges::grow() {
+  const std::vector<Slot> old = std::exchange(slots_, std::vector<Slot>(2 * slots_.size()));
+  for (const Slot& s : old) {
+    if (s.pair != kFree) slots_[slot_of(s.pair)] = s;
+  }
 }
 
 const Merges::Rule* Merges::find(std::int32_t left, std::int32_t right) const {

@@ -22,7 +22,6 @@ class Merges {
     std::int32_t merged;
   };
 
-  explicit Merges(std::size_t count = 0);
   void set(std::int32_t left, std::int32_t right, Rule rule);  // the last one set for a pair counts
   const Rule* find(std::int32_t left, std::int32_t right) const;
 
@@ -33,8 +32,10 @@ class Merges {
   };
   static constexpr std::uint64_t kFree = ~0ULL;  // ids are not negative, so no pair looks like this
   std::size_t slot_of(std::uint64_t pair) const;
+  void grow();
 
-  std::vector<Slot> slots_;
+  std::vector<Slot> slots_ = std::vector<Slot>(64);  // a power of two
+  std::size_t count_ = 0;
 };
 
 struct Bpe {

@@ -9,7 +9,7 @@
 #include <string_view>
 #include <vector>
 
-#include "text/json.h"
+#include "text/node.h"
 
 namespace pkv::text {
 

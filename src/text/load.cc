@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "text/json.h"
 #include "text/pipeline.h"
 
 namespace pkv::text {
@@ -64,7 +65,6 @@ void set_vocab_and_merges(Bpe& bpe, Vocab vocab, const MergeList& merges, std::s
     fail_load({.what = fmt::format("two tokens have the id {}", *id), .where = fmt::format("{}.vocab", where)});
   }
   bpe.vocab = std::move(vocab);
-  bpe.merges = Merges(merges.size());
   for (std::size_t i = 0; i < merges.size(); ++i) {
     const std::string_view left = merges.left(i), right = merges.right(i);
     const auto a = bpe.vocab.id(left), b = bpe.vocab.id(right);

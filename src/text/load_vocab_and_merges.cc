@@ -9,6 +9,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "text/json.h"
 #include "text/pipeline.h"
 
 namespace pkv::text {
@@ -191,8 +192,9 @@ MergeList read_merges(const fs::path& file) {
 Template::Part special_part(const Pipeline& p, const Node& config, const Specials& specials, std::string_view role) {
   const auto it = specials.named.find(role);
   const AddedToken* t = it == specials.named.end() ? nullptr : p.added.find(std::string_view(it->second.content));
-  if (t == nullptr)
+  if (t == nullptr) {
     fail_load({.what = fmt::format("there is no {} to put around a text", role), .where = config.where()});
+  }
   return {false, {t->id}};
 }
 

@@ -5,7 +5,7 @@
 #include <memory>
 #include <string>
 
-#include "text/json.h"
+#include "text/node.h"
 
 namespace pkv::text {
 

@@ -4,7 +4,7 @@
 #include <string>
 #include <string_view>
 
-#include "text/json.h"
+#include "text/node.h"
 #include "text/regex.h"
 
 namespace pkv::text {

@@ -14,6 +14,8 @@
 
 namespace pkv::text {
 
+class MergeList;
+
 struct Pipeline {
   std::unique_ptr<const Normalizer> normalizer;       // may be null
   std::unique_ptr<const PreTokenizer> pre_tokenizer;  // may be null: all of the text is one word

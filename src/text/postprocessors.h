@@ -5,7 +5,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "text/json.h"
+#include "text/node.h"
 
 namespace pkv::text {
 

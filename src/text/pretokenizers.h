@@ -8,7 +8,7 @@
 #include <string_view>
 #include <vector>
 
-#include "text/json.h"
+#include "text/node.h"
 #include "text/regex.h"
 
 namespace pkv::text {

@@ -56,10 +56,20 @@ Ids merged_naively(const Bpe& bpe, std::string_view word) {
   }
 }
 
+TEST(Merging, RulesAreFoundHoweverManyThereAre) {
+  Merges merges;
+  for (std::int32_t i = 0; i < 5000; ++i) merges.set(i, i * 7, {static_cast<std::uint32_t>(i), i + 1});
+  merges.set(4, 28, {99, 100});
+  for (std::int32_t i = 0; i < 5000; ++i) {
+    ASSERT_NE(merges.find(i, i * 7), nullptr);
+    EXPECT_EQ(merges.find(i, i * 7)->merged, i == 4 ? 100 : i + 1);
+    EXPECT_EQ(merges.find(i, i * 7 + 1), nullptr);
+  }
+}
+
 TEST(Merging, EqualsItsDefinitionOnRandomWords) {
   Bpe bpe;
   bpe.vocab = vocab_of({"a", "b", "c", "ab", "bc", "aa", "aab", "abc", "caa", "aaaa", "bcaab", "abab"});
-  bpe.merges = Merges(9);
   const auto rule = [&](std::uint32_t rank, std::string_view l, std::string_view r) {
     bpe.merges.set(*bpe.vocab.id(l), *bpe.vocab.id(r), {rank, *bpe.vocab.id(std::string(l) + std::string(r))});
   };
