@@ -26,6 +26,7 @@ Loaded load_page(const hf::Folder& folder, const kernels::Backend* backend) {
   hf::accept_common_keys(config);
   config.without_effect({"bos_token_id", "eos_token_id", "pad_token_id", "sep_token_id"});  // for those who generate
   loaded.page = architecture.load(reader);
+  loaded.notes.assign(folder.notes().begin(), folder.notes().end());
   for (const std::string& key : config.unread()) {
     loaded.notes.push_back(fmt::format("{}: unknown key ignored: {}", config.file(), key));
   }
