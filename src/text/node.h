@@ -1,5 +1,6 @@
 // A value of a JSON document together with the path to it, "tokenizer.json: decoder.decoders[2]", so that every error
 // names file and key. Reads check types and ranges; `only` and `refuse` see to it that nothing is skipped in silence.
+// Used to read everything of a tokenizer but the vocabulary and the merges (json.h). It borrows the document.
 #pragma once
 
 #include <cstdint>

@@ -1,5 +1,6 @@
 // Normalisers: what happens to the text before it is split into words. NFC, NFKC, Lowercase, Replace, Prepend and
-// Sequence; any other is refused by name.
+// Sequence; any other is refused by name. Where a character of the result came from is not kept: nobody asks for
+// offsets here.
 #pragma once
 
 #include <memory>

@@ -1,4 +1,6 @@
-// Patterns as Split and Replace spell them in tokenizer.json: {"String": "_"} or {"Regex": "\\s+"}.
+// Patterns as Split and Replace spell them in tokenizer.json: {"String": "_"} is that text, {"Regex": "\\s+"} a regular
+// expression (regex.h). Read them with read_pattern; replace_all serves the normaliser and the decoder of the name
+// Replace.
 #pragma once
 
 #include <string>

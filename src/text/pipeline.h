@@ -1,4 +1,6 @@
-// A tokenizer's parts, as loaded; read-only afterwards. text.cc runs text and ids through them.
+// A tokenizer's parts, as loaded; read-only afterwards, so that threads may share it. load.cc makes one of a
+// tokenizer.json, load_vocab_and_merges.cc one of the older files, and text.cc runs text and ids through it: added
+// tokens, normaliser, added tokens again, pre-tokeniser, BPE, post-processor; and back through the decoder.
 #pragma once
 
 #include <filesystem>

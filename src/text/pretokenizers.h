@@ -1,5 +1,6 @@
 // Pre-tokenisers: they cut normalised text into words, which merges never cross. ByteLevel, Split, Digits, Punctuation,
-// Whitespace and Sequence; any other is refused by name.
+// Whitespace and Sequence; any other is refused by name. Words go from one to the next as spans of one text, which a
+// step may rewrite (ByteLevel does).
 #pragma once
 
 #include <cstddef>

@@ -1,5 +1,6 @@
 // Classes of characters that patterns name (\p{L}, [:alpha:], \w), as items of a PCRE2 class. PCRE2 10.42 knows Unicode
-// 14 and the `tokenizers` library Unicode 16, so each class also has the items that were added in between.
+// 14 and the `tokenizers` library Unicode 16, so each class also has the items that were added in between. A class
+// whose additions are not known here is not found, which makes the pattern refused.
 #pragma once
 
 #include <optional>

@@ -1,5 +1,6 @@
 // Finds any of a set of words in a text, from left to right without overlap: the leftmost, and of those that start
-// there the longest. The automaton of Aho and Corasick (1975): time is linear in the text, whatever the words.
+// there the longest. The automaton of Aho and Corasick (1975): time is linear in the text, whatever the words. Takes
+// about 80 bytes of memory for each byte of the words.
 #pragma once
 
 #include <bitset>

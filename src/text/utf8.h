@@ -1,5 +1,6 @@
-// UTF-8: checking, walking and mending. `decode_at` trusts its input, so check first; `Mender` is for bytes that nobody
-// has checked, such as those that a byte-level decoder yields.
+// UTF-8: checking, walking and mending. `decode_at` and `previous_boundary` trust their input, so check first with
+// `first_invalid_utf8`; `Mender` is for bytes that nobody has checked, such as those that a byte-level decoder yields.
+// Nothing here knows what a character means; unicode.h does.
 #pragma once
 
 #include <cstddef>

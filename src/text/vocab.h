@@ -1,5 +1,6 @@
 // The vocabulary of a model: tokens and ids, both ways, in about thirty bytes a token beyond the token's own. Fill it
-// with `add`, then `close` once; afterwards it is read-only.
+// with `add`, then `close` once; afterwards it is read-only. Ids need not be contiguous. Tokens that were added to a
+// trained vocabulary are elsewhere (added_tokens.h).
 #pragma once
 
 #include <cstdint>
