@@ -33,20 +33,27 @@ class Descriptor {
   fail_load({.what = fmt::format("{}: {}", what, std::strerror(errno)), .where = path.string()});
 }
 
-std::uint64_t open_regular(const std::filesystem::path& path, int fd) {
+std::uint64_t open_regular(const std::filesystem::path& path, int fd, std::uint64_t limit) {
   if (fd < 0) fail_system(path, "cannot open");
   struct stat st {};
   if (::fstat(fd, &st) != 0) fail_system(path, "cannot inspect");
   if (!S_ISREG(st.st_mode)) fail_load({.what = "is not a regular file", .where = path.string()});
-  return static_cast<std::uint64_t>(st.st_size);
+  const auto size = static_cast<std::uint64_t>(st.st_size);
+  if (size > limit) {
+    fail_load({.what = "file is too large",
+               .where = path.string(),
+               .expected = fmt::format("at most {} bytes", limit),
+               .found = fmt::format("{} bytes", size)});
+  }
+  return size;
 }
 
 }  // namespace
 
-MappedFile::MappedFile(const std::filesystem::path& path) : path_(path) {
+MappedFile::MappedFile(const std::filesystem::path& path, std::uint64_t limit) : path_(path) {
   // O_NONBLOCK: a named pipe in the place of a file must not hang us.
   const Descriptor fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
-  size_ = open_regular(path, fd.get());
+  size_ = open_regular(path, fd.get(), limit);
   if (size_ == 0) return;
   void* p = ::mmap(nullptr, size_, PROT_READ, MAP_PRIVATE, fd.get(), 0);
   if (p == MAP_FAILED) fail_system(path, "cannot map");
@@ -69,13 +76,7 @@ MappedFile& MappedFile::operator=(MappedFile&& other) noexcept {
 
 std::string read_file(const std::filesystem::path& path, std::uint64_t limit) {
   const Descriptor fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
-  const std::uint64_t size = open_regular(path, fd.get());
-  if (size > limit) {
-    fail_load({.what = "file is too large",
-               .where = path.string(),
-               .expected = fmt::format("at most {} bytes", limit),
-               .found = fmt::format("{} bytes", size)});
-  }
+  const std::uint64_t size = open_regular(path, fd.get(), limit);
   std::string text(size, '\0');
   std::size_t done = 0;
   while (done < text.size()) {

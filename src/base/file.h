@@ -15,12 +15,14 @@ namespace pkv {
 // A file mapped read-only. Cheap to move; the mapping lives as long as the object.
 class MappedFile {
  public:
-  explicit MappedFile(const std::filesystem::path& path);  // Error::load when it cannot be opened or is no regular file
+  // Error::load when it cannot be opened, is no regular file, or is larger than `limit` bytes.
+  explicit MappedFile(const std::filesystem::path& path, std::uint64_t limit = ~std::uint64_t{0});
   ~MappedFile();
   MappedFile(MappedFile&& other) noexcept;
   MappedFile& operator=(MappedFile&& other) noexcept;
 
   std::span<const std::byte> bytes() const { return {data_, size_}; }
+  std::string_view text() const { return {reinterpret_cast<const char*>(data_), size_}; }
   const std::filesystem::path& path() const { return path_; }
 
  private:

@@ -1,5 +1,6 @@
 // The two 16-bit floating-point formats, as storage: IEEE binary16 (f16) and bfloat16 (bf16), with exact widening and
-// round-to-nearest-even narrowing. Scalar and portable; kernels have their own vector conversions, tested against these.
+// round-to-nearest-even narrowing. Scalar and portable; kernels have their own vector conversions, tested against
+// these.
 #pragma once
 
 #include <bit>

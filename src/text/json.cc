@@ -16,13 +16,16 @@ constexpr std::size_t kDeepest = 64;
 // Outside vocabulary and merges, where a value takes some hundred bytes; and outside the added tokens too, where a few
 // values may describe a pattern that compiles to many thousand.
 constexpr std::size_t kMostValues = 1 << 20, kMostSettings = 1 << 12;
+constexpr std::size_t kMostTokens = 1 << 22;     // sixteen times the largest vocabulary in use
+constexpr std::size_t kLongestString = 1 << 20;  // nlohmann's lexer holds the one under way in several copies
 
 // What the file holds where.
 enum class Layout { plain, tokenizer, vocab };
 
 class Reader : public nlohmann::json_sax<json> {
  public:
-  Reader(Layout layout, std::string_view name, TokenizerFile& out) : layout_(layout), name_(name), out_(out) {}
+  Reader(Layout layout, std::size_t size, std::string_view name, TokenizerFile& out)
+      : layout_(layout), size_(size), name_(name), out_(out) {}
 
   bool null() override { return value(nullptr); }
   bool boolean(bool v) override { return value(v); }
@@ -59,6 +62,7 @@ class Reader : public nlohmann::json_sax<json> {
   json* place(json v);
   bool add_token(std::uint64_t id);
   bool add_merge(std::string_view text);
+  bool keep_merge(std::string_view left, std::string_view right);
   bool add_half(const std::string& text);
   void open(json v);
   bool at_model(std::string_view wanted) const {
@@ -66,6 +70,7 @@ class Reader : public nlohmann::json_sax<json> {
   }
 
   Layout layout_;
+  std::size_t size_;  // of the text
   std::string_view name_;
   TokenizerFile& out_;
   std::vector<json*> stack_;       // open containers, outermost first
@@ -131,6 +136,7 @@ bool Reader::start_object(std::size_t) {
   if (sink_ == Sink::none && (at_model("vocab") || (layout_ == Layout::vocab && stack_.empty()))) {
     sink_ = Sink::vocab;
     out_.has_vocab = true;
+    out_.vocab.reserve_bytes(size_);
     return true;
   }
   if (sink_ == Sink::none && at_model("merges")) value(json::object());  // fails
@@ -152,6 +158,7 @@ bool Reader::start_array(std::size_t) {
   if (sink_ == Sink::none && at_model("merges")) {
     sink_ = Sink::merges;
     out_.has_merges = true;
+    out_.merges.reserve_bytes(size_);
     return true;
   }
   if (sink_ == Sink::merges) {
@@ -167,9 +174,8 @@ bool Reader::start_array(std::size_t) {
 bool Reader::end_array() {
   if (sink_ == Sink::pair) {
     if (pair_.size() != 2) value(json::array());  // fails
-    out_.merges.add(pair_[0], pair_[1]);
     sink_ = Sink::merges;
-    return true;
+    return keep_merge(pair_[0], pair_[1]);
   }
   if (sink_ == Sink::merges) {
     sink_ = Sink::none;
@@ -196,6 +202,7 @@ bool Reader::add_token(std::uint64_t id) {
   const auto where = [&] { return fmt::format("model.vocab '{}'", token_); };
   if (id > INT32_MAX)
     fail(where(), "the id is out of range", fmt::format("at most {}", INT32_MAX), fmt::format("{}", id));
+  if (out_.vocab.size() == kMostTokens) fail("model.vocab", "too many tokens", fmt::format("at most {}", kMostTokens));
   if (!out_.vocab.add(token_, static_cast<std::int32_t>(id))) fail(where(), "is there twice");
   return true;
 }
@@ -207,7 +214,12 @@ bool Reader::add_merge(std::string_view text) {
   if (space == std::string_view::npos || text.find(' ', space + 1) != std::string_view::npos) {
     return value(json(std::string(text)));  // fails
   }
-  out_.merges.add(text.substr(0, space), text.substr(space + 1));
+  return keep_merge(text.substr(0, space), text.substr(space + 1));
+}
+
+bool Reader::keep_merge(std::string_view left, std::string_view right) {
+  if (!out_.merges.add(left, right))
+    fail("model.merges", "too many merges", fmt::format("at most {}", MergeList::kMost));
   return true;
 }
 
@@ -224,18 +236,41 @@ bool Reader::parse_error(std::size_t position, const std::string&, const json::e
   fail("", fmt::format("is not JSON: {} (byte {})", message, position));
 }
 
+// Before anything is parsed: the lexer would collect a string of any length.
+void check_strings(std::string_view text, std::string_view name) {
+  bool inside = false;
+  std::size_t from = 0;
+  for (std::size_t at = text.find('"'); at != text.npos; at = text.find_first_of("\"\\", at + 1)) {
+    if (text[at] == '\\') {
+      ++at;  // whatever is escaped, a quote too
+      continue;
+    }
+    if (inside && at - from > kLongestString) break;
+    inside = !inside;
+    from = at;
+  }
+  if (inside && text.size() - from > kLongestString) {
+    fail_load({.what = "a string is too long",
+               .where = fmt::format("{}: byte {}", name, from),
+               .expected = fmt::format("at most {} bytes", kLongestString)});
+  }
+}
+
 void read(Layout layout, std::string_view text, std::string_view name, TokenizerFile& out) {
-  Reader reader(layout, name, out);
+  check_strings(text, name);
+  Reader reader(layout, text.size(), name, out);
   json::sax_parse(text.begin(), text.end(), &reader);
 }
 
 }  // namespace
 
-void MergeList::add(std::string_view left, std::string_view right) {
+bool MergeList::add(std::string_view left, std::string_view right) {
+  if (items_.size() == kMost) return false;
   items_.push_back({static_cast<std::uint32_t>(bytes_.size()), static_cast<std::uint32_t>(left.size()),
                     static_cast<std::uint32_t>(right.size())});
   bytes_ += left;
   bytes_ += right;
+  return true;
 }
 
 std::string_view MergeList::left(std::size_t i) const {

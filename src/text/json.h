@@ -1,6 +1,6 @@
 // Reads tokenizer.json and vocab.json without trust: nesting, number of values, types and duplicate keys are checked
 // while reading, and the two big parts, vocabulary and merges, go straight into compact form and never into a document
-// tree. Node (node.h) reads the rest.
+// tree, so that memory stays below the text's size and a constant. Node (node.h) reads the rest.
 #pragma once
 
 #include <cstdint>
@@ -16,7 +16,10 @@ namespace pkv::text {
 // Merge rules in the order of the file, spelled as tokens.
 class MergeList {
  public:
-  void add(std::string_view left, std::string_view right);
+  static constexpr std::size_t kMost = 1 << 22;
+
+  void reserve_bytes(std::size_t n) { bytes_.reserve(n); }  // of all tokens; pages not written cost nothing
+  bool add(std::string_view left, std::string_view right);  // false when there are kMost already
   std::size_t size() const { return items_.size(); }
   std::string_view left(std::size_t i) const;
   std::string_view right(std::size_t i) const;

@@ -45,10 +45,21 @@ AddedToken read_added_token(const Node& node) {
   return t;
 }
 
+[[noreturn]] void fail_added_bytes(std::string_view where) {
+  fail_load({.what = "the added tokens are too long",
+             .where = std::string(where),
+             .expected = fmt::format("at most {} bytes together", kMostAddedBytes)});
+}
+
 std::vector<AddedToken> read_added_tokens(const Node& root) {
   std::vector<AddedToken> tokens;
   if (!root.has("added_tokens")) return tokens;
-  for (const Node& n : root.at("added_tokens").elements()) tokens.push_back(read_added_token(n));
+  std::size_t bytes = 0;
+  for (const Node& n : root.at("added_tokens").elements()) {
+    tokens.push_back(read_added_token(n));
+    bytes += tokens.back().content.size();
+    if (bytes > kMostAddedBytes) fail_added_bytes(n.where());
+  }
   return tokens;
 }
 
@@ -98,11 +109,7 @@ void set_added_tokens(Pipeline& p, std::vector<AddedToken> tokens, std::string_v
     t.form = t.normalized && p.normalizer ? p.normalizer->apply(t.content) : t.content;
     if (t.form.empty()) fail_load({.what = "normalises to nothing", .where = fmt::format("{}[{}]", where, i)});
     bytes += t.form.size();
-    if (bytes > kMostAddedBytes) {
-      fail_load({.what = "the added tokens are too long",
-                 .where = std::string(where),
-                 .expected = fmt::format("at most {} bytes together", kMostAddedBytes)});
-    }
+    if (bytes > kMostAddedBytes) fail_added_bytes(where);
   }
   if (const auto twice = p.added.set(std::move(tokens))) {
     fail_load({.what = fmt::format("two added tokens would match '{}'", *twice), .where = std::string(where)});
@@ -128,8 +135,7 @@ Pipeline parse_tokenizer_json(std::string_view json, std::string_view name) {
 }
 
 Pipeline load_tokenizer_json(const std::filesystem::path& file) {
-  const std::string text = read_file(file, kLargestFile);
-  return parse_tokenizer_json(text, file.string());
+  return parse_tokenizer_json(MappedFile(file, kLargestFile).text(), file.string());
 }
 
 }  // namespace pkv::text

@@ -40,7 +40,7 @@ struct Document {
 
   Document(const fs::path& folder, std::string_view name) : where((folder / name).string() + ": ") {
     const fs::path file = folder / name;
-    if (fs::exists(file)) value = read_json(read_file(file, kLargestFile), file.string());
+    if (fs::exists(file)) value = read_json(MappedFile(file, kLargestFile).text(), file.string());
   }
   Node node() const { return Node(value, where); }
 };
@@ -167,12 +167,14 @@ std::vector<AddedToken> in_order(const Vocab& vocab, std::map<std::int32_t, Adde
 }
 
 MergeList read_merges(const fs::path& file) {
-  const std::string text = read_file(file, kLargestFile);
+  const MappedFile mapped(file, kLargestFile);
+  const std::string_view text = mapped.text();
   MergeList merges;
+  merges.reserve_bytes(text.size());
   std::size_t number = 0;
   for (std::size_t at = 0; at < text.size();) {
     const std::size_t end = std::min(text.find('\n', at), text.size());
-    std::string_view line = std::string_view(text).substr(at, end - at);
+    std::string_view line = text.substr(at, end - at);
     at = end + 1;
     ++number;
     if (line.ends_with('\r')) line.remove_suffix(1);
@@ -184,7 +186,10 @@ MergeList read_merges(const fs::path& file) {
                  .expected = "two tokens with a space between",
                  .found = std::string(line.substr(0, 80))});
     }
-    merges.add(line.substr(0, space), line.substr(space + 1));
+    if (!merges.add(line.substr(0, space), line.substr(space + 1))) {
+      fail_load(
+          {.what = "too many merges", .where = file.string(), .expected = fmt::format("at most {}", MergeList::kMost)});
+    }
   }
   return merges;
 }
@@ -226,7 +231,7 @@ Pipeline load_vocab_and_merges(const fs::path& folder) {
   const Specials specials = find_specials(folder, family, config);
   Pipeline p;
   Vocab vocab;
-  read_vocab_json(read_file(vocab_file, kLargestFile), vocab_file.string(), vocab);
+  read_vocab_json(MappedFile(vocab_file, kLargestFile).text(), vocab_file.string(), vocab);
   set_vocab_and_merges(p.bpe, std::move(vocab), read_merges(merges_file), folder.string() + ": model");
   p.pre_tokenizer = byte_level(config.flag_or("add_prefix_space", false));
   p.decoder = byte_level_decoder();

@@ -13,6 +13,8 @@ namespace pkv::text {
 
 class Vocab {
  public:
+  void reserve_bytes(std::size_t n) { bytes_.reserve(n); }  // of all tokens; pages not written cost nothing
+
   // False when the token is already there.
   bool add(std::string_view token, std::int32_t id);
 

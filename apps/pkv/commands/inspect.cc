@@ -56,6 +56,9 @@ std::string as_text(const hf::Folder& folder, const model::Inspection& found, bo
   for (const hf::Tensor& t : folder.tensors()) {
     s += fmt::format("{:<60} {:<5} {}\n", t.name, safetensors_name(t.dtype), shape_text(t.shape));
   }
+  for (const hf::Unreadable& t : folder.unreadable()) {
+    s += fmt::format("{:<60} {:<5} {} (pkv can't read this dtype)\n", t.name, t.dtype, shape_text(t.shape));
+  }
   return s;
 }
 
@@ -86,6 +89,9 @@ std::string as_json(const hf::Folder& folder, const model::Inspection& found, bo
   if (tensors) {
     for (const hf::Tensor& t : folder.tensors()) {
       j["tensors"].push_back({{"name", t.name}, {"dtype", safetensors_name(t.dtype)}, {"shape", t.shape}});
+    }
+    for (const hf::Unreadable& t : folder.unreadable()) {
+      j["unreadable"].push_back({{"name", t.name}, {"dtype", t.dtype}, {"shape", t.shape}});
     }
   }
   return j.dump(2) + "\n";

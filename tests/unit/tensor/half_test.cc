@@ -57,8 +57,8 @@ TEST(Half, F16Edges) {
 }
 
 TEST(Half, Bf16RoundsToNearestEven) {
-  EXPECT_EQ(to_bf16(1.00390625f).bits, 0x3f80);   // 1 + 2^-8: the middle, down to even
-  EXPECT_EQ(to_bf16(1.01171875f).bits, 0x3f82);   // 1 + 3*2^-8: the middle, up to even
+  EXPECT_EQ(to_bf16(1.00390625f).bits, 0x3f80);  // 1 + 2^-8: the middle, down to even
+  EXPECT_EQ(to_bf16(1.01171875f).bits, 0x3f82);  // 1 + 3*2^-8: the middle, up to even
   EXPECT_EQ(to_bf16(1.003907f).bits, 0x3f81);
   EXPECT_EQ(to_bf16(std::numeric_limits<float>::max()).bits, 0x7f80);
 }

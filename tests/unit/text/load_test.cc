@@ -5,6 +5,7 @@
 #include <filesystem>
 
 #include "base/file.h"
+#include "text/json.h"
 #include "toys.h"
 
 namespace pkv::text {
@@ -34,10 +35,24 @@ TEST(Json, HostileSizes) {
   EXPECT_THAT(many("added_tokens", 1 << 20), HasSubstr("too many values"));
   EXPECT_THAT(many("decoder", 1 << 12),
               HasSubstr("too many values outside model.vocab, model.merges and added_tokens"));
-  EXPECT_THAT(refusal(toy_json(joined(
-                  {R"(,"added_tokens":[{"id":3,"content":")", std::string(5 << 20, 'x'),
-                   R"(","single_word":false,"lstrip":false,"rstrip":false,"normalized":false,"special":true}])"}))),
-              HasSubstr("the added tokens are too long"));
+  std::string added;
+  for (char c : {'v', 'w', 'x', 'y', 'z'}) {
+    added += joined({added.empty() ? "" : ",", R"({"id":3,"content":")", std::string((1 << 20) - 100, c),
+                     R"(","single_word":false,"lstrip":false,"rstrip":false,"normalized":false,"special":true})"});
+  }
+  EXPECT_THAT(refusal(toy_json(joined({R"(,"added_tokens":[)", added, "]"}))),
+              AllOf(StartsWith("tokenizer.json: added_tokens[4]: the added tokens are too long"),
+                    HasSubstr("at most 4194304 bytes")));
+  for (const std::string end : {"\"}", "", "\\", "\\\""}) {
+    EXPECT_THAT(refusal(joined({R"({"a\"b":")", std::string((1 << 20) + 1, 'x'), end})),
+                AllOf(StartsWith("tokenizer.json: byte 8: a string is too long"), HasSubstr("at most 1048576 bytes")));
+  }
+}
+
+TEST(Json, TooManyMerges) {
+  MergeList merges;
+  for (std::size_t i = 0; i < MergeList::kMost; ++i) ASSERT_TRUE(merges.add("a", ""));
+  EXPECT_FALSE(merges.add("a", ""));
 }
 
 TEST(Json, KeysThatAreThereTwice) {
