@@ -141,15 +141,17 @@ void bench_linear(Machine& m, const Options& o, nlohmann::json& out, std::int64_
   const std::size_t bytes = static_cast<std::size_t>(in * outs) * size_of(dtype);
   // Many rows use every weight often: warm caches change little, so two copies are enough.
   const auto copies = rows <= 16 ? static_cast<std::int64_t>(std::max<std::size_t>(2, kCold / bytes)) : 2;
-  const Buffer weights = random_buffer(dtype, {copies * outs, in}, 1), x = random_buffer(DType::f32, {rows, in}, 2);
+  const Buffer weights = random_buffer(dtype, {copies * outs, in}, 1);
+  // Rows an odd number of cache lines apart, as the model's are.
+  const Buffer wide = random_buffer(DType::f32, {rows, (in + 15) / 16 * 16 | 16}, 2);
+  const View x = wide.view().columns(0, in);
   const Buffer bias = random_buffer(DType::f32, {outs}, 3), y(DType::f32, {rows, outs});
   const auto call = [&](int round) {
-    m.ops.linear(*m.device, {.x = x.view(),
-                             .weight = weights.view().rows(round % copies * outs, outs),
-                             .bias = bias.view(),
-                             .out = y.view()});
+    m.ops.linear(
+        *m.device,
+        {.x = x, .weight = weights.view().rows(round % copies * outs, outs), .bias = bias.view(), .out = y.view()});
   };
-  check_linear(m, {.x = x.view(), .weight = weights.view().rows(0, outs), .out = y.view()});
+  check_linear(m, {.x = x, .weight = weights.view().rows(0, outs), .out = y.view()});
   Line line{"linear", shape, 0, 0, call};
   (rows <= 4 ? line.bytes : line.fmas) = rows <= 4 ? static_cast<double>(bytes) : static_cast<double>(rows * in * outs);
   time_line(m, o, line, out);

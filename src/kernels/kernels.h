@@ -107,8 +107,8 @@ struct Append {
 };
 
 // Softmax attention of every row to the keys in its sequence's past (this call's own included, append comes first).
-// q [rows, kv_heads, heads per kv head, head_dim]; out [rows, heads, head_dim] dense. A causal row sees the positions
-// up to its own; otherwise all that the past holds after this call. Score of query i and key j of head h:
+// q [rows, kv_heads, heads per kv head, head_dim]; out [rows, heads, head_dim], each row dense. A causal row sees the
+// positions up to its own; otherwise all that the past holds after this call. Score of query i and key j of head h:
 //   scale * (q . k) + alibi_scale * (bias(h, j) - bias(h, i)),  bias(h, j) = slopes[h] * j,
 // where bias is rounded to bf16 first when `alibi_bf16`. Keys are visited in the past's blocks, from position 0 on.
 struct Attend {

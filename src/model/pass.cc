@@ -11,8 +11,13 @@ using kernels::Act;
 
 View Workspace::get(const kernels::Backend& backend, Slot slot, DType dtype, std::int64_t rows, std::int64_t columns) {
   View view(nullptr, dtype, {rows, columns});
+  // Rows an odd number of cache lines apart do not compete for the same sets of the caches, as those of a width that is
+  // a power of two would. Logits leave the device in one piece.
+  const std::int64_t line = 64 / static_cast<std::int64_t>(size_of(dtype));
+  if (rows > 1 && slot != logits) view.stride[0] = (columns + line - 1) / line * line | line;
+  const auto bytes = static_cast<std::size_t>(rows * view.stride[0]) * size_of(dtype);
   kernels::Memory& memory = memory_[slot];
-  if (memory.size() < view.bytes()) memory = kernels::Memory(backend, view.bytes());
+  if (memory.size() < bytes) memory = kernels::Memory(backend, bytes);
   view.data = memory.data();
   return view;
 }
@@ -49,7 +54,12 @@ View Pass::upload(Workspace::Slot slot, std::span<const std::int32_t> values) {
 
 void Pass::tap(std::vector<float>& to, const View& x) {
   to.resize(static_cast<std::size_t>(x.elements()));
-  backend_.ops().download(backend_.device(), to.data(), x.data, x.bytes());
+  const auto columns = static_cast<std::size_t>(x[1]);
+  for (std::int64_t r = 0; r < x[0]; ++r) {
+    const View row = x.rows(r, 1);
+    backend_.ops().download(backend_.device(), to.data() + static_cast<std::size_t>(r) * columns, row.data,
+                            columns * sizeof(float));
+  }
 }
 
 void Pass::embed(const View& table) {
@@ -181,8 +191,10 @@ void Pass::attend(const Attention& a) {
   for (std::size_t i = 0; i < feeds_.size(); ++i) sequences_[i].layer = feeds_[i].past->layer(layer_);
   ops.append(device, {.k = s.k, .v = s.v, .sequences = sequences_});
   const View context = buffer(Workspace::context, card_.heads * card_.head_dim);
+  View heads(context.data, DType::f32, {rows_, card_.heads, card_.head_dim});
+  heads.stride[0] = context.step(0);
   ops.attend(device, {.q = s.q,
-                      .out = View(context.data, DType::f32, {rows_, card_.heads, card_.head_dim}),
+                      .out = heads,
                       .slopes = a.alibi.slopes,
                       .sequences = sequences_,
                       .scale = a.scale,

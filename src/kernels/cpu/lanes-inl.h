@@ -68,32 +68,69 @@ HWY_INLINE Vec widen_first(Int count, const T* p) {
   return widen(Floats(), padded);
 }
 
-// out[0..3] = the sums over the lanes of a, b, c and e. One fixed tree: inside each block of four lanes (0+2) + (1+3),
-// then upper half of the blocks to lower half until one is left. The sum of a vector does not depend on its place.
+// Sums over the lanes of a vector by one fixed tree, wherever the vector stands: upper half plus lower half until
+// blocks of four lanes are left, then (0+2) + (1+3). The first two give halves and quarters of several vectors at a
+// time.
+#if HWY_TARGET != HWY_SCALAR
+// [a | b], each half the sum of the two halves of one vector.
+HWY_INLINE Vec sum_halves(Vec a, Vec b) {
+  const Floats d;
+  return hn::Add(hn::ConcatUpperLower(d, b, a), hn::ConcatLowerUpper(d, b, a));
+}
+#if HWY_TARGET == HWY_AVX3
+// Blocks of four lanes [p0+p1, p2+p3, q0+q1, q2+q3]. Highway has no name for this shuffle.
+HWY_INLINE Vec sum_blocks(Vec p, Vec q) {
+  return hn::Add(Vec{_mm512_shuffle_f32x4(p.raw, q.raw, 0x88)}, Vec{_mm512_shuffle_f32x4(p.raw, q.raw, 0xdd)});
+}
+#endif
+// In each block, lane i: the sum of the block of a, b, c, e.
+HWY_INLINE Vec sum_lanes(Vec a, Vec b, Vec c, Vec e) {
+  const Floats d;
+  const hn::Repartition<std::uint64_t, Floats> pairs;
+  const auto ab = hn::BitCast(pairs, hn::Add(hn::InterleaveLower(d, a, b), hn::InterleaveUpper(d, a, b)));
+  const auto ce = hn::BitCast(pairs, hn::Add(hn::InterleaveLower(d, c, e), hn::InterleaveUpper(d, c, e)));
+  return hn::Add(hn::BitCast(d, hn::InterleaveLower(pairs, ab, ce)),
+                 hn::BitCast(d, hn::InterleaveUpper(pairs, ab, ce)));
+}
+#endif
+
+// Lane i: the sum of v[i].
+HWY_INLINE Vec fold_lanes(const Vec (&v)[kLanes]) {
+#if HWY_TARGET == HWY_SCALAR
+  return v[0];
+#elif HWY_TARGET == HWY_AVX3
+  const auto quarter = [&v](int i)
+                           HWY_ATTR { return sum_blocks(sum_halves(v[i], v[i + 4]), sum_halves(v[i + 8], v[i + 12])); };
+  return sum_lanes(quarter(0), quarter(1), quarter(2), quarter(3));
+#else
+  if constexpr (kLanes == 8) {
+    return sum_lanes(sum_halves(v[0], v[4]), sum_halves(v[1], v[5]), sum_halves(v[2], v[6]), sum_halves(v[3], v[7]));
+  } else {
+    return sum_lanes(v[0], v[1], v[2], v[3]);
+  }
+#endif
+}
+
+// out[0..3] = the sums of a, b, c and e, by the same tree.
 HWY_INLINE void fold4(Vec a, Vec b, Vec c, Vec e, float* out) {
 #if HWY_TARGET == HWY_SCALAR
   out[0] = hn::GetLane(a);
   out[1] = hn::GetLane(b);
   out[2] = hn::GetLane(c);
   out[3] = hn::GetLane(e);
+#elif HWY_TARGET == HWY_AVX3
+  const Vec blocks = sum_blocks(sum_halves(a, b), sum_halves(c, e));
+  const Vec sums = sum_lanes(blocks, blocks, blocks, blocks);
+  hn::StoreU(hn::Vec128<float>{_mm512_castps512_ps128(_mm512_maskz_compress_ps(0x1111, sums.raw))},
+             hn::Full128<float>(), out);
 #else
-  const Floats d;
-  const hn::Repartition<std::uint64_t, Floats> pairs;
-  const auto ab = hn::BitCast(pairs, hn::Add(hn::InterleaveLower(d, a, b), hn::InterleaveUpper(d, a, b)));
-  const auto ce = hn::BitCast(pairs, hn::Add(hn::InterleaveLower(d, c, e), hn::InterleaveUpper(d, c, e)));
-  const auto even = hn::BitCast(d, hn::InterleaveLower(pairs, ab, ce));
-  const auto odd = hn::BitCast(d, hn::InterleaveUpper(pairs, ab, ce));
-  const auto blocks = hn::Add(even, odd);
-  if constexpr (kLanes == 16) {
+  if constexpr (kLanes == 8) {
+    const Vec ac = sum_halves(a, c), be = sum_halves(b, e);
+    const Vec sums = sum_lanes(ac, be, ac, be);  // a b a b | c e c e
     const hn::Half<Floats> h;
-    const hn::Half<hn::Half<Floats> > q;
-    const auto half = hn::Add(hn::LowerHalf(h, blocks), hn::UpperHalf(h, blocks));
-    hn::StoreU(hn::Add(hn::LowerHalf(q, half), hn::UpperHalf(q, half)), q, out);
-  } else if constexpr (kLanes == 8) {
-    const hn::Half<Floats> h;
-    hn::StoreU(hn::Add(hn::LowerHalf(h, blocks), hn::UpperHalf(h, blocks)), h, out);
+    hn::StoreU(hn::ConcatLowerLower(h, hn::UpperHalf(h, sums), hn::LowerHalf(h, sums)), h, out);
   } else {
-    hn::StoreU(blocks, d, out);
+    hn::StoreU(sum_lanes(a, b, c, e), Floats(), out);
   }
 #endif
 }

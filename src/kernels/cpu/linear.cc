@@ -1,9 +1,11 @@
 // out = add + act(clip(x . weight^T + bias)).
 //
-// Row law: an output's sum is one chain. Its accumulator is one vector; step i multiplies elements [i*lanes,
-// (i+1)*lanes) of the two rows into it, the last step padded with zeros; then the lanes are folded by `fold4`. Every
-// path below, one row or many, fused or blocked along K (where whole accumulators are put down and taken up again),
-// performs just these operations for each output. Threads share out outputs and rows, never K.
+// Row law: K is cut into pieces of the same length, at most kPiece, by K alone. In a piece an output's sum is one
+// chain: its accumulator is one vector; step i multiplies elements [i*lanes, (i+1)*lanes) of the two rows into it, the
+// last step padded with zeros; then the lanes are folded by one fixed tree. The pieces' sums are added in their order.
+// Every path below, one row or many, performs just these operations for each output. Threads share out outputs and
+// rows, never K. (Folding each piece leaves one number to keep between pieces where an unfolded accumulator is a
+// vector: putting 25 vectors down and taking them up again cost a tile of 1024 steps a fifth of its time.)
 #include "kernels/cpu/targets.h"
 //
 #undef HWY_TARGET_INCLUDE
@@ -20,12 +22,11 @@ HWY_BEFORE_NAMESPACE();
 namespace pkv::kernels::cpu::HWY_NAMESPACE {
 namespace {
 
-// A tile of R rows and O outputs holds R*O accumulators in registers. The shapes leave room for O weights and one x.
-constexpr int kTileRows = 4;
-constexpr int kTileOuts = kRegisters == 32 ? 6 : 3;
-constexpr int outs_at_once(int rows) {
-  return rows == 1 ? 4 : rows == 2 ? (kRegisters == 32 ? 8 : 4) : rows == 3 ? (kRegisters == 32 ? 6 : 3) : kTileOuts;
-}
+// A tile of R rows and O outputs holds R*O accumulators in registers. The shapes leave room for O weights and one x. On
+// a Zen 5 with AVX-512, 5 x 5 reaches 0.97 of the multiply-add rate, 4 x 6 and 3 x 8 no more than 0.83 and 0.87.
+constexpr int kTileRows = kRegisters == 32 ? 5 : 4;
+constexpr int kTileOuts = kRegisters == 32 ? 5 : 3;
+constexpr int outs_at_once(int rows) { return rows == 1 ? 4 : rows == 2 ? (kRegisters == 32 ? 8 : 4) : kTileOuts; }
 
 // The rows of x and of the weights that a tile multiplies. At an edge the last one is repeated, and its sums are
 // dropped.
@@ -49,6 +50,19 @@ HWY_INLINE void step(const Operands<R, O, W>& a, Int k, Sums<R, O>& sums) {
   }
 }
 
+// The pieces of K: each `length` long but the last; whole vectors, but for the `in` - `whole` elements at the very end.
+constexpr Int kPiece = 1024;
+struct Pieces {
+  Int in, whole, count, length;
+  explicit Pieces(Int k)
+      : in(k),
+        whole(k / kLanes * kLanes),
+        count(std::max<Int>(1, ceil_div(whole, kPiece))),
+        length(ceil_div(ceil_div(whole, count), kLanes) * kLanes) {}
+  Int begin(Int i) const { return i * length; }
+  Int end(Int i) const { return std::min(whole, (i + 1) * length); }
+};
+
 // The last, partial step: `count` elements from `k` on.
 template <int R, int O, class W>
 HWY_INLINE void last_step(const Operands<R, O, W>& a, Int k, Int count, Sums<R, O>& sums) {
@@ -69,30 +83,29 @@ HWY_INLINE Vec sum_at(const Sums<R, O>& sums) {
   }
 }
 
-template <int R, int O, int... i>
-HWY_INLINE void fold_fours(const Sums<R, O>& sums, float* flat, std::integer_sequence<int, i...>) {
-  (fold4(sum_at<4 * i, R, O>(sums), sum_at<4 * i + 1, R, O>(sums), sum_at<4 * i + 2, R, O>(sums),
-         sum_at<4 * i + 3, R, O>(sums), flat + 4 * i),
-   ...);
+template <int first, int R, int O, int... i>
+HWY_INLINE void fold_vector(const Sums<R, O>& sums, float* flat, std::integer_sequence<int, i...>) {
+  const Vec each[kLanes] = {sum_at<first + i, R, O>(sums)...};
+  hn::Store(fold_lanes(each), Floats(), flat + first);
 }
 
-// out[r * stride + o] = the fold of sums[r][o].
+constexpr int round_up(int n, int to) { return (n + to - 1) / to * to; }
 template <int R, int O>
-HWY_INLINE void fold(const Sums<R, O>& sums, float* out, Int stride) {
-  constexpr int fours = (R * O + 3) / 4;
-  alignas(64) float flat[fours * 4];
-  fold_fours<R, O>(sums, flat, std::make_integer_sequence<int, fours>());
-  for (int r = 0; r < R; ++r) std::memcpy(out + r * stride, flat + r * O, O * sizeof(float));
+constexpr int kFolded = round_up(R* O, kLanes > 4 ? static_cast<int>(kLanes) : 4);
+
+// flat[r * O + o] = the fold of sums[r][o], from sum `first` on. `flat` holds kFolded floats, aligned like a vector.
+template <int R, int O, int first = 0>
+HWY_INLINE void fold(const Sums<R, O>& sums, float* flat) {
+  if constexpr (R * O - first > 4 && kLanes > 4) {
+    fold_vector<first, R, O>(sums, flat, std::make_integer_sequence<int, kLanes>());
+    fold<R, O, first + static_cast<int>(kLanes)>(sums, flat);
+  } else if constexpr (R * O > first) {
+    fold4(sum_at<first, R, O>(sums), sum_at<first + 1, R, O>(sums), sum_at<first + 2, R, O>(sums),
+          sum_at<first + 3, R, O>(sums), flat + first);
+    fold<R, O, first + 4>(sums, flat);
+  }
 }
 
-template <int R, int O, int... i>
-HWY_INLINE void load_each(const float* saved, Sums<R, O>& sums, std::integer_sequence<int, i...>) {
-  ((sums[i / O][i % O] = hn::Load(Floats(), saved + i * kLanes)), ...);
-}
-template <int R, int O, int... i>
-HWY_INLINE void store_each(const Sums<R, O>& sums, float* saved, std::integer_sequence<int, i...>) {
-  (hn::Store(sums[i / O][i % O], Floats(), saved + i * kLanes), ...);
-}
 template <int R, int O, int... i>
 HWY_INLINE void clear_each(Sums<R, O>& sums, std::integer_sequence<int, i...>) {
   ((sums[i / O][i % O] = hn::Zero(Floats())), ...);
@@ -126,7 +139,8 @@ HWY_NOINLINE void finish(const Linear& a, Int r, Int first, Int n, float* sums) 
 
 // --- few rows: the weights come from memory once, R rows use them on the way ---
 
-constexpr Int kFewOuts = 48;  // outputs of one task: a multiple of kLanes and of every outs_at_once
+constexpr Int kFewOuts = 48;                   // outputs of one task: a multiple of kLanes
+constexpr Int kFewStride = kFewOuts + kLanes;  // the last tile may reach beyond
 
 template <class W>
 const W* weight_row(const Linear& a, Int o) {
@@ -142,32 +156,40 @@ HWY_INLINE void prefetch(const W* p, Int ahead) {
 template <int R, class W>
 HWY_NOINLINE void few_rows(const Linear& a, Int r0, Int first, Int outs) {
   constexpr int O = outs_at_once(R);
-  const Int in = a.x[1], whole = in / kLanes * kLanes;
+  const Pieces pieces(a.x[1]);
+  const Int in = pieces.in;
   constexpr Int kSize = static_cast<Int>(sizeof(W)), kLine = std::max<Int>(kLanes, 64 / kSize);
   // Each of the O streams is fetched a little ahead, at the end of its row from its next row: a row is too short for
   // the processor to notice the stream by itself. 2048 bytes measured best among 512 to 8192, 4 streams better than 8.
   const Int ahead = std::min<Int>(2048, in * kSize), turn = in - ahead / kSize;
-  alignas(64) float sums[R][kFewOuts];
+  alignas(64) float sums[R][kFewStride];
   Operands<R, O, W> operands;
   for (int r = 0; r < R; ++r) operands.x[r] = row(a.x, r0 + r);
   for (Int o = 0; o < outs; o += O) {
     for (int i = 0; i < O; ++i) operands.w[i] = weight_row<W>(a, std::min(first + o + i, first + outs - 1));
-    Sums<R, O> tile;
-    clear_each<R, O>(tile, std::make_integer_sequence<int, R * O>());
-    Int k = 0;
-    for (; k + kLine <= whole; k += kLine) {
-      const Int distance = k < turn ? ahead : ahead + (O - 1) * in * kSize;
-      for (int i = 0; i < O; ++i) prefetch(operands.w[i] + k, distance);
-      for (Int j = 0; j < kLine; j += kLanes) step<R, O, W>(operands, k + j, tile);
+    for (Int p = 0; p < pieces.count; ++p) {
+      const Int end = pieces.end(p);
+      Sums<R, O> tile;
+      clear_each<R, O>(tile, std::make_integer_sequence<int, R * O>());
+      Int k = pieces.begin(p);
+      for (; k + kLine <= end; k += kLine) {
+        const Int distance = k < turn ? ahead : ahead + (O - 1) * in * kSize;
+        for (int i = 0; i < O; ++i) prefetch(operands.w[i] + k, distance);
+        for (Int j = 0; j < kLine; j += kLanes) step<R, O, W>(operands, k + j, tile);
+      }
+      for (; k < end; k += kLanes) step<R, O, W>(operands, k, tile);
+      if (p + 1 == pieces.count && end < in) last_step<R, O, W>(operands, end, in - end, tile);
+      alignas(64) float flat[kFolded<R, O>];
+      fold<R, O>(tile, flat);
+      for (int r = 0; r < R; ++r) {
+        for (int i = 0; i < O; ++i) sums[r][o + i] = p == 0 ? flat[r * O + i] : sums[r][o + i] + flat[r * O + i];
+      }
     }
-    for (; k < whole; k += kLanes) step<R, O, W>(operands, k, tile);
-    if (whole < in) last_step<R, O, W>(operands, whole, in - whole, tile);
-    fold<R, O>(tile, &sums[0][o], kFewOuts);
   }
   for (int r = 0; r < R; ++r) finish(a, r0 + r, first, outs, sums[r]);
 }
 
-// Up to kFewRows rows, four at a time: the first four bring the weights into the second cache for the rest.
+// Up to kFewRows rows, a tile's at a time: the first bring the weights into the second cache for the rest.
 constexpr Int kFewRows = 16;
 
 template <class W>
@@ -183,77 +205,110 @@ void few(const Linear& a, Int first, Int outs) {
       case 3:
         few_rows<3, W>(a, r, first, outs);
         break;
-      default:
+      case 4:
         few_rows<4, W>(a, r, first, outs);
+        break;
+      default:
+        few_rows<kTileRows, W>(a, r, first, outs);
     }
   }
 }
 
-// --- many rows: blocks of rows x outputs, K in pieces that keep the operands of a tile in the nearest cache ---
+// --- many rows: blocks of rows x outputs ---
+//
+// A task is kBlockRows rows and kTaskOuts outputs. It goes through K by pieces, so that the rows' pieces stay in the
+// second cache; a piece through panels of kTileOuts outputs, which stay in the first; a panel through tiles of
+// kTileRows rows.
 
-constexpr Int kBlockRows = 64;
-constexpr Int kBlockOuts = 24;
-constexpr Int kSumsStride = ceil_div(kBlockOuts, kLanes) * kLanes;
-constexpr Int kPiece = 1024;
+constexpr Int kBlockRows = kRegisters == 32 ? 130 : 64;
+constexpr Int kTaskOuts = kRegisters == 32 ? 80 : 96;  // whole vectors and whole panels
 constexpr Int kPad = 16;  // between a panel's rows, which would else compete for the same sets of the cache
-constexpr Int kBlockTiles = kBlockRows / kTileRows * (kBlockOuts / kTileOuts);
+constexpr Int kCopied = kTileOuts > 4 ? 8 : 4;  // floats moved at once to bring one row of a tile to its place
+static_assert(kTaskOuts % kLanes == 0 && kTaskOuts % kTileOuts == 0 && kCopied >= kTileOuts);
 
 struct Scratch {
-  alignas(64) float panel[kTileOuts * (kPiece + kPad)];                   // weights of one panel as fp32
-  alignas(64) float saved[kBlockTiles * kTileRows * kTileOuts * kLanes];  // accumulators between pieces
-  alignas(64) float sums[kBlockRows * kSumsStride];
+  alignas(64) float panel[kTileOuts * (kPiece + kPad)];  // a panel's weights as fp32
+  alignas(64) float tiles[kTaskOuts / kTileOuts][ceil_div(kBlockRows, kTileRows)][kFolded<kTileRows, kTileOuts>];
+  alignas(64) float room[kCopied];  // copies read beyond `tiles`
+  alignas(64) float sums[kTaskOuts + kCopied];
 };
 
 struct Block {
   Int r0, rows, o0, outs;
 };
 
-template <int R, class W>
-HWY_NOINLINE void tile(const Linear& a, const Block& b, Int r, Int o, Int k0, Int k1, const float* panel, float* saved,
-                       Scratch& scratch) {
-  constexpr int O = kTileOuts;
-  const Int in = a.x[1], whole = in / kLanes * kLanes;
-  Operands<R, O, float> operands;
-  for (int i = 0; i < R; ++i) operands.x[i] = row(a.x, b.r0 + r + i) + k0;
-  for (int i = 0; i < O; ++i) operands.w[i] = panel + i * (k1 - k0 + kPad);
-  Sums<R, O> tile;
-  if (k0 == 0) {
-    clear_each<R, O>(tile, std::make_integer_sequence<int, R * O>());
-  } else {
-    load_each<R, O>(saved, tile, std::make_integer_sequence<int, R * O>());
-  }
-  for (Int k = 0; k < k1 - k0; k += kLanes) step<R, O, float>(operands, k, tile);
-  if (k1 < whole) {
-    store_each<R, O>(tile, saved, std::make_integer_sequence<int, R * O>());
-    return;
-  }
-  if (whole < in) {
-    Operands<R, O, W> ends;
-    for (int i = 0; i < R; ++i) ends.x[i] = row(a.x, b.r0 + r + i);
-    for (int i = 0; i < O; ++i) ends.w[i] = weight_row<W>(a, b.o0 + std::min(o + i, b.outs - 1));
-    last_step<R, O, W>(ends, whole, in - whole, tile);
-  }
-  fold<R, O>(tile, scratch.sums + r * kSumsStride + o, kSumsStride);
-}
-
-// Elements [k0, k1) of kTileOuts weight rows, widened, one after the other.
+// A panel's outputs and elements of K, and where these weights are as fp32.
 template <class W>
-HWY_NOINLINE void fill_panel(const Linear& a, const Block& b, Int o, Int k0, Int k1, float* panel) {
+struct Panel {
+  Int o, k0, k1;
+  bool last;  // k1 is the end of the last piece
+  const float* w[kTileOuts];
+};
+
+template <class W>
+HWY_NOINLINE void widen_panel(const Linear& a, Panel<W>& p, float* scratch) {
   const Floats d;
   for (int i = 0; i < kTileOuts; ++i) {
-    const W* w = weight_row<W>(a, b.o0 + std::min(o + i, b.outs - 1));
-    for (Int k = k0; k < k1; k += kLanes, panel += kLanes) hn::Store(widen(d, w + k), d, panel);
-    panel += kPad;
+    const W* w = weight_row<W>(a, std::min(p.o + i, a.weight[0] - 1));
+    if constexpr (std::is_same_v<W, float>) {
+      p.w[i] = w + p.k0;
+    } else {
+      p.w[i] = scratch;
+      for (Int k = p.k0; k < p.k1; k += kLanes, scratch += kLanes) hn::Store(widen(d, w + k), d, scratch);
+      scratch += kPad;
+    }
   }
 }
 
-// Fetches part `part` of `parts` of the next panel's weights into the second cache, while this one's are multiplied.
+template <int R, class W>
+HWY_NOINLINE void tile(const Linear& a, Int r, const Panel<W>& p, float* folded) {
+  constexpr int O = kTileOuts;
+  const Int in = a.x[1];
+  Operands<R, O, float> operands;
+  for (int i = 0; i < R; ++i) operands.x[i] = row(a.x, r + i) + p.k0;
+  for (int i = 0; i < O; ++i) operands.w[i] = p.w[i];
+  Sums<R, O> tile;
+  clear_each<R, O>(tile, std::make_integer_sequence<int, R * O>());
+  for (Int k = 0; k < p.k1 - p.k0; k += kLanes) step<R, O, float>(operands, k, tile);
+  if (p.last && p.k1 < in) {
+    Operands<R, O, W> ends;
+    for (int i = 0; i < R; ++i) ends.x[i] = row(a.x, r + i);
+    for (int i = 0; i < O; ++i) ends.w[i] = weight_row<W>(a, std::min(p.o + i, a.weight[0] - 1));
+    last_step<R, O, W>(ends, p.k1, in - p.k1, tile);
+  }
+  if (p.k0 == 0) return fold<R, O>(tile, folded);
+  alignas(64) float flat[kFolded<R, O>];
+  fold<R, O>(tile, flat);
+  const hn::CappedTag<float, 4> d;  // kFolded is a multiple
+  for (int i = 0; i < kFolded<R, O>; i += static_cast<int>(hn::MaxLanes(d))) {
+    hn::Store(hn::Add(hn::Load(d, folded + i), hn::Load(d, flat + i)), d, folded + i);
+  }
+}
+
 template <class W>
-HWY_INLINE void fetch_panel(const Linear& a, const Block& b, Int o, Int k0, Int k1, Int part, Int parts) {
+void tile_of(Int rows, const Linear& a, Int r, const Panel<W>& p, float* folded) {
+  switch (std::min<Int>(kTileRows, rows)) {
+    case 1:
+      return tile<1, W>(a, r, p, folded);
+    case 2:
+      return tile<2, W>(a, r, p, folded);
+    case 3:
+      return tile<3, W>(a, r, p, folded);
+    case 4:
+      return tile<4, W>(a, r, p, folded);
+    default:
+      return tile<kTileRows, W>(a, r, p, folded);
+  }
+}
+
+// Fetches part `part` of `parts` of elements [k0, k1) of the panel at `o` into the second cache, while another one is
+// multiplied.
+template <class W>
+HWY_INLINE void fetch_panel(const Linear& a, Int o, Int k0, Int k1, Int part, Int parts) {
   constexpr Int kLine = 64 / static_cast<Int>(sizeof(W));
   const Int first = k0 + (k1 - k0) * part / parts, last = k0 + (k1 - k0) * (part + 1) / parts;
-  for (Int i = o; i < std::min(o + kTileOuts, b.outs); ++i) {
-    const W* w = weight_row<W>(a, b.o0 + i);
+  for (Int i = o; i < std::min(o + kTileOuts, a.weight[0]); ++i) {
+    const W* w = weight_row<W>(a, i);
     for (Int k = first; k < last; k += kLine) __builtin_prefetch(w + k, 0, 2);
   }
 }
@@ -261,34 +316,28 @@ HWY_INLINE void fetch_panel(const Linear& a, const Block& b, Int o, Int k0, Int 
 template <class W>
 HWY_NOINLINE void many_rows(const Linear& a, const Block& b) {
   Scratch scratch;
-  const Int in = a.x[1], whole = in / kLanes * kLanes;
-  const Int pieces = std::max<Int>(1, ceil_div(whole, kPiece));
-  const Int piece = ceil_div(ceil_div(whole, pieces), kLanes) * kLanes;
-  for (Int k0 = 0; k0 == 0 || k0 < whole; k0 += piece) {
-    const Int k1 = std::min(whole, k0 + piece);
-    float* saved = scratch.saved;
+  const Pieces pieces(a.x[1]);
+  const Int tiles = ceil_div(b.rows, kTileRows);
+  for (Int i = 0; i < pieces.count; ++i) {
     for (Int o = 0; o < b.outs; o += kTileOuts) {
-      fill_panel<W>(a, b, o, k0, k1, scratch.panel);
-      for (Int r = 0; r < b.rows; r += kTileRows, saved += kTileRows * kTileOuts * kLanes) {
-        fetch_panel<W>(a, b, o + kTileOuts, k0, k1, r / kTileRows, ceil_div(b.rows, kTileRows));
-        switch (std::min<Int>(kTileRows, b.rows - r)) {
-          case 1:
-            tile<1, W>(a, b, r, o, k0, k1, scratch.panel, saved, scratch);
-            break;
-          case 2:
-            tile<2, W>(a, b, r, o, k0, k1, scratch.panel, saved, scratch);
-            break;
-          case 3:
-            tile<3, W>(a, b, r, o, k0, k1, scratch.panel, saved, scratch);
-            break;
-          default:
-            tile<4, W>(a, b, r, o, k0, k1, scratch.panel, saved, scratch);
-        }
+      Panel<W> panel{b.o0 + o, pieces.begin(i), pieces.end(i), i + 1 == pieces.count, {}};
+      widen_panel<W>(a, panel, scratch.panel);
+      // The next panel: of this piece, of the next one, or of the next task.
+      const bool turn = o + kTileOuts >= b.outs && !panel.last;
+      const Int next = turn ? b.o0 : panel.o + kTileOuts, piece = turn ? i + 1 : o + kTileOuts >= b.outs ? 0 : i;
+      for (Int t = 0; t < tiles; ++t) {
+        fetch_panel<W>(a, next, pieces.begin(piece), pieces.end(piece), t, tiles);
+        tile_of<W>(b.rows - t * kTileRows, a, b.r0 + t * kTileRows, panel, scratch.tiles[o / kTileOuts][t]);
       }
     }
-    if (piece == 0) break;
   }
-  for (Int r = 0; r < b.rows; ++r) finish(a, b.r0 + r, b.o0, b.outs, scratch.sums + r * kSumsStride);
+  for (Int r = 0; r < b.rows; ++r) {
+    for (Int o = 0; o < b.outs; o += kTileOuts) {
+      std::memcpy(scratch.sums + o, scratch.tiles[o / kTileOuts][r / kTileRows] + r % kTileRows * kTileOuts,
+                  kCopied * sizeof(float));
+    }
+    finish(a, b.r0 + r, b.o0, b.outs, scratch.sums);
+  }
 }
 
 template <class W>
@@ -299,11 +348,12 @@ void linear_of(WorkerPool& pool, const Linear& a) {
            [&](Int i) noexcept { few<W>(a, i * kFewOuts, std::min(kFewOuts, outs - i * kFewOuts)); });
     return;
   }
-  // Blocks of rows follow each other, so that a block of weights is read from memory once.
+  // Blocks of rows of about the same size. They follow each other, so that a block of weights is read from memory once.
   const Int row_blocks = ceil_div(rows, kBlockRows);
-  spread(pool, row_blocks * ceil_div(outs, kBlockOuts), rows * outs * a.x[1], [&](Int i) noexcept {
-    const Int r0 = i % row_blocks * kBlockRows, o0 = i / row_blocks * kBlockOuts;
-    many_rows<W>(a, {r0, std::min(kBlockRows, rows - r0), o0, std::min(kBlockOuts, outs - o0)});
+  const Int block = ceil_div(ceil_div(rows, row_blocks), kTileRows) * kTileRows;
+  spread(pool, row_blocks * ceil_div(outs, kTaskOuts), rows * outs * a.x[1], [&](Int i) noexcept {
+    const Int r0 = i % row_blocks * block, o0 = i / row_blocks * kTaskOuts;
+    many_rows<W>(a, {r0, std::min(block, rows - r0), o0, std::min(kTaskOuts, outs - o0)});
   });
 }
 
