@@ -4,10 +4,12 @@
 #define HWY_TARGET_INCLUDE "bench/peak.cc"
 #include "hwy/foreach_target.h"
 //
+#include <sys/mman.h>
 #include <time.h>
 
 #include <algorithm>
 #include <chrono>
+#include <new>
 
 #include "bench/peak.h"
 #include "hwy/cache_control.h"
@@ -22,16 +24,19 @@ using Floats = hn::ScalableTag<float>;
 using Vec = hn::Vec<Floats>;
 constexpr std::int64_t kLanes = HWY_LANES(float);
 
-// Adds up `streams` pieces side by side, each `length` floats long, `apart` floats from the next.
-template <int Streams>
+// Adds up `Streams` pieces side by side, each `length` floats long, `apart` floats from the next; with `Fetch`, lines
+// are asked for 4 KiB before their use.
+template <int Streams, bool Fetch>
 float read_streams(const float* from, std::int64_t apart, std::int64_t length) {
   const Floats d;
   Vec sums[Streams];
   for (Vec& s : sums) s = hn::Zero(d);
-  for (std::int64_t i = 0; i < length; i += kLanes) {
-    for (int s = 0; s < Streams; ++s) sums[s] = hn::Add(sums[s], hn::LoadU(d, from + s * apart + i));
-    if (i % 16 == 0) {
-      for (int s = 0; s < Streams; ++s) hwy::Prefetch(from + s * apart + i + 1024);
+  for (std::int64_t i = 0; i < length; i += 16) {
+    for (int s = 0; s < Streams; ++s) {
+      if (Fetch) __builtin_prefetch(from + s * apart + i + 1024, 0, 0);
+      for (std::int64_t j = 0; j < 16; j += kLanes) {
+        sums[s] = hn::Add(sums[s], hn::LoadU(d, from + s * apart + i + j));
+      }
     }
   }
   Vec all = sums[0];
@@ -39,14 +44,16 @@ float read_streams(const float* from, std::int64_t apart, std::int64_t length) {
   return hn::GetLane(hn::SumOfLanes(d, all));
 }
 
-float read_piece(const float* from, std::int64_t floats, int streams) {
-  switch (streams) {
+float read_piece(const float* from, std::int64_t floats, int pattern) {
+  switch (pattern) {
+    case 0:
+      return read_streams<1, false>(from, floats, floats);
     case 1:
-      return read_streams<1>(from, floats, floats);
-    case 4:
-      return read_streams<4>(from, floats / 4, floats / 4);
+      return read_streams<1, true>(from, floats, floats);
+    case 2:
+      return read_streams<4, false>(from, floats / 4, floats / 4);
     default:
-      return read_streams<8>(from, floats / 8, floats / 8);
+      return read_streams<8, false>(from, floats / 8, floats / 8);
   }
 }
 
@@ -95,9 +102,12 @@ HWY_EXPORT(target_name);
 std::atomic<float> sink;  // keeps the compiler from dropping the work
 }  // namespace
 
-Memory::Memory(std::size_t bytes) : bytes_(bytes) {
-  auto* f = reinterpret_cast<float*>(bytes_.data());
-  for (std::size_t i = 0; i < bytes / sizeof(float); ++i) f[i] = static_cast<float>(i % 7);
+Memory::Memory(std::size_t bytes) : size_(bytes) {
+  constexpr std::size_t kHugePage = std::size_t{2} << 20;
+  data_ = static_cast<float*>(std::aligned_alloc(kHugePage, (bytes + kHugePage - 1) / kHugePage * kHugePage));
+  if (data_ == nullptr) throw std::bad_alloc();
+  ::madvise(data_, bytes, MADV_HUGEPAGE);
+  for (std::size_t i = 0; i < bytes / sizeof(float); ++i) data_[i] = static_cast<float>(i % 7);
 }
 
 bool cpu_clock = false;
@@ -111,19 +121,21 @@ double seconds() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
 }
 
-double read_rate(WorkerPool& pool, const Memory& memory, int streams) {
+double read_rate(WorkerPool& pool, const Memory& memory, int pattern) {
   constexpr std::int64_t kPiece = 1 << 18;  // 1 MiB a task
-  const auto* from = reinterpret_cast<const float*>(memory.data());
+  const float* from = memory.data();
   const auto pieces = static_cast<std::int64_t>(memory.size() / sizeof(float)) / kPiece;
   const double start = seconds();
   pool.parallel_for(pieces, [&](std::int64_t i) noexcept {
-    sink.store(HWY_DYNAMIC_DISPATCH(read_piece)(from + i * kPiece, kPiece, streams), std::memory_order_relaxed);
+    sink.store(HWY_DYNAMIC_DISPATCH(read_piece)(from + i * kPiece, kPiece, pattern), std::memory_order_relaxed);
   });
   return static_cast<double>(pieces * kPiece) * 4e-9 / (seconds() - start);
 }
 
 double best_read_rate(WorkerPool& pool, const Memory& memory) {
-  return std::max({read_rate(pool, memory, 1), read_rate(pool, memory, 4), read_rate(pool, memory, 8)});
+  double best = 0;
+  for (int pattern = 0; pattern < kReadPatterns; ++pattern) best = std::max(best, read_rate(pool, memory, pattern));
+  return best;
 }
 
 double fma_rate(WorkerPool& pool) {

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <cstdlib>
 #include <string>
 #include <vector>
 
@@ -11,24 +12,29 @@
 
 namespace pkv::bench {
 
-// Bytes that no cache holds, touched once so that their pages exist.
+// Bytes that no cache holds, in huge pages where the system grants them, touched once so that their pages exist.
 class Memory {
  public:
   explicit Memory(std::size_t bytes);
-  const std::byte* data() const { return bytes_.data(); }
-  std::size_t size() const { return bytes_.size(); }
+  ~Memory() { std::free(data_); }
+  Memory(const Memory&) = delete;
+  Memory& operator=(const Memory&) = delete;
+  const float* data() const { return data_; }
+  std::size_t size() const { return size_; }
 
  private:
-  std::vector<std::byte> bytes_;
+  std::size_t size_;
+  float* data_;
 };
 
 // Wall clock; with `cpu_clock`, the processor time of this thread: for one thread on a machine that others use too.
 extern bool cpu_clock;
 double seconds();
 
-// One measurement each, about 10 to 50 ms: GB/s read with all threads of the pool, by the pattern `streams` (how many
-// rows each thread reads at once, interleaved).
-double read_rate(WorkerPool& pool, const Memory& memory, int streams);
+// One measurement each, about 5 to 20 ms: GB/s read with all threads of the pool, by one of the patterns: one stream,
+// one with prefetching, 4 and 8 streams interleaved.
+constexpr int kReadPatterns = 4;
+double read_rate(WorkerPool& pool, const Memory& memory, int pattern);
 // The best of the patterns, once each.
 double best_read_rate(WorkerPool& pool, const Memory& memory);
 // 1e9 multiply-adds per second.

@@ -54,7 +54,7 @@ fs::path find_model(const std::string& model) {
 }
 
 model::Model load_model(const fs::path& folder, const EngineOptions& options) {
-  model::Model model = model::load(hf::Folder::open(folder), options.open());
+  model::Model model = model::load(hf::Folder::open(folder), options.open(), options.formats);
   for (const std::string& line : model.notes()) note(line);
   return model;
 }

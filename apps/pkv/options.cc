@@ -70,6 +70,12 @@ void EngineOptions::add(CLI::App& command) {
   for (const kernels::Ops* ops : kernels::tables()) names.emplace_back(ops->name);
   command.add_option("--backend", backend, "how it is computed")->check(CLI::IsMember(names))->capture_default_str();
   command.add_option("--threads", threads, "threads (default: one per physical core)")->check(CLI::Range(1, 1024));
+  const std::map<std::string, DType> known{{"fp32", DType::f32}, {"fp16", DType::f16}, {"bf16", DType::bf16}};
+  const auto add_dtype = [&](const std::string& name, std::optional<DType>& dtype, const std::string& what) {
+    command.add_option(name, dtype, what)->transform(CLI::CheckedTransformer(known).description("{fp32,fp16,bf16}"));
+  };
+  add_dtype("--dtype", formats.dtype, "number format of the weights in memory (default: as stored)");
+  add_dtype("--past-dtype", formats.past_dtype, "number format of the past (default: that of the weights)");
 }
 
 void OutputOptions::add(CLI::App& command, const std::vector<std::string>& formats) {

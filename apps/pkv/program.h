@@ -45,10 +45,11 @@ struct Input {
 Input read_input(const TextOptions& options, const std::filesystem::path& model);
 std::vector<std::int32_t> parse_ids(std::string_view list, std::string_view option);
 
-// --backend and --threads.
+// --backend, --threads, --dtype and --past-dtype.
 struct EngineOptions {
   std::string backend = "cpu";
   int threads = 0;
+  model::LoadOptions formats;
 
   void add(CLI::App& command);
   kernels::Backend open() const { return kernels::Backend(backend, threads); }

@@ -2,9 +2,13 @@
 // tables themselves only.
 #pragma once
 
+#include <sys/mman.h>
+
+#include <algorithm>
+#include <cstdint>
+#include <cstdlib>
 #include <cstring>
 #include <memory>
-#include <new>
 #include <string>
 
 #include "base/pool.h"
@@ -26,10 +30,17 @@ class Host : public Device {
 
 inline WorkerPool& pool_of(Device& device) { return static_cast<Host&>(device).pool; }
 
+// Large pieces begin at a huge page and ask for huge pages, which spare most of the misses of the address translation.
 inline void* allocate(Device&, std::size_t bytes) noexcept {
-  return ::operator new(bytes, std::align_val_t(64), std::nothrow);
+  constexpr std::size_t kHugePage = std::size_t{2} << 20;
+  const std::size_t alignment = bytes >= 2 * kHugePage ? kHugePage : 64;
+  if (bytes > SIZE_MAX - alignment) return nullptr;
+  const std::size_t size = (std::max<std::size_t>(bytes, 1) + alignment - 1) / alignment * alignment;
+  void* memory = std::aligned_alloc(alignment, size);
+  if (memory != nullptr && alignment == kHugePage) ::madvise(memory, size, MADV_HUGEPAGE);  // a wish: it may fail
+  return memory;
 }
-inline void release(Device&, void* memory) noexcept { ::operator delete(memory, std::align_val_t(64)); }
+inline void release(Device&, void* memory) noexcept { std::free(memory); }
 inline View place(Device&, const View& host) { return host; }
 inline void copy(Device&, void* to, const void* from, std::size_t bytes) noexcept { std::memcpy(to, from, bytes); }
 

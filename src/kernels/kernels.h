@@ -126,6 +126,14 @@ struct Pick {
   View x, rows, out;
 };
 
+// to = from in to's number format (nearest, ties to even; too large for fp16: infinity), or from transposed. from
+// [rows, columns] and to [rows, columns], transposed [columns, rows], of fp32, fp16 or bf16; elements of `from` may lie
+// unaligned.
+struct Convert {
+  View from, to;
+  bool transpose = false;
+};
+
 struct Ops {
   std::string_view name;
 
@@ -150,6 +158,7 @@ struct Ops {
   void (*append)(Device&, const Append&) noexcept;
   void (*attend)(Device&, const Attend&) noexcept;
   void (*pick)(Device&, const Pick&) noexcept;
+  void (*convert)(Device&, const Convert&) noexcept;
 };
 
 // The tables that this machine can run, `naive` first.

@@ -18,9 +18,18 @@ struct Loaded {
   std::vector<kernels::Memory> memory;
 };
 
-Loaded load_page(const hf::Folder& folder, const kernels::Backend* backend) {
+void require_float(std::optional<DType> dtype, std::string_view what) {
+  if (!dtype || *dtype == DType::f32 || *dtype == DType::f16 || *dtype == DType::bf16) return;
+  fail_usage({.what = fmt::format("{} cannot have this number format", what),
+              .expected = "fp32, fp16 or bf16",
+              .found = std::string(name_of(*dtype))});
+}
+
+Loaded load_page(const hf::Folder& folder, const kernels::Backend* backend, const LoadOptions& options) {
+  require_float(options.dtype, "weights");
+  require_float(options.past_dtype, "keys and values");
   const hf::Config& config = folder.config();
-  Reader reader(folder, backend);
+  Reader reader(folder, backend, options.dtype);
   Loaded loaded;
   const Architecture& architecture = architecture_of(config);
   hf::accept_common_keys(config);
@@ -67,17 +76,20 @@ struct Model::Shelf {
   std::vector<std::unique_ptr<Workspace>> free;
 };
 
-Model::Model(hf::Folder folder, kernels::Backend backend)
+Model::Model(hf::Folder folder, kernels::Backend backend, const LoadOptions& options)
     : folder_(std::move(folder)), backend_(std::move(backend)), shelf_(std::make_shared<Shelf>()) {
-  Loaded loaded = load_page(folder_, &backend_);
+  Loaded loaded = load_page(folder_, &backend_, options);
   page_ = std::move(loaded.page);
   weights_ = loaded.weights;
+  past_dtype_ = options.past_dtype.value_or(weights_.dtype);
   notes_ = std::move(loaded.notes);
   memory_ = std::move(loaded.memory);
 }
 
 Past Model::new_past() const {
-  return Past(backend_, {.layers = card().layers, .kv_heads = card().kv_heads, .head_dim = card().head_dim});
+  return Past(
+      backend_,
+      {.layers = card().layers, .kv_heads = card().kv_heads, .head_dim = card().head_dim, .dtype = past_dtype_});
 }
 
 std::unique_ptr<Workspace> Model::borrow() const {
@@ -113,11 +125,16 @@ Logits Model::forward(std::span<const Feed> feeds, Want want, Taps* taps) const 
   return logits;
 }
 
-Model load(hf::Folder folder, kernels::Backend backend) { return Model(std::move(folder), std::move(backend)); }
+Model load(hf::Folder folder, kernels::Backend backend, const LoadOptions& options) {
+  return Model(std::move(folder), std::move(backend), options);
+}
 
-Inspection inspect(const hf::Folder& folder) {
-  const Loaded loaded = load_page(folder, nullptr);
-  return {.card = loaded.page->card(), .weights = loaded.weights, .notes = loaded.notes};
+Inspection inspect(const hf::Folder& folder, const LoadOptions& options) {
+  const Loaded loaded = load_page(folder, nullptr, options);
+  return {.card = loaded.page->card(),
+          .weights = loaded.weights,
+          .past_dtype = options.past_dtype.value_or(loaded.weights.dtype),
+          .notes = loaded.notes};
 }
 
 }  // namespace pkv::model

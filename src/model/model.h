@@ -12,6 +12,7 @@
 #include <cstdint>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -33,6 +34,12 @@ class Page {
   virtual void forward(Pass& pass) const = 0;
 };
 
+// Number formats in memory.
+struct LoadOptions {
+  std::optional<DType> dtype;       // of the matrices: fp32, fp16 or bf16; none: as each is stored
+  std::optional<DType> past_dtype;  // of keys and values; none: that of the matrices, the widest where they differ
+};
+
 struct Weights {
   std::int64_t parameters = 0;
   std::size_t bytes = 0;     // of the matrices, as kept in memory
@@ -46,6 +53,7 @@ class Model {
  public:
   const Card& card() const { return page_->card(); }
   const Weights& weights() const { return weights_; }
+  DType past_dtype() const { return past_dtype_; }
   const kernels::Backend& backend() const { return backend_; }
 
   // What the config and the files say that has no meaning here: keys and tensors, a line each.
@@ -58,8 +66,8 @@ class Model {
   Logits forward(std::span<const Feed> feeds, Want want = Want::all, Taps* taps = nullptr) const;
 
  private:
-  friend Model load(hf::Folder folder, kernels::Backend backend);
-  Model(hf::Folder folder, kernels::Backend backend);
+  friend Model load(hf::Folder folder, kernels::Backend backend, const LoadOptions& options);
+  Model(hf::Folder folder, kernels::Backend backend, const LoadOptions& options);
 
   std::unique_ptr<Workspace> borrow() const;
   void give_back(std::unique_ptr<Workspace> workspace) const;
@@ -69,21 +77,24 @@ class Model {
   std::vector<kernels::Memory> memory_;
   std::unique_ptr<Page> page_;
   Weights weights_;
+  DType past_dtype_ = DType::f32;
   std::vector<std::string> notes_;
 
   struct Shelf;
   std::shared_ptr<Shelf> shelf_;
 };
 
-// Error::load, naming file and key or tensor, for anything that cannot be used as its config says.
-Model load(hf::Folder folder, kernels::Backend backend);
+// Error::load, naming file and key or tensor, for anything that cannot be used as its config says; Error::usage for a
+// number format that weights or pasts cannot have.
+Model load(hf::Folder folder, kernels::Backend backend, const LoadOptions& options = {});
 
 // What `load` would find, without reading a weight.
 struct Inspection {
   Card card;
   Weights weights;
+  DType past_dtype = DType::f32;
   std::vector<std::string> notes;
 };
-Inspection inspect(const hf::Folder& folder);
+Inspection inspect(const hf::Folder& folder, const LoadOptions& options = {});
 
 }  // namespace pkv::model

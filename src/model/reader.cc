@@ -25,21 +25,6 @@ float element(const hf::Tensor& t, std::size_t i) {
   return as(0.f);
 }
 
-// [rows, columns] to [columns, rows], in tiles so that neither side is walked with long strides only.
-template <class T>
-void transpose(const std::byte* from, T* to, std::int64_t rows, std::int64_t columns) {
-  constexpr std::int64_t kTile = 32;
-  for (std::int64_t r0 = 0; r0 < rows; r0 += kTile) {
-    for (std::int64_t c0 = 0; c0 < columns; c0 += kTile) {
-      for (std::int64_t c = c0; c < std::min(c0 + kTile, columns); ++c) {
-        for (std::int64_t r = r0; r < std::min(r0 + kTile, rows); ++r) {
-          std::memcpy(&to[c * rows + r], from + static_cast<std::size_t>(r * columns + c) * sizeof(T), sizeof(T));
-        }
-      }
-    }
-  }
-}
-
 }  // namespace
 
 const hf::Tensor* Reader::find(std::string_view name) const {
@@ -88,10 +73,23 @@ View Reader::keep(const Buffer& host) {
   return kept;
 }
 
+View Reader::keep_matrix(const hf::Tensor& t, bool transpose) {
+  const View stored = t.view();
+  const DType dtype = wanted_.value_or(t.dtype);
+  View kept(stored.data, dtype, {stored[transpose ? 1 : 0], stored[transpose ? 0 : 1]});
+  count(kept);
+  if (backend_ == nullptr) return kept;
+  const auto& ops = backend_->ops();
+  const View placed = ops.place(backend_->device(), stored);
+  if (!transpose && dtype == t.dtype) return placed;
+  memory_.emplace_back(*backend_, kept.bytes());
+  kept.data = memory_.back().data();
+  ops.convert(backend_->device(), {.from = placed, .to = kept, .transpose = transpose});
+  return kept;
+}
+
 View Reader::matrix(const std::string& name, std::int64_t rows, std::int64_t columns) {
-  const View view = expect(name, {rows, columns}).view();
-  count(view);
-  return backend_ == nullptr ? view : backend_->ops().place(backend_->device(), view);
+  return keep_matrix(expect(name, {rows, columns}), false);
 }
 
 View Reader::vector(const std::string& name, std::int64_t size) {
@@ -125,18 +123,7 @@ Linear Reader::linear(const std::string& name, std::int64_t out, std::int64_t in
 
 Linear Reader::conv1d(const std::string& name, std::int64_t in, std::int64_t out) {
   const hf::Tensor& t = expect(name + ".weight", {in, out});
-  const View bias = vector(name + ".bias", out);
-  View turned = t.view();
-  turned = View(turned.data, t.dtype, {out, in});
-  count(turned);
-  if (backend_ == nullptr) return {.weight = turned, .bias = bias};
-  Buffer host(t.dtype, {out, in});
-  if (size_of(t.dtype) == 2) {
-    transpose(t.data.data(), host.view().as<std::uint16_t>(), in, out);
-  } else {
-    transpose(t.data.data(), host.view().as<std::uint32_t>(), in, out);
-  }
-  return {.weight = keep(host), .bias = bias};
+  return {.weight = keep_matrix(t, true), .bias = vector(name + ".bias", out)};
 }
 
 View Reader::output(const std::string& name, const View& embedding, bool tied) {

@@ -1,8 +1,9 @@
 // Reader: a page's way to its config and tensors. It finds tensors with and without the base model's prefix, checks
-// shapes and dtypes, keeps account of what was used, and converts the little that cannot be used in place (vectors to
-// fp32, Conv1D matrices transposed). Without a backend it only checks: no weight is read.
+// shapes and dtypes, keeps account of what was used, and converts what cannot be used in place (vectors to fp32, Conv1D
+// matrices transposed, matrices to the number format asked for). Without a backend it only checks: no weight is read.
 #pragma once
 
+#include <optional>
 #include <set>
 #include <string>
 #include <string_view>
@@ -17,7 +18,9 @@ namespace pkv::model {
 
 class Reader {
  public:
-  Reader(const hf::Folder& folder, const kernels::Backend* backend) : folder_(folder), backend_(backend) {}
+  // `dtype`: of the matrices in memory; none: as they are stored.
+  Reader(const hf::Folder& folder, const kernels::Backend* backend, std::optional<DType> dtype)
+      : folder_(folder), backend_(backend), wanted_(dtype) {}
 
   const hf::Config& config() const { return folder_.config(); }
 
@@ -54,10 +57,12 @@ class Reader {
   const hf::Tensor* find(std::string_view name) const;
   const hf::Tensor& expect(const std::string& name, std::initializer_list<std::int64_t> shape);
   View keep(const Buffer& host);
+  View keep_matrix(const hf::Tensor& t, bool transpose);
   void count(const View& matrix);
 
   const hf::Folder& folder_;
   const kernels::Backend* backend_;
+  std::optional<DType> wanted_;
   std::string prefix_;
   std::set<std::string, std::less<>> used_;
   std::vector<std::string> idle_;

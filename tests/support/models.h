@@ -26,8 +26,9 @@ inline std::vector<std::filesystem::path> model_folders(const std::filesystem::p
   return found;
 }
 
-inline model::Model load(const std::filesystem::path& folder, std::string_view table, int threads = 2) {
-  return model::load(hf::Folder::open(folder), kernels::Backend(table, threads));
+inline model::Model load(const std::filesystem::path& folder, std::string_view table, int threads = 2,
+                         const model::LoadOptions& options = {}) {
+  return model::load(hf::Folder::open(folder), kernels::Backend(table, threads), options);
 }
 
 inline std::vector<std::int32_t> random_ids(std::uint64_t seed, std::int64_t count, std::int64_t vocab) {

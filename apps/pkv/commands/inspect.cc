@@ -30,7 +30,8 @@ std::string megabytes(std::uint64_t bytes) {
 
 std::string as_text(const hf::Folder& folder, const model::Inspection& found, bool tensors) {
   const model::Card& c = found.card;
-  const std::int64_t past = 2 * c.layers * c.kv_heads * c.head_dim * static_cast<std::int64_t>(size_of(DType::f32));
+  const std::int64_t past =
+      2 * c.layers * c.kv_heads * c.head_dim * static_cast<std::int64_t>(size_of(found.past_dtype));
   std::string s;
   const auto line = [&s](std::string_view name, const std::string& value) {
     if (!value.empty()) s += fmt::format("{:<15}{}\n", name, value);
@@ -48,7 +49,7 @@ std::string as_text(const hf::Folder& folder, const model::Inspection& found, bo
   line("output layer", c.tied ? "tied to the embedding" : "its own matrix");
   line("parameters", grouped(found.weights.parameters));
   line("weights", fmt::format("{}, {}", name_of(found.weights.dtype), megabytes(found.weights.bytes)));
-  line("past", fmt::format("{} bytes a token (fp32)", grouped(past)));
+  line("past", fmt::format("{} bytes a token ({})", grouped(past), name_of(found.past_dtype)));
   for (const auto& file : folder.files()) line("file", file.filename().string());
   for (const std::string& note : found.notes) line("note", note);
   if (!tensors) return s;

@@ -33,10 +33,11 @@ class EngineSession : public check::Session, check::Rewind, check::Fork {
 
 check::Description EngineSubject::describe() const {
   const model::Card& card = model_.card();
+  const std::string weights(pkv::name_of(model_.weights().dtype)), past(pkv::name_of(model_.past_dtype()));
   return {.name = name_,
           .family = card.family,
           .system = "pkv " + model_.backend().device().describe(),
-          .format = std::string(pkv::name_of(model_.weights().dtype)),
+          .format = past == weights ? weights : weights + ", past " + past,
           .values_format = "fp32",
           .layers = card.layers,
           .width = std::max(card.inner, card.hidden),

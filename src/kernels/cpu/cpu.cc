@@ -27,7 +27,8 @@ const Ops& ops() {
                          .rotate = rotate,
                          .append = append,
                          .attend = attend,
-                         .pick = pick};
+                         .pick = pick,
+                         .convert = convert};
   return table;
 }
 

@@ -68,6 +68,42 @@ HWY_INLINE Vec widen_first(Int count, const T* p) {
   return widen(Floats(), padded);
 }
 
+// The reverse: to the nearest, ties to even, as tensor/half.h does it. `p` is aligned for its type.
+template <class D>
+HWY_INLINE void narrow(D d, hn::Vec<D> x, float* p) {
+  hn::StoreU(x, d, p);
+}
+template <class D>
+HWY_INLINE void narrow(D d, hn::Vec<D> x, f16* p) {
+  constexpr std::size_t n = hn::MaxLanes(D());
+  if constexpr (n > 1 && (HWY_TARGET == HWY_AVX2 || HWY_TARGET == HWY_AVX3)) {
+    const hn::Rebind<hwy::float16_t, D> half;
+    hn::StoreU(hn::DemoteTo(half, x), half, reinterpret_cast<hwy::float16_t*>(p));
+  } else {
+    HWY_ALIGN float each[n];
+    hn::Store(x, d, each);
+    for (std::size_t i = 0; i < n; ++i) p[i] = to_f16(each[i]);
+  }
+}
+template <class D>
+HWY_INLINE void narrow([[maybe_unused]] D d, hn::Vec<D> x, bf16* p) {
+  constexpr std::size_t n = hn::MaxLanes(D());
+  if constexpr (n == 1) {
+    p[0] = to_bf16(hn::GetLane(x));
+  } else {
+    const hn::Rebind<std::uint32_t, D> wide;
+    const hn::Rebind<std::int32_t, D> whole;
+    const hn::Rebind<std::uint16_t, D> half;
+    const auto bits = hn::BitCast(wide, x);
+    const auto odd = hn::And(hn::ShiftRight<16>(bits), hn::Set(wide, 1));
+    const auto rounded = hn::Add(hn::Add(bits, hn::Set(wide, 0x7fff)), odd);
+    const auto quiet = hn::Or(bits, hn::Set(wide, 0x400000));
+    const auto chosen = hn::IfThenElse(hn::RebindMask(wide, hn::IsNaN(x)), quiet, rounded);
+    const auto high = hn::BitCast(whole, hn::ShiftRight<16>(chosen));  // below 2^16, so nothing saturates
+    hn::StoreU(hn::DemoteTo(half, high), half, reinterpret_cast<std::uint16_t*>(p));
+  }
+}
+
 // Sums over the lanes of a vector by one fixed tree, wherever the vector stands: upper half plus lower half until
 // blocks of four lanes are left, then (0+2) + (1+3). The first two give halves and quarters of several vectors at a
 // time.

@@ -61,6 +61,7 @@ struct Pieces {
         length(ceil_div(ceil_div(whole, count), kLanes) * kLanes) {}
   Int begin(Int i) const { return i * length; }
   Int end(Int i) const { return std::min(whole, (i + 1) * length); }
+  bool ends_in(Int i) const { return i + 1 == count && whole < in; }  // the elements that fill no vector follow piece i
 };
 
 // The last, partial step: `count` elements from `k` on.
@@ -147,70 +148,117 @@ const W* weight_row(const Linear& a, Int o) {
   return a.weight.as<const W>() + o * a.weight.step(0);
 }
 
-// Fetches the line `ahead` bytes after p, which may lie outside of the weights: a hint, not a read.
-template <class W>
-HWY_INLINE void prefetch(const W* p, Int ahead) {
-  hwy::Prefetch(reinterpret_cast<const W*>(reinterpret_cast<std::intptr_t>(p) + static_cast<std::intptr_t>(ahead)));
-}
+// Piece p's sums added to the ones before it.
+HWY_INLINE void add_piece(Int p, float sum, float* to) { *to = p == 0 ? sum : *to + sum; }
 
+// Side by side: O rows of weights at once.
 template <int R, class W>
-HWY_NOINLINE void few_rows(const Linear& a, Int r0, Int first, Int outs) {
+HWY_NOINLINE void few_rows(const Linear& a, Int first, Int outs) {
   constexpr int O = outs_at_once(R);
   const Pieces pieces(a.x[1]);
-  const Int in = pieces.in;
-  constexpr Int kSize = static_cast<Int>(sizeof(W)), kLine = std::max<Int>(kLanes, 64 / kSize);
-  // Each of the O streams is fetched a little ahead, at the end of its row from its next row: a row is too short for
-  // the processor to notice the stream by itself. 2048 bytes measured best among 512 to 8192, 4 streams better than 8.
-  const Int ahead = std::min<Int>(2048, in * kSize), turn = in - ahead / kSize;
   alignas(64) float sums[R][kFewStride];
   Operands<R, O, W> operands;
-  for (int r = 0; r < R; ++r) operands.x[r] = row(a.x, r0 + r);
+  for (int r = 0; r < R; ++r) operands.x[r] = row(a.x, r);
   for (Int o = 0; o < outs; o += O) {
     for (int i = 0; i < O; ++i) operands.w[i] = weight_row<W>(a, std::min(first + o + i, first + outs - 1));
     for (Int p = 0; p < pieces.count; ++p) {
-      const Int end = pieces.end(p);
       Sums<R, O> tile;
       clear_each<R, O>(tile, std::make_integer_sequence<int, R * O>());
-      Int k = pieces.begin(p);
-      for (; k + kLine <= end; k += kLine) {
-        const Int distance = k < turn ? ahead : ahead + (O - 1) * in * kSize;
-        for (int i = 0; i < O; ++i) prefetch(operands.w[i] + k, distance);
-        for (Int j = 0; j < kLine; j += kLanes) step<R, O, W>(operands, k + j, tile);
-      }
-      for (; k < end; k += kLanes) step<R, O, W>(operands, k, tile);
-      if (p + 1 == pieces.count && end < in) last_step<R, O, W>(operands, end, in - end, tile);
+      for (Int k = pieces.begin(p); k < pieces.end(p); k += kLanes) step<R, O, W>(operands, k, tile);
+      if (pieces.ends_in(p)) last_step<R, O, W>(operands, pieces.whole, pieces.in - pieces.whole, tile);
       alignas(64) float flat[kFolded<R, O>];
       fold<R, O>(tile, flat);
       for (int r = 0; r < R; ++r) {
-        for (int i = 0; i < O; ++i) sums[r][o + i] = p == 0 ? flat[r * O + i] : sums[r][o + i] + flat[r * O + i];
+        for (int i = 0; i < O; ++i) add_piece(p, flat[r * O + i], &sums[r][o + i]);
       }
     }
   }
-  for (int r = 0; r < R; ++r) finish(a, r0 + r, first, outs, sums[r]);
+  for (int r = 0; r < R; ++r) finish(a, r, first, outs, sums[r]);
 }
 
-// Up to kFewRows rows, a tile's at a time: the first bring the weights into the second cache for the rest.
-constexpr Int kFewRows = 16;
+// Accumulators that wait for others, since folding four at once costs little more than folding one.
+struct Waiting {
+  alignas(64) float sums[4][kLanes];
+  float* to[4];
+  Int piece[4];
+  int count = 0;
+
+  HWY_INLINE void add(Vec sum, Int p, float* place) {
+    hn::Store(sum, Floats(), sums[count]);
+    to[count] = place;
+    piece[count] = p;
+    if (++count == 4) flush();
+  }
+  HWY_INLINE void flush() {
+    const Floats d;
+    alignas(16) float folded[4];
+    fold4(hn::Load(d, sums[0]), hn::Load(d, sums[1]), hn::Load(d, sums[2]), hn::Load(d, sums[3]), folded);
+    for (int i = 0; i < count; ++i) add_piece(piece[i], folded[i], to[i]);
+    count = 0;
+  }
+};
+
+// A hint that the line `ahead` bytes after p, which may lie outside of the weights, will be read once.
+HWY_INLINE void fetch(const void* p, Int ahead) {
+  __builtin_prefetch(
+      reinterpret_cast<const void*>(reinterpret_cast<std::uintptr_t>(p) + static_cast<std::uintptr_t>(ahead)), 0, 0);
+}
+
+// One row of weights after the other: memory gives most when it is read in order. A row's chain waits for itself, but
+// the processor works on the next one meanwhile. Lines are fetched kAhead bytes before their use.
+template <int R, class W>
+HWY_NOINLINE void rows_in_order(const Linear& a, Int first, Int outs) {
+  constexpr Int kAhead = 4096, kLine = std::max<Int>(kLanes, 64 / static_cast<Int>(sizeof(W))), kLines = 4;
+  const Pieces pieces(a.x[1]);
+  alignas(64) float sums[R][kFewStride];
+  Waiting waiting;
+  std::memset(waiting.sums, 0, sizeof waiting.sums);
+  Operands<R, 1, W> operands;
+  for (int r = 0; r < R; ++r) operands.x[r] = row(a.x, r);
+  for (Int o = 0; o < outs; ++o) {
+    operands.w[0] = weight_row<W>(a, first + o);
+    for (Int p = 0; p < pieces.count; ++p) {
+      const Int end = pieces.end(p);
+      Sums<R, 1> tile;
+      clear_each<R, 1>(tile, std::make_integer_sequence<int, R>());
+      Int k = pieces.begin(p);
+      for (; k + kLines * kLine <= end; k += kLines * kLine) {
+#pragma GCC unroll 8
+        for (Int l = 0; l < kLines; ++l) {
+          fetch(operands.w[0] + k + l * kLine, kAhead);
+          for (Int j = 0; j < kLine; j += kLanes) step<R, 1, W>(operands, k + l * kLine + j, tile);
+        }
+      }
+      for (; k < end; k += kLanes) step<R, 1, W>(operands, k, tile);
+      if (pieces.ends_in(p)) last_step<R, 1, W>(operands, pieces.whole, pieces.in - pieces.whole, tile);
+      for (int r = 0; r < R; ++r) waiting.add(tile[r][0], p, &sums[r][o]);
+    }
+  }
+  waiting.flush();
+  for (int r = 0; r < R; ++r) finish(a, r, first, outs, sums[r]);
+}
+
+// In order while the rows of x stay in the nearest cache beside the weights that pass through it.
+template <int R, class W>
+void few_of(const Linear& a, Int first, Int outs) {
+  constexpr Int kNearFloats = 8192;
+  if (R == 1 || R * a.x[1] <= kNearFloats) return rows_in_order<R, W>(a, first, outs);
+  few_rows<R, W>(a, first, outs);
+}
+
+constexpr Int kFewRows = 4;
 
 template <class W>
 void few(const Linear& a, Int first, Int outs) {
-  for (Int r = 0; r < a.x[0]; r += kTileRows) {
-    switch (std::min<Int>(kTileRows, a.x[0] - r)) {
-      case 1:
-        few_rows<1, W>(a, r, first, outs);
-        break;
-      case 2:
-        few_rows<2, W>(a, r, first, outs);
-        break;
-      case 3:
-        few_rows<3, W>(a, r, first, outs);
-        break;
-      case 4:
-        few_rows<4, W>(a, r, first, outs);
-        break;
-      default:
-        few_rows<kTileRows, W>(a, r, first, outs);
-    }
+  switch (a.x[0]) {
+    case 1:
+      return few_of<1, W>(a, first, outs);
+    case 2:
+      return few_of<2, W>(a, first, outs);
+    case 3:
+      return few_of<3, W>(a, first, outs);
+    default:
+      return few_of<4, W>(a, first, outs);
   }
 }
 

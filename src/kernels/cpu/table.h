@@ -15,6 +15,7 @@ void rotate(Device&, const Rotate&) noexcept;
 void append(Device&, const Append&) noexcept;
 void attend(Device&, const Attend&) noexcept;
 void pick(Device&, const Pick&) noexcept;
+void convert(Device&, const Convert&) noexcept;
 
 // The set in use: "AVX2".
 const char* instruction_set();

@@ -187,6 +187,16 @@ void pick(Device& device, const Pick& a) noexcept {
   });
 }
 
+void convert(Device& device, const Convert& a) noexcept {
+  for_rows(device, a.from[0], [&](std::int64_t r) {
+    for (std::int64_t c = 0; c < a.from[1]; ++c) {
+      const double x = load(a.from.data, a.from.dtype, r * a.from.step(0) + c);
+      const std::int64_t to = a.transpose ? c * a.to.step(0) + r : r * a.to.step(0) + c;
+      store(a.to.data, a.to.dtype, to, static_cast<float>(x));
+    }
+  });
+}
+
 std::unique_ptr<Device> open(int threads) { return std::make_unique<host::Host>("naive", threads); }
 
 }  // namespace
@@ -207,7 +217,8 @@ const Ops& ops() {
                          .rotate = rotate,
                          .append = append,
                          .attend = attend,
-                         .pick = pick};
+                         .pick = pick,
+                         .convert = convert};
   return table;
 }
 
