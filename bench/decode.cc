@@ -1,11 +1,15 @@
-// bench_decode [--threads N] [--rounds N] [--output json]
+// bench_decode [--model FOLDER] [--dtype D] [--past-dtype D] [--prefill N,...] [--depth N,...] [--rounds N]
+//              [--threads N] [--isa NAME] [--no-check] [--output json]
 //
-// How fast does a whole model read a prompt and go on from it? GPT-2 small's shape with random fp32 weights, written to
-// a temporary folder and loaded like any other. First it is checked that feeding in pieces gives the same bits. Then
-// prefill of 128 tokens and decoding at depth 0 and 512 are timed in turn with the machine's peak; medians are printed
-// with their share: (weight + past bytes per token x tokens/s) / read bandwidth for decoding, multiply-adds without the
-// output layer / multiply-add rate for prefill. The hash of the logits says that two runs computed the same.
+// How fast does a whole model read a prompt and go on from it? Without --model, GPT-2 small's shape with random fp32
+// weights, written to a temporary folder and loaded like any other; tools/make_synthetic.py writes others. First it is
+// checked that the last logits have the same bits when the text is fed whole, in pieces, and with other numbers of
+// threads. Then prefill and decoding are timed in turn with the machine's peak, both with the same instruction set;
+// medians are printed with their share: (weight + past bytes per token x tokens/s) / read bandwidth for decoding,
+// multiply-adds without the output layer / multiply-add rate for prefill. The hash of the logits says that two runs
+// computed the same.
 #include <fmt/format.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -14,9 +18,11 @@
 #include <filesystem>
 #include <functional>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <stdexcept>
 #include <string_view>
 
+#include "base/error.h"
 #include "base/file.h"
 #include "base/random.h"
 #include "bench/peak.h"
@@ -29,11 +35,10 @@ namespace fs = std::filesystem;
 
 struct Options {
   int threads = 0, rounds = 7;
-  bool json = false;
-};
-
-struct Shape {
-  std::int64_t layers = 12, hidden = 768, heads = 12, vocab = 50257, context = 1024;
+  bool json = false, check = true;
+  fs::path model;
+  model::LoadOptions formats;
+  std::vector<std::int64_t> prefill{128, 512}, depth{0, 512};
 };
 
 // Removed with what is in it.
@@ -66,28 +71,29 @@ class Writer {
   std::vector<hf::Tensor> tensors_;
 };
 
-void write_gpt2(const Shape& s, const fs::path& folder) {
+void write_gpt2_small(const fs::path& folder) {
+  constexpr std::int64_t layers = 12, hidden = 768, heads = 12, vocab = 50257, context = 1024;
   write_file(folder / "config.json", nlohmann::json{{"model_type", "gpt2"},
-                                                    {"vocab_size", s.vocab},
-                                                    {"n_positions", s.context},
-                                                    {"n_embd", s.hidden},
-                                                    {"n_layer", s.layers},
-                                                    {"n_head", s.heads}}
+                                                    {"vocab_size", vocab},
+                                                    {"n_positions", context},
+                                                    {"n_embd", hidden},
+                                                    {"n_layer", layers},
+                                                    {"n_head", heads}}
                                          .dump());
   Writer w;
-  w.add("wte.weight", {s.vocab, s.hidden});
-  w.add("wpe.weight", {s.context, s.hidden});
+  w.add("wte.weight", {vocab, hidden});
+  w.add("wpe.weight", {context, hidden});
   const auto norm = [&](const std::string& name) {
-    w.add(name + ".weight", {s.hidden}), w.add(name + ".bias", {s.hidden});
+    w.add(name + ".weight", {hidden}), w.add(name + ".bias", {hidden});
   };
   const auto conv = [&](const std::string& name, std::int64_t in, std::int64_t out) {
     w.add(name + ".weight", {in, out}), w.add(name + ".bias", {out});
   };
-  for (std::int64_t i = 0; i < s.layers; ++i) {
+  for (std::int64_t i = 0; i < layers; ++i) {
     const std::string h = "h." + std::to_string(i) + ".";
     norm(h + "ln_1"), norm(h + "ln_2");
-    conv(h + "attn.c_attn", s.hidden, 3 * s.hidden), conv(h + "attn.c_proj", s.hidden, s.hidden);
-    conv(h + "mlp.c_fc", s.hidden, 4 * s.hidden), conv(h + "mlp.c_proj", 4 * s.hidden, s.hidden);
+    conv(h + "attn.c_attn", hidden, 3 * hidden), conv(h + "attn.c_proj", hidden, hidden);
+    conv(h + "mlp.c_fc", hidden, 4 * hidden), conv(h + "mlp.c_proj", 4 * hidden, hidden);
   }
   norm("ln_f");
   w.write(folder / "model.safetensors");
@@ -102,9 +108,9 @@ std::vector<std::int32_t> text(std::int64_t n, std::int64_t vocab) {
   return ids;
 }
 
-model::Logits feed(const model::Model& m, model::Past& past, std::span<const std::int32_t> ids, model::Want want) {
+model::Logits feed(const model::Model& m, model::Past& past, std::span<const std::int32_t> ids) {
   const model::Feed f{.ids = ids, .past = &past};
-  return m.forward({&f, 1}, want);
+  return m.forward({&f, 1}, model::Want::last);
 }
 
 // FNV-1a over the bytes.
@@ -114,21 +120,40 @@ std::uint64_t hash(const model::Logits& logits) {
   return h;
 }
 
-std::uint64_t checked_hash(const model::Model& m) {
+model::Model open_model(const Options& o, int threads) {
+  return model::load(hf::Folder::open(o.model), kernels::Backend("cpu", threads), o.formats);
+}
+
+// The last logits of a text whose length is one past a block of the past, fed in pieces of `sizes`, the last repeated.
+std::uint64_t last_hash(const model::Model& m, std::vector<std::int64_t> sizes) {
   const auto ids = text(130, m.card().vocab);
-  model::Past whole = m.new_past(), pieces = m.new_past();
-  const std::uint64_t once = hash(feed(m, whole, ids, model::Want::last));
-  feed(m, pieces, std::span(ids).first(97), model::Want::last);
-  std::uint64_t last = 0;
-  for (std::size_t i = 97; i < ids.size(); ++i)
-    last = hash(feed(m, pieces, std::span(ids).subspan(i, 1), model::Want::last));
-  if (last != once) throw std::runtime_error("fed in pieces, the logits have other bits: nothing to time");
-  return once;
+  model::Past past = m.new_past();
+  std::uint64_t h = 0;
+  for (std::size_t at = 0, i = 0; at < ids.size(); ++i) {
+    const auto n = std::min(ids.size() - at, static_cast<std::size_t>(sizes[std::min(i, sizes.size() - 1)]));
+    h = hash(feed(m, past, std::span(ids).subspan(at, n)));
+    at += n;
+  }
+  return h;
+}
+
+std::uint64_t checked_hash(const model::Model& m, const Options& o) {
+  const std::uint64_t whole = last_hash(m, {130});
+  if (!o.check) return whole;
+  for (const auto& sizes : std::vector<std::vector<std::int64_t>>{{97, 1}, {1, 127, 1}, {5, 16, 17}}) {
+    if (last_hash(m, sizes) != whole) throw std::runtime_error("fed in pieces, the logits have other bits");
+  }
+  for (const int threads : {1, 3}) {
+    if (last_hash(open_model(o, threads), {130}) != whole) {
+      throw std::runtime_error(fmt::format("with {} threads, the logits have other bits", threads));
+    }
+  }
+  return whole;
 }
 
 struct Line {
   std::string work;
-  double tokens_per_second = 0, share = 0;
+  double tokens_per_second = 0, share = 0, ms = 0;
 };
 
 struct Bench {
@@ -137,78 +162,145 @@ struct Bench {
   const bench::Memory& memory;
   int rounds;
 
+  // Parameters in the products of a token: all matrices but tables of positions, the output layer counted or not.
+  double block_weights() const {
+    const model::Card& c = m.card();
+    const auto qkv = static_cast<double>(c.hidden * c.head_dim * (c.heads + 2 * c.kv_heads));
+    const auto rest = static_cast<double>(c.hidden * c.heads * c.head_dim + 2 * c.hidden * c.inner);
+    return static_cast<double>(c.layers) * (qkv + rest);
+  }
+  double head_weights() const { return static_cast<double>(m.card().vocab * m.card().hidden); }
+
   Line decode(std::int64_t depth) const {
     constexpr std::int64_t kSteps = 8;
     const auto ids = text(depth + kSteps + 1, m.card().vocab);
     model::Past past = m.new_past();
-    feed(m, past, std::span(ids).first(static_cast<std::size_t>(depth + 1)), model::Want::last);
+    feed(m, past, std::span(ids).first(static_cast<std::size_t>(depth + 1)));
+    feed(m, past, std::span(ids).last(1));  // brings pages and buffers into being
+    past.truncate(depth + 1);
     const model::Card& c = m.card();
-    const double weights = static_cast<double>(m.weights().bytes) - static_cast<double>(c.context * c.hidden) * 4;
-    const double per_position = static_cast<double>(2 * c.layers * c.kv_heads * c.head_dim) * 4;
+    const double weights = (block_weights() + head_weights()) * static_cast<double>(size_of(m.weights().dtype));
+    const double per_position =
+        static_cast<double>(2 * c.layers * c.kv_heads * c.head_dim) * static_cast<double>(size_of(m.past_dtype()));
     std::vector<double> rates, shares;
     for (int i = 0; i < rounds; ++i) {
-      const double peak = bench::best_read_rate(pool, memory) * 1e9;
+      const double before = bench::best_read_rate(pool, memory);
       const double start = bench::seconds();
       for (std::int64_t k = 0; k < kSteps; ++k) {
-        feed(m, past, std::span(ids).subspan(static_cast<std::size_t>(depth + 1 + k), 1), model::Want::last);
+        feed(m, past, std::span(ids).subspan(static_cast<std::size_t>(depth + 1 + k), 1));
       }
       rates.push_back(static_cast<double>(kSteps) / (bench::seconds() - start));
+      const double peak = (before + bench::best_read_rate(pool, memory)) / 2 * 1e9;
       shares.push_back((weights + per_position * (static_cast<double>(depth) + kSteps / 2.)) * rates.back() / peak);
       past.truncate(depth + 1);
     }
-    return {fmt::format("decode, depth {}", depth), bench::median(rates), bench::median(shares)};
+    return {fmt::format("decode at depth {}", depth), bench::median(rates), bench::median(shares),
+            1e3 / bench::median(rates)};
   }
 
   Line prefill(std::int64_t tokens) const {
     const auto ids = text(tokens, m.card().vocab);
     const model::Card& c = m.card();
-    const double per_layer =
-        static_cast<double>(4 * c.hidden * c.hidden + 2 * c.hidden * c.inner) +
-        static_cast<double>(tokens + 1) * static_cast<double>(c.hidden);  // scores and weighted sums
-    const double work = static_cast<double>(tokens * c.layers) * per_layer;
+    // Scores and weighted sums: each position sees those before it and itself.
+    const double attention = static_cast<double>(tokens + 1) * static_cast<double>(c.heads * c.head_dim * c.layers);
+    const double work = static_cast<double>(tokens) * (block_weights() + attention);
     std::vector<double> rates, shares;
+    model::Past first = m.new_past();
+    feed(m, first, ids);  // brings pages and buffers into being
     for (int i = 0; i < rounds; ++i) {
       model::Past past = m.new_past();
-      const double peak = bench::fma_rate(pool) * 1e9;
+      const double before = bench::fma_rate(pool);
       const double start = bench::seconds();
-      feed(m, past, ids, model::Want::last);
+      feed(m, past, ids);
       const double time = bench::seconds() - start;
+      const double peak = (before + bench::fma_rate(pool)) / 2 * 1e9;
       rates.push_back(static_cast<double>(tokens) / time);
       shares.push_back(work / time / peak);
     }
-    return {fmt::format("prefill, {} tokens", tokens), bench::median(rates), bench::median(shares)};
+    return {fmt::format("prefill of {}", tokens), bench::median(rates), bench::median(shares),
+            1e3 * static_cast<double>(tokens) / bench::median(rates)};
   }
 };
 
+std::vector<std::int64_t> numbers(std::string_view list) {
+  std::vector<std::int64_t> all;
+  for (std::size_t at = 0; at < list.size();) {
+    const std::size_t end = std::min(list.find(',', at), list.size());
+    all.push_back(std::atoll(std::string(list.substr(at, end - at)).c_str()));
+    at = end + 1;
+  }
+  return all;
+}
+
+DType dtype_named(std::string_view name) {
+  for (const DType d : {DType::f32, DType::f16, DType::bf16}) {
+    if (name == name_of(d)) return d;
+  }
+  throw std::runtime_error(fmt::format("no dtype {}: fp32, fp16 or bf16", name));
+}
+
 Options parse(int argc, char** argv) {
   Options o;
-  for (int i = 1; i + 1 < argc; i += 2) {
+  for (int i = 1; i < argc; ++i) {
     const std::string_view name = argv[i];
-    if (name == "--threads") o.threads = std::atoi(argv[i + 1]);
-    if (name == "--rounds") o.rounds = std::max(1, std::atoi(argv[i + 1]));
-    if (name == "--output") o.json = std::string_view(argv[i + 1]) == "json";
+    if (name == "--no-check") {
+      o.check = false;
+      continue;
+    }
+    if (i + 1 == argc) throw std::runtime_error(fmt::format("{} needs a value", name));
+    const std::string_view value = argv[++i];
+    if (name == "--threads") o.threads = std::atoi(argv[i]);
+    if (name == "--rounds") o.rounds = std::max(1, std::atoi(argv[i]));
+    if (name == "--output") o.json = value == "json";
+    if (name == "--model") o.model = value;
+    if (name == "--dtype") o.formats.dtype = dtype_named(value);
+    if (name == "--past-dtype") o.formats.past_dtype = dtype_named(value);
+    if (name == "--prefill") o.prefill = numbers(value);
+    if (name == "--depth") o.depth = numbers(value);
+    if (name == "--isa" && !bench::choose_instruction_set(value)) {
+      throw std::runtime_error(fmt::format("this machine has no instruction set {}", value));
+    }
   }
   return o;
 }
 
-}  // namespace
+double peak_gib() {
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  return static_cast<double>(usage.ru_maxrss) / (1 << 20);
+}
 
-int main(int argc, char** argv) {
-  const Options options = parse(argc, argv);
-  const Folder folder;
-  write_gpt2({}, folder.path);
+int run(Options options) {
+  std::optional<Folder> temporary;
+  std::string name = options.model.filename().string();
+  if (options.model.empty()) {
+    write_gpt2_small(temporary.emplace().path);
+    options.model = temporary->path;
+    name = "GPT-2 small's shape";
+  }
   const double before = bench::seconds();
-  const model::Model m = model::load(hf::Folder::open(folder.path), kernels::Backend("cpu", options.threads));
+  const model::Model m = open_model(options, options.threads);
   const double opening = bench::seconds() - before;
   WorkerPool pool(options.threads);
   const bench::Memory memory(std::size_t{1} << 28);
-  const std::uint64_t logits = checked_hash(m);
+  const std::uint64_t logits = checked_hash(m, options);
   const Bench b{m, pool, memory, options.rounds};
-  const std::vector<Line> lines{b.decode(0), b.decode(512), b.prefill(128)};
+  std::vector<Line> lines;
+  const auto fits = [&](std::int64_t n) { return !m.card().context_is_hard || n <= m.card().context; };
+  for (const std::int64_t n : options.prefill) {
+    if (fits(n)) lines.push_back(b.prefill(n));
+  }
+  for (const std::int64_t n : options.depth) {
+    if (fits(n + 9)) lines.push_back(b.decode(n));
+  }
+  const std::string formats = fmt::format("{}, past {}", name_of(m.weights().dtype), name_of(m.past_dtype()));
   if (options.json) {
-    nlohmann::json j{{"model", "GPT-2 small, fp32"},
+    nlohmann::json j{{"model", name},
+                     {"formats", formats},
                      {"backend", m.backend().device().describe()},
+                     {"parameters", m.weights().parameters},
                      {"open_seconds", opening},
+                     {"peak_gib", peak_gib()},
                      {"logits_hash", fmt::format("{:016x}", logits)}};
     for (const Line& l : lines) {
       j["lines"].push_back({{"work", l.work}, {"tokens_per_second", l.tokens_per_second}, {"share_of_peak", l.share}});
@@ -216,8 +308,18 @@ int main(int argc, char** argv) {
     fmt::print("{}\n", j.dump(2));
     return 0;
   }
-  fmt::print("GPT-2 small's shape, fp32, {}; opened in {:.2f} s; logits {:016x}\n\n", m.backend().device().describe(),
-             opening, logits);
-  fmt::print("| work | tokens/s | share of the measured peak |\n|---|---:|---:|\n");
-  for (const Line& l : lines) fmt::print("| {} | {:.1f} | {:.2f} |\n", l.work, l.tokens_per_second, l.share);
+  fmt::print("{}, {}, {}; opened in {:.2f} s, peak memory {:.2f} GiB, logits {:016x}{}\n\n", name, formats,
+             m.backend().device().describe(), opening, peak_gib(), logits,
+             options.check ? " whole, in pieces, and with 1 and 3 threads" : "");
+  fmt::print("| work | tokens/s | ms | share of the measured peak |\n|---|---:|---:|---:|\n");
+  for (const Line& l : lines)
+    fmt::print("| {} | {:.1f} | {:.1f} | {:.2f} |\n", l.work, l.tokens_per_second, l.ms, l.share);
+  return 0;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) try { return run(parse(argc, argv)); } catch (const std::exception& e) {
+  fmt::print(stderr, "bench_decode: {}\n", e.what());
+  return 1;
 }

@@ -4,6 +4,8 @@
 // 4096/16384 and 4544/18176), checked against naive on a sample, then timed in turn with the peak of this machine:
 // each round measures the peak and the op within the same fraction of a second; medians of rounds are printed with
 // their share. Weights and pasts cycle through more memory than the caches hold.
+#include "kernels/kernels.h"
+
 #include <fmt/format.h>
 
 #include <cmath>
@@ -14,11 +16,6 @@
 
 #include "base/random.h"
 #include "bench/peak.h"
-#include "kernels/cpu/targets.h"
-//
-#include <hwy/targets.h>
-
-#include "kernels/kernels.h"
 #include "tensor/buffer.h"
 #include "tensor/half.h"
 
@@ -246,17 +243,6 @@ void bench_acts(Machine& m, const Options& o, nlohmann::json& out) {
   }
 }
 
-void choose_isa(std::string_view name) {
-  for (const std::int64_t target : hwy::SupportedAndGeneratedTargets()) {
-    if (name != hwy::TargetName(target)) continue;
-    hwy::SetSupportedTargetsForTest(target);
-    hwy::GetChosenTarget().Update(hwy::SupportedTargets());
-    return;
-  }
-  fmt::print(stderr, "bench_kernels: this machine has no instruction set of the name {}\n", name);
-  std::exit(2);
-}
-
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -265,7 +251,10 @@ int main(int argc, char** argv) {
     const std::string_view name = argv[i], value = argv[i + 1];
     if (name == "--output") o.json = value == "json";
     if (name == "--only") o.only = value;
-    if (name == "--isa") choose_isa(value);
+    if (name == "--isa" && !bench::choose_instruction_set(value)) {
+      fmt::print(stderr, "bench_kernels: this machine has no instruction set {}\n", value);
+      return 2;
+    }
     if (name == "--seconds") o.seconds = std::atof(argv[i + 1]);
     if (name == "--clock") bench::cpu_clock = value == "cpu";
     if (name == "--threads") o.threads = std::atoi(argv[i + 1]);

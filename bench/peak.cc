@@ -152,6 +152,16 @@ double fma_rate(WorkerPool& pool) {
 
 std::string instruction_set() { return HWY_DYNAMIC_DISPATCH(target_name)(); }
 
+bool choose_instruction_set(std::string_view name) {
+  for (const std::int64_t target : hwy::SupportedAndGeneratedTargets()) {
+    if (name != hwy::TargetName(target)) continue;
+    hwy::SetSupportedTargetsForTest(target);
+    hwy::GetChosenTarget().Update(hwy::SupportedTargets());
+    return true;
+  }
+  return false;
+}
+
 double median(std::vector<double> values) {
   std::sort(values.begin(), values.end());
   return values.empty() ? 0 : values[values.size() / 2];

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <cstdlib>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/pool.h"
@@ -40,6 +41,8 @@ double best_read_rate(WorkerPool& pool, const Memory& memory);
 // 1e9 multiply-adds per second.
 double fma_rate(WorkerPool& pool);
 std::string instruction_set();
+// From here on, the cpu table and the peak use this instruction set ("AVX2"); false when the machine lacks it.
+bool choose_instruction_set(std::string_view name);
 
 double median(std::vector<double> values);
 

@@ -176,65 +176,61 @@ HWY_NOINLINE void few_rows(const Linear& a, Int first, Int outs) {
   for (int r = 0; r < R; ++r) finish(a, r, first, outs, sums[r]);
 }
 
-// Accumulators that wait for others, since folding four at once costs little more than folding one.
-struct Waiting {
-  alignas(64) float sums[4][kLanes];
-  float* to[4];
-  Int piece[4];
-  int count = 0;
-
-  HWY_INLINE void add(Vec sum, Int p, float* place) {
-    hn::Store(sum, Floats(), sums[count]);
-    to[count] = place;
-    piece[count] = p;
-    if (++count == 4) flush();
-  }
-  HWY_INLINE void flush() {
-    const Floats d;
-    alignas(16) float folded[4];
-    fold4(hn::Load(d, sums[0]), hn::Load(d, sums[1]), hn::Load(d, sums[2]), hn::Load(d, sums[3]), folded);
-    for (int i = 0; i < count; ++i) add_piece(piece[i], folded[i], to[i]);
-    count = 0;
-  }
-};
-
 // A hint that the line `ahead` bytes after p, which may lie outside of the weights, will be read once.
 HWY_INLINE void fetch(const void* p, Int ahead) {
   __builtin_prefetch(
       reinterpret_cast<const void*>(reinterpret_cast<std::uintptr_t>(p) + static_cast<std::uintptr_t>(ahead)), 0, 0);
 }
 
-// One row of weights after the other: memory gives most when it is read in order. A row's chain waits for itself, but
-// the processor works on the next one meanwhile. Lines are fetched kAhead bytes before their use.
+// Piece p of one row of weights with R rows of x.
 template <int R, class W>
-HWY_NOINLINE void rows_in_order(const Linear& a, Int first, Int outs) {
+HWY_INLINE void chain(const Operands<R, 1, W>& operands, const Pieces& pieces, Int p, Sums<R, 1>& sums) {
   constexpr Int kAhead = 4096, kLine = std::max<Int>(kLanes, 64 / static_cast<Int>(sizeof(W))), kLines = 4;
-  const Pieces pieces(a.x[1]);
-  alignas(64) float sums[R][kFewStride];
-  Waiting waiting;
-  std::memset(waiting.sums, 0, sizeof waiting.sums);
-  Operands<R, 1, W> operands;
-  for (int r = 0; r < R; ++r) operands.x[r] = row(a.x, r);
-  for (Int o = 0; o < outs; ++o) {
-    operands.w[0] = weight_row<W>(a, first + o);
-    for (Int p = 0; p < pieces.count; ++p) {
-      const Int end = pieces.end(p);
-      Sums<R, 1> tile;
-      clear_each<R, 1>(tile, std::make_integer_sequence<int, R>());
-      Int k = pieces.begin(p);
-      for (; k + kLines * kLine <= end; k += kLines * kLine) {
+  const Int end = pieces.end(p);
+  clear_each<R, 1>(sums, std::make_integer_sequence<int, R>());
+  Int k = pieces.begin(p);
+  for (; k + kLines * kLine <= end; k += kLines * kLine) {
 #pragma GCC unroll 8
-        for (Int l = 0; l < kLines; ++l) {
-          fetch(operands.w[0] + k + l * kLine, kAhead);
-          for (Int j = 0; j < kLine; j += kLanes) step<R, 1, W>(operands, k + l * kLine + j, tile);
-        }
-      }
-      for (; k < end; k += kLanes) step<R, 1, W>(operands, k, tile);
-      if (pieces.ends_in(p)) last_step<R, 1, W>(operands, pieces.whole, pieces.in - pieces.whole, tile);
-      for (int r = 0; r < R; ++r) waiting.add(tile[r][0], p, &sums[r][o]);
+    for (Int l = 0; l < kLines; ++l) {
+      fetch(operands.w[0] + k + l * kLine, kAhead);
+#pragma GCC unroll 8
+      for (Int j = 0; j < kLine; j += kLanes) step<R, 1, W>(operands, k + l * kLine + j, sums);
     }
   }
-  waiting.flush();
+  for (; k < end; k += kLanes) step<R, 1, W>(operands, k, sums);
+  if (pieces.ends_in(p)) last_step<R, 1, W>(operands, pieces.whole, pieces.in - pieces.whole, sums);
+}
+
+constexpr Int kMostPieces = 32;
+
+// One row of weights after the other, from begin to end: memory gives most when it is read in order. A row's chain
+// waits for itself, but the processor works on the next one meanwhile. Four rows are folded together.
+template <int R, class W>
+HWY_NOINLINE void rows_in_order(const Linear& a, Int first, Int outs) {
+  const Floats d;
+  const Pieces pieces(a.x[1]);
+  alignas(64) float sums[R][kFewStride];
+  alignas(64) float waiting[kMostPieces][R][4][kLanes];
+  Operands<R, 1, W> operands;
+  for (int r = 0; r < R; ++r) operands.x[r] = row(a.x, r);
+  for (Int o = 0; o < outs; o += 4) {
+    for (Int i = 0; i < 4; ++i) {
+      operands.w[0] = weight_row<W>(a, first + std::min(o + i, outs - 1));
+      for (Int p = 0; p < pieces.count; ++p) {
+        Sums<R, 1> tile;
+        chain<R, W>(operands, pieces, p, tile);
+        for (int r = 0; r < R; ++r) hn::Store(tile[r][0], d, waiting[p][r][i]);
+      }
+    }
+    for (Int p = 0; p < pieces.count; ++p) {
+      for (int r = 0; r < R; ++r) {
+        const auto& w = waiting[p][r];
+        alignas(16) float folded[4];
+        fold4(hn::Load(d, w[0]), hn::Load(d, w[1]), hn::Load(d, w[2]), hn::Load(d, w[3]), folded);
+        for (int i = 0; i < 4; ++i) add_piece(p, folded[i], &sums[r][o + i]);
+      }
+    }
+  }
   for (int r = 0; r < R; ++r) finish(a, r, first, outs, sums[r]);
 }
 
@@ -242,7 +238,7 @@ HWY_NOINLINE void rows_in_order(const Linear& a, Int first, Int outs) {
 template <int R, class W>
 void few_of(const Linear& a, Int first, Int outs) {
   constexpr Int kNearFloats = 8192;
-  if (R == 1 || R * a.x[1] <= kNearFloats) return rows_in_order<R, W>(a, first, outs);
+  if (R * a.x[1] <= (R == 1 ? kMostPieces * kPiece : kNearFloats)) return rows_in_order<R, W>(a, first, outs);
   few_rows<R, W>(a, first, outs);
 }
 
@@ -272,13 +268,14 @@ constexpr Int kBlockRows = kRegisters == 32 ? 130 : 64;
 constexpr Int kTaskOuts = kRegisters == 32 ? 80 : 96;  // whole vectors and whole panels
 constexpr Int kPad = 16;  // between a panel's rows, which would else compete for the same sets of the cache
 constexpr Int kCopied = kTileOuts > 4 ? 8 : 4;  // floats moved at once to bring one row of a tile to its place
+constexpr Int kGathered = 4 * kTileRows;        // rows brought together before the first of them is read again
 static_assert(kTaskOuts % kLanes == 0 && kTaskOuts % kTileOuts == 0 && kCopied >= kTileOuts);
 
 struct Scratch {
   alignas(64) float panel[kTileOuts * (kPiece + kPad)];  // a panel's weights as fp32
   alignas(64) float tiles[kTaskOuts / kTileOuts][ceil_div(kBlockRows, kTileRows)][kFolded<kTileRows, kTileOuts>];
   alignas(64) float room[kCopied];  // copies read beyond `tiles`
-  alignas(64) float sums[kTaskOuts + kCopied];
+  alignas(64) float sums[kGathered][kTaskOuts + kLanes];
 };
 
 struct Block {
@@ -379,12 +376,15 @@ HWY_NOINLINE void many_rows(const Linear& a, const Block& b) {
       }
     }
   }
-  for (Int r = 0; r < b.rows; ++r) {
-    for (Int o = 0; o < b.outs; o += kTileOuts) {
-      std::memcpy(scratch.sums + o, scratch.tiles[o / kTileOuts][r / kTileRows] + r % kTileRows * kTileOuts,
-                  kCopied * sizeof(float));
+  for (Int r0 = 0; r0 < b.rows; r0 += kGathered) {
+    const Int end = std::min(b.rows, r0 + kGathered);
+    for (Int r = r0; r < end; ++r) {
+      for (Int o = 0; o < b.outs; o += kTileOuts) {
+        std::memcpy(scratch.sums[r - r0] + o, scratch.tiles[o / kTileOuts][r / kTileRows] + r % kTileRows * kTileOuts,
+                    kCopied * sizeof(float));
+      }
     }
-    finish(a, b.r0 + r, b.o0, b.outs, scratch.sums);
+    for (Int r = r0; r < end; ++r) finish(a, b.r0 + r, b.o0, b.outs, scratch.sums[r - r0]);
   }
 }
 
