@@ -1,7 +1,9 @@
 // embed, norm, angles, rotate, pick against naive, and their row law.
 #include <rapidcheck.h>
 
+#include <bit>
 #include <cmath>
+#include <iterator>
 
 #include "base/random.h"
 #include "support.h"
@@ -97,6 +99,48 @@ TEST(Rotate, EqualsNaive) {
       run(table("naive"), want);
       expect_near(
           got, want, [&](auto, auto) { return 4 * kUnit; }, "rotate");  // two products and a sum of values <= 1
+    }
+  });
+}
+
+// Every kind of float, those that round to infinity, to subnormal halves or to nothing among them.
+void fill_with_odd_floats(Tensor& t) {
+  const std::uint32_t ends[] = {0x00000000, 0x80000000, 0x00000001, 0x7f800000, 0xff800000, 0x7f800001,
+                                0xffc12345, 0x477fefff, 0x477ff000, 0x33000000, 0x33000001, 0x38800000,
+                                0x387fe000, 0x7f7fffff, 0x3f808000, 0x3f818000, 0x3f801000, 0x3f803000};
+  std::uint64_t n = 0;
+  for (std::int64_t r = 0; r < t.rows(); ++r) {
+    for (std::int64_t c = 0; c < t.columns(); ++c, ++n) {
+      t.set(r, c,
+            std::bit_cast<float>(n % 3 == 0 ? ends[n / 3 % std::size(ends)]
+                                            : static_cast<std::uint32_t>(random_bits(9, n))));
+    }
+  }
+}
+
+TEST(Convert, EqualsNaiveBitForBit) {
+  const std::vector<DType> formats = {DType::f32, DType::f16, DType::bf16};
+  for_each_table([&](const Ops& ops) {
+    for (const DType from : formats) {
+      for (const DType to : formats) {
+        for (const std::int64_t n : kAwkward) {
+          for (const bool transpose : {false, true}) {
+            const std::int64_t rows = 1 + n * 7 % 71;
+            Tensor x(from, {rows, n}, 0, n % 2 == 0 ? 1 : 0);
+            fill_with_odd_floats(x);
+            const std::vector<std::int64_t> shape = transpose ? std::vector{n, rows} : std::vector{rows, n};
+            Tensor got(to, shape, shape[1] + 3), want(to, shape, shape[1] + 3);
+            ops.convert(*ops.open(3), {x.view(), got.view(), transpose});
+            table("naive").convert(*table("naive").open(1), {x.view(), want.view(), transpose});
+            got.check_guard();
+            for (std::int64_t r = 0; r < shape[0]; ++r) {
+              ASSERT_EQ(bits_of(got, r), bits_of(want, r))
+                  << ops.name << ", " << name_of(from) << " to " << name_of(to) << ", [" << rows << ", " << n
+                  << "], row " << r << (transpose ? " of the transposed" : "");
+            }
+          }
+        }
+      }
     }
   });
 }

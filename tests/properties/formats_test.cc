@@ -1,0 +1,109 @@
+// Number formats in memory: weights converted on loading are the very weights that a file in that format holds, and the
+// row law holds in every format of weights and past.
+#include <gtest/gtest.h>
+
+#include <cstring>
+
+#include "base/error.h"
+#include "base/file.h"
+#include "support/models.h"
+#include "tensor/half.h"
+
+namespace pkv {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr DType kFormats[] = {DType::f32, DType::f16, DType::bf16};
+
+std::vector<fs::path> bundled() { return support::model_folders(support::source() / "models"); }
+
+bool causal(const fs::path& folder) { return model::inspect(hf::Folder::open(folder)).card.causal; }
+
+std::vector<float> logits_of(const model::Model& m, std::int64_t tokens) {
+  model::Past past = m.new_past();
+  return support::feed(m, past, support::random_ids(3, tokens, m.card().vocab));
+}
+
+// A copy of the folder whose matrices are stored in another format.
+class Stored {
+ public:
+  Stored(const fs::path& from, DType dtype)
+      : folder_(fs::path(testing::TempDir()) / ("stored-" + from.filename().string())) {
+    fs::create_directories(folder_);
+    fs::copy_file(from / "config.json", folder_ / "config.json", fs::copy_options::overwrite_existing);
+    const hf::Folder original = hf::Folder::open(from);
+    std::vector<std::vector<std::uint16_t>> memory;
+    std::vector<hf::Tensor> tensors;
+    for (const hf::Tensor& t : original.tensors()) {
+      tensors.push_back({.name = t.name, .dtype = t.dtype, .shape = t.shape, .data = t.data});
+      if (t.shape.size() != 2) continue;  // biases and norms stay fp32 in memory
+      auto& values = memory.emplace_back();
+      for (std::size_t i = 0; i < t.data.size() / sizeof(float); ++i) {
+        float x = 0;
+        std::memcpy(&x, t.data.data() + i * sizeof x, sizeof x);
+        values.push_back(dtype == DType::f16 ? to_f16(x).bits : to_bf16(x).bits);
+      }
+      tensors.back().dtype = dtype;
+      tensors.back().data = std::as_bytes(std::span(values));
+    }
+    hf::write_safetensors(folder_ / "model.safetensors", tensors, {});
+  }
+  ~Stored() { fs::remove_all(folder_); }
+  const fs::path& path() const { return folder_; }
+
+ private:
+  fs::path folder_;
+};
+
+TEST(Formats, ConvertedMatricesAreThoseThatAFileWouldHold) {
+  for (const fs::path& folder : bundled()) {
+    const model::Model original = support::load(folder, "cpu");
+    if (original.weights().dtype != DType::f32) continue;
+    for (const DType dtype : {DType::f16, DType::bf16}) {
+      const Stored stored(folder, dtype);
+      const model::Model from_file = support::load(stored.path(), "cpu");
+      const model::Model converted = support::load(folder, "cpu", 2, {.dtype = dtype});
+      EXPECT_EQ(converted.weights().dtype, dtype);
+      EXPECT_EQ(converted.past_dtype(), dtype);
+      EXPECT_EQ(converted.weights().bytes, from_file.weights().bytes);
+      EXPECT_EQ(original.weights().bytes, 2 * converted.weights().bytes);
+      const auto logits = logits_of(from_file, 70);
+      EXPECT_EQ(logits_of(converted, 70), logits) << folder << " " << name_of(dtype);
+      const model::Model wide = support::load(stored.path(), "cpu", 2, {.dtype = DType::f32, .past_dtype = dtype});
+      EXPECT_EQ(logits_of(wide, 70), logits) << folder << " " << name_of(dtype) << ", widened";
+    }
+  }
+}
+
+TEST(Formats, TheRowLawHoldsInAll) {
+  for (const fs::path& folder : bundled()) {
+    if (!causal(folder)) continue;
+    for (const DType weights : kFormats) {
+      for (const DType kept : kFormats) {
+        const model::Model m = support::load(folder, "cpu", 2, {.dtype = weights, .past_dtype = kept});
+        const auto ids = support::random_ids(3, 133, m.card().vocab);
+        const auto all = logits_of(m, 133);
+        model::Past past = m.new_past();
+        std::size_t at = 0;
+        for (const std::size_t n : {1u, 4u, 59u, 1u, 5u, 62u, 1u}) {
+          const auto part = support::feed(m, past, std::span(ids).subspan(at, n));
+          const auto vocab = static_cast<std::size_t>(m.card().vocab);
+          ASSERT_EQ(std::memcmp(part.data(), all.data() + at * vocab, part.size() * sizeof(float)), 0)
+              << folder << ", weights " << name_of(weights) << ", past " << name_of(kept) << ", piece at " << at;
+          at += n;
+        }
+        ASSERT_EQ(at, ids.size());
+      }
+    }
+  }
+}
+
+TEST(Formats, WeightsAndPastsHaveFloatsOnly) {
+  const fs::path folder = bundled().front();
+  EXPECT_THROW(support::load(folder, "cpu", 1, {.dtype = DType::i8}), Error);
+  EXPECT_THROW(support::load(folder, "cpu", 1, {.past_dtype = DType::f64}), Error);
+}
+
+}  // namespace
+}  // namespace pkv
