@@ -42,8 +42,22 @@ HWY_INLINE hn::Vec<D> widen(D d, const f16* p) {
     f16 x;
     std::memcpy(&x, p, sizeof x);
     return hn::Set(d, to_float(x));
+#if HWY_TARGET == HWY_SSE4
+  } else {  // no instruction, and Highway's substitute makes 65536 of infinity
+    const hn::Rebind<std::uint32_t, D> wide;
+    const hn::Rebind<std::uint16_t, D> half;
+    const auto bits = hn::PromoteTo(wide, hn::LoadU(half, reinterpret_cast<const std::uint16_t*>(p)));
+    const auto rest = hn::And(bits, hn::Set(wide, 0x7fff));
+    const auto moved = hn::ShiftLeft<13>(rest);  // the exponent is 112 too small now, of subnormals too
+    const auto scaled = hn::BitCast(wide, hn::Mul(hn::BitCast(d, moved), hn::Set(d, 0x1p112f)));
+    const auto special = hn::Or(moved, hn::Set(wide, 0x7f800000));
+    const auto finite = hn::Lt(hn::BitCast(hn::RebindToSigned<D>(), rest), hn::Set(hn::RebindToSigned<D>(), 0x7c00));
+    const auto magnitude = hn::IfThenElse(hn::RebindMask(wide, finite), scaled, special);
+    return hn::BitCast(d, hn::Or(magnitude, hn::ShiftLeft<16>(hn::Xor(bits, rest))));
+#else
   } else {
     return hn::PromoteTo(d, hn::LoadU(hn::Rebind<hwy::float16_t, D>(), reinterpret_cast<const hwy::float16_t*>(p)));
+#endif
   }
 }
 template <class D>
