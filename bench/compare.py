@@ -32,7 +32,7 @@ def run(command):
 
 
 def ours(options, work, number):
-    command = [options.ours, "--model", options.model, "--no-check", "--rounds", "1", "--threads", options.threads]
+    command = [options.ours, "--model", options.model, "--no-check", "--rounds", "3", "--threads", options.threads]
     command += ["--prefill", str(number) if work == "prefill" else "", "--depth", str(number) if work == "decode" else ""]
     command += ["--output", "json"]
     for name in ("dtype", "past_dtype", "isa"):
