@@ -10,7 +10,6 @@
 // computed the same.
 #include <fmt/format.h>
 #include <sys/resource.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <bit>
@@ -23,9 +22,8 @@
 #include <string_view>
 
 #include "base/error.h"
-#include "base/file.h"
-#include "base/random.h"
 #include "bench/peak.h"
+#include "bench/synthetic.h"
 #include "model/model.h"
 
 namespace {
@@ -40,73 +38,6 @@ struct Options {
   model::LoadOptions formats;
   std::vector<std::int64_t> prefill{128, 512}, depth{0, 512};
 };
-
-// Removed with what is in it.
-struct Folder {
-  fs::path path = fs::temp_directory_path() / fmt::format("pkv-bench-{}", ::getpid());
-  Folder() { fs::create_directories(path); }
-  ~Folder() { fs::remove_all(path); }
-};
-
-// Tensors share one stretch of random numbers: what they hold does not matter here, only that it is not zero.
-class Writer {
- public:
-  Writer() : values_(std::size_t{1} << 26) {
-    for (std::size_t i = 0; i < values_.size(); ++i) values_[i] = 0.02f * random_signed(1, i % 999983);
-  }
-
-  void add(std::string name, std::vector<std::int64_t> shape) {
-    std::size_t n = 1;
-    for (const std::int64_t d : shape) n *= static_cast<std::size_t>(d);
-    tensors_.push_back({.name = std::move(name),
-                        .dtype = DType::f32,
-                        .shape = std::move(shape),
-                        .data = std::as_bytes(std::span(values_).first(n))});
-  }
-
-  void write(const fs::path& file) const { hf::write_safetensors(file, tensors_, {}); }
-
- private:
-  std::vector<float> values_;
-  std::vector<hf::Tensor> tensors_;
-};
-
-void write_gpt2_small(const fs::path& folder) {
-  constexpr std::int64_t layers = 12, hidden = 768, heads = 12, vocab = 50257, context = 1024;
-  write_file(folder / "config.json", nlohmann::json{{"model_type", "gpt2"},
-                                                    {"vocab_size", vocab},
-                                                    {"n_positions", context},
-                                                    {"n_embd", hidden},
-                                                    {"n_layer", layers},
-                                                    {"n_head", heads}}
-                                         .dump());
-  Writer w;
-  w.add("wte.weight", {vocab, hidden});
-  w.add("wpe.weight", {context, hidden});
-  const auto norm = [&](const std::string& name) {
-    w.add(name + ".weight", {hidden}), w.add(name + ".bias", {hidden});
-  };
-  const auto conv = [&](const std::string& name, std::int64_t in, std::int64_t out) {
-    w.add(name + ".weight", {in, out}), w.add(name + ".bias", {out});
-  };
-  for (std::int64_t i = 0; i < layers; ++i) {
-    const std::string h = "h." + std::to_string(i) + ".";
-    norm(h + "ln_1"), norm(h + "ln_2");
-    conv(h + "attn.c_attn", hidden, 3 * hidden), conv(h + "attn.c_proj", hidden, hidden);
-    conv(h + "mlp.c_fc", hidden, 4 * hidden), conv(h + "mlp.c_proj", 4 * hidden, hidden);
-  }
-  norm("ln_f");
-  w.write(folder / "model.safetensors");
-}
-
-std::vector<std::int32_t> text(std::int64_t n, std::int64_t vocab) {
-  std::vector<std::int32_t> ids;
-  for (std::int64_t i = 0; i < n; ++i) {
-    ids.push_back(
-        static_cast<std::int32_t>(random_bits(2, static_cast<std::uint64_t>(i)) % static_cast<std::uint64_t>(vocab)));
-  }
-  return ids;
-}
 
 model::Logits feed(const model::Model& m, model::Past& past, std::span<const std::int32_t> ids) {
   const model::Feed f{.ids = ids, .past = &past};
@@ -126,7 +57,7 @@ model::Model open_model(const Options& o, int threads) {
 
 // The last logits of a text whose length is one past a block of the past, fed in pieces of `sizes`, the last repeated.
 std::uint64_t last_hash(const model::Model& m, std::vector<std::int64_t> sizes) {
-  const auto ids = text(130, m.card().vocab);
+  const auto ids = bench::text(130, m.card().vocab);
   model::Past past = m.new_past();
   std::uint64_t h = 0;
   for (std::size_t at = 0, i = 0; at < ids.size(); ++i) {
@@ -173,7 +104,7 @@ struct Bench {
 
   Line decode(std::int64_t depth) const {
     constexpr std::int64_t kSteps = 8;
-    const auto ids = text(depth + kSteps + 1, m.card().vocab);
+    const auto ids = bench::text(depth + kSteps + 1, m.card().vocab);
     model::Past past = m.new_past();
     feed(m, past, std::span(ids).first(static_cast<std::size_t>(depth + 1)));
     feed(m, past, std::span(ids).last(1));  // brings pages and buffers into being
@@ -199,7 +130,7 @@ struct Bench {
   }
 
   Line prefill(std::int64_t tokens) const {
-    const auto ids = text(tokens, m.card().vocab);
+    const auto ids = bench::text(tokens, m.card().vocab);
     const model::Card& c = m.card();
     // Scores and weighted sums: each position sees those before it and itself.
     const double attention = static_cast<double>(tokens + 1) * static_cast<double>(c.heads * c.head_dim * c.layers);
@@ -271,10 +202,10 @@ double peak_gib() {
 }
 
 int run(Options options) {
-  std::optional<Folder> temporary;
+  std::optional<bench::Folder> temporary;
   std::string name = options.model.filename().string();
   if (options.model.empty()) {
-    write_gpt2_small(temporary.emplace().path);
+    bench::write_gpt2(temporary.emplace().path, {});
     options.model = temporary->path;
     name = "GPT-2 small's shape";
   }
