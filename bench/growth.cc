@@ -86,7 +86,8 @@ std::vector<Point> measure_all(const model::Model& m, std::int64_t to) {
       static_cast<double>(2 * c.layers * c.kv_heads * c.head_dim) * static_cast<double>(size_of(m.past_dtype()));
   for (Point& p : points) {
     const double more_ms = p.with_ms - points[0].with_ms;
-    if (p.tokens >= 1024 && more_ms > 0) p.read_gb_per_s = per_token * static_cast<double>(p.tokens - points[0].tokens) * 1e-6 / more_ms;
+    if (p.tokens >= 1024 && more_ms > 0)
+      p.read_gb_per_s = per_token * static_cast<double>(p.tokens - points[0].tokens) * 1e-6 / more_ms;
   }
   return points;
 }

@@ -1,10 +1,14 @@
 #include "base/pool.h"
 
+#include <fmt/format.h>
 #include <sched.h>
 
 #include <fstream>
 #include <set>
 #include <string>
+#include <system_error>
+
+#include "base/error.h"
 
 namespace pkv {
 namespace {
@@ -53,14 +57,25 @@ int physical_cores() {
 WorkerPool::WorkerPool(int threads) {
   if (threads <= 0) threads = physical_cores();
   workers_.reserve(static_cast<std::size_t>(threads - 1));
-  for (int i = 1; i < threads; ++i) workers_.emplace_back([this] { live(); });
+  try {
+    for (int i = 1; i < threads; ++i) workers_.emplace_back([this] { live(); });
+  } catch (const std::system_error& e) {
+    const std::size_t started = workers_.size() + 1;
+    stop();
+    fail_usage({.what = fmt::format("cannot start {} threads: {}", threads, e.code().message()),
+                .expected = fmt::format("at most {} here", started),
+                .hint = "fewer threads: --threads N"});
+  }
 }
 
-WorkerPool::~WorkerPool() {
+WorkerPool::~WorkerPool() { stop(); }
+
+void WorkerPool::stop() noexcept {
   stop_.store(true, std::memory_order_relaxed);
   epoch_.fetch_add(1, std::memory_order_release);
   epoch_.notify_all();
   for (std::thread& w : workers_) w.join();
+  workers_.clear();
 }
 
 void WorkerPool::run(std::int64_t count, Call call, void* context) noexcept {

@@ -17,7 +17,7 @@ int physical_cores();
 
 class WorkerPool {
  public:
-  // `threads` >= 1 counts the caller too; 0 means physical_cores().
+  // `threads` >= 1 counts the caller too; 0 means physical_cores(). Error::usage when the system cannot start them.
   explicit WorkerPool(int threads = 0);
   ~WorkerPool();
   WorkerPool(const WorkerPool&) = delete;
@@ -41,6 +41,7 @@ class WorkerPool {
   void run(std::int64_t count, Call call, void* context) noexcept;
   void drain() noexcept;
   void live() noexcept;
+  void stop() noexcept;
 
   // The loop under way: written by the caller before it raises `epoch_`, read by workers after they see it.
   Call call_ = nullptr;

@@ -120,8 +120,8 @@ Logits Model::forward(std::span<const Feed> feeds, Want want, Taps* taps) const 
   const View result = pass.result();
   Logits logits(DType::f32, {result[0], result[1]});
   backend_.ops().download(backend_.device(), logits.view().data, result.data, result.bytes());
+  give_back(std::move(workspace));  // may fail, so before the pasts change
   pass.commit();
-  give_back(std::move(workspace));
   return logits;
 }
 

@@ -50,7 +50,7 @@ Past Past::fork() {
 }
 
 void Past::reserve(std::int64_t tokens) {
-  ids_.reserve(ids_.size() + static_cast<std::size_t>(tokens));
+  ids_.reserve(blocks_for(length() + tokens) * static_cast<std::size_t>(kTokens));  // once a block, not once a token
   const std::size_t first = static_cast<std::size_t>(length() / kTokens);
   const std::size_t end = blocks_for(length() + tokens);
   if (first < blocks_.size()) make_own(first);

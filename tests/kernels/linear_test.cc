@@ -82,6 +82,30 @@ TEST(Linear, EqualsNaiveOverSeveralPiecesOfK) {
   });
 }
 
+// Each number of rows has a path of its own, and each path limits to the length of K that it takes.
+TEST(Linear, LongRows) {
+  for_each_table([](const Ops& ops) {
+    for (const DType dtype : kFormats) {
+      for (const std::int64_t in : {2730, 2731, 4096, 4097, 8192, 8193, 32768, 32769, 32784, 40000}) {
+        const Tensor x = Tensor(DType::f32, {6, in}).random(1), w = Tensor(dtype, {5, in}).random(2);
+        const auto device = ops.open(2);
+        Tensor all(DType::f32, {6, 5});
+        ops.linear(*device, {.x = x.view(), .weight = w.view(), .out = all.view()});
+        for (std::int64_t rows = 1; rows < 6; ++rows) {
+          Tensor some(DType::f32, {rows, 5});
+          ops.linear(*device, {.x = x.view().rows(0, rows), .weight = w.view(), .out = some.view()});
+          some.check_guard();
+          for (std::int64_t r = 0; r < rows; ++r) {
+            ASSERT_EQ(bits_of(some, r), bits_of(all, r)) << "row " << r << " of " << rows << ", " << in << " inputs";
+          }
+        }
+      }
+      compare(ops, {.rows = 1, .outs = 5, .in = 32784, .dtype = dtype});
+      compare(ops, {.rows = 3, .outs = 5, .in = 4097, .dtype = dtype});
+    }
+  });
+}
+
 TEST(Linear, Epilogues) {
   for_each_table([](const Ops& ops) {
     for (const std::int64_t rows : {1, 3, 9}) {

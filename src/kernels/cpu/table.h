@@ -20,6 +20,14 @@ void convert(Device&, const Convert&) noexcept;
 // The set in use: "AVX2".
 const char* instruction_set();
 
+inline bool runs_on_amd() {
+#if defined(__x86_64__) || defined(__i386__)
+  return __builtin_cpu_is("amd") != 0;
+#else
+  return false;
+#endif
+}
+
 inline float* row(const View& v, std::int64_t r) { return v.as<float>() + r * v.step(0); }
 constexpr std::int64_t ceil_div(std::int64_t n, std::int64_t d) { return (n + d - 1) / d; }
 
