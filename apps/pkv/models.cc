@@ -53,6 +53,12 @@ fs::path find_model(const std::string& model) {
              .found = "neither a folder nor a bundled model of that name"});
 }
 
+std::string display_name(const fs::path& folder) {
+  std::error_code error;
+  const fs::path path = fs::absolute(folder, error).lexically_normal();
+  return (path.has_filename() ? path : path.parent_path()).filename().string();
+}
+
 model::Model load_model(const fs::path& folder, const EngineOptions& options) {
   model::Model model = model::load(hf::Folder::open(folder), options.open(), options.formats);
   for (const std::string& line : model.notes()) note(line);

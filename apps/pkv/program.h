@@ -71,6 +71,9 @@ struct OutputOptions {
 std::filesystem::path find_model(const std::string& model);
 std::vector<std::filesystem::path> bundled_models();
 
+// What a report calls the model of that folder: its last name, also of "." and of a path that ends in '/'.
+std::string display_name(const std::filesystem::path& folder);
+
 // Loads and prints the model's notes. Error::usage when `tokens` go beyond the model's context.
 model::Model load_model(const std::filesystem::path& folder, const EngineOptions& options);
 void require_context(const model::Card& card, std::int64_t tokens, bool beyond_context);

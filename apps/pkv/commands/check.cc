@@ -35,7 +35,7 @@ struct CheckOptions {
 
 check::Report check_model(const std::string& name, const CheckOptions& options) {
   const std::filesystem::path folder = find_model(name);
-  EngineSubject subject(load_model(folder, options.engine), std::filesystem::path(name).filename().string());
+  EngineSubject subject(load_model(folder, options.engine), display_name(folder));
   const Input input = read_input(options.text, folder);
   require_context(subject.model().card(), static_cast<std::int64_t>(input.ids.size()), options.beyond_context);
   return check::run(subject, input.ids,
