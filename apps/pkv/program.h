@@ -69,7 +69,7 @@ struct OutputOptions {
 
 // The folder that MODEL means: a path, or the name of a bundled model.
 std::filesystem::path find_model(const std::string& model);
-std::vector<std::filesystem::path> bundled_models();
+std::vector<std::filesystem::path> bundled_models();  // Error when there are none
 
 // What a report calls the model of that folder: its last name, also of "." and of a path that ends in '/'.
 std::string display_name(const std::filesystem::path& folder);
