@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <memory>
+#include <new>
 
 #include "base/error.h"
 #include "program.h"
@@ -102,6 +103,9 @@ int run_review(const CheckOptions& options) {
       const bool named = e.text().where.find(model) != std::string::npos;
       fmt::print(stderr, "pkv: {}{}\n", named ? "" : model + ": ", e.what());
       code = std::max<int>(code, e.kind() == Error::Kind::usage ? bad_usage : cannot_load);
+    } catch (const std::bad_alloc&) {
+      fmt::print(stderr, "pkv: {}: not enough memory\n  try:      a shorter text or a smaller model\n", model);
+      code = std::max<int>(code, cannot_load);
     }
   }
   if (!reports.empty()) options.output.write(render_review(reports, options.output));
