@@ -84,6 +84,12 @@ model::Model load_model(const fs::path& folder, const EngineOptions& options) {
   return model;
 }
 
+text::Tokenizer load_tokenizer(const fs::path& folder) {
+  text::Tokenizer tokenizer = text::Tokenizer::load(folder);
+  for (const std::string& line : tokenizer.notes()) note(line);
+  return tokenizer;
+}
+
 void require_context(const model::Card& card, std::int64_t tokens, bool beyond_context) {
   if (tokens <= card.context || (beyond_context && !card.context_is_hard)) return;
   fail_usage({.what = "the text is longer than the model's context",

@@ -58,7 +58,7 @@ Input read_input(const TextOptions& options, const std::filesystem::path& model)
   } else {
     input.text =
         options.file ? read_file(*options.file, kMaxText) : options.text.value_or(std::string(TextOptions::kArticle));
-    input.ids = text::Tokenizer::load(model).encode(input.text, !options.no_special_tokens);
+    input.ids = load_tokenizer(model).encode(input.text, !options.no_special_tokens);
   }
   if (input.ids.empty()) fail_usage({.what = "the text has no tokens", .hint = "--text \"I like to eat\""});
   return input;

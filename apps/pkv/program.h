@@ -74,8 +74,9 @@ std::vector<std::filesystem::path> bundled_models();  // Error when there are no
 // What a report calls the model of that folder: its last name, also of "." and of a path that ends in '/'.
 std::string display_name(const std::filesystem::path& folder);
 
-// Loads and prints the model's notes. Error::usage when `tokens` go beyond the model's context.
+// Each loads and prints the notes. Error::usage when `tokens` go beyond the model's context.
 model::Model load_model(const std::filesystem::path& folder, const EngineOptions& options);
+text::Tokenizer load_tokenizer(const std::filesystem::path& folder);
 void require_context(const model::Card& card, std::int64_t tokens, bool beyond_context);
 
 // A progress bar on stderr, when that is a terminal; otherwise an empty callback. Cleared when done.

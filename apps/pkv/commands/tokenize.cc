@@ -29,7 +29,7 @@ std::string read_source(const TokenizeOptions& options) {
 }
 
 int run(const TokenizeOptions& options) {
-  const text::Tokenizer tokenizer = text::Tokenizer::load(find_model(options.model));
+  const text::Tokenizer tokenizer = load_tokenizer(find_model(options.model));
   std::vector<std::int32_t> ids;
   if (options.text.ids) {
     ids = parse_ids(*options.text.ids, "--ids");
