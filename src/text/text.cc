@@ -131,6 +131,10 @@ std::int64_t Tokenizer::vocab_size() const {
   return size;
 }
 
+bool Tokenizer::has(std::int32_t id) const {
+  return pipeline_->added.find(id) != nullptr || pipeline_->bpe.vocab.token(id).has_value();
+}
+
 bool Tokenizer::is_special(std::int32_t id) const {
   const AddedToken* t = pipeline_->added.find(id);
   return t != nullptr && t->special;

@@ -42,6 +42,7 @@ class Tokenizer {
   std::span<const std::string> notes() const;
 
   std::int64_t vocab_size() const;  // number of tokens, added ones included
+  bool has(std::int32_t id) const;  // there is a token with that id
   bool is_special(std::int32_t id) const;
 
   class Stream;
