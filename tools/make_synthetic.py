@@ -33,7 +33,10 @@ import sys
 import time
 from dataclasses import dataclass, replace
 
-import numpy as np
+try:
+    import numpy as np
+except ImportError:
+    sys.exit("make_synthetic: numpy is missing\n  try:      apt install python3-numpy, or pip install numpy")
 
 POOL = 1 << 22
 CHUNK = 1 << 20

@@ -12,6 +12,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
+constexpr std::string_view kWhereModelsAre = "PKV_MODELS set to the folder that holds them";
+
 // $PKV_MODELS, beside the installed program, or in the source folder that the program was built from.
 fs::path models_folder() {
   if (const char* set = std::getenv("PKV_MODELS"); set != nullptr && *set != '\0') return set;
@@ -22,13 +24,11 @@ fs::path models_folder() {
   return PKV_SOURCE_MODELS;
 }
 
-}  // namespace
-
-std::vector<fs::path> bundled_models() {
+std::vector<fs::path> models_in(const fs::path& folder) {
   std::vector<fs::path> found;
-  std::error_code error;
-  for (const auto& entry : fs::directory_iterator(models_folder(), error)) {
-    if (fs::exists(entry.path() / "config.json")) found.push_back(entry.path());
+  std::error_code error, ignored;
+  for (fs::directory_iterator at(folder, error), end; !error && at != end; at.increment(error)) {
+    if (fs::exists(at->path() / "config.json", ignored)) found.push_back(at->path());
   }
   // The article's order: GPT-2, RoBERTa, MPT, Falcon; whatever else comes after, by name.
   const std::vector<std::string> order{"tiny-gpt2", "tiny-roberta", "tiny-mpt", "tiny-falcon"};
@@ -40,23 +40,54 @@ std::vector<fs::path> bundled_models() {
   return found;
 }
 
+}  // namespace
+
+std::vector<fs::path> bundled_models() {
+  const fs::path folder = models_folder();
+  std::vector<fs::path> found = models_in(folder);
+  if (found.empty()) {
+    fail_load({.what = "no bundled models found",
+               .where = folder.string(),
+               .hint = fmt::format("{}, or a model folder: pkv review MODEL...", kWhereModelsAre)});
+  }
+  return found;
+}
+
 fs::path find_model(const std::string& model) {
-  if (fs::exists(model)) return model;
+  std::error_code error;
+  if (fs::exists(model, error)) return model;
+  const fs::path folder = models_folder();
   std::vector<std::string> names;
-  for (const fs::path& bundled : bundled_models()) {
+  for (const fs::path& bundled : models_in(folder)) {
     names.push_back(bundled.filename().string());
     if (names.back() == model) return bundled;
   }
+  const bool none = names.empty();
   fail_load({.what = "no such model",
              .where = model,
-             .expected = fmt::format("a model folder, or a bundled model: {}", fmt::join(names, ", ")),
-             .found = "neither a folder nor a bundled model of that name"});
+             .expected = none ? "a model folder"
+                              : fmt::format("a model folder, or a bundled model: {}", fmt::join(names, ", ")),
+             .found = none ? fmt::format("no folder of that name, and no bundled models in {}", folder.string())
+                           : "neither a folder nor a bundled model of that name",
+             .hint = none ? std::string(kWhereModelsAre) : ""});
+}
+
+std::string display_name(const fs::path& folder) {
+  std::error_code error;
+  const fs::path path = fs::absolute(folder, error).lexically_normal();
+  return (path.has_filename() ? path : path.parent_path()).filename().string();
 }
 
 model::Model load_model(const fs::path& folder, const EngineOptions& options) {
   model::Model model = model::load(hf::Folder::open(folder), options.open(), options.formats);
   for (const std::string& line : model.notes()) note(line);
   return model;
+}
+
+text::Tokenizer load_tokenizer(const fs::path& folder) {
+  text::Tokenizer tokenizer = text::Tokenizer::load(folder);
+  for (const std::string& line : tokenizer.notes()) note(line);
+  return tokenizer;
 }
 
 void require_context(const model::Card& card, std::int64_t tokens, bool beyond_context) {

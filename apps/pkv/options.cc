@@ -1,5 +1,4 @@
 #include <fmt/format.h>
-#include <fmt/ranges.h>
 #include <unistd.h>
 
 #include <charconv>
@@ -59,7 +58,7 @@ Input read_input(const TextOptions& options, const std::filesystem::path& model)
   } else {
     input.text =
         options.file ? read_file(*options.file, kMaxText) : options.text.value_or(std::string(TextOptions::kArticle));
-    input.ids = text::Tokenizer::load(model).encode(input.text, !options.no_special_tokens);
+    input.ids = load_tokenizer(model).encode(input.text, !options.no_special_tokens);
   }
   if (input.ids.empty()) fail_usage({.what = "the text has no tokens", .hint = "--text \"I like to eat\""});
   return input;
@@ -70,21 +69,22 @@ void EngineOptions::add(CLI::App& command) {
   for (const kernels::Ops* ops : kernels::tables()) names.emplace_back(ops->name);
   command.add_option("--backend", backend, "how it is computed")->check(CLI::IsMember(names))->capture_default_str();
   command.add_option("--threads", threads, "threads (default: one per physical core)")->check(CLI::Range(1, 1024));
-  const std::map<std::string, DType> known{{"fp32", DType::f32}, {"fp16", DType::f16}, {"bf16", DType::bf16}};
+  static const std::map<std::string, DType> known{{"fp32", DType::f32}, {"fp16", DType::f16}, {"bf16", DType::bf16}};
   const auto add_dtype = [&](const std::string& name, std::optional<DType>& dtype, const std::string& what) {
-    command.add_option(name, dtype, what)->transform(CLI::CheckedTransformer(known).description("{fp32,fp16,bf16}"));
+    const auto set = [&dtype](const std::string& given) { dtype = known.at(given); };
+    command.add_option_function<std::string>(name, set, what)
+        ->check(CLI::IsMember(std::vector<std::string>{"fp32", "fp16", "bf16"}));
   };
   add_dtype("--dtype", formats.dtype, "number format of the weights in memory (default: as stored)");
   add_dtype("--past-dtype", formats.past_dtype, "number format of the past (default: that of the weights)");
 }
 
 void OutputOptions::add(CLI::App& command, const std::vector<std::string>& formats) {
-  const std::map<std::string, Format> all{
+  static const std::map<std::string, Format> known{
       {"table", Format::table}, {"json", Format::json}, {"csv", Format::csv}, {"md", Format::md}};
-  std::map<std::string, Format> known;
-  for (const std::string& name : formats) known[name] = all.at(name);
-  command.add_option("--output", format, "form of the result")
-      ->transform(CLI::CheckedTransformer(known).description(fmt::format("{{{}}}", fmt::join(formats, ","))))
+  const auto set = [this](const std::string& given) { format = known.at(given); };
+  command.add_option_function<std::string>("--output", set, "form of the result")
+      ->check(CLI::IsMember(formats))
       ->default_str("table");
   command.add_option("--output-file", file, "write the result to this file instead of stdout");
 }

@@ -69,10 +69,14 @@ struct OutputOptions {
 
 // The folder that MODEL means: a path, or the name of a bundled model.
 std::filesystem::path find_model(const std::string& model);
-std::vector<std::filesystem::path> bundled_models();
+std::vector<std::filesystem::path> bundled_models();  // Error when there are none
 
-// Loads and prints the model's notes. Error::usage when `tokens` go beyond the model's context.
+// What a report calls the model of that folder: its last name, also of "." and of a path that ends in '/'.
+std::string display_name(const std::filesystem::path& folder);
+
+// Each loads and prints the notes. Error::usage when `tokens` go beyond the model's context.
 model::Model load_model(const std::filesystem::path& folder, const EngineOptions& options);
+text::Tokenizer load_tokenizer(const std::filesystem::path& folder);
 void require_context(const model::Card& card, std::int64_t tokens, bool beyond_context);
 
 // A progress bar on stderr, when that is a terminal; otherwise an empty callback. Cleared when done.

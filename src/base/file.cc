@@ -29,8 +29,9 @@ class Descriptor {
   int fd_;
 };
 
-[[noreturn]] void fail_system(const std::filesystem::path& path, std::string_view what) {
-  fail_load({.what = fmt::format("{}: {}", what, std::strerror(errno)), .where = path.string()});
+[[noreturn]] void fail_system(const std::filesystem::path& path, std::string_view what, std::string hint = {}) {
+  fail_load(
+      {.what = fmt::format("{}: {}", what, std::strerror(errno)), .where = path.string(), .hint = std::move(hint)});
 }
 
 std::uint64_t open_regular(const std::filesystem::path& path, int fd, std::uint64_t limit) {
@@ -93,7 +94,8 @@ std::string read_file(const std::filesystem::path& path, std::uint64_t limit) {
 FileWriter::FileWriter(std::filesystem::path path) : path_(std::move(path)) {
   std::string pattern = path_.string() + ".XXXXXX";
   descriptor_ = ::mkostemp(pattern.data(), O_CLOEXEC);
-  if (descriptor_ < 0) fail_system(path_, "cannot write here");
+  if (descriptor_ < 0)
+    fail_system(path_, "cannot write here", "a file in a folder that exists and that you may write to");
   temporary_ = pattern;
   const mode_t mask = ::umask(0);
   ::umask(mask);

@@ -143,6 +143,11 @@ std::string distance_cell(const Difference& difference) {
   return difference.not_finite > 0 ? "NaN" : short_number(difference.max_abs);
 }
 
+std::string formats_cell(const Description& subject) {
+  const bool other = !subject.past_format.empty() && subject.past_format != subject.format;
+  return other ? fmt::format("{}, past {}", subject.format, subject.past_format) : subject.format;
+}
+
 std::string place_cell(const std::optional<Place>& place) {
   if (!place) return {};
   return place->past < 0 ? fmt::format("{}", place->position)

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "check/compare.h"
+#include "check/session.h"
 
 namespace pkv::check {
 
@@ -46,6 +47,9 @@ std::string short_count(std::int64_t value);
 
 // max |Δ| as a short number; "NaN" where logits are not finite.
 std::string distance_cell(const Difference& difference);
+
+// "fp32"; "fp32, past fp16" where the past has a format of its own.
+std::string formats_cell(const Description& subject);
 
 // "5, past 3": position and past length; without the past when that is not known; empty for no place.
 std::string place_cell(const std::optional<Place>& place);

@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include "check/columns.h"
 #include "check/report.h"
 
 namespace pkv::check {
@@ -44,10 +45,10 @@ std::string report_csv(const Report& report) {
 std::string summary_csv(std::span<const Report> reports) {
   std::string all = "model,family,format,system,tokens,positions,max_abs,bound,ulps,max_kl,top_flips,verdict\n";
   for (const auto& r : reports) {
-    all += line({r.subject.name, r.subject.family, r.subject.format, r.subject.system, fmt::format("{}", r.ids.size()),
-                 fmt::format("{}", r.total.positions), number(r.total.max_abs), number(r.bound.value),
-                 fmt::format("{}", r.total.ulps), number(r.total.max_kl), fmt::format("{}", r.total.top_flips),
-                 name_of(r.verdict.outcome)});
+    all += line({r.subject.name, r.subject.family, formats_cell(r.subject), r.subject.system,
+                 fmt::format("{}", r.ids.size()), fmt::format("{}", r.total.positions), number(r.total.max_abs),
+                 number(r.bound.value), fmt::format("{}", r.total.ulps), number(r.total.max_kl),
+                 fmt::format("{}", r.total.top_flips), name_of(r.verdict.outcome)});
   }
   return all;
 }

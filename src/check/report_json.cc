@@ -13,6 +13,7 @@ Json json_of(const Description& d) {
           {"family", d.family},
           {"system", d.system},
           {"format", d.format},
+          {"past_format", d.past_format.empty() ? Json(nullptr) : Json(d.past_format)},
           {"values_format", values_precision(d).name},
           {"logits_format", logits_precision(d).name},
           {"layers", d.layers},

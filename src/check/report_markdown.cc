@@ -78,7 +78,7 @@ std::string sentences(const Report& r) {
 std::string heading(const Report& r) {
   const Description& d = r.subject;
   std::string all = "## " + printable(d.name) + "\n\n";
-  for (const auto& part : {d.family, d.format, d.system}) {
+  for (const auto& part : {d.family, formats_cell(d), d.system}) {
     if (!part.empty()) all += printable(part) + ", ";
   }
   return all + counted(std::ssize(r.ids), "token") + "\n" + (r.text.empty() ? "" : "\n" + quoted(r.text, 400) + "\n");

@@ -27,7 +27,7 @@ struct Paint {
 
 std::string subject_line(const Description& d) {
   std::string line = d.name;
-  for (const auto& part : {d.family, d.format, d.system}) {
+  for (const auto& part : {d.family, formats_cell(d), d.system}) {
     if (!part.empty()) line += " · " + part;
   }
   return printable(line);

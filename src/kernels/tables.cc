@@ -18,7 +18,10 @@ const Ops& table(std::string_view name) {
     if (ops->name == name) return *ops;
     names += (names.empty() ? "" : ", ") + std::string(ops->name);
   }
-  fail_usage({.what = "no such backend", .expected = "one of " + names, .found = std::string(name)});
+  fail_usage({.what = "no such backend",
+              .expected = "one of " + names,
+              .found = std::string(name),
+              .hint = "cpu, the fastest that runs everywhere"});
 }
 
 }  // namespace pkv::kernels

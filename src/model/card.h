@@ -19,7 +19,7 @@ struct Card {
   bool context_is_hard = true;
 
   bool causal = true;
-  std::string positions;  // "learned", "ALiBi", "rotary (theta 10000)"
+  std::string positions;  // "learned", "ALiBi", "rotary, theta 10000"
   std::string notes;      // what sets this configuration apart: "multi-query, parallel attention"
   bool tied = true;       // the output layer is the embedding
 };

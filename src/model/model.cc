@@ -47,9 +47,17 @@ Loaded load_page(const hf::Folder& folder, const kernels::Backend* backend, cons
   return loaded;
 }
 
+std::string text_of(const PastShape& s) {
+  return fmt::format("{} layers, keys and values for {} heads of size {}, {}", s.layers, s.kv_heads, s.head_dim,
+                     name_of(s.dtype));
+}
+
 void check_feed(const Feed& feed, const Card& card, const PastShape& shape) {
   if (feed.past == nullptr || feed.past->shape() != shape) {
-    fail_usage({.what = "the past given is not one of this model"});
+    fail_usage({.what = "the past given is not one of this model",
+                .expected = text_of(shape),
+                .found = feed.past == nullptr ? "no past" : text_of(feed.past->shape()),
+                .hint = "Model::new_past"});
   }
   if (feed.ids.empty()) fail_usage({.what = "no tokens to feed", .expected = "at least one token"});
   for (const std::int32_t id : feed.ids) {
@@ -110,10 +118,14 @@ Logits Model::forward(std::span<const Feed> feeds, Want want, Taps* taps) const 
   for (std::size_t i = 0; i < feeds.size(); ++i) {
     check_feed(feeds[i], card(), shape);
     for (std::size_t j = 0; j < i; ++j) {
-      if (feeds[j].past == feeds[i].past) fail_usage({.what = "two feeds of one call share a past"});
+      if (feeds[j].past != feeds[i].past) continue;
+      fail_usage({.what = "two feeds of one call share a past",
+                  .expected = "a past of its own for each feed",
+                  .found = fmt::format("the same past for feeds {} and {}", j, i),
+                  .hint = "Past::fork, or one call after the other"});
     }
   }
-  if (feeds.empty()) fail_usage({.what = "nothing to feed"});
+  if (feeds.empty()) fail_usage({.what = "nothing to feed", .expected = "at least one feed", .found = "none"});
   auto workspace = borrow();
   Pass pass(backend_, card(), *workspace, feeds, want, taps);
   page_->forward(pass);

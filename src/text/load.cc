@@ -123,8 +123,10 @@ Pipeline parse_tokenizer_json(std::string_view json, std::string_view name) {
   root.only({"version", "truncation", "padding", "added_tokens", "normalizer", "pre_tokenizer", "post_processor",
              "decoder", "model"});
   if (root.has("version") && root.at("version").text() != "1.0") root.at("version").refuse("not supported", "1.0");
-  // truncation and padding are the caller's affair: transformers overrides whatever they say.
   Pipeline p;
+  // Both are the caller's affair: transformers overrides whatever the file says.
+  if (root.has("truncation")) p.notes.push_back(fmt::format("{}: truncation is not applied: texts stay whole", name));
+  if (root.has("padding")) p.notes.push_back(fmt::format("{}: padding is not applied: no tokens are added", name));
   p.bpe = read_bpe(root.at("model"), file);
   if (root.has("normalizer")) p.normalizer = make_normalizer(root.at("normalizer"));
   if (root.has("pre_tokenizer")) p.pre_tokenizer = make_pre_tokenizer(root.at("pre_tokenizer"));

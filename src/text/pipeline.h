@@ -5,7 +5,9 @@
 
 #include <filesystem>
 #include <memory>
+#include <string>
 #include <string_view>
+#include <vector>
 
 #include "text/added_tokens.h"
 #include "text/bpe.h"
@@ -25,6 +27,7 @@ struct Pipeline {
   AddedTokens added;
   Template post;
   Decoder decoder;
+  std::vector<std::string> notes;  // what the file asks for and is not done
 };
 
 // Gives added tokens their ids and forms as the library does: the id of the same token in the vocabulary, or the next

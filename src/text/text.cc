@@ -123,10 +123,16 @@ std::optional<std::int32_t> Tokenizer::id(std::string_view token) const {
   return pipeline_->bpe.vocab.id(token);
 }
 
+std::span<const std::string> Tokenizer::notes() const { return pipeline_->notes; }
+
 std::int64_t Tokenizer::vocab_size() const {
   std::int64_t size = pipeline_->bpe.vocab.size();
   for (const AddedToken& t : pipeline_->added.all()) size += pipeline_->bpe.vocab.id(t.content) ? 0 : 1;
   return size;
+}
+
+bool Tokenizer::has(std::int32_t id) const {
+  return pipeline_->added.find(id) != nullptr || pipeline_->bpe.vocab.token(id).has_value();
 }
 
 bool Tokenizer::is_special(std::int32_t id) const {

@@ -38,7 +38,11 @@ class Tokenizer {
   // A token as the vocabulary spells it ("Ġthe"). Error::usage when there is no such id.
   std::string token(std::int32_t id) const;
   std::optional<std::int32_t> id(std::string_view token) const;
+  // What the file asks for and is not done, for a user to know: truncation, padding.
+  std::span<const std::string> notes() const;
+
   std::int64_t vocab_size() const;  // number of tokens, added ones included
+  bool has(std::int32_t id) const;  // there is a token with that id
   bool is_special(std::int32_t id) const;
 
   class Stream;

@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "support/models.h"
+#include "support/shell.h"
 #include "tensor/half.h"
 
 namespace pkv {
@@ -28,10 +29,8 @@ std::vector<float> logits_of(const model::Model& m, std::int64_t tokens) {
 // A copy of the folder whose matrices are stored in another format.
 class Stored {
  public:
-  Stored(const fs::path& from, DType dtype)
-      : folder_(fs::path(testing::TempDir()) / ("stored-" + from.filename().string())) {
-    fs::create_directories(folder_);
-    fs::copy_file(from / "config.json", folder_ / "config.json", fs::copy_options::overwrite_existing);
+  Stored(const fs::path& from, DType dtype) {
+    fs::copy_file(from / "config.json", path() / "config.json");
     const hf::Folder original = hf::Folder::open(from);
     std::vector<std::vector<std::uint16_t>> memory;
     std::vector<hf::Tensor> tensors;
@@ -47,19 +46,20 @@ class Stored {
       tensors.back().dtype = dtype;
       tensors.back().data = std::as_bytes(std::span(values));
     }
-    hf::write_safetensors(folder_ / "model.safetensors", tensors, {});
+    hf::write_safetensors(path() / "model.safetensors", tensors, {});
   }
-  ~Stored() { fs::remove_all(folder_); }
-  const fs::path& path() const { return folder_; }
+  const fs::path& path() const { return folder_.path(); }
 
  private:
-  fs::path folder_;
+  support::TemporaryFolder folder_;
 };
 
 TEST(Formats, ConvertedMatricesAreThoseThatAFileWouldHold) {
+  int tried = 0;
   for (const fs::path& folder : bundled()) {
     const model::Model original = support::load(folder, "cpu");
     if (original.weights().dtype != DType::f32) continue;
+    ++tried;
     for (const DType dtype : {DType::f16, DType::bf16}) {
       const Stored stored(folder, dtype);
       const model::Model from_file = support::load(stored.path(), "cpu");
@@ -74,6 +74,8 @@ TEST(Formats, ConvertedMatricesAreThoseThatAFileWouldHold) {
       EXPECT_EQ(logits_of(wide, 70), logits) << folder << " " << name_of(dtype) << ", widened";
     }
   }
+  EXPECT_GT(tried, 0) << "no fp32 model in " << support::source() / "models"
+                      << ": nothing was converted";
 }
 
 TEST(Formats, TheRowLawHoldsInAll) {

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <memory>
+#include <new>
 
 #include "base/error.h"
 #include "program.h"
@@ -35,7 +36,7 @@ struct CheckOptions {
 
 check::Report check_model(const std::string& name, const CheckOptions& options) {
   const std::filesystem::path folder = find_model(name);
-  EngineSubject subject(load_model(folder, options.engine), std::filesystem::path(name).filename().string());
+  EngineSubject subject(load_model(folder, options.engine), display_name(folder));
   const Input input = read_input(options.text, folder);
   require_context(subject.model().card(), static_cast<std::int64_t>(input.ids.size()), options.beyond_context);
   return check::run(subject, input.ids,
@@ -92,7 +93,6 @@ int run_review(const CheckOptions& options) {
   if (models.empty()) {
     for (const auto& folder : bundled_models()) models.push_back(folder.string());
   }
-  if (models.empty()) fail_load({.what = "no bundled models found", .hint = "pkv review MODEL..."});
   std::vector<check::Report> reports;
   int code = holds;
   for (const std::string& model : models) {
@@ -103,6 +103,9 @@ int run_review(const CheckOptions& options) {
       const bool named = e.text().where.find(model) != std::string::npos;
       fmt::print(stderr, "pkv: {}{}\n", named ? "" : model + ": ", e.what());
       code = std::max<int>(code, e.kind() == Error::Kind::usage ? bad_usage : cannot_load);
+    } catch (const std::bad_alloc&) {
+      fmt::print(stderr, "pkv: {}: not enough memory\n  try:      a shorter text or a smaller model\n", model);
+      code = std::max<int>(code, cannot_load);
     }
   }
   if (!reports.empty()) options.output.write(render_review(reports, options.output));

@@ -36,7 +36,7 @@ std::vector<std::int64_t> piece_lengths(const LogitsOptions& options, std::size_
 
 int run(const LogitsOptions& options) {
   const std::filesystem::path folder = find_model(options.model);
-  EngineSubject subject(load_model(folder, options.engine), std::filesystem::path(options.model).filename().string());
+  EngineSubject subject(load_model(folder, options.engine), display_name(folder));
   const Input input = read_input(options.text, folder);
   require_context(subject.model().card(), static_cast<std::int64_t>(input.ids.size()), options.beyond_context);
   check::Recording r{.description = subject.describe(), .text = input.text, .ids = input.ids};

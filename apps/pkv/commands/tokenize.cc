@@ -6,6 +6,7 @@
 #include <iterator>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <set>
 
 #include "base/error.h"
 #include "base/file.h"
@@ -28,8 +29,16 @@ std::string read_source(const TokenizeOptions& options) {
   return {std::istreambuf_iterator<char>(std::cin), {}};
 }
 
+void note_unknown(const text::Tokenizer& tokenizer, const std::vector<std::int32_t>& ids) {
+  std::set<std::int32_t> unknown;
+  for (const std::int32_t id : ids) {
+    if (!tokenizer.has(id)) unknown.insert(id);
+  }
+  if (!unknown.empty()) note(fmt::format("ids that are no tokens give no text: {}", fmt::join(unknown, ", ")));
+}
+
 int run(const TokenizeOptions& options) {
-  const text::Tokenizer tokenizer = text::Tokenizer::load(find_model(options.model));
+  const text::Tokenizer tokenizer = load_tokenizer(find_model(options.model));
   std::vector<std::int32_t> ids;
   if (options.text.ids) {
     ids = parse_ids(*options.text.ids, "--ids");
@@ -41,6 +50,7 @@ int run(const TokenizeOptions& options) {
   nlohmann::json json{{"ids", ids}};
   std::string plain;
   if (options.decode) {
+    note_unknown(tokenizer, ids);
     plain = tokenizer.decode(ids, options.skip_special_tokens);
     json["text"] = plain;
   } else {

@@ -90,10 +90,12 @@ check::Recording read_recording(const std::filesystem::path& path) {
                    .family = value_of(file, "family"),
                    .system = value_of(file, "backend"),
                    .format = format_name(value_of(file, "format")),
+                   .past_format = format_name(value_of(file, "past_format")),
                    .values_format = format_name(value_of(file, "values_format")),
                    .logits_format = std::string(name_of(file.get("logits").dtype)),
                    .layers = number_of(file, "layers"),
                    .width = number_of(file, "width")};
+  if (r.description.past_format == r.description.format) r.description.past_format.clear();
   if (r.description.name.empty()) r.description.name = path.filename().string();
   r.pieces = numbers_of(file, "pieces");
   r.past_lengths = numbers_of(file, "past_lengths");
@@ -114,6 +116,8 @@ void write_recording(const std::filesystem::path& path, const check::Recording& 
                          {"family", r.description.family},
                          {"backend", r.description.system},
                          {"format", r.description.format},
+                         {"past_format", r.description.past_format},
+                         {"values_format", r.description.values_format},
                          {"layers", std::to_string(r.description.layers)},
                          {"width", std::to_string(r.description.width)},
                          {"text", r.text},

@@ -20,6 +20,7 @@ namespace pkv::check {
 namespace {
 
 using testing::HasSubstr;
+using testing::Not;
 
 void expect_approved(const std::string& name, const std::string& got) {
   const auto path = std::filesystem::path(PKV_SOURCE_DIR) / "tests/unit/check/approved" / name;
@@ -97,6 +98,17 @@ TEST(ReportText, IsApproved) {
   expect_approved("looking_ahead.txt", report_text(looking_ahead()));
   expect_approved("not_finite.txt", report_text(not_finite()));
   expect_approved("rounding.txt", report_text(recorded(4.6e-5f)));
+}
+
+TEST(ReportText, NamesThePastsFormatWhereItIsAnother) {
+  Report r = healthy();
+  r.subject.format = r.subject.past_format = "fp32";
+  EXPECT_THAT(report_text(r), Not(HasSubstr("past fp32")));
+  r.subject.past_format = "fp16";
+  EXPECT_THAT(report_text(r), HasSubstr(" · fp32, past fp16"));
+  EXPECT_THAT(report_markdown(r), HasSubstr("fp32, past fp16"));
+  EXPECT_THAT(summary_csv(std::vector{r}), HasSubstr(",\"fp32, past fp16\","));
+  EXPECT_THAT(report_json(r), HasSubstr("\"past_format\": \"fp16\""));
 }
 
 TEST(ReportText, ColourChangesNoLetter) {

@@ -13,7 +13,9 @@ namespace {
 
 namespace fs = std::filesystem;
 using testing::AllOf;
+using testing::ElementsAre;
 using testing::HasSubstr;
+using testing::IsEmpty;
 using testing::StartsWith;
 
 TEST(Json, Broken) {
@@ -101,10 +103,13 @@ TEST(Json, MergesInBothSpellingsAndBeforeTheVocabulary) {
   EXPECT_EQ(t.token(9), "ab");
 }
 
-TEST(Json, TruncationAndPaddingAreIgnored) {
+TEST(Json, TruncationAndPaddingAreNotAppliedAndThatIsSaid) {
   const Tokenizer t = toy(
       R"(,"truncation":{"max_length":1,"strategy":"LongestFirst","stride":0,"direction":"Right"},"padding":{"length":9})");
   EXPECT_EQ(t.encode("aaa"), (Ids{0, 0, 0}));
+  EXPECT_THAT(t.notes(), ElementsAre("tokenizer.json: truncation is not applied: texts stay whole",
+                                     "tokenizer.json: padding is not applied: no tokens are added"));
+  EXPECT_THAT(toy(R"(,"truncation":null,"padding":null)").notes(), IsEmpty());
 }
 
 // Each of these loads in the library; skipping what they ask for would give other ids.
