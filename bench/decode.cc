@@ -180,8 +180,8 @@ Options parse(int argc, char** argv) {
   o.model = given.text("--model").value_or("");
   if (const auto d = dtype_of(given, "--dtype")) o.formats.dtype = *d;
   if (const auto d = dtype_of(given, "--past-dtype")) o.formats.past_dtype = *d;
-  o.prefill = given.numbers("--prefill", o.prefill);
-  o.depth = given.numbers("--depth", o.depth);
+  o.prefill = given.numbers("--prefill", o.prefill, 1);
+  o.depth = given.numbers("--depth", o.depth, 0);
   given.choose_instruction_set();
   return o;
 }
@@ -210,11 +210,14 @@ int run(Options options) {
   const bench::Memory memory(std::size_t{1} << 28);
   const Bench b{m, pool, memory, options.rounds};
   std::vector<Line> lines;
+  const auto left_out = [&](std::string_view work, std::int64_t n) {
+    fmt::print(stderr, "bench_decode: no {} {}: the context is {} tokens\n", work, n, m.card().context);
+  };
   for (const std::int64_t n : options.prefill) {
-    if (n > 0 && fits(m, n)) lines.push_back(b.prefill(n));
+    fits(m, n) ? lines.push_back(b.prefill(n)) : left_out("prefill of", n);
   }
   for (const std::int64_t n : options.depth) {
-    if (fits(m, n + kSteps + 1)) lines.push_back(b.decode(n));
+    fits(m, n + kSteps + 1) ? lines.push_back(b.decode(n)) : left_out("decoding at depth", n);
   }
   const double peak_gib =
       static_cast<double>(std::max(to_open, most_resident() - memory.size())) / static_cast<double>(1 << 30);

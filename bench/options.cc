@@ -97,13 +97,14 @@ double Options::seconds(std::string_view name, double otherwise) const {
   return n;
 }
 
-std::vector<std::int64_t> Options::numbers(std::string_view name, std::vector<std::int64_t> otherwise) const {
+std::vector<std::int64_t> Options::numbers(std::string_view name, std::vector<std::int64_t> otherwise,
+                                           std::int64_t least) const {
   const auto value = text(name);
   if (!value) return otherwise;
   std::vector<std::int64_t> all;
   for (std::size_t at = 0; at < value->size();) {
     const std::size_t end = std::min(value->find(',', at), value->size());
-    all.push_back(parsed(name, value->substr(at, end - at), 0, kMost));
+    all.push_back(parsed(name, value->substr(at, end - at), least, kMost));
     at = end + 1;
   }
   return all;

@@ -26,7 +26,8 @@ class Options {
   std::int64_t number(std::string_view name, std::int64_t otherwise, std::int64_t least,
                       std::int64_t most = kMost) const;
   double seconds(std::string_view name, double otherwise) const;
-  std::vector<std::int64_t> numbers(std::string_view name, std::vector<std::int64_t> otherwise) const;
+  std::vector<std::int64_t> numbers(std::string_view name, std::vector<std::int64_t> otherwise,
+                                    std::int64_t least) const;
   // Common to several programs: --output json (or markdown), --threads N (0: all), --isa NAME, which is chosen here.
   bool json() const;
   int threads() const { return static_cast<int>(number("--threads", 0, 0, 1024)); }
