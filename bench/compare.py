@@ -38,7 +38,11 @@ def ours(options, work, number):
     for name in ("dtype", "past_dtype", "isa"):
         if getattr(options, name):
             command += ["--" + name.replace("_", "-"), getattr(options, name)]
-    line = json.loads(run([str(c) for c in command]))["lines"][0]
+    lines = json.loads(run([str(c) for c in command])).get("lines")
+    if not lines:
+        what = f"prefill of {number} tokens" if work == "prefill" else f"decoding at depth {number}"
+        sys.exit(f"compare: ours ran no {what}: it does not fit in the context of {options.model}")
+    line = lines[0]
     return line["tokens_per_second"], line["share_of_peak"]
 
 

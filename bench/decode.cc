@@ -1,27 +1,23 @@
-// bench_decode [--model FOLDER] [--dtype D] [--past-dtype D] [--prefill N,...] [--depth N,...] [--rounds N]
-//              [--threads N] [--isa NAME] [--no-check] [--output json]
-//
 // How fast does a whole model read a prompt and go on from it? Without --model, GPT-2 small's shape with random fp32
-// weights, written to a temporary folder and loaded like any other; tools/make_synthetic.py writes others. First it is
-// checked that the last logits have the same bits when the text is fed whole, in pieces, and with other numbers of
-// threads. Then prefill and decoding are timed in turn with the machine's peak, both with the same instruction set;
-// medians are printed with their share: (weight + past bytes per token x tokens/s) / read bandwidth for decoding,
-// multiply-adds without the output layer / multiply-add rate for prefill. The hash of the logits says that two runs
-// computed the same.
+// weights, written to a temporary folder and loaded like any other; tools/make_synthetic.py writes others. Prefill and
+// decoding are timed in turn with the machine's peak, both with the same instruction set; medians are printed with
+// their share: (weight + past bytes per token x tokens/s) / read bandwidth for decoding, multiply-adds without the
+// output layer / multiply-add rate for prefill. Then it is checked that the last logits have the same bits when the
+// text is fed whole, in pieces, and with other numbers of threads: last, for it opens more models, which the peak of
+// memory must not contain. The hash of the logits says that two runs computed the same.
 #include <fmt/format.h>
 #include <sys/resource.h>
 
 #include <algorithm>
 #include <bit>
-#include <cstdlib>
 #include <filesystem>
-#include <functional>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <stdexcept>
 #include <string_view>
 
 #include "base/error.h"
+#include "bench/options.h"
 #include "bench/peak.h"
 #include "bench/synthetic.h"
 #include "model/model.h"
@@ -31,12 +27,16 @@ namespace {
 using namespace pkv;
 namespace fs = std::filesystem;
 
+constexpr std::string_view kUsage =
+    "bench_decode [--model FOLDER] [--dtype D] [--past-dtype D] [--prefill N,...] [--depth N,...] [--rounds N]\n"
+    "             [--threads N] [--isa NAME] [--no-check] [--output json]\n";
+
 struct Options {
   int threads = 0, rounds = 7;
   bool json = false, check = true;
   fs::path model;
   model::LoadOptions formats;
-  std::vector<std::int64_t> prefill{128, 512}, depth{0, 512};
+  std::vector<std::int64_t> prefill{128, 512, 2048}, depth{0, 512, 2048};  // those that fit
 };
 
 model::Logits feed(const model::Model& m, model::Past& past, std::span<const std::int32_t> ids) {
@@ -55,9 +55,16 @@ model::Model open_model(const Options& o, int threads) {
   return model::load(hf::Folder::open(o.model), kernels::Backend("cpu", threads), o.formats);
 }
 
-// The last logits of a text whose length is one past a block of the past, fed in pieces of `sizes`, the last repeated.
+constexpr std::int64_t kChecked = 130;
+
+bool fits(const model::Model& m, std::int64_t tokens) {
+  return !m.card().context_is_hard || tokens <= m.card().context;
+}
+
+// The last logits of a text that ends just after a block of the past began, or with the context, fed in pieces of
+// `sizes`, the last repeated.
 std::uint64_t last_hash(const model::Model& m, std::vector<std::int64_t> sizes) {
-  const auto ids = bench::text(130, m.card().vocab);
+  const auto ids = bench::text(fits(m, kChecked) ? kChecked : m.card().context, m.card().vocab);
   model::Past past = m.new_past();
   std::uint64_t h = 0;
   for (std::size_t at = 0, i = 0; at < ids.size(); ++i) {
@@ -69,13 +76,13 @@ std::uint64_t last_hash(const model::Model& m, std::vector<std::int64_t> sizes) 
 }
 
 std::uint64_t checked_hash(const model::Model& m, const Options& o) {
-  const std::uint64_t whole = last_hash(m, {130});
+  const std::uint64_t whole = last_hash(m, {kChecked});
   if (!o.check) return whole;
   for (const auto& sizes : std::vector<std::vector<std::int64_t>>{{97, 1}, {1, 127, 1}, {5, 16, 17}}) {
     if (last_hash(m, sizes) != whole) throw std::runtime_error("fed in pieces, the logits have other bits");
   }
   for (const int threads : {1, 3}) {
-    if (last_hash(open_model(o, threads), {130}) != whole) {
+    if (last_hash(open_model(o, threads), {kChecked}) != whole) {
       throw std::runtime_error(fmt::format("with {} threads, the logits have other bits", threads));
     }
   }
@@ -86,6 +93,8 @@ struct Line {
   std::string work;
   double tokens_per_second = 0, share = 0, ms = 0;
 };
+
+constexpr std::int64_t kSteps = 8;  // tokens decoded in a round
 
 struct Bench {
   const model::Model& m;
@@ -103,7 +112,6 @@ struct Bench {
   double head_weights() const { return static_cast<double>(m.card().vocab * m.card().hidden); }
 
   Line decode(std::int64_t depth) const {
-    constexpr std::int64_t kSteps = 8;
     const auto ids = bench::text(depth + kSteps + 1, m.card().vocab);
     model::Past past = m.new_past();
     feed(m, past, std::span(ids).first(static_cast<std::size_t>(depth + 1)));
@@ -153,52 +161,35 @@ struct Bench {
   }
 };
 
-std::vector<std::int64_t> numbers(std::string_view list) {
-  std::vector<std::int64_t> all;
-  for (std::size_t at = 0; at < list.size();) {
-    const std::size_t end = std::min(list.find(',', at), list.size());
-    all.push_back(std::atoll(std::string(list.substr(at, end - at)).c_str()));
-    at = end + 1;
-  }
-  return all;
-}
-
-DType dtype_named(std::string_view name) {
+std::optional<DType> dtype_of(const bench::Options& given, std::string_view option) {
+  const auto name = given.text(option);
+  if (!name) return {};
   for (const DType d : {DType::f32, DType::f16, DType::bf16}) {
-    if (name == name_of(d)) return d;
+    if (*name == name_of(d)) return d;
   }
-  throw std::runtime_error(fmt::format("no dtype {}: fp32, fp16 or bf16", name));
+  given.refuse(fmt::format("{} is fp32, fp16 or bf16, not '{}'", option, *name));
 }
 
 Options parse(int argc, char** argv) {
+  const bench::Options given(kUsage, argc, argv);
   Options o;
-  for (int i = 1; i < argc; ++i) {
-    const std::string_view name = argv[i];
-    if (name == "--no-check") {
-      o.check = false;
-      continue;
-    }
-    if (i + 1 == argc) throw std::runtime_error(fmt::format("{} needs a value", name));
-    const std::string_view value = argv[++i];
-    if (name == "--threads") o.threads = std::atoi(argv[i]);
-    if (name == "--rounds") o.rounds = std::max(1, std::atoi(argv[i]));
-    if (name == "--output") o.json = value == "json";
-    if (name == "--model") o.model = value;
-    if (name == "--dtype") o.formats.dtype = dtype_named(value);
-    if (name == "--past-dtype") o.formats.past_dtype = dtype_named(value);
-    if (name == "--prefill") o.prefill = numbers(value);
-    if (name == "--depth") o.depth = numbers(value);
-    if (name == "--isa" && !bench::choose_instruction_set(value)) {
-      throw std::runtime_error(fmt::format("this machine has no instruction set {}", value));
-    }
-  }
+  o.threads = given.threads();
+  o.rounds = static_cast<int>(given.number("--rounds", o.rounds, 1));
+  o.json = given.json();
+  o.check = !given.has("--no-check");
+  o.model = given.text("--model").value_or("");
+  if (const auto d = dtype_of(given, "--dtype")) o.formats.dtype = *d;
+  if (const auto d = dtype_of(given, "--past-dtype")) o.formats.past_dtype = *d;
+  o.prefill = given.numbers("--prefill", o.prefill, 1);
+  o.depth = given.numbers("--depth", o.depth, 0);
+  given.choose_instruction_set();
   return o;
 }
 
-double peak_gib() {
+std::size_t most_resident() {
   rusage usage{};
   getrusage(RUSAGE_SELF, &usage);
-  return static_cast<double>(usage.ru_maxrss) / (1 << 20);
+  return static_cast<std::size_t>(usage.ru_maxrss) * 1024;
 }
 
 int run(Options options) {
@@ -213,17 +204,24 @@ int run(Options options) {
   const model::Model m = open_model(options, options.threads);
   const double opening = bench::seconds() - before;
   WorkerPool pool(options.threads);
+  // What loading, prefill and decoding of the one model took: everything after this line holds the memory that the
+  // read rate is measured on as well, all of it resident, so it is subtracted.
+  const std::size_t to_open = most_resident();
   const bench::Memory memory(std::size_t{1} << 28);
-  const std::uint64_t logits = checked_hash(m, options);
   const Bench b{m, pool, memory, options.rounds};
   std::vector<Line> lines;
-  const auto fits = [&](std::int64_t n) { return !m.card().context_is_hard || n <= m.card().context; };
+  const auto left_out = [&](std::string_view work, std::int64_t n) {
+    fmt::print(stderr, "bench_decode: no {} {}: the context is {} tokens\n", work, n, m.card().context);
+  };
   for (const std::int64_t n : options.prefill) {
-    if (fits(n)) lines.push_back(b.prefill(n));
+    fits(m, n) ? lines.push_back(b.prefill(n)) : left_out("prefill of", n);
   }
   for (const std::int64_t n : options.depth) {
-    if (fits(n + 9)) lines.push_back(b.decode(n));
+    fits(m, n + kSteps + 1) ? lines.push_back(b.decode(n)) : left_out("decoding at depth", n);
   }
+  const double peak_gib =
+      static_cast<double>(std::max(to_open, most_resident() - memory.size())) / static_cast<double>(1 << 30);
+  const std::uint64_t logits = checked_hash(m, options);
   const std::string formats = fmt::format("{}, past {}", name_of(m.weights().dtype), name_of(m.past_dtype()));
   if (options.json) {
     nlohmann::json j{{"model", name},
@@ -231,8 +229,9 @@ int run(Options options) {
                      {"backend", m.backend().device().describe()},
                      {"parameters", m.weights().parameters},
                      {"open_seconds", opening},
-                     {"peak_gib", peak_gib()},
-                     {"logits_hash", fmt::format("{:016x}", logits)}};
+                     {"peak_gib", peak_gib},
+                     {"logits_hash", fmt::format("{:016x}", logits)},
+                     {"lines", nlohmann::json::array()}};
     for (const Line& l : lines) {
       j["lines"].push_back({{"work", l.work}, {"tokens_per_second", l.tokens_per_second}, {"share_of_peak", l.share}});
     }
@@ -240,7 +239,7 @@ int run(Options options) {
     return 0;
   }
   fmt::print("{}, {}, {}; opened in {:.2f} s, peak memory {:.2f} GiB, logits {:016x}{}\n\n", name, formats,
-             m.backend().device().describe(), opening, peak_gib(), logits,
+             m.backend().device().describe(), opening, peak_gib, logits,
              options.check ? " whole, in pieces, and with 1 and 3 threads" : "");
   fmt::print("| work | tokens/s | ms | share of the measured peak |\n|---|---:|---:|---:|\n");
   for (const Line& l : lines)

@@ -1,5 +1,3 @@
-// bench_growth [--model FOLDER] [--to N] [--threads N] [--svg FILE] [--output json]
-//
 // What one more token costs as the text grows: with the past (one row at depth n) and without it (all n tokens again).
 // With it, time grows only by the keys and values that the step must read; without it, a step costs as much as reading
 // the whole text, and a text of n tokens their sum. Without --model, an ALiBi model (no fixed limit) of 4 layers,
@@ -8,7 +6,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstdlib>
 #include <cstring>
 #include <functional>
 #include <nlohmann/json.hpp>
@@ -17,6 +14,7 @@
 #include <string_view>
 
 #include "base/file.h"
+#include "bench/options.h"
 #include "bench/peak.h"
 #include "bench/synthetic.h"
 #include "model/model.h"
@@ -24,6 +22,10 @@
 namespace {
 
 using namespace pkv;
+
+constexpr std::string_view kUsage =
+    "bench_growth [--model FOLDER] [--to N] [--threads N] [--svg FILE] [--output json]\n";
+constexpr std::int64_t kFirst = 64;  // tokens of the shortest text
 
 struct Options {
   std::filesystem::path model, svg;
@@ -80,7 +82,7 @@ Point measure(const model::Model& m, std::int64_t tokens) {
 
 std::vector<Point> measure_all(const model::Model& m, std::int64_t to) {
   std::vector<Point> points;
-  for (std::int64_t n = 64; n <= to; n *= 2) points.push_back(measure(m, n));
+  for (std::int64_t n = kFirst; n <= to; n *= 2) points.push_back(measure(m, n));
   const model::Card& c = m.card();
   const double per_token =
       static_cast<double>(2 * c.layers * c.kv_heads * c.head_dim) * static_cast<double>(size_of(m.past_dtype()));
@@ -99,7 +101,7 @@ std::string svg(const std::vector<Point>& points) {
   for (const Point& p : points) low = std::min(low, p.with_ms), high = std::max(high, p.without_ms);
   const double y0 = std::floor(std::log10(low)), y1 = std::ceil(std::log10(high));
   const double x0 = std::log2(static_cast<double>(points.front().tokens)),
-               x1 = std::log2(static_cast<double>(points.back().tokens));
+               x1 = std::max(x0 + 1, std::log2(static_cast<double>(points.back().tokens)));
   const auto x = [&](std::int64_t n) {
     return kLeft + (std::log2(static_cast<double>(n)) - x0) / (x1 - x0) * (kWidth - kLeft - kRight);
   };
@@ -139,15 +141,13 @@ std::string svg(const std::vector<Point>& points) {
 }
 
 Options parse(int argc, char** argv) {
+  const bench::Options given(kUsage, argc, argv);
   Options o;
-  for (int i = 1; i + 1 < argc; i += 2) {
-    const std::string_view name = argv[i], value = argv[i + 1];
-    if (name == "--model") o.model = value;
-    if (name == "--svg") o.svg = value;
-    if (name == "--to") o.to = std::max<std::int64_t>(64, std::atoll(argv[i + 1]));
-    if (name == "--threads") o.threads = std::atoi(argv[i + 1]);
-    if (name == "--output") o.json = value == "json";
-  }
+  o.model = given.text("--model").value_or("");
+  o.svg = given.text("--svg").value_or("");
+  o.to = given.number("--to", o.to, kFirst);
+  o.threads = given.threads();
+  o.json = given.json();
   return o;
 }
 
@@ -161,6 +161,10 @@ int run(Options o) {
   }
   const model::Model m = model::load(hf::Folder::open(o.model), kernels::Backend("cpu", o.threads));
   if (m.card().context_is_hard) o.to = std::min(o.to, m.card().context);
+  if (o.to < kFirst) {
+    throw std::runtime_error(
+        fmt::format("the model's context of {} tokens is below the shortest length timed, {}", o.to, kFirst));
+  }
   const std::vector<Point> points = measure_all(m, o.to);
   if (!o.svg.empty()) write_file(o.svg, svg(points));
   if (o.json) {

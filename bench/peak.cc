@@ -12,7 +12,6 @@
 #include <new>
 
 #include "bench/peak.h"
-#include "hwy/cache_control.h"
 #include "hwy/highway.h"
 
 HWY_BEFORE_NAMESPACE();

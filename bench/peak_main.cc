@@ -1,15 +1,15 @@
 // bench_peak: memory read bandwidth and fp32 multiply-add rate of this machine, one thread and all. Markdown on stdout,
-// JSON with `--output json`.
+// or JSON.
 #include <fmt/format.h>
 
 #include <nlohmann/json.hpp>
-#include <string_view>
 
+#include "bench/options.h"
 #include "bench/peak.h"
 
 int main(int argc, char** argv) {
   using namespace pkv;
-  const bool json = argc == 3 && std::string_view(argv[1]) == "--output" && std::string_view(argv[2]) == "json";
+  const bool json = bench::Options("bench_peak [--output json]\n", argc, argv).json();
   const bench::Memory memory(std::size_t{1} << 29);
   nlohmann::json rows = nlohmann::json::array();
   if (!json) fmt::print("| threads | instructions | read GB/s | 1e9 multiply-adds/s |\n|---|---|---|---|\n");
