@@ -61,7 +61,7 @@ struct Description {
   std::string system;               // "pkv cpu (AVX2), 2 threads"; "transformers 5.17, cuda"
   std::string format;               // of the weights: "fp32", "fp16", "nf4", ...
   std::string past_format;          // of the past in memory, when it is another; empty: not known, or the same
-  std::string values_format;        // what values, and the past, are rounded to between operations: "fp32", "fp16" or
+  std::string values_format;        // what values are rounded to between operations: "fp32", "fp16" or
                                     // "bf16"; empty: `format` if it is one of those, else fp32
   std::string logits_format;        // the logits' own type, for ULPs; empty: as values_format
   std::int64_t layers = 0;          // 0: unknown

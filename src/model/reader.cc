@@ -100,10 +100,6 @@ View Reader::vector(const std::string& name, std::int64_t size) {
   return keep(wide);
 }
 
-View Reader::optional_vector(const std::string& name, std::int64_t size) {
-  return has(name) ? vector(name, size) : View();
-}
-
 View Reader::constants(const std::vector<float>& values) {
   if (backend_ == nullptr) return {};
   Buffer host(DType::f32, {static_cast<std::int64_t>(values.size())});

@@ -31,7 +31,6 @@ class Reader {
 
   View matrix(const std::string& name, std::int64_t rows, std::int64_t columns);
   View vector(const std::string& name, std::int64_t size);
-  View optional_vector(const std::string& name, std::int64_t size);  // empty when absent
   View constants(const std::vector<float>& values);                  // placed as a tensor of their own
 
   // NAME.weight and NAME.bias.

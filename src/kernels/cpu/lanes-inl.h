@@ -1,5 +1,5 @@
-// What the vector kernels share: loads that widen to fp32, the fixed fold of four vectors, loops over a row.
-// Included once per instruction set, inside foreach_target.
+// What the vector kernels share: loads that widen to fp32 and stores that narrow, the fixed fold of a vector, loops
+// over a row. Included once per instruction set, inside foreach_target.
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
