@@ -39,6 +39,7 @@ Loaded load_page(const hf::Folder& folder, const kernels::Backend* backend, cons
   for (const std::string& key : config.unread()) {
     loaded.notes.push_back(fmt::format("{}: unknown key ignored: {}", config.file(), key));
   }
+  loaded.notes.insert(loaded.notes.end(), reader.notes().begin(), reader.notes().end());
   for (const std::string& name : reader.unused()) {
     loaded.notes.push_back(fmt::format("tensor not used by this architecture: {}", name));
   }

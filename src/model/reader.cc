@@ -25,6 +25,25 @@ float element(const hf::Tensor& t, std::size_t i) {
   return as(0.f);
 }
 
+// Finite elements that fp16 has no number for.
+std::int64_t beyond_f16(const hf::Tensor& t) {
+  std::int64_t count = 0;
+  if (t.dtype == DType::f32) {
+    for (std::size_t at = 0; at < t.data.size(); at += sizeof(std::uint32_t)) {
+      std::uint32_t bits = 0;
+      std::memcpy(&bits, t.data.data() + at, sizeof bits);
+      count += (bits & 0x7fffffffu) - 0x477ff000u < 0x7f800000u - 0x477ff000u ? 1 : 0;  // from 65520 on
+    }
+  } else if (t.dtype == DType::bf16) {
+    for (std::size_t at = 0; at < t.data.size(); at += sizeof(std::uint16_t)) {
+      std::uint16_t bits = 0;
+      std::memcpy(&bits, t.data.data() + at, sizeof bits);
+      count += (bits & 0x7fffu) - 0x4780u < 0x7f80u - 0x4780u ? 1 : 0;  // from 65536 on
+    }
+  }
+  return count;
+}
+
 }  // namespace
 
 const hf::Tensor* Reader::find(std::string_view name) const {
@@ -84,6 +103,12 @@ View Reader::keep_matrix(const hf::Tensor& t, bool transpose) {
   if (!transpose && dtype == t.dtype) return placed;
   memory_.emplace_back(*backend_, kept.bytes());
   kept.data = memory_.back().data();
+  if (dtype == DType::f16) {
+    if (const std::int64_t lost = beyond_f16(t); lost > 0) {
+      notes_.push_back(fmt::format("tensor '{}': {} values are too large for fp16 and became infinite; bf16 holds them",
+                                   t.name, lost));
+    }
+  }
   ops.convert(backend_->device(), {.from = placed, .to = kept, .transpose = transpose});
   return kept;
 }

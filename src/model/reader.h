@@ -5,6 +5,7 @@
 
 #include <optional>
 #include <set>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -31,7 +32,7 @@ class Reader {
 
   View matrix(const std::string& name, std::int64_t rows, std::int64_t columns);
   View vector(const std::string& name, std::int64_t size);
-  View constants(const std::vector<float>& values);                  // placed as a tensor of their own
+  View constants(const std::vector<float>& values);  // placed as a tensor of their own
 
   // NAME.weight and NAME.bias.
   Norm norm(const std::string& name, std::int64_t width, double eps, bool bias = true);
@@ -51,6 +52,7 @@ class Reader {
   std::size_t weight_bytes() const { return weight_bytes_; }  // bytes of the matrices, as kept in memory
   DType dtype() const { return dtype_; }                      // of the matrices: the widest seen
   std::vector<kernels::Memory> take_memory() { return std::move(memory_); }
+  std::span<const std::string> notes() const { return notes_; }  // what converting has lost
 
  private:
   const hf::Tensor* find(std::string_view name) const;
@@ -66,6 +68,7 @@ class Reader {
   std::set<std::string, std::less<>> used_;
   std::vector<std::string> idle_;
   std::vector<kernels::Memory> memory_;
+  std::vector<std::string> notes_;
   std::int64_t parameters_ = 0;
   std::size_t weight_bytes_ = 0;
   DType dtype_ = DType::bf16;

@@ -2,6 +2,8 @@
 // row law holds in every format of weights and past.
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <cmath>
 #include <cstring>
 
 #include "base/error.h"
@@ -99,6 +101,29 @@ TEST(Formats, TheRowLawHoldsInAll) {
       }
     }
   }
+}
+
+TEST(Formats, WeightsThatFp16CannotHoldAreNoted) {
+  const fs::path from = bundled().front();
+  const support::TemporaryFolder folder;
+  fs::copy_file(from / "config.json", folder.path() / "config.json");
+  const hf::Folder original = hf::Folder::open(from);
+  std::vector<hf::Tensor> tensors(original.tensors().begin(), original.tensors().end());
+  const auto matrix =
+      std::find_if(tensors.begin(), tensors.end(), [](const hf::Tensor& t) { return t.shape.size() == 2; });
+  std::vector<float> values(matrix->data.size() / sizeof(float), 1.f);
+  values[0] = 65519, values[1] = 65520, values[2] = -1e9f, values[3] = INFINITY;
+  matrix->data = std::as_bytes(std::span(values));
+  hf::write_safetensors(folder.path() / "model.safetensors", tensors, {});
+  const auto noted = [&](DType dtype) {
+    const model::Model m = support::load(folder.path(), "cpu", 1, {.dtype = dtype});
+    return std::any_of(m.notes().begin(), m.notes().end(), [&](const std::string& note) {
+      return note ==
+             "tensor '" + matrix->name + "': 2 values are too large for fp16 and became infinite; bf16 holds them";
+    });
+  };
+  EXPECT_TRUE(noted(DType::f16));
+  EXPECT_FALSE(noted(DType::bf16));
 }
 
 TEST(Formats, WeightsAndPastsHaveFloatsOnly) {
