@@ -1,5 +1,3 @@
-// bench_law [--output json] [--isa NAME] [--threads N] [--seconds S] [--clock cpu] [--only WORD]
-//
 // What the row law costs: the cpu table's linear, whose sums are one chain along K for one row as for many
 // (src/kernels/cpu/linear.cc), in turn with the best that this file can do when each count of rows may add up in any
 // order: several accumulators for one output of one row, and the classical tile, lanes along outputs, for many rows.
@@ -24,6 +22,7 @@
 #include <string_view>
 
 #include "base/random.h"
+#include "bench/options.h"
 #include "bench/peak.h"
 #include "hwy/highway.h"
 #include "kernels/cpu/lanes-inl.h"
@@ -286,6 +285,9 @@ HWY_EXPORT(tiles);
 using bench::Int;
 using bench::Range;
 
+constexpr std::string_view kUsage =
+    "bench_law [--only WORD] [--isa NAME] [--threads N] [--seconds S] [--clock cpu] [--output json]\n";
+
 struct Options {
   bool json = false;
   std::string only;
@@ -497,28 +499,22 @@ void bench_all(const Options& o) {
   if (o.json) fmt::print("{}\n", out.dump(2));
 }
 
-bool parse(int argc, char** argv, Options& o) {
-  for (int i = 1; i + 1 < argc; i += 2) {
-    const std::string_view name = argv[i], value = argv[i + 1];
-    if (name == "--output") o.json = value == "json";
-    if (name == "--only") o.only = value;
-    if (name == "--seconds") o.seconds = std::atof(argv[i + 1]);
-    if (name == "--threads") o.threads = std::atoi(argv[i + 1]);
-    if (name == "--clock") bench::cpu_clock = value == "cpu";
-    if (name == "--isa" && !bench::choose_instruction_set(value)) {
-      fmt::print(stderr, "bench_law: this machine has no instruction set {}\n", value);
-      return false;
-    }
-  }
-  return true;
+Options read_options(int argc, char** argv) {
+  const bench::Options given(kUsage, argc, argv);
+  Options o;
+  o.json = given.json();
+  o.only = given.text("--only").value_or("");
+  o.seconds = given.seconds("--seconds", o.seconds);
+  o.threads = given.threads();
+  const std::string_view clock = given.text("--clock").value_or("wall");
+  if (clock != "cpu" && clock != "wall") given.refuse(fmt::format("--clock is cpu or wall, not '{}'", clock));
+  bench::cpu_clock = clock == "cpu";
+  given.choose_instruction_set();
+  return o;
 }
 
 }  // namespace
 }  // namespace pkv::kernels::cpu
 
-int main(int argc, char** argv) {
-  pkv::kernels::cpu::Options o;
-  if (!pkv::kernels::cpu::parse(argc, argv, o)) return 2;
-  pkv::kernels::cpu::bench_all(o);
-}
+int main(int argc, char** argv) { pkv::kernels::cpu::bench_all(pkv::kernels::cpu::read_options(argc, argv)); }
 #endif
