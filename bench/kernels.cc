@@ -14,27 +14,20 @@
 #include <nlohmann/json.hpp>
 #include <string_view>
 
-#include "base/random.h"
-#include "bench/options.h"
+#include "bench/ops.h"
 #include "bench/peak.h"
 #include "tensor/buffer.h"
-#include "tensor/half.h"
 
 namespace {
 
 using namespace pkv;
+using bench::OpOptions;
+using bench::random_buffer;
 using kernels::Act;
 
 constexpr std::string_view kUsage =
     "bench_kernels [--only WORD] [--isa NAME] [--threads N] [--seconds S] [--clock cpu] [--output json]\n";
 constexpr std::size_t kCold = std::size_t{640} << 20;  // bytes of weights or past to cycle through
-
-struct Options {
-  bool json = false;
-  std::string only;
-  double seconds = 1;  // of timing per line
-  int threads = 0;
-};
 
 struct Machine {
   const kernels::Ops& ops = kernels::table("cpu");
@@ -44,20 +37,7 @@ struct Machine {
   explicit Machine(int threads) : device(ops.open(threads)), pool(threads) {}
 };
 
-Buffer random_buffer(DType dtype, std::initializer_list<std::int64_t> shape, std::uint64_t seed) {
-  Buffer b(dtype, shape);
-  const auto n = static_cast<std::size_t>(b.view().elements());
-  for (std::size_t i = 0; i < n; ++i) {
-    // A short cycle of values: making hundreds of millions of random numbers would take longer than the timing.
-    const float x = random_signed(seed, i % 8191);
-    if (dtype == DType::f16) b.span<f16>()[i] = to_f16(x);
-    if (dtype == DType::bf16) b.span<bf16>()[i] = to_bf16(x);
-    if (dtype == DType::f32) b.span<float>()[i] = x;
-  }
-  return b;
-}
-
-bool wanted(const Options& o, std::string_view op, std::string_view shape) {
+bool wanted(const OpOptions& o, std::string_view op, std::string_view shape) {
   return o.only.empty() || fmt::format("{} {}", op, shape).find(o.only) != std::string::npos;
 }
 
@@ -67,12 +47,12 @@ struct Line {
   std::function<void(int round)> call;
 };
 
-void print_head(const Options& o) {
+void print_head(const OpOptions& o) {
   if (!o.json) fmt::print("| op | shape | us | rate | peak | share | best |\n|---|---|---|---|---|---|---|\n");
 }
 
 // Times `line` in rounds: peak, op, peak, op, ...
-void time_line(Machine& m, const Options& o, const Line& line, nlohmann::json& out) {
+void time_line(Machine& m, const OpOptions& o, const Line& line, nlohmann::json& out) {
   if (!wanted(o, line.op, line.shape)) return;
   line.call(0);
   double once = bench::seconds();
@@ -163,7 +143,7 @@ void check_linear(Machine& m, const std::string& what, const kernels::Linear& a)
   }
 }
 
-void bench_linear(Machine& m, const Options& o, nlohmann::json& out, std::int64_t in, std::int64_t outs, DType dtype,
+void bench_linear(Machine& m, const OpOptions& o, nlohmann::json& out, std::int64_t in, std::int64_t outs, DType dtype,
                   std::int64_t rows) {
   const std::string shape = fmt::format("{} x [{}, {}] {}", rows, outs, in, name_of(dtype));
   if (!wanted(o, "linear", shape)) return;
@@ -210,7 +190,7 @@ struct PastMemory {
   }
 };
 
-void bench_attend(Machine& m, const Options& o, nlohmann::json& out, std::int64_t kv_heads, std::int64_t per_group,
+void bench_attend(Machine& m, const OpOptions& o, nlohmann::json& out, std::int64_t kv_heads, std::int64_t per_group,
                   std::int64_t dim, DType dtype, std::int64_t depth, std::int64_t rows) {
   const std::string shape =
       fmt::format("{} rows at depth {}, {}x{} heads of {} {}", rows, depth, kv_heads, per_group, dim, name_of(dtype));
@@ -262,7 +242,7 @@ Buffer random_ids(std::int64_t n, std::int64_t limit) {
   return ids;
 }
 
-void bench_norm(Machine& m, const Options& o, nlohmann::json& out, std::int64_t rows, std::int64_t hidden) {
+void bench_norm(Machine& m, const OpOptions& o, nlohmann::json& out, std::int64_t rows, std::int64_t hidden) {
   const std::string shape = fmt::format("{} x {}", rows, hidden);
   if (!wanted(o, "norm", shape)) return;
   const Buffer x = random_buffer(DType::f32, {rows, hidden}, 1), w = random_buffer(DType::f32, {hidden}, 2);
@@ -276,7 +256,7 @@ void bench_norm(Machine& m, const Options& o, nlohmann::json& out, std::int64_t 
   time_line(m, o, {"norm", shape, bytes, 0, [&](int) { call(m.ops, *m.device, y.view()); }}, out);
 }
 
-void bench_embed(Machine& m, const Options& o, nlohmann::json& out, std::int64_t hidden, DType dtype) {
+void bench_embed(Machine& m, const OpOptions& o, nlohmann::json& out, std::int64_t hidden, DType dtype) {
   const auto shape = [&](std::int64_t rows) { return fmt::format("{} x {} {}", rows, hidden, name_of(dtype)); };
   if (!wanted(o, "embed", shape(1)) && !wanted(o, "embed", shape(128))) return;
   const std::int64_t vocab = hidden == 768 ? 50257 : 32000;
@@ -295,7 +275,7 @@ void bench_embed(Machine& m, const Options& o, nlohmann::json& out, std::int64_t
   }
 }
 
-void bench_pick(Machine& m, const Options& o, nlohmann::json& out, std::int64_t rows, std::int64_t hidden) {
+void bench_pick(Machine& m, const OpOptions& o, nlohmann::json& out, std::int64_t rows, std::int64_t hidden) {
   const std::string shape = fmt::format("{} x {}", rows, hidden);
   if (!wanted(o, "pick", shape)) return;
   const Buffer x = random_buffer(DType::f32, {2 * rows, hidden}, 1), ids = random_ids(rows, 2 * rows);
@@ -308,7 +288,7 @@ void bench_pick(Machine& m, const Options& o, nlohmann::json& out, std::int64_t 
   time_line(m, o, {"pick", shape, bytes, 0, [&](int) { call(m.ops, *m.device, y.view()); }}, out);
 }
 
-void bench_rotate(Machine& m, const Options& o, nlohmann::json& out, std::int64_t rows, std::int64_t hidden,
+void bench_rotate(Machine& m, const OpOptions& o, nlohmann::json& out, std::int64_t rows, std::int64_t hidden,
                   std::int64_t dim) {
   const std::string shape = fmt::format("{} x {}, heads of {}", rows, hidden, dim);
   const Buffer positions = random_ids(rows, 2048);
@@ -338,7 +318,7 @@ void bench_rotate(Machine& m, const Options& o, nlohmann::json& out, std::int64_
   time_line(m, o, {"rotate", shape, bytes, 0, [&](int) { call(m.ops, *m.device, x.first); }}, out);
 }
 
-void bench_append(Machine& m, const Options& o, nlohmann::json& out, std::int64_t hidden, std::int64_t dim,
+void bench_append(Machine& m, const OpOptions& o, nlohmann::json& out, std::int64_t hidden, std::int64_t dim,
                   DType dtype) {
   const auto shape = [&](std::int64_t rows) {
     return fmt::format("{} x {}, heads of {} {}", rows, hidden, dim, name_of(dtype));
@@ -364,7 +344,7 @@ void bench_append(Machine& m, const Options& o, nlohmann::json& out, std::int64_
 }
 
 // Whole matrices too: convert's use is to load weights.
-void bench_convert(Machine& m, const Options& o, nlohmann::json& out, std::int64_t rows, std::int64_t hidden,
+void bench_convert(Machine& m, const OpOptions& o, nlohmann::json& out, std::int64_t rows, std::int64_t hidden,
                    DType from, DType to, bool transpose) {
   const std::string shape =
       fmt::format("{} x {} {} to {}{}", rows, hidden, name_of(from), name_of(to), transpose ? ", transposed" : "");
@@ -381,7 +361,7 @@ void bench_convert(Machine& m, const Options& o, nlohmann::json& out, std::int64
 }
 
 // Activations inside linear, told apart from it by the shortest possible rows.
-void bench_acts(Machine& m, const Options& o, nlohmann::json& out) {
+void bench_acts(Machine& m, const OpOptions& o, nlohmann::json& out) {
   const std::int64_t rows = 128, outs = 3072, in = 16;
   const Buffer x = random_buffer(DType::f32, {rows, in}, 1), w = random_buffer(DType::f32, {outs, in}, 2);
   const Buffer y(DType::f32, {rows, outs});
@@ -404,7 +384,7 @@ void bench_acts(Machine& m, const Options& o, nlohmann::json& out) {
 constexpr DType kFormats[] = {DType::f32, DType::f16, DType::bf16};
 
 // The ops that only move or walk through rows.
-void bench_rows(Machine& m, const Options& o, nlohmann::json& out, std::int64_t hidden, std::int64_t dim) {
+void bench_rows(Machine& m, const OpOptions& o, nlohmann::json& out, std::int64_t hidden, std::int64_t dim) {
   for (const DType dtype : kFormats) bench_embed(m, o, out, hidden, dtype);
   for (const std::int64_t rows : {1, 128}) bench_norm(m, o, out, rows, hidden);
   for (const std::int64_t rows : {1, 128}) bench_rotate(m, o, out, rows, hidden, dim);
@@ -424,16 +404,7 @@ void bench_rows(Machine& m, const Options& o, nlohmann::json& out, std::int64_t 
 }  // namespace
 
 int main(int argc, char** argv) {
-  const bench::Options given(kUsage, argc, argv);
-  Options o;
-  o.json = given.json();
-  o.only = given.text("--only").value_or("");
-  o.seconds = given.seconds("--seconds", o.seconds);
-  o.threads = given.threads();
-  const std::string_view clock = given.text("--clock").value_or("wall");
-  if (clock != "cpu" && clock != "wall") given.refuse(fmt::format("--clock is cpu or wall, not '{}'", clock));
-  bench::cpu_clock = clock == "cpu";
-  given.choose_instruction_set();
+  const OpOptions o = bench::read_op_options(kUsage, argc, argv, 1);
   Machine m(o.threads);
   if (!o.json) fmt::print("{}\n\n", m.device->describe());
   print_head(o);

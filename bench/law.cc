@@ -21,8 +21,7 @@
 #include <span>
 #include <string_view>
 
-#include "base/random.h"
-#include "bench/options.h"
+#include "bench/ops.h"
 #include "bench/peak.h"
 #include "hwy/highway.h"
 #include "kernels/cpu/lanes-inl.h"
@@ -283,17 +282,12 @@ HWY_EXPORT(side_by_side);
 HWY_EXPORT(tiles);
 
 using bench::Int;
+using bench::OpOptions;
+using bench::random_buffer;
 using bench::Range;
 
 constexpr std::string_view kUsage =
     "bench_law [--only WORD] [--isa NAME] [--threads N] [--seconds S] [--clock cpu] [--output json]\n";
-
-struct Options {
-  bool json = false;
-  std::string only;
-  double seconds = 0.3;  // of timing per line
-  int threads = 0;
-};
 
 struct Variant {
   std::string_view name;
@@ -322,20 +316,6 @@ std::vector<Range> shares(Int outs, Int threads) {
     }
   }
   return all;
-}
-
-Buffer random_buffer(DType dtype, std::initializer_list<Int> shape, std::uint64_t seed) {
-  constexpr std::size_t kCycle = 8191;  // random numbers for all elements would take longer than the timing
-  std::vector<float> cycle(kCycle);
-  for (std::size_t i = 0; i < kCycle; ++i) cycle[i] = random_signed(seed, i);
-  Buffer b(dtype, shape);
-  for (std::size_t i = 0; i < static_cast<std::size_t>(b.view().elements()); ++i) {
-    const float x = cycle[i % kCycle];
-    if (dtype == DType::f16) b.span<f16>()[i] = to_f16(x);
-    if (dtype == DType::bf16) b.span<bf16>()[i] = to_bf16(x);
-    if (dtype == DType::f32) b.span<float>()[i] = x;
-  }
-  return b;
 }
 
 template <class T>
@@ -436,7 +416,7 @@ Times time_variant(Machine& m, const Linear& a, const View& weights, const Varia
   return t;
 }
 
-void print_line(Machine& m, const Options& o, const Linear& a, std::string_view by, const Times& t,
+void print_line(Machine& m, const OpOptions& o, const Linear& a, std::string_view by, const Times& t,
                 nlohmann::json& out) {
   const double cost = bench::median(t.ratios) - 1, work = static_cast<double>(a.x[0] * a.weight.elements());
   double peak = 0;  // in units of work per microsecond
@@ -464,7 +444,7 @@ void print_line(Machine& m, const Options& o, const Linear& a, std::string_view 
   std::fflush(stdout);
 }
 
-void bench_shape(Machine& m, const Options& o, const View& memory, Shape s, Int rows, nlohmann::json& out) {
+void bench_shape(Machine& m, const OpOptions& o, const View& memory, Shape s, Int rows, nlohmann::json& out) {
   const auto line = fmt::format("{}x{} {} {} rows", s.in, s.outs, name_of(memory.dtype), rows);
   if (line.find(o.only) == std::string::npos) return;
   const View weights(memory.data, memory.dtype, {memory.elements() / s.in, s.in});
@@ -481,7 +461,7 @@ void bench_shape(Machine& m, const Options& o, const View& memory, Shape s, Int 
   print_line(m, o, a, by, best, out);
 }
 
-void bench_all(const Options& o) {
+void bench_all(const OpOptions& o) {
   Machine m(o.threads);
   nlohmann::json out = nlohmann::json::array();
   if (!o.json) {
@@ -499,22 +479,11 @@ void bench_all(const Options& o) {
   if (o.json) fmt::print("{}\n", out.dump(2));
 }
 
-Options read_options(int argc, char** argv) {
-  const bench::Options given(kUsage, argc, argv);
-  Options o;
-  o.json = given.json();
-  o.only = given.text("--only").value_or("");
-  o.seconds = given.seconds("--seconds", o.seconds);
-  o.threads = given.threads();
-  const std::string_view clock = given.text("--clock").value_or("wall");
-  if (clock != "cpu" && clock != "wall") given.refuse(fmt::format("--clock is cpu or wall, not '{}'", clock));
-  bench::cpu_clock = clock == "cpu";
-  given.choose_instruction_set();
-  return o;
-}
-
 }  // namespace
 }  // namespace pkv::kernels::cpu
 
-int main(int argc, char** argv) { pkv::kernels::cpu::bench_all(pkv::kernels::cpu::read_options(argc, argv)); }
+int main(int argc, char** argv) {
+  using namespace pkv;
+  kernels::cpu::bench_all(bench::read_op_options(kernels::cpu::kUsage, argc, argv, 0.3));
+}
 #endif
