@@ -142,11 +142,11 @@ Model load(hf::Folder folder, kernels::Backend backend, const LoadOptions& optio
   return Model(std::move(folder), std::move(backend), options);
 }
 
-Inspection inspect(const hf::Folder& folder, const LoadOptions& options) {
-  const Loaded loaded = load_page(folder, nullptr, options);
+Inspection inspect(const hf::Folder& folder) {
+  const Loaded loaded = load_page(folder, nullptr, {});
   return {.card = loaded.page->card(),
           .weights = loaded.weights,
-          .past_dtype = options.past_dtype.value_or(loaded.weights.dtype),
+          .past_dtype = loaded.weights.dtype,
           .notes = loaded.notes};
 }
 

@@ -95,6 +95,6 @@ struct Inspection {
   DType past_dtype = DType::f32;
   std::vector<std::string> notes;
 };
-Inspection inspect(const hf::Folder& folder, const LoadOptions& options = {});
+Inspection inspect(const hf::Folder& folder);
 
 }  // namespace pkv::model
