@@ -6,15 +6,17 @@ Usage:
     load_with_bitsandbytes.py FOLDER --ids 1,2,3 --against logits.safetensors    as `pkv logits --output-file` writes it
     load_with_bitsandbytes.py FOLDER --against logits.safetensors                the ids are taken from that file
     load_with_bitsandbytes.py FOLDER --against logits.json                       {"ids": [...], "logits": [[...]]}
-    load_with_bitsandbytes.py FOLDER --ids 1,2,3 --save-dequantised OUT          a plain float32 checkpoint of it as well
+    load_with_bitsandbytes.py FOLDER --ids 1,2,3 --save-dequantised OUT          a plain float32 checkpoint as well
 
 Prints which layers were loaded as quantised, the logits' statistics and, with --against, the largest absolute
 difference and the mean KL divergence of the next token's distribution. Ends with 1 where a layer that config.json does
 not skip is not quantised, where tensors are missing or left over, or where --most or --most-kl is exceeded.
 
-Two things are done to the libraries: bitsandbytes' bfloat16 path on processors with AVX512-BF16 is switched off (it
-ignores the compute dtype; --bfloat16-path keeps it), and Falcon's FalconLinear is replaced by nn.Linear, without which
-transformers 5 quantises nothing of a Falcon (--falcon-linear keeps it).
+Three things are done to the libraries: bitsandbytes' compiled dequantize_4bit for the CPU is replaced by its plain
+torch code, since it is wrong where blocks cross rows (--compiled-dequantise keeps it); its bfloat16 path on processors
+with AVX512-BF16 is switched off, since it ignores the compute dtype (--bfloat16-path keeps it); and Falcon's
+FalconLinear is replaced by nn.Linear, without which transformers 5 quantises nothing of a Falcon (--falcon-linear keeps
+it).
 """
 
 import argparse
@@ -31,10 +33,23 @@ import safetensors.torch
 import torch
 import transformers
 from bitsandbytes import functional as bnb
+from bitsandbytes.backends.default import ops as default_ops
 from transformers.models.falcon import modeling_falcon
 
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 LAYERS = (bitsandbytes.nn.Linear4bit, bitsandbytes.nn.Linear8bitLt)
+
+
+def torch_dequantise(codes, absmax, blocksize, quant_type, shape, dtype):
+    code = bnb.get_4bit_type(quant_type, device=codes.device)
+    codes = codes.view(torch.uint8).reshape(-1)
+    return default_ops._dequantize_4bit_compute(codes, absmax, code, blocksize, shape, dtype)
+
+
+def use_torch_dequantise():
+    library = torch.library.Library("bitsandbytes", "IMPL")
+    library.impl("dequantize_4bit", torch_dequantise, "CPU", allow_override=True)
+    return library  # it is in force as long as it lives
 
 
 @contextlib.contextmanager
@@ -169,6 +184,7 @@ def arguments():
     parser.add_argument("--most-kl", type=float, help="the largest mean KL divergence allowed")
     parser.add_argument("--save-dequantised", metavar="OUT")
     parser.add_argument("--bfloat16-path", action="store_true")
+    parser.add_argument("--compiled-dequantise", action="store_true")
     parser.add_argument("--falcon-linear", action="store_true")
     args = parser.parse_args()
     if not args.ids and not args.against:
@@ -188,6 +204,7 @@ def compare(logits, theirs, args):
 
 def main():
     args = arguments()
+    library = None if args.compiled_dequantise else use_torch_dequantise()
     torch.set_num_threads(1)
     ids, theirs = recorded(args.against, args.name) if args.against else (None, None)
     if args.ids:
@@ -211,6 +228,7 @@ def main():
         good &= compare(logits, theirs, args)
     if args.save_dequantised:
         save_dequantised(model, args.save_dequantised)
+    del library
     print("good" if good else "NOT GOOD")
     sys.exit(0 if good else 1)
 

@@ -19,6 +19,8 @@ kind "4bit"  {"quant_type", "blocksize", "nested", "offset": float.hex() or null
     nested_absmax     float32 [ceil(blocks/256)], nested_quant_map float32 [256]; when nested
     quant_map         float32 [16]
     decoded           dequantize_4bit, in the input's dtype and shape
+    decoded_torch     the same by bitsandbytes' plain torch code, where its bits differ from `decoded`: on the CPU, see
+                      (1) of the notes, this one is the right one
 kind "dynamic8"  {"blocksize"}: quantize_blockwise with the signed dynamic map, as double quantisation uses it
     input float32 [n], codes uint8 [n], absmax float32 [blocks], quant_map float32 [256], decoded float32 [n]
 kind "int8-weight"  {"dtype"}: bitsandbytes.nn.Int8Params
@@ -52,6 +54,7 @@ import safetensors
 import safetensors.torch
 import torch
 from bitsandbytes import functional as bnb
+from bitsandbytes.backends.default import ops as default_ops
 
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 THRESHOLD = 6.0
@@ -218,10 +221,34 @@ def int8_activations():
 # --- encode -----------------------------------------------------------------------------------------------------------
 
 
+def torch_dequantise(codes, absmax, blocksize, quant_type, shape, dtype):
+    """bitsandbytes' plain torch code for the operation dequantize_4bit."""
+    code = bnb.get_4bit_type(quant_type, device=codes.device)
+    codes = codes.view(torch.uint8).reshape(-1)
+    return default_ops._dequantize_4bit_compute(codes, absmax, code, blocksize, shape, dtype)
+
+
+def use_torch_dequantise():
+    """In place of the compiled CPU version, which is wrong where blocks cross rows; for the rest of this process."""
+    library = torch.library.Library("bitsandbytes", "IMPL")
+    library.impl("dequantize_4bit", torch_dequantise, "CPU", allow_override=True)
+    return library  # it is in force as long as it lives
+
+
+def decoded_torch(codes, state, shape):
+    absmax = state.absmax
+    if state.nested:
+        absmax = bnb.dequantize_blockwise(absmax, state.state2) + state.offset
+    return torch_dequantise(codes, absmax, state.blocksize, state.quant_type, shape, state.dtype).reshape(shape)
+
+
 def four_bit(x, blocksize, nested, quant_type):
     codes, state = bnb.quantize_4bit(x, blocksize=blocksize, compress_statistics=nested, quant_type=quant_type)
     tensors = {"input": x, "codes": codes, "absmax": state.absmax, "quant_map": state.code,
                "decoded": bnb.dequantize_4bit(codes, state).reshape(x.shape)}
+    other = decoded_torch(codes, state, x.shape)
+    if not same(other, tensors["decoded"]):
+        tensors["decoded_torch"] = other
     if nested:
         tensors |= {"nested_absmax": state.state2.absmax, "nested_quant_map": state.state2.code}
     offset = state.offset.item().hex() if nested else None
@@ -283,16 +310,18 @@ def encoded(device):
 
 
 CPU_NOTES = """quantize_4bit has no compiled CPU version: plain torch makes these codes. Against the CUDA kernels:
-(1) a whole block of zeros has absmax 0 and NF4 code 7; CUDA's normalised value there is NaN and its code 0;
-(2) the last block, when it is short, divides by absmax where whole blocks multiply by the reciprocal; its absmax is
-at least 1e-38, also when it is all zero, and decodes to 0; (3) absmax below 1e-38 in whole blocks: scaled by 1e38 and
-no more, while the absmax that is stored is the true one, so codes come out too small; (4) FP4: each tie takes the lower
-value, which for negative ones is the larger magnitude (CUDA: the smaller); a magnitude that rounds to zero has code 0
-for zero and negative values, code 8 for positive ones (CUDA: code 8 when negative), and both decode to +0; thresholds
-are the exact midpoints (CUDA prints 0.583333); (5) the half byte after an odd number of elements is the code of zero:
-NF4 7, FP4 0; (6) double quantisation: compiled code with a table of 65,536 entries, codes near ties differ;
-(7) int8: the product's constant is 6.200124e-05 where CUDA has 6.200012e-05 (1/16129); for float32 and bfloat16 inputs
-the output is rounded to that dtype and never to float16."""
+(1) decoded is WRONG from the second row on where in-features are a multiple of 16 and not of blocksize: the compiled
+dequantize_4bit (AVX512) takes the wrong block's absmax once blocks cross rows; decoded_torch is right;
+(2) a whole block of zeros has absmax 0 and NF4 code 7; CUDA's normalised value there is NaN and its code 0;
+(3) the last block, when it is short, divides by absmax where whole blocks multiply by the reciprocal; its absmax is
+at least 1e-38, also when it is all zero; (4) absmax below 1e-38 in whole blocks: scaled by 1e38 and no more, while the
+absmax that is stored is the true one, so codes come out too small; (5) FP4: each tie takes the lower value, which for
+negative ones is the larger magnitude (CUDA: the smaller); a magnitude that rounds to zero has code 0 or 8 by its sign
+the other way round: 0 for zero and negative values, 8 for positive ones, and decodes to +0 or -0; thresholds are the
+midpoints of the table in float32, one or a few steps from those that CUDA prints; (6) the half byte after an odd
+number of elements is the code of zero: NF4 7, FP4 0; (7) double quantisation: compiled code with a table of 65,536
+entries, codes near ties differ; (8) int8: the product's constant is 6.200124e-05 where CUDA has 6.200012e-05 (1/16129);
+for float32 and bfloat16 inputs the output is rounded to that dtype and never to float16."""
 
 
 def versions(device):
@@ -345,11 +374,11 @@ def quant_cases():
     stored = lambda dtype: {"bnb_4bit_quant_storage": dtype}
     decoder = dict(is_decoder=True, num_attention_heads=4)
     return [
-        (gpt2("gpt2-nf4", 24, n_embd=64, n_head=4), nf4),
+        (gpt2("gpt2-nf4", 24, n_embd=64, n_head=4, n_inner=192), nf4),
         (gpt2("gpt2-nf4-nested", 24, n_embd=72, n_head=3, n_layer=1), nf4 | nested),
         (gpt2("gpt2-fp4-float16", 24, n_embd=60, n_head=5, n_layer=1, store="float16"), fp4),
-        (gpt2("gpt2-int8", 24, n_embd=64, n_head=4, n_inner=96, n_layer=2), int8),
-        (mpt("mpt-nf4-nested-storage-bfloat16", 24, d_model=60, n_heads=5, store="bfloat16"),
+        (gpt2("gpt2-int8", 24, n_embd=64, n_head=4, n_inner=80), int8),
+        (mpt("mpt-nf4-nested-storage-bfloat16", 24, d_model=60, n_heads=5, n_layers=1, store="bfloat16"),
          nf4 | nested | stored("bfloat16")),
         (mpt("mpt-fp4", 24, d_model=96, n_heads=6, n_layers=1), fp4),
         (mpt("mpt-int8", 24, d_model=60, n_heads=5, n_layers=1), int8),
@@ -362,10 +391,10 @@ def quant_cases():
         (falcon("falcon-40b-shape-nf4", 24, hidden_size=64, num_attention_heads=8, num_kv_heads=2,
                 new_decoder_architecture=True, ffn_hidden_size=160), nf4),
         (falcon("falcon-int8", 24, hidden_size=64, num_attention_heads=4, ffn_hidden_size=96), int8),
-        (roberta("roberta-nf4", 24, hidden_size=64, num_attention_heads=4, intermediate_size=96), nf4),
+        (roberta("roberta-nf4", 24, hidden_size=64, num_attention_heads=4, intermediate_size=80), nf4),
         (roberta("roberta-fp4-nested", 24, hidden_size=72, intermediate_size=150, num_attention_heads=4,
                  num_hidden_layers=1), fp4 | nested),
-        (roberta("roberta-decoder-int8", 24, hidden_size=60, intermediate_size=90, **decoder), int8),
+        (roberta("roberta-decoder-int8", 24, hidden_size=60, intermediate_size=90, num_hidden_layers=1, **decoder), int8),
     ]
 
 
@@ -493,6 +522,18 @@ class Outliers:
         return {name: sum(counts) for name, counts in self.taken.items()}
 
 
+def nudged(model, ids):
+    """logits at once, with a little noise on the input of each int8 layer."""
+    def nudge(_module, inputs):
+        noise = gaussian(inputs[0].shape, 61, 1e-6)
+        return (inputs[0] * (1 + noise), *inputs[1:])
+
+    for module in model.modules():
+        if is_quantised(module):
+            module.register_forward_pre_hook(nudge)
+    return logits_at_once(model, ids)
+
+
 def expected_8bit(case, folder, ids):
     """
     logits_call logits_call_f16   the whole text in one call; other weights in float32, in float16
@@ -509,16 +550,21 @@ def expected_8bit(case, folder, ids):
             outliers = Outliers(model)
             tensors[f"logits_{kind}{suffix}"] = run(model, ids).float()
             remarks[f"outlier_columns_{kind}{suffix}"] = outliers.sums()
+    change = nudged(load_quantised(folder, case.family, torch.float32), ids) - tensors["logits_call"]
+    remarks["nudged"] = float(f"{change.abs().max().item():.2g}")
     tensors["logits_f64"] = double_logits(dequantised(load_quantised(folder, case.family, torch.float32), case), ids)
     return tensors, remarks
 
 
 CPU_MODEL_NOTES = """4-bit layers: where the processor has AVX512-BF16, bitsandbytes repacks each weight at the first
 forward, computes in bfloat16 whatever the compute dtype, and asserts that out-features are a multiple of 32. These
-logits were made with that path switched off (support_avx512bf16_for_cpu = False). Falcon: transformers 5 quantises
-nothing of it, since its layers are a subclass FalconLinear and only nn.Linear itself is replaced; these checkpoints
-were made with FalconLinear replaced by nn.Linear, which gives the names that transformers 4 wrote. Tensors that are not
-quantised were cast to float32 (or float16) by hand after loading: transformers 5 leaves some in the stored dtype."""
+logits were made with that path switched off (support_avx512bf16_for_cpu = False), and with bitsandbytes' plain torch
+dequantize_4bit, since the compiled one is wrong where blocks cross rows (in-features a multiple of 16, not of the
+block). Falcon: transformers 5 quantises nothing of it, since its layers are a subclass FalconLinear and only nn.Linear
+itself is replaced; these checkpoints were made with FalconLinear replaced by nn.Linear, which gives the names that
+transformers 4 wrote. Tensors that are not quantised were cast to float32 (or float16) by hand after loading:
+transformers 5 leaves some in the stored dtype. nudged: the largest change of logits_call when the input of each int8
+layer is multiplied by 1 + 1e-6 x noise: what a correct implementation may differ by, since codes flip."""
 
 
 def make_model(case, options, folder):
@@ -549,18 +595,19 @@ def make_model(case, options, folder):
     size = sum(os.path.getsize(os.path.join(folder, f)) for f in os.listdir(folder))
     print(f"{case.name:34} {size / 1024:4.0f} KiB  from logits_f64: {record['differences']}", flush=True)
     for kind, counts in remarks.items():
-        print(f"{'':34} {kind}: {sum(counts.values())}", flush=True)
+        print(f"{'':34} {kind}: {sum(counts.values()) if isinstance(counts, dict) else counts}", flush=True)
     return record
 
 
 def make_models(output_dir, begins):
     import transformers
     transformers.utils.logging.disable_progress_bar()
-    records = {}
+    library, records = use_torch_dequantise(), {}
     for case, options in quant_cases():
         case.seed = seed_of(case.name) % 1_000_000
         if case.name.startswith(begins):
             records[case.name] = make_model(case, options, os.path.join(output_dir, "models", case.name))
+    del library
     return records, {"transformers": transformers.__version__, "notes": " ".join(CPU_MODEL_NOTES.split())}
 
 
