@@ -10,7 +10,8 @@ Usage:
 encode needs torch, bitsandbytes and safetensors; models needs transformers and accelerate as well.
 
 bitsandbytes-<device>.safetensors: tensors <case>/<what>. The file's metadata holds, under each case's name, its
-parameters as JSON ("kind", then as said here), and under "notes" where this device departs from the CUDA kernels:
+parameters as JSON ("kind", then as said here), under "notes" where this device departs from the CUDA kernels, and under
+"refused" the cases that bitsandbytes does not do on it:
 
 kind "4bit"  {"quant_type", "blocksize", "nested", "offset": float.hex() or null, "dtype", "shape"}
     input             float32 | float16 | bfloat16, as quantised
@@ -45,6 +46,7 @@ import platform
 import random
 import shutil
 import zlib
+from functools import partial
 
 os.environ.setdefault("TORCHDYNAMO_DISABLE", "1")  # the operations as written, nothing compiled on the way
 os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
@@ -291,22 +293,21 @@ def int8_product(x, device):
 
 
 def encoded(device):
-    """(case, tensors, parameters)"""
+    """(case, function that gives tensors and parameters)"""
     for quant_type in ("nf4", "fp4"):
         for name, x, blocksize, nested in four_bit_inputs(quant_type):
-            yield f"{quant_type}-{name}", *four_bit(x.to(device), blocksize, nested, quant_type)
+            yield f"{quant_type}-{name}", partial(four_bit, x.to(device), blocksize, nested, quant_type)
     for name, x in dynamic_inputs():
-        yield name, *dynamic8(x.to(device))
+        yield name, partial(dynamic8, x.to(device))
     for (name, x), dtype in itertools.product(int8_weights(), DTYPES):
-        tensors, parameters = int8_weight(x.to(DTYPES[dtype]), device)
-        yield f"int8-weight-{name}-{dtype}", tensors, parameters
-    tensors, parameters = int8_weight(torch.tensor([[70000.0, 1.0, -2.0], [65519.0, 1.0, -2.0]]), device)
-    yield "int8-weight-beyond-float16", tensors, parameters
+        yield f"int8-weight-{name}-{dtype}", partial(int8_weight, x.to(DTYPES[dtype]), device)
+    beyond = torch.tensor([[70000.0, 1.0, -2.0], [65519.0, 1.0, -2.0]])
+    yield "int8-weight-beyond-float16", partial(int8_weight, beyond, device)
     for name, x in int8_activations():
-        yield f"int8-activation-{name}", *int8_activation(x.half().to(device))
+        yield f"int8-activation-{name}", partial(int8_activation, x.half().to(device))
     for (name, x), dtype in itertools.product(int8_activations(), DTYPES):
         if name not in ("rows-of-outliers-and-zeros", "ties"):
-            yield f"int8-product-{name}-{dtype}", *int8_product(x.to(DTYPES[dtype]).to(device), device)
+            yield f"int8-product-{name}-{dtype}", partial(int8_product, x.to(DTYPES[dtype]).to(device), device)
 
 
 CPU_NOTES = """quantize_4bit has no compiled CPU version: plain torch makes these codes. Against the CUDA kernels:
@@ -320,7 +321,8 @@ negative ones is the larger magnitude (CUDA: the smaller); a magnitude that roun
 the other way round: 0 for zero and negative values, 8 for positive ones, and decodes to +0 or -0; thresholds are the
 midpoints of the table in float32, one or a few steps from those that CUDA prints; (6) the half byte after an odd
 number of elements is the code of zero: NF4 7, FP4 0; (7) double quantisation: compiled code with a table of 65,536
-entries, codes near ties differ; (8) int8: the product's constant is 6.200124e-05 where CUDA has 6.200012e-05 (1/16129);
+even steps over [-1, 1], so that codes near ties differ, and below 1e-4 of the nested absmax by up to 4 codes: 0 becomes
+code 131 (5.5e-06 or so), not 127; a whole block of zeros becomes code 0; (8) int8: the product's constant is 6.200124e-05 where CUDA has 6.200012e-05 (1/16129);
 for float32 and bfloat16 inputs the output is rounded to that dtype and never to float16."""
 
 
@@ -334,12 +336,20 @@ def versions(device):
 def make_encoded(device, output_dir):
     tensors, metadata = {}, versions(device)
     metadata["notes"] = " ".join(CPU_NOTES.split()) if device == "cpu" else "the CUDA kernels"
-    for case, found, parameters in encoded(device):
+    refused = {}
+    for case, make in encoded(device):
+        try:
+            found, parameters = make()
+        except (RuntimeError, ValueError, NotImplementedError) as error:
+            print(f"{case}: REFUSED, {error}", flush=True)
+            refused[case] = str(error)
+            continue
         tensors |= {f"{case}/{what}": t.detach().cpu().contiguous().clone() for what, t in found.items()}
         metadata[case] = json.dumps(parameters)
+    metadata |= {"refused": json.dumps(refused)} if refused else {}
     path = os.path.join(output_dir, f"bitsandbytes-{device}.safetensors")
     safetensors.torch.save_file(dict(sorted(tensors.items())), path, metadata=metadata)
-    print(f"{path}: {len(metadata) - len(versions(device)) - 1} cases, {len(tensors)} tensors, "
+    print(f"{path}: {len({name.split('/')[0] for name in tensors})} cases, {len(tensors)} tensors, "
           f"{os.path.getsize(path) / 1024:.0f} KiB", flush=True)
     return versions(device)
 
@@ -372,7 +382,7 @@ def quant_cases():
     fp4 = {"load_in_4bit": True, "bnb_4bit_quant_type": "fp4"}
     nested, int8 = {"bnb_4bit_use_double_quant": True}, {"load_in_8bit": True}
     stored = lambda dtype: {"bnb_4bit_quant_storage": dtype}
-    decoder = dict(is_decoder=True, num_attention_heads=4)
+    decoder = dict(is_decoder=True, num_attention_heads=4, num_hidden_layers=1)
     return [
         (gpt2("gpt2-nf4", 24, n_embd=64, n_head=4, n_inner=192), nf4),
         (gpt2("gpt2-nf4-nested", 24, n_embd=72, n_head=3, n_layer=1), nf4 | nested),
@@ -394,7 +404,7 @@ def quant_cases():
         (roberta("roberta-nf4", 24, hidden_size=64, num_attention_heads=4, intermediate_size=80), nf4),
         (roberta("roberta-fp4-nested", 24, hidden_size=72, intermediate_size=150, num_attention_heads=4,
                  num_hidden_layers=1), fp4 | nested),
-        (roberta("roberta-decoder-int8", 24, hidden_size=60, intermediate_size=90, num_hidden_layers=1, **decoder), int8),
+        (roberta("roberta-decoder-int8", 24, hidden_size=60, intermediate_size=90, **decoder), int8),
     ]
 
 
