@@ -322,7 +322,7 @@ the other way round: 0 for zero and negative values, 8 for positive ones, and de
 midpoints of the table in float32, one or a few steps from those that CUDA prints; (6) the half byte after an odd
 number of elements is the code of zero: NF4 7, FP4 0; (7) double quantisation: compiled code with a table of 65,536
 even steps over [-1, 1], so that codes near ties differ, and below 1e-4 of the nested absmax by up to 4 codes: 0 becomes
-code 131 (5.5e-06 or so), not 127; a whole block of zeros becomes code 0; (8) int8: the product's constant is 6.200124e-05 where CUDA has 6.200012e-05 (1/16129);
+code 131 (2.1e-05), not 127; a whole block of zeros becomes code 0; (8) int8: the product's constant is 6.200124e-05 where CUDA has 6.200012e-05 (1/16129);
 for float32 and bfloat16 inputs the output is rounded to that dtype and never to float16."""
 
 
