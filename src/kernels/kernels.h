@@ -16,6 +16,7 @@
 #include <string>
 #include <string_view>
 
+#include "quant/quant.h"
 #include "tensor/view.h"
 
 namespace pkv::kernels {
@@ -63,13 +64,26 @@ struct Norm {
   float eps = 1e-5f;
 };
 
-// out = add + act(clip(x . weight^T + bias)). x [rows, in]; weight [out, in] dense, fp32, fp16 or bf16; bias [out] fp32
-// or empty; add [rows, out] or empty, may be `out`; out [rows, out] fp32. `clip` > 0 limits the sums to [-clip, clip].
+// out = add + act(clip(x . weight^T + bias)). x [rows, in]; weight [out, in] dense, fp32, fp16 or bf16, or `quantized`
+// in its place; bias [out] fp32 or empty; add [rows, out] or empty, may be `out`; out [rows, out] fp32. `clip` > 0
+// limits the sums to [-clip, clip].
+//
+// By an int8 matrix, rows of x are multiplied as quant::Activations; `outliers_of_call` takes the outlier columns of
+// all rows together, as bitsandbytes does: the one operation that breaks the row law, for those who want to see it
+// broken.
 struct Linear {
-  View x, weight, bias{}, add{}, out;
+  View x, weight{}, bias{}, add{}, out;
   float clip = 0;
   Act act = Act::linear;
+  quant::Matrix quantized{};
+  View scratch{};  // linear_scratch() bytes when quantized, aligned to 64
+  float outlier_threshold = 6;
+  bool outliers_of_call = false;
 };
+std::size_t linear_scratch(const quant::Matrix& matrix, std::int64_t rows);
+
+// Whether `linear` can take a matrix of this shape and format; if not, multiply by its decoded values.
+bool can_multiply(const quant::Matrix& matrix);
 
 // cos[r, i], sin[r, i] of positions[r] * theta^(-2i/dim), for i in [0, dim/2). positions int32 [rows].
 struct Angles {
@@ -134,6 +148,18 @@ struct Convert {
   bool transpose = false;
 };
 
+// to = the matrix `from` [out, in] (fp32, fp16 or bf16, dense, perhaps unaligned) in a quantised format.
+struct Encode {
+  View from;
+  quant::Matrix to;
+};
+
+// to [out, in] (fp32, fp16 or bf16, dense) = the decoded values of a quantised matrix.
+struct Decode {
+  quant::Matrix from;
+  View to;
+};
+
 struct Ops {
   std::string_view name;
 
@@ -159,6 +185,8 @@ struct Ops {
   void (*attend)(Device&, const Attend&) noexcept;
   void (*pick)(Device&, const Pick&) noexcept;
   void (*convert)(Device&, const Convert&) noexcept;
+  void (*encode)(Device&, const Encode&) noexcept;
+  void (*decode)(Device&, const Decode&) noexcept;
 };
 
 // The tables that this machine can run, `naive` first.

@@ -28,7 +28,9 @@ const Ops& ops() {
                          .append = append,
                          .attend = attend,
                          .pick = pick,
-                         .convert = convert};
+                         .convert = convert,
+                         .encode = encode,
+                         .decode = decode};
   return table;
 }
 

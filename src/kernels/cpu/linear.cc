@@ -15,34 +15,12 @@
 #include "hwy/highway.h"
 #include "kernels/cpu/linear_few-inl.h"
 #include "kernels/cpu/linear_many-inl.h"
+#include "kernels/cpu/shares.h"
 #include "kernels/cpu/table.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace pkv::kernels::cpu::HWY_NAMESPACE {
 namespace {
-
-// Shares of `blocks` blocks of outputs: long at first, so that each thread reads a long stretch of memory in order, and
-// short in the end, so that all threads finish together.
-class Shares {
- public:
-  Shares(Int blocks, Int threads) : blocks_(blocks), threads_(threads) {
-    for (Int left = blocks; left > 0; left -= at_once(left) * length(left)) count_ += at_once(left);
-  }
-  Int count() const { return count_; }
-  // The first block of share i, and the one after its last.
-  std::pair<Int, Int> range(Int i) const {
-    Int left = blocks_;
-    for (; i >= at_once(left); left -= at_once(left) * length(left)) i -= at_once(left);
-    const Int begin = blocks_ - left + i * length(left);
-    return {begin, begin + length(left)};
-  }
-
- private:
-  Int length(Int left) const { return std::max<Int>(1, left / (2 * threads_)); }
-  Int at_once(Int left) const { return std::min(threads_, left); }  // shares of this length
-
-  Int blocks_, threads_, count_ = 0;
-};
 
 template <class W>
 void linear_of(WorkerPool& pool, const Linear& a) {
@@ -82,6 +60,9 @@ namespace pkv::kernels::cpu {
 namespace {
 HWY_EXPORT(linear_here);
 }
-void linear(Device& device, const Linear& a) noexcept { HWY_DYNAMIC_DISPATCH(linear_here)(host::pool_of(device), a); }
+void linear(Device& device, const Linear& a) noexcept {
+  if (a.quantized) return linear_quantized(device, a);
+  HWY_DYNAMIC_DISPATCH(linear_here)(host::pool_of(device), a);
+}
 }  // namespace pkv::kernels::cpu
 #endif

@@ -16,6 +16,9 @@ void append(Device&, const Append&) noexcept;
 void attend(Device&, const Attend&) noexcept;
 void pick(Device&, const Pick&) noexcept;
 void convert(Device&, const Convert&) noexcept;
+void encode(Device&, const Encode&) noexcept;
+void decode(Device&, const Decode&) noexcept;
+void linear_quantized(Device&, const Linear&) noexcept;
 
 // The set in use: "AVX2".
 const char* instruction_set();

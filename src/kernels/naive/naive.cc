@@ -69,18 +69,71 @@ void norm(Device& device, const Norm& a) noexcept {
   });
 }
 
+float finish(const Linear& a, std::int64_t r, std::int64_t o, double sum) {
+  if (a.bias) sum += a.bias.as<const float>()[o];
+  if (a.clip > 0) sum = std::clamp(sum, -static_cast<double>(a.clip), static_cast<double>(a.clip));
+  sum = apply(a.act, sum);
+  if (a.add) sum += row(a.add, r)[o];
+  return static_cast<float>(sum);
+}
+
+// Columns that hold an outlier in any row; empty when each row has its own.
+std::vector<std::uint8_t> outliers_of_call(const Linear& a) {
+  std::vector<std::uint8_t> flags;
+  if (!a.outliers_of_call) return flags;
+  flags.resize(static_cast<std::size_t>(a.x[1]));
+  for (std::int64_t r = 0; r < a.x[0]; ++r) {
+    const std::span<const float> x(row(a.x, r), flags.size());
+    for (const std::int32_t c : quant::encode_activations(x, a.outlier_threshold).columns) {
+      flags[static_cast<std::size_t>(c)] = 1;
+    }
+  }
+  return flags;
+}
+
+double dot_int8(const quant::Activations& x, const float* w) {
+  double codes = 0, outliers = 0;  // `w` has values, so codes * scale / 127
+  for (std::size_t i = 0; i < x.codes.size(); ++i) codes += static_cast<double>(x.codes[i]) * w[i];
+  for (std::size_t i = 0; i < x.columns.size(); ++i) {
+    outliers += static_cast<double>(x.values[i]) * w[static_cast<std::size_t>(x.columns[i])];
+  }
+  return codes * x.scale / 127 + outliers;
+}
+
+void linear_quantized(Device& device, const Linear& a) {
+  const quant::Matrix& m = a.quantized;
+  const auto in = static_cast<std::size_t>(m.in);
+  std::vector<quant::Activations> rows;
+  if (m.format == quant::Format::int8) {
+    const std::vector<std::uint8_t> among = outliers_of_call(a);
+    for (std::int64_t r = 0; r < a.x[0]; ++r) {
+      rows.push_back(quant::encode_activations({row(a.x, r), in}, a.outlier_threshold, among));
+    }
+  }
+  for_rows(device, m.out, [&](std::int64_t o) {
+    std::vector<float> w(in);
+    quant::decode(m, o, 0, w);
+    for (std::int64_t r = 0; r < a.x[0]; ++r) {
+      double sum = 0;
+      if (m.format == quant::Format::int8) {
+        sum = dot_int8(rows[static_cast<std::size_t>(r)], w.data());
+      } else {
+        for (std::size_t i = 0; i < in; ++i) sum += static_cast<double>(row(a.x, r)[i]) * w[i];
+      }
+      row(a.out, r)[o] = finish(a, r, o, sum);
+    }
+  });
+}
+
 void linear(Device& device, const Linear& a) noexcept {
+  if (a.quantized) return linear_quantized(device, a);
   const std::int64_t in = a.x[1], outs = a.weight[0];
   for_rows(device, a.x[0] * outs, [&](std::int64_t index) {
     const std::int64_t r = index / outs, o = index % outs;
     const float* x = row(a.x, r);
     double sum = 0;
     for (std::int64_t i = 0; i < in; ++i) sum += x[i] * load(a.weight.data, a.weight.dtype, o * in + i);
-    if (a.bias) sum += a.bias.as<const float>()[o];
-    if (a.clip > 0) sum = std::clamp(sum, -static_cast<double>(a.clip), static_cast<double>(a.clip));
-    sum = apply(a.act, sum);
-    if (a.add) sum += row(a.add, r)[o];
-    row(a.out, r)[o] = static_cast<float>(sum);
+    row(a.out, r)[o] = finish(a, r, o, sum);
   });
 }
 
@@ -197,6 +250,20 @@ void convert(Device& device, const Convert& a) noexcept {
   });
 }
 
+void encode(Device& device, const Encode& a) noexcept {
+  for_rows(device, a.to.units(), [&](std::int64_t unit) { quant::encode(a.from, a.to, unit, 1); });
+}
+
+void decode(Device& device, const Decode& a) noexcept {
+  for_rows(device, a.from.out, [&](std::int64_t o) {
+    std::vector<float> values(static_cast<std::size_t>(a.from.in));
+    quant::decode(a.from, o, 0, values);
+    for (std::int64_t i = 0; i < a.from.in; ++i) {
+      store(a.to.data, a.to.dtype, o * a.to.step(0) + i, values[static_cast<std::size_t>(i)]);
+    }
+  });
+}
+
 std::unique_ptr<Device> open(int threads) { return std::make_unique<host::Host>("naive", threads); }
 
 }  // namespace
@@ -218,7 +285,9 @@ const Ops& ops() {
                          .append = append,
                          .attend = attend,
                          .pick = pick,
-                         .convert = convert};
+                         .convert = convert,
+                         .encode = encode,
+                         .decode = decode};
   return table;
 }
 

@@ -1,0 +1,217 @@
+// linear with weights of 8 and 4 bits: every table against naive, which multiplies the decoded values in double; and
+// the row law. The formats themselves are tested against bitsandbytes in tests/golden.
+#include <rapidcheck.h>
+
+#include <cmath>
+#include <memory>
+
+#include "support.h"
+
+namespace pkv::kernels {
+namespace {
+
+using quant::Format;
+
+// A matrix of random values, quantised.
+class Quantized {
+ public:
+  Quantized(Format format, std::int64_t out, std::int64_t in, std::int64_t block = 64, std::uint64_t seed = 1,
+            int misalign = 0) {
+    const Tensor source = Tensor(DType::f32, {out, in}).random(seed);
+    matrix_.format = format, matrix_.out = out, matrix_.in = in, matrix_.block = block;
+    codes_.resize(matrix_.code_bytes() + 8);
+    scales_.resize(matrix_.scale_bytes() + 8);
+    matrix_.codes = View(codes_.data(), DType::u8, {static_cast<std::int64_t>(matrix_.code_bytes())});
+    matrix_.scales = View(scales_.data(), DType::f32, {matrix_.scale_count()});
+    quant::encode(source.view(), matrix_, 0, matrix_.units());
+    if (misalign > 0) {
+      std::copy_backward(codes_.begin(), codes_.end() - misalign, codes_.end());
+      std::copy_backward(scales_.begin(), scales_.end() - misalign, scales_.end());
+      matrix_.codes.data = codes_.data() + misalign;
+      matrix_.scales.data = scales_.data() + misalign;
+    }
+  }
+  const quant::Matrix& matrix() const { return matrix_; }
+  std::vector<float> row(std::int64_t o) const {
+    std::vector<float> values(static_cast<std::size_t>(matrix_.in));
+    quant::decode(matrix_, o, 0, values);
+    return values;
+  }
+
+ private:
+  quant::Matrix matrix_;
+  std::vector<std::byte> codes_, scales_;
+};
+
+class Scratch {
+ public:
+  Scratch(const quant::Matrix& m, std::int64_t rows)
+      : tensor_(DType::f32, {1, static_cast<std::int64_t>(linear_scratch(m, rows) / 4) + 32}) {
+    auto at = reinterpret_cast<std::uintptr_t>(tensor_.view().data);
+    at = (at + 63) / 64 * 64;
+    view_ = View(reinterpret_cast<void*>(at), DType::u8, {static_cast<std::int64_t>(linear_scratch(m, rows))});
+  }
+  const View& view() const { return view_; }
+  void check() const { tensor_.check_guard(); }
+
+ private:
+  Tensor tensor_;
+  View view_;
+};
+
+struct Shape {
+  Format format;
+  std::int64_t rows, outs, in, block = 64;
+  float peak = 1;  // activations are of this spread
+  int misalign = 0;
+  bool of_call = false;
+};
+
+std::string text_of(const Shape& s) {
+  return std::string(quant::name_of(s.format)) + " rows " + std::to_string(s.rows) + " outs " + std::to_string(s.outs) +
+         " in " + std::to_string(s.in) + " block " + std::to_string(s.block);
+}
+
+// How far a product may be from that of the decoded values. 4 bits: half a step of 1/16383 of the largest of 256
+// neighbours on each activation, 7.1e-5 on each weight's ratio. Everything: sums in fp32, in pieces of 1024.
+double allowed(const Shape& s, const Tensor& x, std::int64_t r, const std::vector<float>& w) {
+  double products = 0, rounding = 0, most = 0, weights = 0;
+  for (std::int64_t i = 0; i < s.in; ++i) {
+    if (i % 256 == 0) rounding += most / 16383 / 2 * weights, most = weights = 0;
+    const double v = std::fabs(x.get(r, i)), u = std::fabs(w[static_cast<std::size_t>(i)]);
+    products += v * u;
+    most = std::max(most, v);
+    weights += u;
+  }
+  rounding += most / 16383 / 2 * weights;
+  const double sums = 64 * kUnit * products;
+  if (s.format == Format::int8) return sums;
+  return rounding * 1.01 + (s.format == Format::nf4 ? 7.1e-5 : 0) * products + sums;
+}
+
+void compare(const Ops& ops, const Shape& s) {
+  const Quantized w(s.format, s.outs, s.in, s.block, 5, s.misalign);
+  ASSERT_TRUE(can_multiply(w.matrix()));
+  const Tensor x = Tensor(DType::f32, {s.rows, s.in}, s.in + 5).random(7, s.peak);
+  Tensor got(DType::f32, {s.rows, s.outs}, s.outs + 3), want(DType::f32, {s.rows, s.outs});
+  const Scratch scratch(w.matrix(), s.rows);
+  Linear a{.x = x.view(), .out = want.view(), .quantized = w.matrix(), .scratch = scratch.view()};
+  a.outliers_of_call = s.of_call;
+  const Ops& naive = table("naive");
+  naive.linear(*naive.open(1), a);
+  a.out = got.view();
+  ops.linear(*ops.open(2), a);
+  got.check_guard();
+  scratch.check();
+  std::vector<std::vector<float>> decoded;
+  for (std::int64_t o = 0; o < s.outs; ++o) decoded.push_back(w.row(o));
+  expect_near(
+      got, want,
+      [&](std::int64_t r, std::int64_t o) { return allowed(s, x, r, decoded[static_cast<std::size_t>(o)]) + 1e-30; },
+      text_of(s));
+}
+
+const std::vector<Format> kFormats{Format::int8, Format::fp4, Format::nf4};
+
+TEST(Quantized, EveryShape) {
+  for_each_table([](const Ops& ops) {
+    for (const Format format : kFormats) {
+      for (const std::int64_t rows : {1, 2, 3, 4, 5, 7, 8, 31}) {
+        for (const std::int64_t outs : {1, 2, 3, 5, 47, 48, 49, 100}) {
+          for (const std::int64_t in : {32, 64, 96, 256, 288, 320}) {
+            compare(ops, {.format = format, .rows = rows, .outs = outs, .in = in});
+          }
+        }
+      }
+      for (const std::int64_t in : {1024, 1056, 1088, 2048, 4544}) {
+        for (const std::int64_t rows : {1, 3, 6, 127, 128, 129, 131}) {
+          compare(ops, {.format = format, .rows = rows, .outs = 7, .in = in});
+        }
+      }
+    }
+    for (const std::int64_t in : {1, 2, 31, 33, 63, 65, 127, 4097, 16385}) {
+      for (const std::int64_t rows : {1, 2, 4, 5, 9})
+        compare(ops, {.format = Format::int8, .rows = rows, .outs = 6, .in = in});
+    }
+    for (const std::int64_t block : {32, 64, 128, 256, 4096}) {
+      for (const std::int64_t in : {32, 64, 96, 192, 1152}) {
+        for (const std::int64_t rows : {1, 4, 6}) {
+          compare(ops, {.format = Format::nf4, .rows = rows, .outs = 9, .in = in, .block = block});
+        }
+      }
+    }
+  });
+}
+
+TEST(Quantized, FilesMayStartAtAnyByte) {
+  for_each_table([](const Ops& ops) {
+    for (const Format format : kFormats) {
+      for (int misalign = 1; misalign < 8; ++misalign) {
+        for (const std::int64_t rows : {1, 6}) {
+          compare(ops, {.format = format, .rows = rows, .outs = 9, .in = 192, .misalign = misalign});
+        }
+      }
+    }
+  });
+}
+
+TEST(Quantized, Outliers) {
+  for_each_table([](const Ops& ops) {
+    for (const bool of_call : {false, true}) {
+      for (const float peak : {2.f, 4.f, 100.f}) {  // a few outliers, many, nearly all
+        for (const std::int64_t rows : {1, 2, 5, 33, 130}) {
+          compare(ops, {.format = Format::int8, .rows = rows, .outs = 9, .in = 130, .peak = peak, .of_call = of_call});
+        }
+      }
+    }
+  });
+}
+
+TEST(Quantized, WhatIsNotANumberStaysInItsRow) {
+  for_each_table([](const Ops& ops) {
+    for (const Format format : kFormats) {
+      for (const std::int64_t rows : {3, 7}) {
+        const Quantized w(format, 5, 320);
+        Tensor x = Tensor(DType::f32, {rows, 320}).random(3);
+        x.set(1, 300, std::nanf(""));
+        Tensor out(DType::f32, {rows, 5});
+        const Scratch scratch(w.matrix(), rows);
+        ops.linear(*ops.open(1),
+                   {.x = x.view(), .out = out.view(), .quantized = w.matrix(), .scratch = scratch.view()});
+        for (std::int64_t r = 0; r < rows; ++r) EXPECT_EQ(std::isnan(out.get(r, 4)), r == 1) << r;
+      }
+    }
+  });
+}
+
+TEST(Quantized, ARowDoesNotDependOnItsCall) {
+  for_each_table([](const Ops& ops) {
+    rc::check("linear with quantised weights obeys the row law", [&ops] {
+      const Format format = *rc::gen::elementOf(kFormats);
+      const std::int64_t step = format == Format::int8 ? 1 : 32;
+      const std::int64_t in = step * (*rc::gen::inRange(1, 12) + (*rc::gen::inRange(0, 4) == 0 ? 40 : 0));
+      const std::int64_t outs = *rc::gen::inRange(1, 110);
+      const std::int64_t rows = *rc::gen::element(2, 3, 4, 5, 7, 8, 15, 17, 64, 127, 128, 129, 260);
+      const std::int64_t index = *rc::gen::inRange<std::int64_t>(0, rows);
+      const int threads = *rc::gen::element(1, 2, 3, 16);
+      const Act act = *rc::gen::element(Act::linear, Act::gelu);
+      const Quantized w(format, outs, in, *rc::gen::element(32, 64, 128));
+      const Tensor bias = Tensor(DType::f32, {1, outs}).random(2);
+      const Tensor one = Tensor(DType::f32, {1, in}).random(3, *rc::gen::element(1.f, 3.f, 50.f));
+      Tensor x = Tensor(DType::f32, {rows, in}, in + 3).fill(std::nanf(""));
+      for (std::int64_t i = 0; i < in; ++i) x.set(index, i, static_cast<float>(one.get(0, i)));
+      Tensor alone(DType::f32, {1, outs}), batch(DType::f32, {rows, outs});
+      const View b(bias.view().data, DType::f32, {outs});
+      const Scratch small(w.matrix(), 1), large(w.matrix(), rows);
+      Linear a{.x = one.view(), .bias = b, .out = alone.view(), .act = act};
+      a.quantized = w.matrix(), a.scratch = small.view();
+      ops.linear(*ops.open(1), a);
+      a.x = x.view(), a.out = batch.view(), a.scratch = large.view();
+      ops.linear(*ops.open(threads), a);
+      RC_ASSERT(bits_of(alone, 0) == bits_of(batch, index));
+    });
+  });
+}
+
+}  // namespace
+}  // namespace pkv::kernels
