@@ -82,6 +82,7 @@ int main(int argc, char** argv) {
   add_logits(app, action);
   add_tokenize(app, action);
   add_inspect(app, action);
+  add_perplexity(app, action);
   return run([&] {
     require_command(app, argc, argv);
     try {

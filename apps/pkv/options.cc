@@ -24,7 +24,7 @@ void TextOptions::add(CLI::App& command) {
   auto* as_ids = command.add_option("--ids", ids, "token ids: 1,2,3");
   as_file->excludes(as_text);
   as_ids->excludes(as_text)->excludes(as_file);
-  command.add_flag("--no-special-tokens", no_special_tokens, "do not add the tokenizer's special tokens (<s>, </s>)");
+  command.add_flag("--no-special-tokens", no_special_tokens, kNoSpecialTokens);
 }
 
 std::vector<std::int32_t> parse_ids(std::string_view list, std::string_view option) {
@@ -64,19 +64,20 @@ Input read_input(const TextOptions& options, const std::filesystem::path& model)
   return input;
 }
 
+void add_dtype(CLI::App& command, const std::string& name, std::optional<DType>& dtype, const std::string& what) {
+  static const std::map<std::string, DType> known{{"fp32", DType::f32}, {"fp16", DType::f16}, {"bf16", DType::bf16}};
+  const auto set = [&dtype](const std::string& given) { dtype = known.at(given); };
+  command.add_option_function<std::string>(name, set, what)
+      ->check(CLI::IsMember(std::vector<std::string>{"fp32", "fp16", "bf16"}));
+}
+
 void EngineOptions::add(CLI::App& command) {
   std::vector<std::string> names;
   for (const kernels::Ops* ops : kernels::tables()) names.emplace_back(ops->name);
   command.add_option("--backend", backend, "how it is computed")->check(CLI::IsMember(names))->capture_default_str();
   command.add_option("--threads", threads, "threads (default: one per physical core)")->check(CLI::Range(1, 1024));
-  static const std::map<std::string, DType> known{{"fp32", DType::f32}, {"fp16", DType::f16}, {"bf16", DType::bf16}};
-  const auto add_dtype = [&](const std::string& name, std::optional<DType>& dtype, const std::string& what) {
-    const auto set = [&dtype](const std::string& given) { dtype = known.at(given); };
-    command.add_option_function<std::string>(name, set, what)
-        ->check(CLI::IsMember(std::vector<std::string>{"fp32", "fp16", "bf16"}));
-  };
-  add_dtype("--dtype", formats.dtype, "number format of the weights in memory (default: as stored)");
-  add_dtype("--past-dtype", formats.past_dtype, "number format of the past (default: that of the weights)");
+  add_dtype(command, "--dtype", formats.dtype, "number format of the weights in memory (default: as stored)");
+  add_dtype(command, "--past-dtype", formats.past_dtype, "number format of the past (default: that of the weights)");
 }
 
 void OutputOptions::add(CLI::App& command, const std::vector<std::string>& formats) {

@@ -26,8 +26,11 @@ void add_review(CLI::App& app, Action& action);
 void add_logits(CLI::App& app, Action& action);
 void add_tokenize(CLI::App& app, Action& action);
 void add_inspect(CLI::App& app, Action& action);
+void add_perplexity(CLI::App& app, Action& action);
 
 enum ExitCode { holds = 0, does_not_hold = 1, bad_usage = 2, cannot_load = 3, internal_error = 4 };
+
+inline constexpr const char* kNoSpecialTokens = "do not add the tokenizer's special tokens (<s>, </s>)";
 
 // --text, --text-file and --ids, at most one of them.
 struct TextOptions {
@@ -44,6 +47,9 @@ struct Input {
 };
 Input read_input(const TextOptions& options, const std::filesystem::path& model);
 std::vector<std::int32_t> parse_ids(std::string_view list, std::string_view option);
+
+// An option that takes a number format of weights or of pasts. Both must outlive the parsing.
+void add_dtype(CLI::App& command, const std::string& name, std::optional<DType>& dtype, const std::string& what);
 
 // --backend, --threads, --dtype and --past-dtype.
 struct EngineOptions {

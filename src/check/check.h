@@ -8,6 +8,7 @@
 // in pieces are compared with logits of the whole text; nothing here knows what a key, a value or a layer is.
 #pragma once
 
+#include "check/perplexity.h"
 #include "check/plan.h"
 #include "check/recorded.h"
 #include "check/report.h"

@@ -18,18 +18,6 @@ bool equal_bits(std::span<const float> a, std::span<const float> b) {
   return a.size() == b.size() && (a.empty() || std::memcmp(a.data(), b.data(), a.size_bytes()) == 0);
 }
 
-// Log-probabilities of a row: logit - top - log_sum. The two are kept apart, for log_sum would drown in a huge top.
-struct Softmax {
-  double top, log_sum;
-
-  explicit Softmax(std::span<const float> logits) : top(*std::max_element(logits.begin(), logits.end())) {
-    double sum = 0;
-    for (const double l : logits) sum += std::exp(l - top);
-    log_sum = std::log(sum);
-  }
-  double log_probability(float logit) const { return (logit - top) - log_sum; }
-};
-
 std::optional<Place> earlier(std::optional<Place> a, std::optional<Place> b) {
   if (!a || !b) return a ? a : b;
   return std::min(*a, *b);
@@ -72,14 +60,24 @@ std::int64_t top_token(std::span<const float> row) {
   return static_cast<std::int64_t>(top);
 }
 
+LogSoftmax::LogSoftmax(std::span<const float> logits) : top(*std::max_element(logits.begin(), logits.end())) {
+  double sum = 0;
+  for (const double l : logits) sum += std::exp(l - top);
+  log_sum = std::log(sum);
+}
+
 double kl_divergence(std::span<const float> reference, std::span<const float> other) {
   if (reference.empty()) return 0;
-  const Softmax p_of(reference), q_of(other);
+  return kl_divergence(reference, LogSoftmax(reference), other, LogSoftmax(other));
+}
+
+double kl_divergence(std::span<const float> reference, const LogSoftmax& p_of, std::span<const float> other,
+                     const LogSoftmax& q_of) {
   double kl = 0;
   for (std::size_t i = 0; i < reference.size(); ++i) {
-    const double log_p = p_of.log_probability(reference[i]);
+    const double log_p = p_of.of(reference[i]);
     const double p = std::exp(log_p);
-    if (p > 0) kl += p * (log_p - q_of.log_probability(other[i]));
+    if (p > 0) kl += p * (log_p - q_of.of(other[i]));
   }
   return std::max(0.0, kl);
 }

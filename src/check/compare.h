@@ -29,8 +29,19 @@ RowDifference compare_row(std::span<const float> reference, std::span<const floa
 // Index of the largest value, the lowest of equals; NaN never wins. 0 for an empty row.
 std::int64_t top_token(std::span<const float> row);
 
+// Log-probabilities of a row, which is not empty: logit - top - log_sum. The two are kept apart, for log_sum would
+// drown in a huge top.
+struct LogSoftmax {
+  double top, log_sum;
+
+  explicit LogSoftmax(std::span<const float> logits);
+  double of(float logit) const { return (logit - top) - log_sum; }
+};
+
 // In nats, >= 0, from logits by log-sum-exp in double. Infinite where the reference gives weight to what other masks.
 double kl_divergence(std::span<const float> reference, std::span<const float> other);
+double kl_divergence(std::span<const float> reference, const LogSoftmax& p_of, std::span<const float> other,
+                     const LogSoftmax& q_of);
 
 // Largest finite |logit|.
 double largest_logit(std::span<const float> values);

@@ -46,6 +46,9 @@ class Session {
   // Feeds the next tokens after those fed before; gives the logits of the new positions, one row each.
   virtual Logits feed(std::span<const std::int32_t> ids) = 0;
 
+  // Feeds tokens whose logits nobody wants.
+  virtual void skip(std::span<const std::int32_t> ids) { feed(ids); }
+
   // Number of tokens in the past: what the system itself says, not what was fed. 0 when it keeps none.
   virtual std::int64_t length() const = 0;
 

@@ -1,5 +1,6 @@
 #include "text/normalizers.h"
 
+#include <algorithm>
 #include <utility>
 #include <vector>
 
@@ -13,6 +14,8 @@ class UnicodeForm : public Normalizer {
  public:
   explicit UnicodeForm(Form form) : form_(form) {}
   std::string apply(std::string text) const override { return normalize(text, form_); }
+  // NFKC makes spaces of other characters.
+  bool leaves_cuts() const override { return form_ == Form::nfc; }
 
  private:
   Form form_;
@@ -21,6 +24,7 @@ class UnicodeForm : public Normalizer {
 class Lowercase : public Normalizer {
  public:
   std::string apply(std::string text) const override { return lowercase(text); }
+  bool leaves_cuts() const override { return true; }
 };
 
 class Replace : public Normalizer {
@@ -53,6 +57,9 @@ class Sequence : public Normalizer {
   std::string apply(std::string text) const override {
     for (const auto& step : steps_) text = step->apply(std::move(text));
     return text;
+  }
+  bool leaves_cuts() const override {
+    return std::all_of(steps_.begin(), steps_.end(), [](const auto& step) { return step->leaves_cuts(); });
   }
 
  private:

@@ -14,6 +14,9 @@ class Normalizer {
  public:
   virtual ~Normalizer() = default;
   virtual std::string apply(std::string text) const = 0;
+
+  // The text may be cut before ASCII white space that follows something else; see cuts.h.
+  virtual bool leaves_cuts() const { return false; }
 };
 
 std::unique_ptr<const Normalizer> make_normalizer(const Node& node);

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <optional>
 #include <utility>
 
@@ -79,6 +80,22 @@ Template make_post_processor(const Node& node) {
   std::optional<Template> found;
   read(node, found);
   return found ? std::move(*found) : no_template();
+}
+
+std::vector<std::int32_t> special_tokens_before(const Template& t) {
+  std::vector<std::int32_t> ids;
+  for (const Template::Part& part : t.parts) {
+    if (part.text) break;
+    ids.insert(ids.end(), part.ids.begin(), part.ids.end());
+  }
+  return ids;
+}
+
+std::vector<std::int32_t> special_tokens_after(const Template& t) {
+  const auto text = std::find_if(t.parts.begin(), t.parts.end(), [](const Template::Part& p) { return p.text; });
+  std::vector<std::int32_t> ids;
+  for (auto part = text + 1; part < t.parts.end(); ++part) ids.insert(ids.end(), part->ids.begin(), part->ids.end());
+  return ids;
 }
 
 std::vector<std::int32_t> apply_template(const Template& t, std::vector<std::int32_t> ids, bool add_special_tokens) {

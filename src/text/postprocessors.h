@@ -24,6 +24,10 @@ Template no_template();
 
 Template make_post_processor(const Node& node);
 
+// Of a template with one text: the ids in front of it and behind it.
+std::vector<std::int32_t> special_tokens_before(const Template& t);
+std::vector<std::int32_t> special_tokens_after(const Template& t);
+
 std::vector<std::int32_t> apply_template(const Template& t, std::vector<std::int32_t> ids, bool add_special_tokens);
 
 }  // namespace pkv::text

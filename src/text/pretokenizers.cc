@@ -152,6 +152,19 @@ void spell_bytes(Words& words) {
   words.text = std::move(text);
 }
 
+// Llama 3's, Qwen 2's and GPT-4o's. In these a match that begins with something else goes on with line breaks only,
+// never with U+0020, and none looks further than one character beyond white space.
+bool cuts_before_space(const Node& pattern) {
+  constexpr std::string_view known[] = {
+      R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)",
+      R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)",
+      R"([^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+(?i:'s|'t|'re|'ve|'m|'ll|'d)?|)"
+      R"([^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*(?i:'s|'t|'re|'ve|'m|'ll|'d)?|)"
+      R"(\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+)"};
+  return pattern.has("Regex") &&
+         std::find(std::begin(known), std::end(known), pattern.at("Regex").text()) != std::end(known);
+}
+
 class ByteLevel : public PreTokenizer {
  public:
   ByteLevel(bool add_prefix_space, bool use_regex) : add_prefix_space_(add_prefix_space), use_regex_(use_regex) {}
@@ -159,6 +172,12 @@ class ByteLevel : public PreTokenizer {
     if (add_prefix_space_) prefix_with_space(words);
     if (use_regex_) cut_by_regex(words, gpt2_pattern(), Behavior::isolated, false);
     spell_bytes(words);
+  }
+  // No match of the pattern goes on with white space, and none looks further than one character beyond white space. A
+  // prefix is added to what does not begin with U+0020.
+  CutBefore cut_before() const override {
+    if (!use_regex_) return CutBefore::nothing;
+    return add_prefix_space_ ? CutBefore::space : CutBefore::white_space;
   }
 
  private:
@@ -170,15 +189,20 @@ class Split : public PreTokenizer {
   explicit Split(const Node& node)
       : pattern_(read_pattern(node.at("pattern"))),
         behavior_(read_behavior(node.at("behavior"))),
-        invert_(node.at("invert").flag()) {
+        invert_(node.at("invert").flag()),
+        cuts_before_space_(cuts_before_space(node.at("pattern"))) {
     node.only({"type", "pattern", "behavior", "invert"});
   }
   void apply(Words& words) const override { cut_by_regex(words, pattern_, behavior_, invert_); }
+  CutBefore cut_before() const override {
+    const bool whole = behavior_ == Behavior::isolated || (behavior_ == Behavior::removed && invert_);
+    return whole && cuts_before_space_ ? CutBefore::space : CutBefore::nothing;
+  }
 
  private:
   Regex pattern_;
   Behavior behavior_;
-  bool invert_;
+  bool invert_, cuts_before_space_;
 };
 
 class Digits : public PreTokenizer {
@@ -188,6 +212,7 @@ class Digits : public PreTokenizer {
     node.only({"type", "individual_digits"});
   }
   void apply(Words& words) const override { cut_by_character(words, is_number, behavior_); }
+  bool goes_by_character() const override { return true; }
 
  private:
   Behavior behavior_;
@@ -200,6 +225,9 @@ class Punctuation : public PreTokenizer {
     node.only({"type", "behavior"});
   }
   void apply(Words& words) const override { cut_by_character(words, is_punctuation, behavior_); }
+  bool goes_by_character() const override {
+    return behavior_ == Behavior::isolated || behavior_ == Behavior::contiguous;
+  }
 
  private:
   Behavior behavior_;
@@ -208,6 +236,7 @@ class Punctuation : public PreTokenizer {
 class Whitespace : public PreTokenizer {
  public:
   void apply(Words& words) const override { cut_by_regex(words, words_and_signs(), Behavior::removed, true); }
+  CutBefore cut_before() const override { return CutBefore::white_space; }  // no word holds any
 
  private:
   static const Regex& words_and_signs() {
@@ -224,6 +253,12 @@ class Sequence : public PreTokenizer {
   }
   void apply(Words& words) const override {
     for (const auto& step : steps_) step->apply(words);
+  }
+  // Of the first step that may join characters; those behind it never see across the cut.
+  CutBefore cut_before() const override {
+    const auto first =
+        std::find_if_not(steps_.begin(), steps_.end(), [](const auto& step) { return step->goes_by_character(); });
+    return first == steps_.end() ? CutBefore::nothing : (*first)->cut_before();
   }
 
  private:

@@ -24,10 +24,18 @@ struct Words {
   }
 };
 
+// White space in front of which text may be cut; see cuts.h.
+enum class CutBefore { nothing, space, white_space };  // nothing; U+0020 only; any of ASCII
+
 class PreTokenizer {
  public:
   virtual ~PreTokenizer() = default;
   virtual void apply(Words& words) const = 0;
+
+  // Text cut in front of such a character, behind one that is no white space, has the words of its parts.
+  virtual CutBefore cut_before() const { return CutBefore::nothing; }
+  // Looks at one character at a time: a cut anywhere cuts a word in two, and changes no other.
+  virtual bool goes_by_character() const { return false; }
 };
 
 std::unique_ptr<const PreTokenizer> make_pre_tokenizer(const Node& node);

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "text/cuts.h"
 #include "text/patterns.h"
 #include "text/pipeline.h"
 #include "text/utf8.h"
@@ -19,11 +20,12 @@ void check_size(std::string_view text, std::string_view what) {
               .found = fmt::format("{} bytes", text.size())});
 }
 
-void check(std::string_view text) {
+// `before`: bytes of the text that came before.
+void check(std::string_view text, std::size_t before = 0) {
   check_size(text, "the text");
   if (const auto at = first_invalid_utf8(text)) {
     fail_usage({.what = "the text is not UTF-8",
-                .where = fmt::format("offset {}", *at),
+                .where = fmt::format("offset {}", before + *at),
                 .found = fmt::format("byte 0x{:02X}", static_cast<unsigned char>(text[*at]))});
   }
 }
@@ -157,6 +159,52 @@ std::string Tokenizer::Stream::push(std::int32_t id) {
 std::string Tokenizer::Stream::finish() {
   chain_->finish();
   return chain_->take();
+}
+
+Tokenizer::Reader::Reader(const Tokenizer& tokenizer, bool add_special_tokens)
+    : pipeline_(tokenizer.pipeline_), add_special_tokens_(add_special_tokens) {}
+
+bool Tokenizer::Reader::streams() const { return cut_before(*pipeline_) != CutBefore::nothing; }
+
+std::vector<std::int32_t> Tokenizer::Reader::push(std::string_view part) {
+  held_ += part;
+  check_size(held_, streams() ? "the stretch without white space" : "the text");
+  const std::size_t cut = last_cut(held_, seen_, cut_before(*pipeline_));
+  seen_ = held_.empty() ? 0 : held_.size() - 1;
+  return cut == 0 ? std::vector<std::int32_t>() : take(cut);
+}
+
+// The special tokens before the text go with its first part, those behind it come from finish().
+std::vector<std::int32_t> Tokenizer::Reader::take(std::size_t size) {
+  const std::string_view text = std::string_view(held_).substr(0, size);
+  check(text, consumed_);
+  std::vector<std::int32_t> ids;
+  if (!begun_ && add_special_tokens_) ids = special_tokens_before(pipeline_->post);
+  begun_ = true;
+  const auto own = Encoding(*pipeline_, text).take();
+  ids.insert(ids.end(), own.begin(), own.end());
+  consumed_ += size;
+  held_.erase(0, size);
+  seen_ = held_.empty() ? 0 : held_.size() - 1;
+  return ids;
+}
+
+std::vector<std::int32_t> Tokenizer::Reader::finish() {
+  std::vector<std::int32_t> ids;
+  if (streams()) {
+    ids = take(held_.size());
+    if (add_special_tokens_) {
+      const auto last = special_tokens_after(pipeline_->post);
+      ids.insert(ids.end(), last.begin(), last.end());
+    }
+  } else {
+    check(held_);
+    ids = apply_template(pipeline_->post, Encoding(*pipeline_, held_).take(), add_special_tokens_);
+  }
+  held_.clear();
+  seen_ = consumed_ = 0;
+  begun_ = false;
+  return ids;
 }
 
 }  // namespace pkv::text

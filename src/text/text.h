@@ -46,6 +46,7 @@ class Tokenizer {
   bool is_special(std::int32_t id) const;
 
   class Stream;
+  class Reader;
 
  private:
   explicit Tokenizer(std::shared_ptr<const Pipeline> pipeline);
@@ -70,6 +71,28 @@ class Tokenizer::Stream {
   std::shared_ptr<const Pipeline> pipeline_;
   std::unique_ptr<DecodeChain> chain_;
   bool skip_special_tokens_;
+};
+
+// Encodes a text that comes in parts, of any size and cut anywhere. What push() returned so far plus finish() equals
+// encode() of the whole, and what is held back is bounded by the longest stretch of text without white space, for
+// tokenizers of which that could be proved (`streams`); of others all text is held until finish(). For one thread.
+class Tokenizer::Reader {
+ public:
+  explicit Reader(const Tokenizer& tokenizer, bool add_special_tokens = true);
+
+  bool streams() const;
+  std::vector<std::int32_t> push(std::string_view part);
+  std::vector<std::int32_t> finish();  // the rest; afterwards the reader is as new
+
+ private:
+  std::vector<std::int32_t> take(std::size_t size);
+
+  std::shared_ptr<const Pipeline> pipeline_;
+  bool add_special_tokens_;
+  std::string held_;
+  std::size_t seen_ = 0;      // of held_: there is no cut before this
+  std::size_t consumed_ = 0;  // bytes of the text before held_
+  bool begun_ = false;
 };
 
 }  // namespace pkv::text

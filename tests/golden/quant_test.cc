@@ -25,13 +25,13 @@ struct Case {
   std::string file, name;
   json about;
 };
-void PrintTo(const Case& c, std::ostream* os) { *os << c.file << " " << c.name; }
 
 const hf::SafeTensors& file_of(const std::string& device) {
-  static std::map<std::string, hf::SafeTensors> files;
-  const auto path =
-      std::filesystem::path(PKV_SOURCE_DIR) / "tests/golden/quant" / ("bitsandbytes-" + device + ".safetensors");
-  return files.try_emplace(device, hf::SafeTensors::open(path)).first->second;
+  const auto open = [](const std::string& name) {
+    return hf::SafeTensors::open(std::filesystem::path(PKV_SOURCE_DIR) / "tests/golden/quant" / name);
+  };
+  static const hf::SafeTensors cpu = open("bitsandbytes-cpu.safetensors"), cuda = open("bitsandbytes-cuda.safetensors");
+  return device == "cpu" ? cpu : cuda;
 }
 
 std::vector<Case> cases(const std::string& device, const std::vector<std::string>& kinds) {
@@ -46,12 +46,31 @@ std::vector<Case> cases(const std::string& device, const std::vector<std::string
   return all;
 }
 
-class FromBitsandbytes : public testing::TestWithParam<Case> {
+std::vector<Case> both(const std::vector<std::string>& kinds) {
+  std::vector<Case> all = cases("cuda", kinds);
+  const std::vector<Case> cpu = cases("cpu", kinds);
+  all.insert(all.end(), cpu.begin(), cpu.end());
+  return all;
+}
+
+// Runs a test on every recorded case of some kinds.
+class FromBitsandbytes : public testing::Test {
  protected:
-  const hf::Tensor& tensor(const std::string& what) const {
-    return file_of(GetParam().file).get(GetParam().name + "/" + what);
+  template <class Body>
+  void for_each(const std::vector<Case>& all, const Body& body) {
+    ASSERT_FALSE(all.empty());
+    for (const Case& c : all) {
+      SCOPED_TRACE(c.file + " " + c.name);
+      case_ = &c;
+      body();
+    }
   }
-  bool has(const std::string& what) const { return file_of(GetParam().file).has(GetParam().name + "/" + what); }
+  const Case& current() const { return *case_; }
+
+  const hf::Tensor& tensor(const std::string& what) const {
+    return file_of(current().file).get(current().name + "/" + what);
+  }
+  bool has(const std::string& what) const { return file_of(current().file).has(current().name + "/" + what); }
   template <class T>
   std::vector<T> values(const std::string& what) const {
     const hf::Tensor& t = tensor(what);
@@ -77,6 +96,9 @@ class FromBitsandbytes : public testing::TestWithParam<Case> {
     const View v = tensor("input").view();
     return v.rank == 2 ? v : View(v.data, v.dtype, {1, v.elements()});
   }
+
+ private:
+  const Case* case_ = nullptr;
 };
 
 std::vector<std::uint32_t> bits(const std::vector<float>& v) {
@@ -88,7 +110,7 @@ std::vector<std::uint32_t> bits(const std::vector<float>& v) {
 class FourBits : public FromBitsandbytes {
  protected:
   Matrix matrix() const {
-    const json& about = GetParam().about;
+    const json& about = current().about;
     Matrix m;
     m.format = format_from_name(about["quant_type"].get<std::string>()).value();
     m.out = input()[0], m.in = input()[1];
@@ -98,39 +120,42 @@ class FourBits : public FromBitsandbytes {
   }
   // bitsandbytes' own scales, decoded when they are nested.
   std::vector<float> scales() const {
-    if (!GetParam().about["nested"].get<bool>()) return values<float>("absmax");
+    if (!current().about["nested"].get<bool>()) return values<float>("absmax");
     const auto codes = values<std::uint8_t>("absmax");
     std::vector<float> out(codes.size());
-    const float offset = std::strtof(GetParam().about["offset"].get<std::string>().c_str(), nullptr);
+    const float offset = std::strtof(current().about["offset"].get<std::string>().c_str(), nullptr);
     decode_scales(codes, values<float>("nested_absmax"), values<float>("nested_quant_map"), NestedScales::kBlock,
                   offset, out);
     return out;
   }
 };
 
-TEST_P(FourBits, DecodedValues) {
-  Matrix m = matrix();
-  const auto codes = values<std::uint8_t>("codes");
-  const auto scale = scales();
-  m.codes = View(codes.data(), DType::u8, {static_cast<std::int64_t>(codes.size())});
-  m.scales = View(scale.data(), DType::f32, {static_cast<std::int64_t>(scale.size())});
-  std::vector<float> ours(static_cast<std::size_t>(m.elements()));
-  for (std::int64_t o = 0; o < m.out; ++o) {
-    decode(m, o, 0, std::span(ours).subspan(static_cast<std::size_t>(o * m.in), static_cast<std::size_t>(m.in)));
-  }
-  // The CPU's compiled decoder takes a wrong scale where blocks cross rows; its portable one does not.
-  const auto theirs = floats(has("decoded_torch") ? "decoded_torch" : "decoded");
-  ASSERT_EQ(ours.size(), theirs.size());
-  for (std::size_t i = 0; i < ours.size(); ++i) {
-    if (std::fabs(theirs[i]) < 1.2e-38f && std::fabs(ours[i]) < 1.2e-38f) continue;  // GPUs flush subnormals, in fp32
-    ASSERT_EQ(ours[i], theirs[i]) << "element " << i;
-  }
+TEST_F(FourBits, DecodedValues) {
+  for_each(both({"4bit"}), [this] {
+    Matrix m = matrix();
+    const auto codes = values<std::uint8_t>("codes");
+    const auto scale = scales();
+    m.codes = View(codes.data(), DType::u8, {static_cast<std::int64_t>(codes.size())});
+    m.scales = View(scale.data(), DType::f32, {static_cast<std::int64_t>(scale.size())});
+    std::vector<float> ours(static_cast<std::size_t>(m.elements()));
+    for (std::int64_t o = 0; o < m.out; ++o) {
+      decode(m, o, 0, std::span(ours).subspan(static_cast<std::size_t>(o * m.in), static_cast<std::size_t>(m.in)));
+    }
+    // The CPU's compiled decoder takes a wrong scale where blocks cross rows; its portable one does not.
+    const auto theirs = floats(has("decoded_torch") ? "decoded_torch" : "decoded");
+    ASSERT_EQ(ours.size(), theirs.size());
+    for (std::size_t i = 0; i < ours.size(); ++i) {
+      if (std::fabs(theirs[i]) < 1.2e-38f && std::fabs(ours[i]) < 1.2e-38f) continue;  // GPUs flush subnormals, in fp32
+      ASSERT_EQ(ours[i], theirs[i]) << "element " << i;
+    }
+  });
 }
 
-TEST_P(FourBits, CodeTable) {
-  EXPECT_EQ(bits({code_values(matrix().format).begin(), code_values(matrix().format).end()}).size(), 16u);
-  const auto theirs = values<float>("quant_map");
-  for (std::size_t i = 0; i < 16; ++i) EXPECT_EQ(code_values(matrix().format)[i], theirs[i]) << i;
+TEST_F(FourBits, CodeTable) {
+  for_each(both({"4bit"}), [this] {
+    const auto theirs = values<float>("quant_map");
+    for (std::size_t i = 0; i < 16; ++i) EXPECT_EQ(code_values(matrix().format)[i], theirs[i]) << i;
+  });
 }
 
 // A GPU's reciprocal of a block's scale may be one unit in the last place off. Where that alone moves a value over the
@@ -157,107 +182,93 @@ class FourBitsEncode : public FourBits {
   }
 };
 
-TEST_P(FourBitsEncode, CodesAndScales) {
-  Matrix m = matrix();
-  std::vector<std::uint8_t> codes(m.code_bytes());
-  std::vector<float> scale(static_cast<std::size_t>(m.blocks()));
-  m.codes = View(codes.data(), DType::u8, {static_cast<std::int64_t>(codes.size())});
-  m.scales = View(scale.data(), DType::f32, {m.blocks()});
-  encode(input(), m, 0, m.units());
-  same_codes(m, values<std::uint8_t>("codes"));
-  if (!GetParam().about["nested"].get<bool>()) {
-    EXPECT_EQ(bits(scale), bits(values<float>("absmax")));
-    return;
-  }
-  const NestedScales nested = encode_scales(scale);
-  const float offset = std::strtof(GetParam().about["offset"].get<std::string>().c_str(), nullptr);
-  // The mean is a sum in an order of their own; what follows from it is compared with theirs.
-  EXPECT_NEAR(nested.offset, offset, 2e-7 * std::fabs(offset));
-  const auto their_codes = values<std::uint8_t>("absmax");
-  ASSERT_EQ(nested.codes.size(), their_codes.size());
-  std::size_t other = 0;
-  for (std::size_t i = 0; i < their_codes.size(); ++i) {
-    other += nested.codes[i] != their_codes[i] ? 1 : 0;
-  }
-  EXPECT_LE(other, nested.offset == offset ? 0u : 1 + their_codes.size() / 100);
-  const auto theirs = values<float>("nested_absmax");
-  ASSERT_EQ(nested.scales.size(), theirs.size());
-  for (std::size_t i = 0; i < theirs.size(); ++i)
-    EXPECT_NEAR(nested.scales[i], theirs[i], 2e-7 * std::fabs(offset)) << i;
-  const auto map = values<float>("nested_quant_map");
-  for (std::size_t i = 0; i < 256; ++i) ASSERT_EQ(dynamic_map()[i], map[i]) << i;
+TEST_F(FourBitsEncode, CodesAndScales) {
+  for_each(cases("cuda", {"4bit"}), [this] {
+    Matrix m = matrix();
+    std::vector<std::uint8_t> codes(m.code_bytes());
+    std::vector<float> scale(static_cast<std::size_t>(m.blocks()));
+    m.codes = View(codes.data(), DType::u8, {static_cast<std::int64_t>(codes.size())});
+    m.scales = View(scale.data(), DType::f32, {m.blocks()});
+    encode(input(), m, 0, m.units());
+    same_codes(m, values<std::uint8_t>("codes"));
+    if (!current().about["nested"].get<bool>()) {
+      EXPECT_EQ(bits(scale), bits(values<float>("absmax")));
+      return;
+    }
+    const NestedScales nested = encode_scales(scale);
+    const float offset = std::strtof(current().about["offset"].get<std::string>().c_str(), nullptr);
+    // The mean is a sum in an order of their own; what follows from it is compared with theirs.
+    EXPECT_NEAR(nested.offset, offset, 2e-7 * std::fabs(offset));
+    const auto their_codes = values<std::uint8_t>("absmax");
+    ASSERT_EQ(nested.codes.size(), their_codes.size());
+    std::size_t other = 0;
+    for (std::size_t i = 0; i < their_codes.size(); ++i) {
+      other += nested.codes[i] != their_codes[i] ? 1 : 0;
+    }
+    EXPECT_LE(other, nested.offset == offset ? 0u : 1 + their_codes.size() / 100);
+    const auto theirs = values<float>("nested_absmax");
+    ASSERT_EQ(nested.scales.size(), theirs.size());
+    for (std::size_t i = 0; i < theirs.size(); ++i)
+      EXPECT_NEAR(nested.scales[i], theirs[i], 2e-7 * std::fabs(offset)) << i;
+    const auto map = values<float>("nested_quant_map");
+    for (std::size_t i = 0; i < 256; ++i) ASSERT_EQ(dynamic_map()[i], map[i]) << i;
+  });
 }
 
 class Int8Weights : public FromBitsandbytes {};
 
-TEST_P(Int8Weights, CodesAndScales) {
-  Matrix m;
-  m.format = Format::int8;
-  m.out = input()[0], m.in = input()[1];
-  std::vector<std::int8_t> codes(static_cast<std::size_t>(m.elements()));
-  std::vector<float> scale(static_cast<std::size_t>(m.out));
-  m.codes = View(codes.data(), DType::i8, {m.out, m.in});
-  m.scales = View(scale.data(), DType::f32, {m.out});
-  encode(input(), m, 0, m.out);
-  EXPECT_EQ(codes, values<std::int8_t>("codes"));
-  EXPECT_EQ(bits(scale), bits(values<float>("scb")));
-  const auto theirs = floats("decoded");
-  for (std::int64_t o = 0; o < m.out; ++o) {
-    std::vector<float> ours(static_cast<std::size_t>(m.in));
-    decode(m, o, 0, ours);
-    for (std::size_t i = 0; i < ours.size(); ++i) {
-      const float want = theirs[static_cast<std::size_t>(o * m.in) + i];
-      if (std::isnan(want)) continue;  // an infinite scale
-      EXPECT_EQ(ours[i], want) << o << ", " << i;
+TEST_F(Int8Weights, CodesAndScales) {
+  for_each(both({"int8-weight"}), [this] {
+    Matrix m;
+    m.format = Format::int8;
+    m.out = input()[0], m.in = input()[1];
+    std::vector<std::int8_t> codes(static_cast<std::size_t>(m.elements()));
+    std::vector<float> scale(static_cast<std::size_t>(m.out));
+    m.codes = View(codes.data(), DType::i8, {m.out, m.in});
+    m.scales = View(scale.data(), DType::f32, {m.out});
+    encode(input(), m, 0, m.out);
+    EXPECT_EQ(codes, values<std::int8_t>("codes"));
+    EXPECT_EQ(bits(scale), bits(values<float>("scb")));
+    const auto theirs = floats("decoded");
+    for (std::int64_t o = 0; o < m.out; ++o) {
+      std::vector<float> ours(static_cast<std::size_t>(m.in));
+      decode(m, o, 0, ours);
+      for (std::size_t i = 0; i < ours.size(); ++i) {
+        const float want = theirs[static_cast<std::size_t>(o * m.in) + i];
+        if (std::isnan(want)) continue;  // an infinite scale
+        EXPECT_EQ(ours[i], want) << o << ", " << i;
+      }
     }
-  }
+  });
 }
 
 class Int8Activations : public FromBitsandbytes {};
 
-TEST_P(Int8Activations, CodesScalesAndOutliers) {
-  const auto x = floats("input");
-  const std::int64_t rows = input()[0], in = input()[1];
-  const auto threshold = GetParam().about["threshold"].get<float>();
-  std::vector<std::uint8_t> flags(static_cast<std::size_t>(in), 0);
-  std::vector<std::int64_t> columns;
-  for (std::int64_t i = 0; i < rows * in; ++i) {
-    if (threshold > 0 && std::fabs(x[static_cast<std::size_t>(i)]) >= threshold)
-      flags[static_cast<std::size_t>(i % in)] = 1;
-  }
-  for (std::int64_t i = 0; i < in; ++i) {
-    if (flags[static_cast<std::size_t>(i)] != 0) columns.push_back(i);
-  }
-  EXPECT_EQ(columns, values<std::int64_t>("outlier_columns"));
-  const auto codes = values<std::int8_t>("codes");
-  const auto stats = values<float>("row_stats");
-  for (std::int64_t r = 0; r < rows; ++r) {
-    const auto first = static_cast<std::size_t>(r * in), n = static_cast<std::size_t>(in);
-    const Activations a = encode_activations(std::span(x).subspan(first, n), threshold, flags);
-    EXPECT_EQ(a.scale, stats[static_cast<std::size_t>(r)]) << "row " << r;
-    EXPECT_TRUE(std::equal(a.codes.begin(), a.codes.end(), codes.begin() + r * in)) << "row " << r;
-  }
+TEST_F(Int8Activations, CodesScalesAndOutliers) {
+  for_each(both({"int8-activation"}), [this] {
+    const auto x = floats("input");
+    const std::int64_t rows = input()[0], in = input()[1];
+    const auto threshold = current().about["threshold"].get<float>();
+    std::vector<std::uint8_t> flags(static_cast<std::size_t>(in), 0);
+    std::vector<std::int64_t> columns;
+    for (std::int64_t i = 0; i < rows * in; ++i) {
+      if (threshold > 0 && std::fabs(x[static_cast<std::size_t>(i)]) >= threshold)
+        flags[static_cast<std::size_t>(i % in)] = 1;
+    }
+    for (std::int64_t i = 0; i < in; ++i) {
+      if (flags[static_cast<std::size_t>(i)] != 0) columns.push_back(i);
+    }
+    EXPECT_EQ(columns, values<std::int64_t>("outlier_columns"));
+    const auto codes = values<std::int8_t>("codes");
+    const auto stats = values<float>("row_stats");
+    for (std::int64_t r = 0; r < rows; ++r) {
+      const auto first = static_cast<std::size_t>(r * in), n = static_cast<std::size_t>(in);
+      const Activations a = encode_activations(std::span(x).subspan(first, n), threshold, flags);
+      EXPECT_EQ(a.scale, stats[static_cast<std::size_t>(r)]) << "row " << r;
+      EXPECT_TRUE(std::equal(a.codes.begin(), a.codes.end(), codes.begin() + r * in)) << "row " << r;
+    }
+  });
 }
-
-std::vector<Case> both(const std::vector<std::string>& kinds) {
-  std::vector<Case> all = cases("cuda", kinds);
-  const std::vector<Case> cpu = cases("cpu", kinds);
-  all.insert(all.end(), cpu.begin(), cpu.end());
-  return all;
-}
-
-std::string name_of(const testing::TestParamInfo<Case>& test) {
-  std::string name = test.param.file + "_" + test.param.name;
-  for (char& c : name) {
-    if (std::isalnum(static_cast<unsigned char>(c)) == 0) c = '_';
-  }
-  return name;
-}
-
-INSTANTIATE_TEST_SUITE_P(Recorded, FourBits, testing::ValuesIn(both({"4bit"})), name_of);
-INSTANTIATE_TEST_SUITE_P(Recorded, FourBitsEncode, testing::ValuesIn(cases("cuda", {"4bit"})), name_of);
-INSTANTIATE_TEST_SUITE_P(Recorded, Int8Weights, testing::ValuesIn(both({"int8-weight"})), name_of);
-INSTANTIATE_TEST_SUITE_P(Recorded, Int8Activations, testing::ValuesIn(both({"int8-activation"})), name_of);
 
 }  // namespace
 }  // namespace pkv::quant

@@ -15,6 +15,10 @@ class EngineSession : public check::Session, check::Rewind, check::Fork {
     const auto values = logits.span<float>();
     return {.vocab = logits.view()[1], .values = {values.begin(), values.end()}};
   }
+  void skip(std::span<const std::int32_t> ids) override {
+    const model::Feed feed{.ids = ids, .past = &past_};
+    model_.forward({&feed, 1}, model::Want::last);
+  }
   std::int64_t length() const override { return past_.length(); }
   check::Rewind* rewind() override { return this; }
   check::Fork* fork() override { return this; }

@@ -1,0 +1,64 @@
+#include "text/cuts.h"
+
+#include <algorithm>
+
+#include "text/unicode.h"
+#include "text/utf8.h"
+
+namespace pkv::text {
+namespace {
+
+constexpr std::size_t kLongestCharacter = 4;
+
+bool is_ascii_white_space(char c) { return c == ' ' || (c >= '\t' && c <= '\r'); }
+
+// Control characters count as white space: what is \s to whom need not be argued about.
+bool is_dark(char32_t code) { return code > 0x20 && !(code >= 0x7f && code < 0xa0) && !is_white_space(code); }
+
+// Whether the character that ends at `end` is a valid one and no white space.
+bool dark_before(std::string_view text, std::size_t end) {
+  const std::size_t floor = end > kLongestCharacter ? end - kLongestCharacter : 0;
+  std::size_t begin = end - 1;
+  while (begin > floor && (static_cast<unsigned char>(text[begin]) & 0xc0) == 0x80) --begin;
+  const std::string_view character = text.substr(begin, end - begin);
+  if (first_invalid_utf8(character)) return false;
+  const Character c = decode_at(character, 0);
+  return c.size == character.size() && is_dark(c.code);
+}
+
+bool holds_a_cut(std::string_view form) {
+  for (std::size_t at = 1; at < form.size(); ++at) {
+    if (is_ascii_white_space(form[at]) && !is_ascii_white_space(form[at - 1])) return true;
+  }
+  return false;
+}
+
+bool rules_cuts_out(const AddedToken& t) {
+  return t.rstrip || t.single_word || holds_a_cut(t.content) || holds_a_cut(t.form);
+}
+
+// Parts that stand for the whole text, once.
+bool has_text_once(const Template& post) {
+  return std::count_if(post.parts.begin(), post.parts.end(), [](const Template::Part& p) { return p.text; }) == 1;
+}
+
+}  // namespace
+
+CutBefore cut_before(const Pipeline& p) {
+  const auto& added = p.added.all();
+  if (!p.pre_tokenizer || !has_text_once(p.post)) return CutBefore::nothing;
+  if (p.normalizer && !p.normalizer->leaves_cuts()) return CutBefore::nothing;
+  if (std::any_of(added.begin(), added.end(), rules_cuts_out)) return CutBefore::nothing;
+  return p.pre_tokenizer->cut_before();
+}
+
+std::size_t last_cut(std::string_view text, std::size_t from, CutBefore before) {
+  if (before == CutBefore::nothing) return 0;
+  for (std::size_t at = text.size(); at-- > from + 1;) {
+    const bool candidate = before == CutBefore::space ? text[at] == ' ' : is_ascii_white_space(text[at]);
+    if (candidate && dark_before(text, at)) return at;
+  }
+  return 0;
+}
+
+}  // namespace pkv::text
