@@ -79,7 +79,12 @@ std::string display_name(const fs::path& folder) {
 }
 
 model::Model load_model(const fs::path& folder, const EngineOptions& options) {
-  model::Model model = model::load(hf::Folder::open(folder), options.open(), options.formats);
+  model::LoadOptions formats = options.load_options();
+  if (formats.quantize) {
+    formats.progress =
+        progress_bar(fmt::format("{} in {}", display_name(folder), quant::name_of(formats.quantize->format)));
+  }
+  model::Model model = model::load(hf::Folder::open(folder), options.open(), formats);
   for (const std::string& line : model.notes()) note(line);
   return model;
 }

@@ -71,12 +71,71 @@ void add_dtype(CLI::App& command, const std::string& name, std::optional<DType>&
       ->check(CLI::IsMember(std::vector<std::string>{"fp32", "fp16", "bf16"}));
 }
 
+void set_load_in(model::LoadOptions& formats, const std::string& name) {
+  static const std::map<std::string, DType> plain{{"fp32", DType::f32}, {"fp16", DType::f16}, {"bf16", DType::bf16}};
+  if (const auto found = plain.find(name); found != plain.end()) {
+    formats.dtype = found->second;
+    formats.decode = true;
+  } else {
+    formats.quantize.emplace().format = quant::format_from_name(name).value();
+  }
+}
+
+void EngineOptions::add_load_in(CLI::App& command) {
+  command.add_option("--load-in", load_in, "number format of the weights in memory (default: as stored)")
+      ->check(CLI::IsMember(kLoadIn));
+  command.add_flag("--double-quant", double_quant, "fp4, nf4: scales in 8 bits");
+  command.add_option("--block-size", block_size, "fp4, nf4: weights that share a scale (default: 64)");
+  command
+      .add_option("--skip", skip,
+                  "modules not to quantise, by name: lm_head.dense,h.0 (default: none but embeddings, norms and the "
+                  "output layer)")
+      ->delimiter(',');
+  command
+      .add_option("--int8-threshold", int8_threshold,
+                  "int8: activations from here on stay in 16 bits (default: as the model says, or 6)")
+      ->check(CLI::NonNegativeNumber);
+  command
+      .add_option("--int8-outliers", int8_outliers,
+                  "int8: which columns those are: of each row, or of all rows of a call, as bitsandbytes does it")
+      ->check(CLI::IsMember(std::vector<std::string>{"row", "call"}))
+      ->capture_default_str();
+}
+
+// What one option says about another is known when all are read.
+model::LoadOptions EngineOptions::load_options() const {
+  model::LoadOptions options = formats;
+  if (!load_in.empty()) set_load_in(options, load_in);
+  if (options.decode && formats.dtype && formats.dtype != options.dtype) {
+    fail_usage({.what = "--load-in and --dtype contradict each other",
+                .found = fmt::format("--load-in {} --dtype {}", load_in, name_of(*formats.dtype)),
+                .hint = "one of them"});
+  }
+  const bool four_bits = options.quantize && options.quantize->format != quant::Format::int8;
+  const auto needs = [](bool given, bool fits, std::string_view option, std::string_view with) {
+    if (!given || fits) return;
+    fail_usage({.what = fmt::format("{} has no meaning here", option), .expected = fmt::format("--load-in {}", with)});
+  };
+  needs(double_quant, four_bits, "--double-quant", "fp4 or nf4");
+  needs(block_size.has_value(), four_bits, "--block-size", "fp4 or nf4");
+  needs(!skip.empty(), options.quantize.has_value(), "--skip", "int8, fp4 or nf4");
+  if (options.quantize) {
+    options.quantize->nested = double_quant;
+    options.quantize->block = block_size.value_or(quant::kDefaultBlock);
+    options.quantize->skip = skip;
+  }
+  options.int8_threshold = int8_threshold;
+  options.int8_outliers_of_call = int8_outliers == "call";
+  return options;
+}
+
 void EngineOptions::add(CLI::App& command) {
   std::vector<std::string> names;
   for (const kernels::Ops* ops : kernels::tables()) names.emplace_back(ops->name);
   command.add_option("--backend", backend, "how it is computed")->check(CLI::IsMember(names))->capture_default_str();
   command.add_option("--threads", threads, "threads (default: one per physical core)")->check(CLI::Range(1, 1024));
-  add_dtype(command, "--dtype", formats.dtype, "number format of the weights in memory (default: as stored)");
+  add_load_in(command);
+  add_dtype(command, "--dtype", formats.dtype, "number format of weights that are not quantised (default: as stored)");
   add_dtype(command, "--past-dtype", formats.past_dtype, "number format of the past (default: that of the weights)");
 }
 

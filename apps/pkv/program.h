@@ -51,13 +51,25 @@ std::vector<std::int32_t> parse_ids(std::string_view list, std::string_view opti
 // An option that takes a number format of weights or of pasts. Both must outlive the parsing.
 void add_dtype(CLI::App& command, const std::string& name, std::optional<DType>& dtype, const std::string& what);
 
-// --backend, --threads, --dtype and --past-dtype.
+// The number formats that a model can be loaded in, and what each means to `load`.
+inline const std::vector<std::string> kLoadIn{"fp32", "fp16", "bf16", "int8", "fp4", "nf4"};
+void set_load_in(model::LoadOptions& options, const std::string& name);
+
+// --backend, --threads, --dtype, --past-dtype, and --load-in with what belongs to it.
 struct EngineOptions {
   std::string backend = "cpu";
   int threads = 0;
   model::LoadOptions formats;
+  std::string load_in;
+  bool double_quant = false;
+  std::optional<std::int64_t> block_size;
+  std::vector<std::string> skip;
+  std::optional<float> int8_threshold;
+  std::string int8_outliers = "row";
 
   void add(CLI::App& command);
+  void add_load_in(CLI::App& command);
+  model::LoadOptions load_options() const;  // Error::usage when the options contradict each other
   kernels::Backend open() const { return kernels::Backend(backend, threads); }
 };
 

@@ -75,6 +75,20 @@ MappedFile& MappedFile::operator=(MappedFile&& other) noexcept {
   return *this;
 }
 
+namespace {
+
+void advise(std::span<const std::byte> part, int advice, bool inner) noexcept {
+  constexpr std::uintptr_t kPage = 4096;
+  const auto begin = reinterpret_cast<std::uintptr_t>(part.data()), end = begin + part.size();
+  const std::uintptr_t from = (begin + (inner ? kPage - 1 : 0)) / kPage * kPage, to = end / kPage * kPage;
+  if (from < to) ::madvise(reinterpret_cast<void*>(from), to - from, advice);
+}
+
+}  // namespace
+
+void MappedFile::will_read(std::span<const std::byte> part) const noexcept { advise(part, MADV_WILLNEED, false); }
+void MappedFile::done_with(std::span<const std::byte> part) const noexcept { advise(part, MADV_DONTNEED, true); }
+
 std::string read_file(const std::filesystem::path& path, std::uint64_t limit) {
   const Descriptor fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
   const std::uint64_t size = open_regular(path, fd.get(), limit);

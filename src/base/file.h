@@ -25,6 +25,11 @@ class MappedFile {
   std::string_view text() const { return {reinterpret_cast<const char*>(data_), size_}; }
   const std::filesystem::path& path() const { return path_; }
 
+  // Hints about a part of `bytes()`: it will be read soon, from its beginning to its end; its pages are no longer
+  // needed in memory (they are read again when they are).
+  void will_read(std::span<const std::byte> part) const noexcept;
+  void done_with(std::span<const std::byte> part) const noexcept;
+
  private:
   std::filesystem::path path_;
   const std::byte* data_ = nullptr;

@@ -69,6 +69,7 @@ struct Description {
   std::string logits_format;        // the logits' own type, for ULPs; empty: as values_format
   std::int64_t layers = 0;          // 0: unknown
   std::int64_t width = 0;           // terms of the longest sum in a layer; 0: unknown
+  std::string breaks_law;           // why this system cannot keep it, where it knows: a sentence's end
   bool promises_same_bits = false;  // the system claims the row law: then anything but bit equality is a fault
 };
 

@@ -83,6 +83,7 @@ std::string cause_of(const Report& r) {
   for (const Finding* f : {&e.exists, &e.length}) {
     if (f->shown == Shown::no) return f->sentence;
   }
+  if (!r.subject.breaks_law.empty()) return r.subject.breaks_law;
   if (looks_ahead(r)) return "the model looks ahead: logits change when more text follows, which no past can undo";
   for (const Finding* f : {&e.used, &e.control}) {
     if (f->shown == Shown::no) return f->sentence;

@@ -72,7 +72,6 @@ constexpr auto kKeys = std::to_array<CommonKey>({
     {"per_layer_config", "settings by layer", Accept::only_empty},
     {"pruned_heads", "heads taken out", Accept::only_empty},
     {"quantization", "quantized weights (MLX)", Accept::only_absent},
-    {"quantization_config", "quantized weights", Accept::only_absent},
     {"sparsity_config", "sparse weights", Accept::only_absent},
 
     // Generation, from before it had its own file: these act on the logits' use, not on the logits.
@@ -157,19 +156,14 @@ bool accepted(const nlohmann::json& value, Accept accept) {
   return false;
 }
 
-// Quantized weights are named by their method, which is what a reader can act on.
-std::string expected_of(const CommonKey& row, const nlohmann::json& value) {
-  std::string method;
-  if (value.is_object() && value.contains("quant_method")) {
-    method = fmt::format(" (this is {})", value.at("quant_method").dump());
-  }
+std::string expected_of(const CommonKey& row) {
   switch (row.accept) {
     case Accept::only_false:
       return fmt::format("false, or nothing: {}", row.what);
     case Accept::only_empty:
       return fmt::format("nothing, or an empty value: {}", row.what);
     default:
-      return fmt::format("nothing: {}{}", row.what, method);
+      return fmt::format("nothing: {}", row.what);
   }
 }
 
@@ -180,7 +174,7 @@ std::span<const CommonKey> common_keys() { return kKeys; }
 void accept_common_keys(const Config& config) {
   for (const CommonKey& row : kKeys) {
     const nlohmann::json* value = config.value({row.key});
-    if (value != nullptr && !accepted(*value, row.accept)) config.unsupported(row.key, expected_of(row, *value));
+    if (value != nullptr && !accepted(*value, row.accept)) config.unsupported(row.key, expected_of(row));
   }
 }
 

@@ -24,7 +24,7 @@ struct CommonKey {
 std::span<const CommonKey> common_keys();
 
 // Counts them all as read; load error for one whose value pkv does not support. Left to others: model_type, vocab_size,
-// tie_word_embeddings, is_decoder and the token ids (bos, eos, pad).
+// tie_word_embeddings, is_decoder, the token ids (bos, eos, pad) and quantization_config.
 void accept_common_keys(const Config& config);
 
 }  // namespace pkv::hf

@@ -68,9 +68,9 @@ struct Norm {
 // in its place; bias [out] fp32 or empty; add [rows, out] or empty, may be `out`; out [rows, out] fp32. `clip` > 0
 // limits the sums to [-clip, clip].
 //
-// By an int8 matrix, rows of x are multiplied as quant::Activations; `outliers_of_call` takes the outlier columns of
-// all rows together, as bitsandbytes does: the one operation that breaks the row law, for those who want to see it
-// broken.
+// The values of 4-bit matrices are code times scale in fp32, not rounded to `decoded`. By an int8 matrix, rows of x are
+// multiplied as quant::Activations; `outliers_of_call` takes the outlier columns of all rows together, as bitsandbytes
+// does: the one operation that breaks the row law, for those who want to see it broken.
 struct Linear {
   View x, weight{}, bias{}, add{}, out;
   float clip = 0;

@@ -15,7 +15,11 @@ struct Norm {
 };
 
 struct Linear {
-  View weight, bias;  // [out, in]; [out] fp32 or empty
+  View weight{}, bias{};      // [out, in]; [out] fp32 or empty
+  quant::Matrix quantized{};  // in place of `weight`
+
+  std::int64_t out() const { return quantized ? quantized.out : weight[0]; }
+  explicit operator bool() const { return quantized || weight; }
 };
 
 // How one matrix product lays out queries, keys and values in its output row.

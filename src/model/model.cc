@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "hf/common_keys.h"
 #include "model/architectures.h"
+#include "model/checkpoint.h"
 
 namespace pkv::model {
 namespace {
@@ -16,6 +17,8 @@ struct Loaded {
   Weights weights;
   std::vector<std::string> notes;
   std::vector<kernels::Memory> memory;
+  std::vector<QuantizedMatrix> quantized;
+  Int8 int8;
 };
 
 void require_float(std::optional<DType> dtype, std::string_view what) {
@@ -25,14 +28,23 @@ void require_float(std::optional<DType> dtype, std::string_view what) {
               .found = std::string(name_of(*dtype))});
 }
 
+void require_encodable(const Quantize& q) {
+  if (q.format == quant::Format::int8 || quant::is_block_size(q.block)) return;
+  fail_usage({.what = "this is no block size",
+              .expected = "a power of two from 32 to 4096",
+              .found = std::to_string(q.block)});
+}
+
 Loaded load_page(const hf::Folder& folder, const kernels::Backend* backend, const LoadOptions& options) {
   require_float(options.dtype, "weights");
   require_float(options.past_dtype, "keys and values");
+  if (options.quantize) require_encodable(*options.quantize);
   const hf::Config& config = folder.config();
-  Reader reader(folder, backend, options.dtype);
+  Reader reader(folder, backend, options);
   Loaded loaded;
   const Architecture& architecture = architecture_of(config);
   hf::accept_common_keys(config);
+  const std::optional<float> threshold = read_quantization_config(config);
   config.without_effect({"bos_token_id", "eos_token_id", "pad_token_id", "sep_token_id"});  // for those who generate
   loaded.page = architecture.load(reader);
   loaded.notes.assign(folder.notes().begin(), folder.notes().end());
@@ -43,8 +55,14 @@ Loaded load_page(const hf::Folder& folder, const kernels::Backend* backend, cons
   for (const std::string& name : reader.unused()) {
     loaded.notes.push_back(fmt::format("tensor not used by this architecture: {}", name));
   }
-  loaded.weights = {.parameters = reader.parameters(), .bytes = reader.weight_bytes(), .dtype = reader.dtype()};
+  loaded.weights = {.parameters = reader.parameters(),
+                    .bytes = reader.weight_bytes(),
+                    .dtype = reader.dtype(),
+                    .quantized = reader.format()};
   loaded.memory = reader.take_memory();
+  loaded.quantized = reader.take_quantized();
+  loaded.int8 = {.threshold = options.int8_threshold.value_or(threshold.value_or(Int8{}.threshold)),
+                 .outliers_of_call = options.int8_outliers_of_call};
   return loaded;
 }
 
@@ -93,6 +111,8 @@ Model::Model(hf::Folder folder, kernels::Backend backend, const LoadOptions& opt
   past_dtype_ = options.past_dtype.value_or(weights_.dtype);
   notes_ = std::move(loaded.notes);
   memory_ = std::move(loaded.memory);
+  quantized_ = std::move(loaded.quantized);
+  int8_ = loaded.int8;
 }
 
 Past Model::new_past() const {
@@ -128,7 +148,7 @@ Logits Model::forward(std::span<const Feed> feeds, Want want, Taps* taps) const 
   }
   if (feeds.empty()) fail_usage({.what = "nothing to feed", .expected = "at least one feed", .found = "none"});
   auto workspace = borrow();
-  Pass pass(backend_, card(), *workspace, feeds, want, taps);
+  Pass pass(backend_, card(), int8_, *workspace, feeds, want, taps);
   page_->forward(pass);
   const View result = pass.result();
   Logits logits(DType::f32, {result[0], result[1]});

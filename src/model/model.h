@@ -20,8 +20,10 @@
 #include "hf/hf.h"
 #include "kernels/backend.h"
 #include "model/card.h"
+#include "model/formats.h"
 #include "model/pass.h"
 #include "model/past.h"
+#include "model/reader.h"
 #include "tensor/buffer.h"
 
 namespace pkv::model {
@@ -34,16 +36,13 @@ class Page {
   virtual void forward(Pass& pass) const = 0;
 };
 
-// Number formats in memory.
-struct LoadOptions {
-  std::optional<DType> dtype;       // of the matrices: fp32, fp16 or bf16; none: as each is stored
-  std::optional<DType> past_dtype;  // of keys and values; none: that of the matrices, the widest where they differ
-};
-
 struct Weights {
   std::int64_t parameters = 0;
-  std::size_t bytes = 0;     // of the matrices, as kept in memory
-  DType dtype = DType::f32;  // of the matrices; the widest where they differ
+  std::size_t bytes = 0;                     // of the matrices, as kept in memory, with their scales
+  DType dtype = DType::f32;                  // of the matrices that are not quantised; the widest where they differ
+  std::optional<quant::Format> quantized{};  // of the others, where there are any
+
+  std::string_view format() const { return quantized ? quant::name_of(*quantized) : name_of(dtype); }
 };
 
 // fp32 [rows, vocab], the rows of all feeds one after the other.
@@ -54,6 +53,8 @@ class Model {
   const Card& card() const { return page_->card(); }
   const Weights& weights() const { return weights_; }
   DType past_dtype() const { return past_dtype_; }
+  const Int8& int8() const { return int8_; }
+  std::span<const QuantizedMatrix> quantized() const { return quantized_; }  // what loading has quantised
   const kernels::Backend& backend() const { return backend_; }
 
   // What the config and the files say that has no meaning here: keys and tensors, a line each.
@@ -78,6 +79,8 @@ class Model {
   std::unique_ptr<Page> page_;
   Weights weights_;
   DType past_dtype_ = DType::f32;
+  Int8 int8_;
+  std::vector<QuantizedMatrix> quantized_;
   std::vector<std::string> notes_;
 
   struct Shelf;

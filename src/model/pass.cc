@@ -22,9 +22,9 @@ View Workspace::get(const kernels::Backend& backend, Slot slot, DType dtype, std
   return view;
 }
 
-Pass::Pass(const kernels::Backend& backend, const Card& card, Workspace& workspace, std::span<const Feed> feeds,
-           Want want, Taps* taps)
-    : backend_(backend), card_(card), workspace_(workspace), feeds_(feeds), want_(want), taps_(taps) {
+Pass::Pass(const kernels::Backend& backend, const Card& card, const Int8& int8, Workspace& workspace,
+           std::span<const Feed> feeds, Want want, Taps* taps)
+    : backend_(backend), card_(card), int8_(int8), workspace_(workspace), feeds_(feeds), want_(want), taps_(taps) {
   std::vector<std::int32_t> ids;
   for (const Feed& feed : feeds) {
     feed.past->reserve(static_cast<std::int64_t>(feed.ids.size()));
@@ -122,18 +122,27 @@ void Pass::norm(const Norm& norm) {
                       {.x = x_, .weight = norm.weight, .bias = norm.bias, .out = out, .eps = norm.eps});
 }
 
+// call.out = ... x . weight^T: `call` says what comes after the product.
+void Pass::multiply(const View& x, const Linear& linear, kernels::Linear call) {
+  call.x = x, call.weight = linear.weight, call.bias = linear.bias;
+  if (linear.quantized) {
+    const auto bytes = static_cast<std::int64_t>(kernels::linear_scratch(linear.quantized, x[0]));
+    call.quantized = linear.quantized;
+    call.scratch = workspace_.get(backend_, Workspace::scratch, DType::u8, 1, bytes);
+    call.outlier_threshold = int8_.threshold, call.outliers_of_call = int8_.outliers_of_call;
+  }
+  backend_.ops().linear(backend_.device(), call);
+}
+
 // The half's new x: the old one plus the first branch, then plus each further branch. The old x stays for their norms.
 void Pass::add_branch(const View& input, const Linear& linear) {
   const View add = std::exchange(first_branch_, false) ? x_ : sum_;
-  backend_.ops().linear(backend_.device(),
-                        {.x = input, .weight = linear.weight, .bias = linear.bias, .add = add, .out = sum_});
+  multiply(input, linear, {.x = {}, .add = add, .out = sum_});
 }
 
 void Pass::mlp(const Mlp& mlp) {
-  const View inner = buffer(Workspace::inner, mlp.up.weight[0]);
-  backend_.ops().linear(
-      backend_.device(),
-      {.x = input_, .weight = mlp.up.weight, .bias = mlp.up.bias, .add = {}, .out = inner, .clip = 0, .act = mlp.act});
+  const View inner = buffer(Workspace::inner, mlp.up.out());
+  multiply(input_, mlp.up, {.x = {}, .out = inner, .act = mlp.act});
   add_branch(inner, mlp.down);
 }
 
@@ -173,12 +182,12 @@ void Pass::attend(const Attention& a) {
   const std::int64_t width = (card_.heads + 2 * card_.kv_heads) * card_.head_dim;
   const View fused = buffer(Workspace::qkv, width);
   const auto product = [&](const Linear& l, const View& out) {
-    ops.linear(device, {.x = input_, .weight = l.weight, .bias = l.bias, .add = {}, .out = out, .clip = a.clip});
+    multiply(input_, l, {.x = {}, .out = out, .clip = a.clip});
   };
-  if (a.qkv.weight) {
+  if (a.qkv) {
     product(a.qkv, fused);
   } else {
-    const std::int64_t q = a.q.weight[0], k = a.k.weight[0];
+    const std::int64_t q = a.q.out(), k = a.k.out();
     product(a.q, fused.columns(0, q));
     product(a.k, fused.columns(q, k));
     product(a.v, fused.columns(q + k, k));
@@ -221,16 +230,14 @@ void Pass::head() {
 
 void Pass::dense(const Linear& linear, Act act) {
   const View out = buffer(Workspace::normed, card_.hidden);
-  backend_.ops().linear(
-      backend_.device(),
-      {.x = x_, .weight = linear.weight, .bias = linear.bias, .add = {}, .out = out, .clip = 0, .act = act});
+  multiply(x_, linear, {.x = {}, .out = out, .act = act});
   x_ = out;
 }
 
 void Pass::logits(const View& weight, const View& bias) {
   if (taps_ != nullptr) tap(taps_->head, x_);
   logits_ = buffer(Workspace::logits, weight[0]);
-  backend_.ops().linear(backend_.device(), {.x = x_, .weight = weight, .bias = bias, .add = {}, .out = logits_});
+  multiply(x_, {.weight = weight, .bias = bias}, {.x = {}, .out = logits_});
 }
 
 void Pass::commit() noexcept {

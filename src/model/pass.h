@@ -13,6 +13,7 @@
 #include "kernels/backend.h"
 #include "model/blocks.h"
 #include "model/card.h"
+#include "model/formats.h"
 #include "model/past.h"
 
 namespace pkv::model {
@@ -35,7 +36,23 @@ struct Taps {
 // Buffers that outlive a pass, so that a step allocates nothing once they are large enough.
 class Workspace {
  public:
-  enum Slot { hidden, next, normed, qkv, context, inner, cos, sin, ids, positions, wanted, picked, logits, kSlots };
+  enum Slot {
+    hidden,
+    next,
+    normed,
+    qkv,
+    context,
+    inner,
+    cos,
+    sin,
+    ids,
+    positions,
+    wanted,
+    picked,
+    logits,
+    scratch,
+    kSlots
+  };
 
   View get(const kernels::Backend& backend, Slot slot, DType dtype, std::int64_t rows, std::int64_t columns);
 
@@ -45,8 +62,8 @@ class Workspace {
 
 class Pass {
  public:
-  Pass(const kernels::Backend& backend, const Card& card, Workspace& workspace, std::span<const Feed> feeds, Want want,
-       Taps* taps);
+  Pass(const kernels::Backend& backend, const Card& card, const Int8& int8, Workspace& workspace,
+       std::span<const Feed> feeds, Want want, Taps* taps);
 
   // x = table[ids].
   void embed(const View& table);
@@ -86,6 +103,7 @@ class Pass {
   void begin_half();
   void end_half();
   void add_branch(const View& input, const Linear& linear);
+  void multiply(const View& x, const Linear& linear, kernels::Linear call);
   void add_rows_of(const View& table, const View& indices);
   View upload(Workspace::Slot slot, std::span<const std::int32_t> values);
   View buffer(Workspace::Slot slot, std::int64_t columns);
@@ -93,6 +111,7 @@ class Pass {
 
   kernels::Backend backend_;
   const Card& card_;
+  Int8 int8_;
   Workspace& workspace_;
   std::span<const Feed> feeds_;
   Want want_;

@@ -46,6 +46,16 @@ std::int64_t beyond_f16(const hf::Tensor& t) {
 
 }  // namespace
 
+Reader::Reader(const hf::Folder& folder, const kernels::Backend* backend, const LoadOptions& options)
+    : folder_(folder), backend_(backend), options_(options) {
+  for (const hf::Tensor& t : folder.tensors()) total_ += static_cast<std::int64_t>(t.data.size());
+}
+
+void Reader::progress(const hf::Tensor& t) {
+  done_ += static_cast<std::int64_t>(t.data.size());
+  if (backend_ != nullptr && options_.progress) options_.progress(std::min(done_, total_), total_);
+}
+
 const hf::Tensor* Reader::find(std::string_view name) const {
   if (const hf::Tensor* t = folder_.find(prefix_ + std::string(name))) return t;
   return folder_.find(name);
@@ -82,6 +92,11 @@ void Reader::count(const View& matrix) {
   any_ = true;
 }
 
+void Reader::count(const quant::Matrix& m) {
+  weight_bytes_ += m.code_bytes() + m.scale_bytes();
+  format_ = m.format;
+}
+
 View Reader::keep(const Buffer& host) {
   if (backend_ == nullptr) return host.view();
   const View view = host.view();
@@ -94,7 +109,8 @@ View Reader::keep(const Buffer& host) {
 
 View Reader::keep_matrix(const hf::Tensor& t, bool transpose) {
   const View stored = t.view();
-  const DType dtype = wanted_.value_or(t.dtype);
+  const DType dtype = options_.dtype.value_or(t.dtype);
+  progress(t);
   View kept(stored.data, dtype, {stored[transpose ? 1 : 0], stored[transpose ? 0 : 1]});
   count(kept);
   if (backend_ == nullptr) return kept;
@@ -139,12 +155,15 @@ Norm Reader::norm(const std::string& name, std::int64_t width, double eps, bool 
 }
 
 Linear Reader::linear(const std::string& name, std::int64_t out, std::int64_t in, bool bias) {
-  return {.weight = matrix(name + ".weight", out, in), .bias = bias ? vector(name + ".bias", out) : View()};
+  Linear linear = keep_linear(name + ".weight", out, in, false);
+  if (bias) linear.bias = vector(name + ".bias", out);
+  return linear;
 }
 
 Linear Reader::conv1d(const std::string& name, std::int64_t in, std::int64_t out) {
-  const hf::Tensor& t = expect(name + ".weight", {in, out});
-  return {.weight = keep_matrix(t, true), .bias = vector(name + ".bias", out)};
+  Linear linear = keep_linear(name + ".weight", out, in, true);
+  linear.bias = vector(name + ".bias", out);
+  return linear;
 }
 
 View Reader::output(const std::string& name, const View& embedding, bool tied) {

@@ -13,15 +13,22 @@
 #include "hf/hf.h"
 #include "kernels/backend.h"
 #include "model/blocks.h"
+#include "model/checkpoint.h"
+#include "model/formats.h"
 #include "tensor/buffer.h"
 
 namespace pkv::model {
 
+// A matrix that loading has quantised, for those who want to write it down.
+struct QuantizedMatrix {
+  std::string name;      // its tensor's in the folder
+  quant::Matrix matrix;  // on the backend
+  std::optional<quant::NestedScales> nested = {};
+};
+
 class Reader {
  public:
-  // `dtype`: of the matrices in memory; none: as they are stored.
-  Reader(const hf::Folder& folder, const kernels::Backend* backend, std::optional<DType> dtype)
-      : folder_(folder), backend_(backend), wanted_(dtype) {}
+  Reader(const hf::Folder& folder, const kernels::Backend* backend, const LoadOptions& options);
 
   const hf::Config& config() const { return folder_.config(); }
 
@@ -34,7 +41,7 @@ class Reader {
   View vector(const std::string& name, std::int64_t size);
   View constants(const std::vector<float>& values);  // placed as a tensor of their own
 
-  // NAME.weight and NAME.bias.
+  // NAME.weight and NAME.bias. What is multiplied may be quantised, in the file or by the options.
   Norm norm(const std::string& name, std::int64_t width, double eps, bool bias = true);
   Linear linear(const std::string& name, std::int64_t out, std::int64_t in, bool bias = true);
   Linear conv1d(const std::string& name, std::int64_t in, std::int64_t out);  // stored [in, out]; given [out, in]
@@ -48,10 +55,12 @@ class Reader {
   // Tensors of the folder that nobody asked for.
   std::vector<std::string> unused() const;
 
-  std::int64_t parameters() const { return parameters_; }     // elements of the tensors used, each once
-  std::size_t weight_bytes() const { return weight_bytes_; }  // bytes of the matrices, as kept in memory
-  DType dtype() const { return dtype_; }                      // of the matrices: the widest seen
+  std::int64_t parameters() const { return parameters_; }          // elements of the tensors used, each once
+  std::size_t weight_bytes() const { return weight_bytes_; }       // bytes of the matrices, as kept in memory
+  DType dtype() const { return dtype_; }                           // of matrices not quantised: the widest seen
+  std::optional<quant::Format> format() const { return format_; }  // of the others
   std::vector<kernels::Memory> take_memory() { return std::move(memory_); }
+  std::vector<QuantizedMatrix> take_quantized() { return std::move(quantized_); }
   std::span<const std::string> notes() const { return notes_; }  // what converting has lost
 
  private:
@@ -59,11 +68,19 @@ class Reader {
   const hf::Tensor& expect(const std::string& name, std::initializer_list<std::int64_t> shape);
   View keep(const Buffer& host);
   View keep_matrix(const hf::Tensor& t, bool transpose);
+  Linear keep_linear(const std::string& name, std::int64_t out, std::int64_t in, bool transposed);
+  Linear keep_stored(StoredMatrix stored, const std::string& name);
+  Linear keep_decoded(quant::Matrix m, DType dtype);
+  Linear encode(const hf::Tensor& t, bool transposed);
+  void nest_scales(quant::Matrix& m, QuantizedMatrix& kept);
+  bool skips(const std::string& name) const;
   void count(const View& matrix);
+  void count(const quant::Matrix& m);
+  void progress(const hf::Tensor& t);
 
   const hf::Folder& folder_;
   const kernels::Backend* backend_;
-  std::optional<DType> wanted_;
+  LoadOptions options_;
   std::string prefix_;
   std::set<std::string, std::less<>> used_;
   std::vector<std::string> idle_;
@@ -71,8 +88,11 @@ class Reader {
   std::vector<std::string> notes_;
   std::int64_t parameters_ = 0;
   std::size_t weight_bytes_ = 0;
+  std::vector<QuantizedMatrix> quantized_;
   DType dtype_ = DType::bf16;
   bool any_ = false;
+  std::optional<quant::Format> format_;
+  std::int64_t done_ = 0, total_ = 0;
 };
 
 }  // namespace pkv::model

@@ -116,9 +116,9 @@ const std::vector<Format> kFormats{Format::int8, Format::fp4, Format::nf4};
 TEST(Quantized, EveryShape) {
   for_each_table([](const Ops& ops) {
     for (const Format format : kFormats) {
-      for (const std::int64_t rows : {1, 2, 3, 4, 5, 7, 8, 31}) {
-        for (const std::int64_t outs : {1, 2, 3, 5, 47, 48, 49, 100}) {
-          for (const std::int64_t in : {32, 64, 96, 256, 288, 320}) {
+      for (const std::int64_t rows : {1, 2, 3, 4, 5, 7, 31}) {
+        for (const std::int64_t outs : {1, 2, 47, 49, 100}) {
+          for (const std::int64_t in : {32, 64, 288}) {
             compare(ops, {.format = format, .rows = rows, .outs = outs, .in = in});
           }
         }

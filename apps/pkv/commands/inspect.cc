@@ -48,7 +48,7 @@ std::string as_text(const hf::Folder& folder, const model::Inspection& found, bo
   line("attention", c.causal ? "causal" : "both ways");
   line("output layer", c.tied ? "tied to the embedding" : "its own matrix");
   line("parameters", grouped(found.weights.parameters));
-  line("weights", fmt::format("{}, {}", name_of(found.weights.dtype), megabytes(found.weights.bytes)));
+  line("weights", fmt::format("{}, {}", found.weights.format(), megabytes(found.weights.bytes)));
   line("past", fmt::format("{} bytes a token ({})", grouped(past), name_of(found.past_dtype)));
   for (const auto& file : folder.files()) line("file", file.filename().string());
   for (const std::string& note : found.notes) line("note", note);
@@ -83,7 +83,7 @@ std::string as_json(const hf::Folder& folder, const model::Inspection& found, bo
                            {"causal", c.causal},
                            {"tied", c.tied},
                            {"parameters", found.weights.parameters},
-                           {"format", name_of(found.weights.dtype)},
+                           {"format", found.weights.format()},
                            {"weight_bytes", found.weights.bytes},
                            {"notes", found.notes}};
   for (const auto& file : folder.files()) j["files"].push_back(file.filename().string());

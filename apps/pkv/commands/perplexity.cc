@@ -20,7 +20,7 @@ struct PerplexityOptions {
   bool no_special_tokens = false;
   std::optional<std::int64_t> context, stride;
   std::int64_t chunk = 512;
-  std::optional<DType> against;
+  std::string against;
   EngineOptions engine;
   OutputOptions output;
 };
@@ -85,9 +85,10 @@ check::Windows windows_of(const PerplexityOptions& options, const model::Card& c
 // The past of the reference is in the reference's format, whatever --past-dtype says of the tested one.
 std::unique_ptr<EngineSubject> load_reference(const PerplexityOptions& options, const std::filesystem::path& folder,
                                               const kernels::Backend& backend) {
-  if (!options.against) return nullptr;
-  return std::make_unique<EngineSubject>(model::load(hf::Folder::open(folder), backend, {.dtype = options.against}),
-                                         display_name(folder));
+  if (options.against.empty()) return nullptr;
+  model::LoadOptions formats;
+  set_load_in(formats, options.against);
+  return std::make_unique<EngineSubject>(model::load(hf::Folder::open(folder), backend, formats), display_name(folder));
 }
 
 std::string render(const check::Perplexity& p, const OutputOptions& output) {
@@ -140,7 +141,8 @@ void add_perplexity(CLI::App& app, Action& action) {
       ->required()
       ->check(CLI::ExistingFile);
   command->add_flag("--no-special-tokens", options->no_special_tokens, kNoSpecialTokens);
-  add_dtype(*command, "--against", options->against, "compare with the same model in this number format");
+  command->add_option("--against", options->against, "compare with the same model in this number format")
+      ->check(CLI::IsMember(kLoadIn));
   command->add_option("--context", options->context, "tokens of a window (default: the model's context)");
   command->add_option("--stride", options->stride, "tokens from window to window (default: --context, no overlap)");
   command->add_option("--chunk", options->chunk, "tokens fed in one call; bounds memory")->capture_default_str();

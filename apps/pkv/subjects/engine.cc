@@ -5,6 +5,14 @@
 namespace pkv::program {
 namespace {
 
+constexpr std::string_view kSharedOutliers =
+    "the rows of a call are not independent: int8 keeps in 16 bits every column that has an outlier in any of them, so "
+    "a token's logits depend on what else is in its call (--int8-outliers call, as bitsandbytes does it)";
+
+bool calls_share_outliers(const model::Model& model) {
+  return model.weights().quantized == quant::Format::int8 && model.int8().outliers_of_call;
+}
+
 class EngineSession : public check::Session, check::Rewind, check::Fork {
  public:
   EngineSession(const model::Model& model, model::Past past) : model_(model), past_(std::move(past)) {}
@@ -37,7 +45,7 @@ class EngineSession : public check::Session, check::Rewind, check::Fork {
 
 check::Description EngineSubject::describe() const {
   const model::Card& card = model_.card();
-  const std::string weights(pkv::name_of(model_.weights().dtype)), past(pkv::name_of(model_.past_dtype()));
+  const std::string weights(model_.weights().format()), past(pkv::name_of(model_.past_dtype()));
   return {.name = name_,
           .family = card.family,
           .system = "pkv " + model_.backend().device().describe(),
@@ -46,8 +54,9 @@ check::Description EngineSubject::describe() const {
           .values_format = "fp32",
           .layers = card.layers,
           .width = std::max(card.inner, card.hidden),
+          .breaks_law = calls_share_outliers(model_) ? std::string(kSharedOutliers) : "",
           // A model that attends both ways gives a position's logits by the piece that it is fed in.
-          .promises_same_bits = card.causal};
+          .promises_same_bits = card.causal && !calls_share_outliers(model_)};
 }
 
 std::unique_ptr<check::Session> EngineSubject::fresh() {

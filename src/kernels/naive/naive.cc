@@ -101,7 +101,8 @@ double dot_int8(const quant::Activations& x, const float* w) {
 }
 
 void linear_quantized(Device& device, const Linear& a) {
-  const quant::Matrix& m = a.quantized;
+  quant::Matrix m = a.quantized;
+  m.decoded = DType::f32;  // a product takes the values as they are, whatever they would be rounded to
   const auto in = static_cast<std::size_t>(m.in);
   std::vector<quant::Activations> rows;
   if (m.format == quant::Format::int8) {
