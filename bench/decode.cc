@@ -28,8 +28,8 @@ using namespace pkv;
 namespace fs = std::filesystem;
 
 constexpr std::string_view kUsage =
-    "bench_decode [--model FOLDER] [--dtype D] [--past-dtype D] [--prefill N,...] [--depth N,...] [--rounds N]\n"
-    "             [--threads N] [--isa NAME] [--no-check] [--output json]\n";
+    "bench_decode [--model FOLDER] [--load-in F] [--dtype D] [--past-dtype D] [--prefill N,...] [--depth N,...]\n"
+    "             [--rounds N] [--threads N] [--isa NAME] [--no-check] [--output json]\n";
 
 struct Options {
   int threads = 0, rounds = 7;
@@ -109,6 +109,13 @@ struct Bench {
     const auto rest = static_cast<double>(c.hidden * c.heads * c.head_dim + 2 * c.hidden * c.inner);
     return static_cast<double>(c.layers) * (qkv + rest);
   }
+  double dense_bytes() const { return static_cast<double>(size_of(m.weights().dtype)); }
+  // Scales included: those of int8 are one a row.
+  double bytes_per_weight() const {
+    if (!m.weights().quantized) return dense_bytes();
+    if (*m.weights().quantized == quant::Format::int8) return 1;
+    return 0.5 + 4.0 / static_cast<double>(quant::kDefaultBlock);
+  }
   double head_weights() const { return static_cast<double>(m.card().vocab * m.card().hidden); }
 
   Line decode(std::int64_t depth) const {
@@ -118,7 +125,7 @@ struct Bench {
     feed(m, past, std::span(ids).last(1));  // brings pages and buffers into being
     past.truncate(depth + 1);
     const model::Card& c = m.card();
-    const double weights = (block_weights() + head_weights()) * static_cast<double>(size_of(m.weights().dtype));
+    const double weights = block_weights() * bytes_per_weight() + head_weights() * dense_bytes();
     const double per_position =
         static_cast<double>(2 * c.layers * c.kv_heads * c.head_dim) * static_cast<double>(size_of(m.past_dtype()));
     std::vector<double> rates, shares;
@@ -180,6 +187,11 @@ Options parse(int argc, char** argv) {
   o.model = given.text("--model").value_or("");
   if (const auto d = dtype_of(given, "--dtype")) o.formats.dtype = *d;
   if (const auto d = dtype_of(given, "--past-dtype")) o.formats.past_dtype = *d;
+  if (const auto name = given.text("--load-in")) {
+    const auto format = quant::format_from_name(*name);
+    if (!format) given.refuse(fmt::format("--load-in is int8, fp4 or nf4, not '{}'", *name));
+    o.formats.quantize.emplace().format = *format;
+  }
   o.prefill = given.numbers("--prefill", o.prefill, 1);
   o.depth = given.numbers("--depth", o.depth, 0);
   given.choose_instruction_set();
@@ -222,7 +234,7 @@ int run(Options options) {
   const double peak_gib =
       static_cast<double>(std::max(to_open, most_resident() - memory.size())) / static_cast<double>(1 << 30);
   const std::uint64_t logits = checked_hash(m, options);
-  const std::string formats = fmt::format("{}, past {}", name_of(m.weights().dtype), name_of(m.past_dtype()));
+  const std::string formats = fmt::format("{}, past {}", m.weights().format(), name_of(m.past_dtype()));
   if (options.json) {
     nlohmann::json j{{"model", name},
                      {"formats", formats},

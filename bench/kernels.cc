@@ -14,6 +14,7 @@
 #include <nlohmann/json.hpp>
 #include <string_view>
 
+#include "base/random.h"
 #include "bench/ops.h"
 #include "bench/peak.h"
 #include "tensor/buffer.h"

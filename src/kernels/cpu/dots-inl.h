@@ -25,6 +25,7 @@ HWY_INLINE VecWords load_words(const Word* p) { return *p; }
 HWY_INLINE VecWords widen_words(const std::int8_t* p) { return *p; }
 HWY_INLINE void store_words(VecWords w, Word* p) { *p = w; }
 HWY_INLINE Sum no_sum() { return 0; }
+HWY_INLINE Sum in_order(Sum sum) { return sum; }
 template <bool>
 HWY_INLINE Sum dot(Sum sum, VecWords a, VecWords b) {
   return sum + Int{a} * b;
@@ -67,11 +68,18 @@ HWY_INLINE Sum dot(Sum sum, VecWords a, VecWords b) {
 #endif
 }
 
+// Keeps the compiler from collecting products in order to add them as a tree, for which there are not enough registers.
+HWY_INLINE Sum in_order(Sum sum) {
+  asm("" : "+v"(sum.raw));
+  return sum;
+}
+
 #else
 
 struct Sum {
   VecInts even, odd;
 };
+HWY_INLINE Sum in_order(Sum sum) { return sum; }
 HWY_INLINE Sum no_sum() { return {hn::Zero(Integers()), hn::Zero(Integers())}; }
 HWY_INLINE VecInts ints_of(Sum sum) { return hn::Add(sum.even, sum.odd); }
 template <bool>

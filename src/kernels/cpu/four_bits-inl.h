@@ -153,6 +153,7 @@ struct Unpacker {
 
 // A row of 4-bit weights: its codes and the scales of its pieces.
 struct FourBitRow {
+  FourBitRow() = default;
   FourBitRow(const quant::Matrix& m, Int o)
       : codes(m.codes.as<const std::uint8_t>() + o * m.in / 2),
         scales(m.scales.as<const std::byte>()),
@@ -163,10 +164,10 @@ struct FourBitRow {
     std::memcpy(&s, scales + ((first + k) >> shift) * static_cast<Int>(sizeof s), sizeof s);
     return s;
   }
-  const std::uint8_t* codes;
-  const std::byte* scales;
-  Int first;
-  int shift;
+  const std::uint8_t* codes = nullptr;
+  const std::byte* scales = nullptr;
+  Int first = 0;
+  int shift = 0;
 };
 
 }  // namespace

@@ -42,16 +42,21 @@ Linear rows_of(const Linear& a, Int first, Int count) {
   return part;
 }
 
+// Up to here, groups of few rows that go over the same outputs are faster than unpacking panels for so few.
+constexpr Int kSomeRows = 24;
+
 template <bool kVnni>
 void multiply(WorkerPool& pool, const Linear& a, const XRow* x) {
   const quant::Matrix& m = a.quantized;
   const Int rows = a.x[0], work = rows * m.in * m.out;
-  if (rows <= kFewRows) {
+  if (rows <= kSomeRows) {
     const Shares shares(ceil_div(m.out, kFewOuts), pool.threads());
     spread(pool, shares.count(), work / 2, [&](Int i) noexcept {
       const auto [begin, end] = shares.range(i);
       for (Int o = begin * kFewOuts; o < std::min(end * kFewOuts, m.out); o += kFewOuts) {
-        few<kVnni>(a, x, o, std::min(kFewOuts, m.out - o));
+        for (Int r = 0; r < rows; r += kFewRows) {
+          few<kVnni>(rows_of(a, r, std::min(kFewRows, rows - r)), x + r, o, std::min(kFewOuts, m.out - o));
+        }
       }
     });
     return;

@@ -89,32 +89,6 @@ HWY_INLINE __m512i load_first_bytes(Int count, const void* p) {
   return _mm512_maskz_loadu_epi8((std::uint64_t{1} << count) - 1, p);
 }
 
-template <int R>
-HWY_INLINE void byte_dots_of(const XRow (&x)[R], const std::int8_t* w, Int in, Int (&totals)[R]) {
-  constexpr int kSums = R == 1 ? 4 : R == 2 ? 2 : 1;
-  VecInts sums[R][kSums];
-  for (int r = 0; r < R; ++r) {
-    for (int s = 0; s < kSums; ++s) sums[r][s] = no_sum();
-  }
-  Int k = 0;
-  for (; k + kSums * 64 <= in; k += kSums * 64) {
-    for (int s = 0; s < kSums; ++s) {
-      const auto* at = w + k + s * 64;
-      __builtin_prefetch(reinterpret_cast<const void*>(reinterpret_cast<std::uintptr_t>(at) + 4096), 0, 2);
-      const __m512i bytes = lifted(load_bytes(at));
-      for (int r = 0; r < R; ++r) sums[r][s] = dot_bytes(sums[r][s], bytes, load_bytes(x[r].bytes() + k + s * 64));
-    }
-  }
-  for (; k < in; k += 64) {
-    const __m512i bytes = lifted(in - k < 64 ? load_first_bytes(in - k, w + k) : load_bytes(w + k));
-    for (int r = 0; r < R; ++r) sums[r][0] = dot_bytes(sums[r][0], bytes, load_bytes(x[r].bytes() + k));
-  }
-  for (int r = 0; r < R; ++r) {
-    totals[r] = -kOffset * x[r].int8.sum;
-    for (int s = 0; s < kSums; ++s) totals[r] += total(sums[r][s]);
-  }
-}
-
 #endif
 
 }  // namespace
