@@ -38,7 +38,6 @@ constexpr std::array<float, 15> kNf4Steps{
     0.2920137718319893f,   0.3893125355243683f,    0.5016634166240692f,  0.6427869200706482f,   0.8614784181118011f};
 constexpr std::array<float, 7> kFp4Steps{0.00260417f, 0.0859375f, 0.20833333f, 0.29166667f,
                                          0.4166667f,  0.583333f,  0.8333333f};
-constexpr std::array<std::uint8_t, 8> kFp4Codes{0, 1, 6, 7, 4, 5, 2, 3};  // by magnitude
 
 // How many steps x exceeds; none for NaN.
 template <std::size_t n>
@@ -85,6 +84,11 @@ void encode_block(const View& from, const Matrix& to, std::int64_t block) {
 }
 
 }  // namespace
+
+std::span<const float> code_steps(Format format) {
+  if (format == Format::nf4) return kNf4Steps;
+  return kFp4Steps;
+}
 
 const std::array<float, 16>& code_values(Format format) { return format == Format::nf4 ? kNf4 : kFp4; }
 

@@ -51,6 +51,11 @@ struct Matrix {
 // The value of each code with a scale of 1. fp4: code 8 is -0.
 const std::array<float, 16>& code_values(Format format);
 
+// What a normalised value must exceed to get the next code up, ascending: values of nf4, magnitudes of fp4. nf4's codes
+// count the steps exceeded; fp4's are kFp4Codes of that count, | 8 when negative.
+std::span<const float> code_steps(Format format);
+constexpr std::array<std::uint8_t, 8> kFp4Codes{0, 1, 6, 7, 4, 5, 2, 3};
+
 // Encodes units [first, first + count) of `to` from `from` [out, in]: fp32, fp16 or bf16, dense, perhaps unaligned.
 // int8 rounds to fp16 first.
 void encode(const View& from, const Matrix& to, std::int64_t first, std::int64_t count);

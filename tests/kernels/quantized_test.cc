@@ -184,6 +184,53 @@ TEST(Quantized, WhatIsNotANumberStaysInItsRow) {
   });
 }
 
+// Encoding is bit for bit the definition, decoding gives its values.
+TEST(Quantized, EncodeAndDecode) {
+  for_each_table([](const Ops& ops) {
+    for (const Format format : kFormats) {
+      for (const DType dtype : {DType::f32, DType::f16, DType::bf16}) {
+        for (const auto& [out, in] : std::vector<std::pair<std::int64_t, std::int64_t>>{
+                 {1, 1}, {1, 63}, {3, 65}, {5, 96}, {7, 1030}, {2, 4096}, {61, 700}}) {
+          for (const std::int64_t block : {32, 64, 4096}) {
+            Tensor from = Tensor(dtype, {out, in}, 0, 1).random(9, 3);
+            for (std::int64_t i = 0; i < in; i += 7) from.set(0, i, 0);
+            if (in > 100) from.set(0, 99, 1e-40f);
+            for (std::int64_t i = 0; out > 2 && i < in; ++i) from.set(2, i, 0);
+            quant::Matrix m;
+            m.format = format, m.out = out, m.in = in, m.block = block, m.decoded = dtype;
+            const auto bytes = static_cast<std::int64_t>(m.code_bytes());
+            Tensor codes[2]{Tensor(DType::f32, {1, bytes / 4 + 2}), Tensor(DType::f32, {1, bytes / 4 + 2})};
+            Tensor scales[2]{Tensor(DType::f32, {1, m.scale_count()}), Tensor(DType::f32, {1, m.scale_count()})};
+            for (const int i : {0, 1}) {
+              m.codes = View(codes[i].view().data, DType::u8, {bytes});
+              m.scales = View(scales[i].view().data, DType::f32, {m.scale_count()});
+              if (i == 0) {
+                quant::encode(from.view(), m, 0, m.units());
+              } else {
+                ops.encode(*ops.open(2), {.from = from.view(), .to = m});
+              }
+            }
+            const std::string what = std::string(quant::name_of(format)) + " " + std::to_string(out) + "x" +
+                                     std::to_string(in) + " block " + std::to_string(block);
+            ASSERT_EQ(bits_of(codes[0], 0), bits_of(codes[1], 0)) << what;
+            ASSERT_EQ(bits_of(scales[0], 0), bits_of(scales[1], 0)) << what;
+            Tensor decoded(dtype, {out, in}, in + 3);
+            ops.decode(*ops.open(2), {.from = m, .to = decoded.view()});
+            decoded.check_guard();
+            for (std::int64_t o = 0; o < out; ++o) {
+              std::vector<float> row(static_cast<std::size_t>(in));
+              quant::decode(m, o, 0, row);
+              Tensor expected(dtype, {1, in});
+              for (std::int64_t i = 0; i < in; ++i) expected.set(0, i, row[static_cast<std::size_t>(i)]);
+              ASSERT_EQ(bits_of(expected, 0), bits_of(decoded, o)) << what;
+            }
+          }
+        }
+      }
+    }
+  });
+}
+
 TEST(Quantized, ARowDoesNotDependOnItsCall) {
   for_each_table([](const Ops& ops) {
     rc::check("linear with quantised weights obeys the row law", [&ops] {

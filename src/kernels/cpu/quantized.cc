@@ -108,16 +108,6 @@ void linear_quantized(Device& device, const Linear& a) noexcept {
   HWY_DYNAMIC_DISPATCH(linear_quantized_here)(host::pool_of(device), a);
 }
 
-// Once per load, by the definition itself, shared out.
-void encode(Device& device, const Encode& a) noexcept {
-  constexpr std::int64_t kElements = 1 << 16;
-  const std::int64_t units = a.to.units();
-  const std::int64_t grain = std::max<std::int64_t>(1, kElements * units / std::max<std::int64_t>(a.to.elements(), 1));
-  host::pool_of(device).parallel_for(ceil_div(units, grain), [&](std::int64_t i) noexcept {
-    quant::encode(a.from, a.to, i * grain, std::min(grain, units - i * grain));
-  });
-}
-
 namespace {
 
 void decode_row(const Decode& a, std::int64_t o) {

@@ -1,0 +1,162 @@
+// Matrices into quantised formats, while a model is loaded: room quant's definitions in vectors, bit for bit.
+#include "kernels/cpu/targets.h"
+//
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "kernels/cpu/encode.cc"
+#include "hwy/foreach_target.h"
+//
+#include <algorithm>
+#include <limits>
+
+#include "hwy/highway.h"
+#include "kernels/cpu/lanes-inl.h"
+#include "kernels/cpu/table.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace pkv::kernels::cpu::HWY_NAMESPACE {
+namespace {
+
+constexpr Int kMostBlock = 4096;
+
+template <class D>
+HWY_INLINE hn::Vec<D> flushed(D d, hn::Vec<D> x) {
+  return hn::IfThenZeroElse(hn::Lt(hn::Abs(x), hn::Set(d, std::numeric_limits<float>::min())), x);
+}
+
+HWY_INLINE float flushed(float x) { return std::fabs(x) < std::numeric_limits<float>::min() ? 0.0f : x; }
+
+template <class T>
+HWY_INLINE void widen_all(const T* from, Int n, float* to) {
+  for_lanes(n, [&](auto d, Int i) HWY_ATTR { hn::StoreU(flushed(d, widen(d, from + i)), d, to + i); });
+}
+
+HWY_INLINE float largest(const float* x, Int n) {
+  const Floats d;
+  Vec most = hn::Zero(d);
+  Int i = 0;
+  for (; i + kLanes <= n; i += kLanes) most = hn::Max(hn::Abs(hn::LoadU(d, x + i)), most);
+  alignas(64) float lanes[kLanes];
+  hn::Store(most, d, lanes);
+  float top = *std::max_element(lanes, lanes + kLanes);
+  for (; i < n; ++i) top = std::max(top, std::fabs(x[i]));
+  return top;
+}
+
+// codes[i] = how many steps x[i] exceeds.
+HWY_INLINE void count_steps(std::span<const float> steps, bool magnitudes, const float* x, Int n, std::uint8_t* codes) {
+  for_lanes(n, [&](auto d, Int i) HWY_ATTR {
+    const hn::RebindToSigned<decltype(d)> whole;
+    const hn::Rebind<std::uint8_t, decltype(d)> bytes;
+    const auto v = hn::LoadU(d, x + i), value = magnitudes ? hn::Abs(v) : v;
+    auto count = hn::Zero(whole);
+    for (const float step : steps) {
+      count = hn::Sub(count, hn::VecFromMask(whole, hn::RebindMask(whole, hn::Gt(value, hn::Set(d, step)))));
+    }
+    hn::StoreU(hn::DemoteTo(bytes, count), bytes, codes + i);
+  });
+}
+
+void encode_block(const float* from, Int count, quant::Format format, float* scale, std::uint8_t* out) {
+  alignas(64) float x[kMostBlock];
+  alignas(64) std::uint8_t codes[kMostBlock];
+  const Int even = count + count % 2;
+  const float most = largest(from, count);
+  *scale = most;
+  const float inverse = flushed(1.0f / most);
+  for_lanes(count, [&](auto d, Int i) HWY_ATTR {
+    hn::StoreU(flushed(d, hn::Mul(hn::LoadU(d, from + i), hn::Set(d, inverse))), d, x + i);
+  });
+  if (even > count) x[count] = flushed(0 * inverse);
+  const bool fp4 = format == quant::Format::fp4;
+  count_steps(quant::code_steps(format), fp4, x, even, codes);
+  if (fp4) {
+    for (Int i = 0; i < even; ++i) {
+      codes[i] = static_cast<std::uint8_t>(quant::kFp4Codes[codes[i]] | (x[i] < 0 ? 8 : 0));
+    }
+  }
+  for (Int i = 0; i < even / 2; ++i) out[i] = static_cast<std::uint8_t>(codes[2 * i] << 4 | codes[2 * i + 1]);
+}
+
+template <class T>
+void encode_blocks(const Encode& a, Int first, Int count) {
+  alignas(64) float x[kMostBlock];
+  const quant::Matrix& m = a.to;
+  for (Int b = first; b < first + count; ++b) {
+    const Int at = b * m.block, n = std::min(m.block, m.elements() - at);
+    widen_all(a.from.as<const T>() + at, n, x);
+    encode_block(x, n, m.format, m.scales.as<float>() + b, m.codes.as<std::uint8_t>() + at / 2);
+  }
+}
+
+constexpr Int kAtOnce = 1024;
+
+// Elements [at, at + n) of the matrix, rounded to fp16.
+template <class T>
+HWY_INLINE void round_to_half(const T* from, Int n, float* to) {
+  alignas(64) f16 half[kLanes];
+  for_lanes(n, [&](auto d, Int i) HWY_ATTR {
+    narrow(d, widen(d, from + i), half);
+    hn::StoreU(widen(d, half), d, to + i);
+  });
+}
+
+template <class T>
+void encode_rows(const Encode& a, Int first, Int count) {
+  const quant::Matrix& m = a.to;
+  alignas(64) float x[kAtOnce];
+  for (Int r = first; r < first + count; ++r) {
+    const T* from = a.from.as<const T>() + r * m.in;
+    float most = 0;
+    for (Int k = 0; k < m.in; k += kAtOnce) {
+      const Int n = std::min(kAtOnce, m.in - k);
+      round_to_half(from + k, n, x);
+      most = std::max(most, largest(x, n));
+    }
+    m.scales.as<float>()[r] = most;
+    const float inverse = most > 0 ? 127.0f / most : 0.0f;
+    for (Int k = 0; k < m.in; k += kAtOnce) {
+      const Int n = std::min(kAtOnce, m.in - k);
+      round_to_half(from + k, n, x);
+      auto* codes = m.codes.as<std::int8_t>() + r * m.in + k;
+      for_lanes(n, [&](auto d, Int i) HWY_ATTR {
+        const hn::Rebind<std::int8_t, decltype(d)> bytes;
+        const auto whole = hn::NearestInt(hn::Mul(hn::LoadU(d, x + i), hn::Set(d, inverse)));
+        hn::StoreU(hn::DemoteTo(bytes, whole), bytes, codes + i);
+      });
+    }
+  }
+}
+
+template <class T>
+void encode_of(const Encode& a, Int first, Int count) {
+  if (a.to.format == quant::Format::int8) return encode_rows<T>(a, first, count);
+  encode_blocks<T>(a, first, count);
+}
+
+void encode_units(const Encode& a, Int first, Int count) {
+  if (a.from.dtype == DType::f16) return encode_of<f16>(a, first, count);
+  if (a.from.dtype == DType::bf16) return encode_of<bf16>(a, first, count);
+  encode_of<float>(a, first, count);
+}
+
+}  // namespace
+}  // namespace pkv::kernels::cpu::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace pkv::kernels::cpu {
+namespace {
+HWY_EXPORT(encode_units);
+}
+
+void encode(Device& device, const Encode& a) noexcept {
+  constexpr std::int64_t kElements = 1 << 16;
+  const std::int64_t units = a.to.units();
+  const std::int64_t grain = std::max<std::int64_t>(1, kElements * units / std::max<std::int64_t>(a.to.elements(), 1));
+  host::pool_of(device).parallel_for(ceil_div(units, grain), [&](std::int64_t i) noexcept {
+    HWY_DYNAMIC_DISPATCH(encode_units)(a, i * grain, std::min(grain, units - i * grain));
+  });
+}
+
+}  // namespace pkv::kernels::cpu
+#endif
