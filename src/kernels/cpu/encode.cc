@@ -42,18 +42,40 @@ HWY_INLINE float largest(const float* x, Int n) {
   return top;
 }
 
-// codes[i] = how many steps x[i] exceeds.
-HWY_INLINE void count_steps(std::span<const float> steps, bool magnitudes, const float* x, Int n, std::uint8_t* codes) {
+// codes[i] = the code of the normalised value x[i].
+template <bool kFp4>
+HWY_INLINE void codes_of(std::span<const float> steps, const float* x, Int n, std::uint8_t* codes) {
   for_lanes(n, [&](auto d, Int i) HWY_ATTR {
     const hn::RebindToSigned<decltype(d)> whole;
     const hn::Rebind<std::uint8_t, decltype(d)> bytes;
-    const auto v = hn::LoadU(d, x + i), value = magnitudes ? hn::Abs(v) : v;
-    auto count = hn::Zero(whole);
+    const auto v = hn::LoadU(d, x + i), value = kFp4 ? hn::Abs(v) : v;
+    auto code = hn::Zero(whole);
     for (const float step : steps) {
-      count = hn::Sub(count, hn::VecFromMask(whole, hn::RebindMask(whole, hn::Gt(value, hn::Set(d, step)))));
+      code = hn::Sub(code, hn::VecFromMask(whole, hn::RebindMask(whole, hn::Gt(value, hn::Set(d, step)))));
     }
-    hn::StoreU(hn::DemoteTo(bytes, count), bytes, codes + i);
+    if constexpr (kFp4) {  // quant::kFp4Codes, by arithmetic
+      const auto six = hn::Set(whole, 6), high = hn::Sub(hn::Set(whole, 8), hn::And(code, six));
+      const auto sign = hn::VecFromMask(whole, hn::RebindMask(whole, hn::Lt(v, hn::Zero(d))));
+      code = hn::Or(hn::Or(hn::And(code, hn::Set(whole, 1)), hn::And(high, six)), hn::And(sign, hn::Set(whole, 8)));
+    }
+    hn::StoreU(hn::DemoteTo(bytes, code), bytes, codes + i);
   });
+}
+
+// Two codes in a byte, the first in the high half.
+HWY_INLINE void pack(const std::uint8_t* codes, Int pairs, std::uint8_t* out) {
+  Int i = 0;
+#if HWY_TARGET != HWY_SCALAR
+  const hn::Repartition<std::int16_t, Floats> words;
+  const hn::Rebind<std::uint8_t, decltype(words)> bytes;
+  constexpr Int kAtOnce = hn::MaxLanes(words);
+  for (; i + kAtOnce <= pairs; i += kAtOnce) {
+    const auto both = hn::LoadU(words, reinterpret_cast<const std::int16_t*>(codes + 2 * i));
+    const auto packed = hn::And(hn::Or(hn::ShiftLeft<4>(both), hn::ShiftRight<8>(both)), hn::Set(words, 0xff));
+    hn::StoreU(hn::DemoteTo(bytes, packed), bytes, out + i);
+  }
+#endif
+  for (; i < pairs; ++i) out[i] = static_cast<std::uint8_t>(codes[2 * i] << 4 | codes[2 * i + 1]);
 }
 
 void encode_block(const float* from, Int count, quant::Format format, float* scale, std::uint8_t* out) {
@@ -67,14 +89,8 @@ void encode_block(const float* from, Int count, quant::Format format, float* sca
     hn::StoreU(flushed(d, hn::Mul(hn::LoadU(d, from + i), hn::Set(d, inverse))), d, x + i);
   });
   if (even > count) x[count] = flushed(0 * inverse);
-  const bool fp4 = format == quant::Format::fp4;
-  count_steps(quant::code_steps(format), fp4, x, even, codes);
-  if (fp4) {
-    for (Int i = 0; i < even; ++i) {
-      codes[i] = static_cast<std::uint8_t>(quant::kFp4Codes[codes[i]] | (x[i] < 0 ? 8 : 0));
-    }
-  }
-  for (Int i = 0; i < even / 2; ++i) out[i] = static_cast<std::uint8_t>(codes[2 * i] << 4 | codes[2 * i + 1]);
+  (format == quant::Format::fp4 ? codes_of<true> : codes_of<false>)(quant::code_steps(format), x, even, codes);
+  pack(codes, even / 2, out);
 }
 
 template <class T>
