@@ -34,14 +34,6 @@ void flag_outliers(const Linear& a, std::uint8_t* flags) {
   }
 }
 
-Linear rows_of(const Linear& a, Int first, Int count) {
-  Linear part = a;
-  part.x = a.x.rows(first, count);
-  part.out = a.out.rows(first, count);
-  if (a.add) part.add = a.add.rows(first, count);
-  return part;
-}
-
 // Up to here, groups of few rows that go over the same outputs are faster than unpacking panels for so few.
 constexpr Int kSomeRows = 24;
 

@@ -34,6 +34,15 @@ inline bool runs_on_amd() {
 inline float* row(const View& v, std::int64_t r) { return v.as<float>() + r * v.step(0); }
 constexpr std::int64_t ceil_div(std::int64_t n, std::int64_t d) { return (n + d - 1) / d; }
 
+// Rows [first, first + count) of a call.
+inline Linear rows_of(const Linear& a, std::int64_t first, std::int64_t count) {
+  Linear part = a;
+  part.x = a.x.rows(first, count);
+  part.out = a.out.rows(first, count);
+  if (a.add) part.add = a.add.rows(first, count);
+  return part;
+}
+
 // Calls body(i) for each i in [0, count): on the pool, or here when `work` (multiply-adds in all, about) is less than
 // waking the workers costs.
 template <class Body>
