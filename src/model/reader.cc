@@ -127,6 +127,7 @@ View Reader::keep_matrix(const hf::Tensor& t, bool transpose) {
     }
   }
   ops.convert(backend_->device(), {.from = placed, .to = kept, .transpose = transpose});
+  t.file->done_with(t.data);
   return kept;
 }
 

@@ -148,29 +148,28 @@ void convert_from(Bytes from, DType dtype, std::vector<std::byte>& to) {
   convert<From, float>(from, to, to_float);
 }
 
-void write_converted(const hf::Tensor& t, DType dtype, const Sink& sink) {
+// Pages of the file are given back as it goes, so that a tensor larger than memory can be written.
+void write_copied(const hf::Tensor& t, DType dtype, const Sink& sink) {
   const std::size_t piece = kPiece * pkv::size_of(t.dtype);
   std::vector<std::byte> converted;
+  t.file->will_read(t.data);
   for (std::size_t at = 0; at < t.data.size(); at += piece) {
     const Bytes from = t.data.subspan(at, std::min(piece, t.data.size() - at));
-    if (t.dtype == DType::f32) convert_from<float>(from, dtype, converted);
-    if (t.dtype == DType::f16) convert_from<f16>(from, dtype, converted);
-    if (t.dtype == DType::bf16) convert_from<bf16>(from, dtype, converted);
-    sink(converted);
+    if (dtype == t.dtype) {
+      sink(from);
+    } else {
+      if (t.dtype == DType::f32) convert_from<float>(from, dtype, converted);
+      if (t.dtype == DType::f16) convert_from<f16>(from, dtype, converted);
+      if (t.dtype == DType::bf16) convert_from<bf16>(from, dtype, converted);
+      sink(converted);
+    }
+    t.file->done_with(from);
   }
 }
 
 Planned copied(const hf::Tensor& t, std::optional<DType> dtype) {
   const DType to = dtype && floating(t.dtype) ? *dtype : t.dtype;
-  const auto write = [&t, to](const Sink& sink) {
-    t.file->will_read(t.data);
-    if (to == t.dtype) {
-      in_pieces(t.data, sink);
-    } else {
-      write_converted(t, to, sink);
-    }
-    t.file->done_with(t.data);
-  };
+  const auto write = [&t, to](const Sink& sink) { write_copied(t, to, sink); };
   return {.name = t.name, .dtype = to, .shape = t.shape, .write = write};
 }
 

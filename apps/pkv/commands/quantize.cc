@@ -144,7 +144,8 @@ void add_quantize(CLI::App& app, Action& action) {
   options->engine.add_threads(*command);
   options->output.add(*command, {"table", "json"});
   command->footer(
-      "\nThe folder appears when it is complete. transformers with bitsandbytes load it, and so does pkv.\n"
+      "\nThe folder appears when it is complete. transformers with bitsandbytes load it\n"
+      "(but no Falcon), and so does pkv.\n"
       "\nExamples:\n"
       "  pkv quantize tiny-gpt2 --load-in nf4 --double-quant --output-dir tiny-gpt2-nf4\n"
       "  pkv quantize ./my-model --load-in int8 --dtype fp16 --output-dir my-model-int8\n"
