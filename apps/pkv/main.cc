@@ -68,7 +68,7 @@ int main(int argc, char** argv) {
   app.name("pkv");
   app.set_version_flag("--version", "pkv " PKV_VERSION);
   app.require_subcommand(1);
-  app.get_formatter()->column_width(34);
+  app.formatter(help_formatter());
   app.footer(
       "\nMODEL is a Hugging Face model folder, or a bundled model: tiny-gpt2, tiny-roberta,\ntiny-mpt, tiny-falcon.\n\n"
       "Exit codes: 0 the property holds, 1 it does not, 2 usage, 3 cannot load, 4 internal.\n\n"
@@ -83,6 +83,7 @@ int main(int argc, char** argv) {
   add_tokenize(app, action);
   add_inspect(app, action);
   add_perplexity(app, action);
+  add_quantize(app, action);
   return run([&] {
     require_command(app, argc, argv);
     try {

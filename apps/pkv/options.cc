@@ -64,6 +64,15 @@ Input read_input(const TextOptions& options, const std::filesystem::path& model)
   return input;
 }
 
+CLI::Validator at_least(int least) {
+  const auto check = [least](const std::string& given) {
+    double value = 0;
+    if (CLI::detail::lexical_cast(given, value) && value >= least) return std::string();
+    return fmt::format("{} is not a number of at least {}", given, least);
+  };
+  return {check, ""};
+}
+
 void add_dtype(CLI::App& command, const std::string& name, std::optional<DType>& dtype, const std::string& what) {
   static const std::map<std::string, DType> known{{"fp32", DType::f32}, {"fp16", DType::f16}, {"bf16", DType::bf16}};
   const auto set = [&dtype](const std::string& given) { dtype = known.at(given); };
@@ -81,25 +90,20 @@ void set_load_in(model::LoadOptions& formats, const std::string& name) {
   }
 }
 
-void EngineOptions::add_load_in(CLI::App& command) {
-  command.add_option("--load-in", load_in, "number format of the weights in memory (default: as stored)")
-      ->check(CLI::IsMember(kLoadIn));
+void EngineOptions::add_load_in(CLI::App& command, const std::vector<std::string>& names, const std::string& what) {
+  command.add_option("--load-in", load_in, what)->check(CLI::IsMember(names));
   command.add_flag("--double-quant", double_quant, "fp4, nf4: scales in 8 bits");
   command.add_option("--block-size", block_size, "fp4, nf4: weights that share a scale (default: 64)");
   command
       .add_option("--skip", skip,
-                  "modules not to quantise, by name: lm_head.dense,h.0 (default: none but embeddings, norms and the "
-                  "output layer)")
-      ->delimiter(',');
-  command
-      .add_option("--int8-threshold", int8_threshold,
-                  "int8: activations from here on stay in 16 bits (default: as the model says, or 6)")
-      ->check(CLI::NonNegativeNumber);
-  command
-      .add_option("--int8-outliers", int8_outliers,
-                  "int8: which columns those are: of each row, or of all rows of a call, as bitsandbytes does it")
-      ->check(CLI::IsMember(std::vector<std::string>{"row", "call"}))
-      ->capture_default_str();
+                  "modules not to quantise, by name: lm_head.dense,h.0 (embeddings, norms and the output layer never "
+                  "are)")
+      ->delimiter(',')
+      ->allow_extra_args(false);
+}
+
+void EngineOptions::add_threads(CLI::App& command) {
+  command.add_option("--threads", threads, "threads (default: one per physical core)")->check(CLI::Range(1, 1024));
 }
 
 // What one option says about another is known when all are read.
@@ -133,8 +137,17 @@ void EngineOptions::add(CLI::App& command) {
   std::vector<std::string> names;
   for (const kernels::Ops* ops : kernels::tables()) names.emplace_back(ops->name);
   command.add_option("--backend", backend, "how it is computed")->check(CLI::IsMember(names))->capture_default_str();
-  command.add_option("--threads", threads, "threads (default: one per physical core)")->check(CLI::Range(1, 1024));
-  add_load_in(command);
+  add_threads(command);
+  add_load_in(command, kLoadIn, "number format of the weights in memory (default: as stored)");
+  command
+      .add_option("--int8-threshold", int8_threshold,
+                  "int8: activations from here on stay in 16 bits (default: as the model says, or 6)")
+      ->check(at_least(0));
+  command
+      .add_option("--int8-outliers", int8_outliers,
+                  "int8: which columns those are: of each row, or of all rows of a call, as bitsandbytes does it")
+      ->check(CLI::IsMember(std::vector<std::string>{"row", "call"}))
+      ->capture_default_str();
   add_dtype(command, "--dtype", formats.dtype, "number format of weights that are not quantised (default: as stored)");
   add_dtype(command, "--past-dtype", formats.past_dtype, "number format of the past (default: that of the weights)");
 }
@@ -164,6 +177,11 @@ void OutputOptions::write(std::string_view text) const {
   if (std::fwrite(text.data(), 1, text.size(), stdout) != text.size() || std::fflush(stdout) != 0) {
     fail_load({.what = fmt::format("cannot write: {}", std::strerror(errno)), .where = "stdout"});
   }
+}
+
+std::string megabytes(std::uint64_t bytes) {
+  return bytes < 10'000'000'000 ? fmt::format("{:.1f} MB", static_cast<double>(bytes) / 1e6)
+                                : fmt::format("{:.1f} GB", static_cast<double>(bytes) / 1e9);
 }
 
 void note(std::string_view text) { fmt::print(stderr, "note: {}\n", text); }

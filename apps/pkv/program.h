@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -27,6 +28,7 @@ void add_logits(CLI::App& app, Action& action);
 void add_tokenize(CLI::App& app, Action& action);
 void add_inspect(CLI::App& app, Action& action);
 void add_perplexity(CLI::App& app, Action& action);
+void add_quantize(CLI::App& app, Action& action);
 
 enum ExitCode { holds = 0, does_not_hold = 1, bad_usage = 2, cannot_load = 3, internal_error = 4 };
 
@@ -48,6 +50,9 @@ struct Input {
 Input read_input(const TextOptions& options, const std::filesystem::path& model);
 std::vector<std::int32_t> parse_ids(std::string_view list, std::string_view option);
 
+// Of a number. CLI11's own says what is allowed with 309 digits.
+CLI::Validator at_least(int least);
+
 // An option that takes a number format of weights or of pasts. Both must outlive the parsing.
 void add_dtype(CLI::App& command, const std::string& name, std::optional<DType>& dtype, const std::string& what);
 
@@ -68,7 +73,8 @@ struct EngineOptions {
   std::string int8_outliers = "row";
 
   void add(CLI::App& command);
-  void add_load_in(CLI::App& command);
+  void add_load_in(CLI::App& command, const std::vector<std::string>& names, const std::string& what);
+  void add_threads(CLI::App& command);
   model::LoadOptions load_options() const;  // Error::usage when the options contradict each other
   kernels::Backend open() const { return kernels::Backend(backend, threads); }
 };
@@ -84,6 +90,8 @@ struct OutputOptions {
   bool colour() const;                      // a terminal that wants it
   void write(std::string_view text) const;  // Error when it cannot be written
 };
+
+std::string megabytes(std::uint64_t bytes);  // "2.7 MB", "14.5 GB"
 
 // The folder that MODEL means: a path, or the name of a bundled model.
 std::filesystem::path find_model(const std::string& model);
@@ -101,5 +109,8 @@ void require_context(const model::Card& card, std::int64_t tokens, bool beyond_c
 Progress progress_bar(std::string label);
 
 void note(std::string_view text);  // one line on stderr
+
+// Descriptions of options broken into lines that fit the terminal: 80 columns where there is none.
+std::shared_ptr<CLI::Formatter> help_formatter();
 
 }  // namespace pkv::program

@@ -145,4 +145,66 @@ void write_file(const std::filesystem::path& path, std::string_view text) {
   writer.commit();
 }
 
+namespace {
+
+namespace fs = std::filesystem;
+
+fs::path place_of(const fs::path& path) {
+  const fs::path whole = fs::absolute(path).lexically_normal();
+  return whole.has_filename() ? whole : whole.parent_path();
+}
+
+}  // namespace
+
+void FolderWriter::require_free(const fs::path& path) {
+  const fs::path place = place_of(path);
+  std::error_code error;
+  if (!fs::is_directory(place.parent_path(), error)) {
+    fail_usage({.what = "no such folder", .where = place.parent_path().string(), .hint = "make it first"});
+  }
+  const fs::file_status status = fs::symlink_status(place, error);
+  if (!fs::exists(status)) return;
+  const bool folder = fs::is_directory(status);
+  if (folder && fs::is_empty(place, error)) return;
+  fail_usage({.what = "there is something here already",
+              .where = place.string(),
+              .expected = "no such file or folder, or an empty folder",
+              .found = folder ? "a folder with files in it" : "a file",
+              .hint = "another name, or remove it first"});
+}
+
+FolderWriter::FolderWriter(const fs::path& place) : place_(place_of(place)) {
+  require_free(place_);
+  std::string pattern = place_.string() + ".incomplete-XXXXXX";
+  if (::mkdtemp(pattern.data()) == nullptr) {
+    fail_system(place_, "cannot make a folder here", "a place in a folder that exists and that you may write to");
+  }
+  temporary_ = pattern;
+  const mode_t mask = ::umask(0);
+  ::umask(mask);
+  ::chmod(temporary_.c_str(), 0777 & ~mask);  // as an ordinary mkdir would; mkdtemp gives 0700
+}
+
+FolderWriter::~FolderWriter() {
+  std::error_code ignored;
+  if (!temporary_.empty()) fs::remove_all(temporary_, ignored);
+}
+
+void FolderWriter::require_space(std::uint64_t bytes) const {
+  std::error_code error;
+  const fs::space_info space = fs::space(temporary_, error);
+  if (error || space.available >= bytes) return;
+  fail_load({.what = "not enough space",
+             .where = place_.string(),
+             .expected = fmt::format("{} bytes", bytes),
+             .found = fmt::format("{} bytes free", space.available),
+             .hint = "a folder on another disk"});
+}
+
+void FolderWriter::commit() {
+  require_free(place_);
+  if (::rename(temporary_.c_str(), place_.c_str()) != 0) fail_system(place_, "cannot rename into place");
+  temporary_.clear();
+}
+
 }  // namespace pkv

@@ -60,4 +60,24 @@ class FileWriter {
 
 void write_file(const std::filesystem::path& path, std::string_view text);
 
+// A folder being made, likewise: files go to `path()`, a new folder beside its place, and `commit` renames that.
+// Without `commit` nothing is left behind. Error::usage when the place is taken by anything but an empty folder.
+class FolderWriter {
+ public:
+  explicit FolderWriter(const std::filesystem::path& place);
+  static void require_free(const std::filesystem::path& place);  // what the constructor asks of it, to know early
+  ~FolderWriter();
+  FolderWriter(const FolderWriter&) = delete;
+  FolderWriter& operator=(const FolderWriter&) = delete;
+
+  const std::filesystem::path& path() const { return temporary_; }
+  // Error::load when the file system has less room than that.
+  void require_space(std::uint64_t bytes) const;
+  void commit();
+
+ private:
+  std::filesystem::path place_;
+  std::filesystem::path temporary_;
+};
+
 }  // namespace pkv

@@ -7,6 +7,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -83,10 +84,24 @@ struct Header {
 };
 Header parse_header(std::string_view json, std::uint64_t data_size, std::string_view file);
 
+// A tensor whose data is made while it is written: `write` hands it to the sink, in order, in pieces of any size.
+using Sink = std::function<void(std::span<const std::byte>)>;
+struct Planned {
+  std::string name;
+  DType dtype = DType::f32;
+  std::vector<std::int64_t> shape;
+  std::function<void(const Sink&)> write;
+};
+
 // Written beside its place and renamed. Same bytes as the reference implementation writes: tensors by dtype, widest
 // first, then by name; the header padded with spaces so that data starts aligned to 8. Usage error for a name given
 // twice or that is no UTF-8, for data that does not match shape and dtype, and for a header above kMaxHeader.
 void write_safetensors(const std::filesystem::path& path, std::span<const Tensor> tensors,
                        const std::map<std::string, std::string>& metadata);
+// `wrote` is told the size of each piece. Error::internal when `write` gives more or fewer bytes than it should.
+void stream_safetensors(const std::filesystem::path& path, std::span<const Planned> tensors,
+                        const std::map<std::string, std::string>& metadata,
+                        const std::function<void(std::uint64_t bytes)>& wrote = {});
+std::uint64_t bytes_of(const Planned& tensor);  // usage error for a shape that overflows
 
 }  // namespace pkv::hf

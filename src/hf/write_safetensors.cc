@@ -13,12 +13,12 @@
 namespace pkv::hf {
 namespace {
 
-const Format* format_of(const Tensor& t) { return find_format(safetensors_name(t.dtype)); }
+const Format* format_of(DType dtype) { return find_format(safetensors_name(dtype)); }
 
-[[noreturn]] void refuse(const std::filesystem::path& path, const Tensor& t, std::string what,
-                         std::string expected = {}, std::string found = {}) {
+[[noreturn]] void refuse(const std::string& where, const std::string& name, std::string what, std::string expected = {},
+                         std::string found = {}) {
   fail_usage({.what = std::move(what),
-              .where = fmt::format("{}: tensor {}", path.string(), quote(t.name)),
+              .where = fmt::format("{}: tensor {}", where, quote(name)),
               .expected = std::move(expected),
               .found = std::move(found)});
 }
@@ -31,32 +31,36 @@ std::string json_text(const std::filesystem::path& path, const std::string& text
   }
 }
 
-void check(const std::filesystem::path& path, const Tensor& t) {
-  if (t.name == "__metadata__") refuse(path, t, "a tensor cannot have this name");
-  if (t.shape.size() > Header::kMaxFileRank) refuse(path, t, "rank is too high", {}, shape_text(t.shape));
+void check_kind(const std::string& where, const auto& t) {
+  if (t.name == "__metadata__") refuse(where, t.name, "a tensor cannot have this name");
+  if (t.shape.size() > Header::kMaxFileRank) refuse(where, t.name, "rank is too high", {}, shape_text(t.shape));
   if (std::ranges::any_of(t.shape, [](std::int64_t dim) { return dim < 0; })) {
-    refuse(path, t, "a negative dimension", {}, shape_text(t.shape));
+    refuse(where, t.name, "a negative dimension", {}, shape_text(t.shape));
   }
-  const auto bytes = byte_count(t.shape, format_of(t)->bits);
-  if (bytes != t.data.size()) {
-    refuse(path, t, "data does not match shape and dtype",
-           bytes ? fmt::format("{} bytes", *bytes) : "a shape that does not overflow",
-           fmt::format("{} bytes for {} {}", t.data.size(), safetensors_name(t.dtype), shape_text(t.shape)));
-  }
+}
+
+void check(const std::string& where, const Tensor& t) {
+  check_kind(where, t);
+  const auto bytes = byte_count(t.shape, format_of(t.dtype)->bits);
+  if (bytes == t.data.size()) return;
+  refuse(where, t.name, "data does not match shape and dtype",
+         bytes ? fmt::format("{} bytes", *bytes) : "a shape that does not overflow",
+         fmt::format("{} bytes for {} {}", t.data.size(), safetensors_name(t.dtype), shape_text(t.shape)));
 }
 
 // The order of the reference implementation: dtypes from the last of its list to the first, then names.
-std::vector<const Tensor*> sorted(const std::filesystem::path& path, std::span<const Tensor> tensors) {
-  std::vector<const Tensor*> order;
-  for (const Tensor& t : tensors) order.push_back(&t);
-  std::ranges::sort(order, {}, [](const Tensor* t) -> std::string_view { return t->name; });
-  const auto twice = std::ranges::adjacent_find(order, {}, [](const Tensor* t) -> std::string_view { return t->name; });
-  if (twice != order.end()) refuse(path, **twice, "name is given twice");
-  std::ranges::stable_sort(order, std::greater{}, [](const Tensor* t) { return format_of(*t); });
+std::vector<const Planned*> sorted(const std::string& where, std::span<const Planned> tensors) {
+  const auto name = [](const Planned* t) -> std::string_view { return t->name; };
+  std::vector<const Planned*> order;
+  for (const Planned& t : tensors) order.push_back(&t);
+  std::ranges::sort(order, {}, name);
+  const auto twice = std::ranges::adjacent_find(order, {}, name);
+  if (twice != order.end()) refuse(where, (*twice)->name, "name is given twice");
+  std::ranges::stable_sort(order, std::greater{}, [](const Planned* t) { return format_of(t->dtype); });
   return order;
 }
 
-std::string header_of(const std::filesystem::path& path, std::span<const Tensor* const> tensors,
+std::string header_of(const std::filesystem::path& path, std::span<const Planned* const> tensors,
                       const std::map<std::string, std::string>& metadata) {
   std::string header = "{";
   const auto comma = [&] { return header.back() == '{' ? "" : ","; };
@@ -68,8 +72,8 @@ std::string header_of(const std::filesystem::path& path, std::span<const Tensor*
     header += '}';
   }
   std::uint64_t begin = 0;
-  for (const Tensor* t : tensors) {
-    const std::uint64_t end = begin + t->data.size();
+  for (const Planned* t : tensors) {
+    const std::uint64_t end = begin + bytes_of(*t);
     header += fmt::format("{}{}:{{\"dtype\":\"{}\",\"shape\":[{}],\"data_offsets\":[{},{}]}}", comma(),
                           json_text(path, t->name), safetensors_name(t->dtype), fmt::join(t->shape, ","), begin, end);
     begin = end;
@@ -79,12 +83,43 @@ std::string header_of(const std::filesystem::path& path, std::span<const Tensor*
   return header;
 }
 
+void write_data(FileWriter& writer, const Planned& t, const std::function<void(std::uint64_t)>& wrote) {
+  std::uint64_t bytes = 0;
+  t.write([&](std::span<const std::byte> piece) {
+    writer.write(piece);
+    bytes += piece.size();
+    if (wrote) wrote(piece.size());
+  });
+  if (bytes == bytes_of(t)) return;
+  fail_internal({.what = "a tensor's data does not have its size",
+                 .where = quote(t.name),
+                 .expected = fmt::format("{} bytes", bytes_of(t)),
+                 .found = fmt::format("{} bytes", bytes)});
+}
+
 }  // namespace
+
+std::uint64_t bytes_of(const Planned& tensor) {
+  if (const auto bytes = byte_count(tensor.shape, format_of(tensor.dtype)->bits)) return *bytes;
+  refuse("a tensor to be written", tensor.name, "a shape that overflows", {}, shape_text(tensor.shape));
+}
 
 void write_safetensors(const std::filesystem::path& path, std::span<const Tensor> tensors,
                        const std::map<std::string, std::string>& metadata) {
-  for (const Tensor& t : tensors) check(path, t);
-  const std::vector<const Tensor*> order = sorted(path, tensors);
+  std::vector<Planned> planned;
+  for (const Tensor& t : tensors) {
+    check(path.string(), t);
+    const auto write = [data = t.data](const Sink& sink) { sink(data); };
+    planned.push_back({.name = t.name, .dtype = t.dtype, .shape = t.shape, .write = write});
+  }
+  stream_safetensors(path, planned, metadata);
+}
+
+void stream_safetensors(const std::filesystem::path& path, std::span<const Planned> tensors,
+                        const std::map<std::string, std::string>& metadata,
+                        const std::function<void(std::uint64_t bytes)>& wrote) {
+  for (const Planned& t : tensors) check_kind(path.string(), t);
+  const std::vector<const Planned*> order = sorted(path.string(), tensors);
   const std::string header = header_of(path, order, metadata);
   if (header.size() > SafeTensors::kMaxHeader) {
     fail_usage({.what = "header is too large",
@@ -98,7 +133,7 @@ void write_safetensors(const std::filesystem::path& path, std::span<const Tensor
   FileWriter writer(path);
   writer.write(length);
   writer.write(header);
-  for (const Tensor* t : order) writer.write(t->data);
+  for (const Planned* t : order) write_data(writer, *t, wrote);
   writer.commit();
 }
 

@@ -58,7 +58,11 @@ Loaded load_page(const hf::Folder& folder, const kernels::Backend* backend, cons
   loaded.weights = {.parameters = reader.parameters(),
                     .bytes = reader.weight_bytes(),
                     .dtype = reader.dtype(),
-                    .quantized = reader.format()};
+                    .quantized = reader.format(),
+                    .block = reader.block(),
+                    .nested = reader.nested(),
+                    .plain = {reader.plain().begin(), reader.plain().end()},
+                    .output = reader.output_name()};
   loaded.memory = reader.take_memory();
   loaded.quantized = reader.take_quantized();
   loaded.int8 = {.threshold = options.int8_threshold.value_or(threshold.value_or(Int8{}.threshold)),

@@ -41,6 +41,10 @@ struct Weights {
   std::size_t bytes = 0;                     // of the matrices, as kept in memory, with their scales
   DType dtype = DType::f32;                  // of the matrices that are not quantised; the widest where they differ
   std::optional<quant::Format> quantized{};  // of the others, where there are any
+  std::int64_t block = 0;                    // of those of 4 bits
+  bool nested = false;                       // double quantisation
+  std::vector<std::string> plain{};          // layers ("transformer.h.0.mlp.c_fc") that are not quantised
+  std::string output{};                      // the output layer ("lm_head"), which never is
 
   std::string_view format() const { return quantized ? quant::name_of(*quantized) : name_of(dtype); }
 };
@@ -51,6 +55,7 @@ using Logits = Buffer;
 class Model {
  public:
   const Card& card() const { return page_->card(); }
+  const hf::Folder& folder() const { return folder_; }
   const Weights& weights() const { return weights_; }
   DType past_dtype() const { return past_dtype_; }
   const Int8& int8() const { return int8_; }

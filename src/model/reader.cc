@@ -95,6 +95,7 @@ void Reader::count(const View& matrix) {
 void Reader::count(const quant::Matrix& m) {
   weight_bytes_ += m.code_bytes() + m.scale_bytes();
   format_ = m.format;
+  if (m.format != quant::Format::int8) block_ = std::max(block_, m.block);
 }
 
 View Reader::keep(const Buffer& host) {
@@ -126,6 +127,7 @@ View Reader::keep_matrix(const hf::Tensor& t, bool transpose) {
     }
   }
   ops.convert(backend_->device(), {.from = placed, .to = kept, .transpose = transpose});
+  t.file->done_with(t.data);
   return kept;
 }
 
@@ -167,6 +169,7 @@ Linear Reader::conv1d(const std::string& name, std::int64_t in, std::int64_t out
 }
 
 View Reader::output(const std::string& name, const View& embedding, bool tied) {
+  output_ = module_of(name);
   if (!tied) return matrix(name, embedding[0], embedding[1]);
   if (const hf::Tensor* stored = find(name)) used_.insert(stored->name);
   return embedding;

@@ -26,6 +26,9 @@ struct QuantizedMatrix {
   std::optional<quant::NestedScales> nested = {};
 };
 
+// "h.0.mlp.c_fc.weight" is that of "h.0.mlp.c_fc".
+std::string module_of(const std::string& tensor);
+
 class Reader {
  public:
   Reader(const hf::Folder& folder, const kernels::Backend* backend, const LoadOptions& options);
@@ -63,6 +66,12 @@ class Reader {
   std::vector<QuantizedMatrix> take_quantized() { return std::move(quantized_); }
   std::span<const std::string> notes() const { return notes_; }  // what converting has lost
 
+  // Of a model with quantised matrices: how, and what else could be.
+  std::int64_t block() const { return block_; }                  // 4 bits: the largest
+  bool nested() const { return nested_; }                        // 4 bits: any of them
+  std::span<const std::string> plain() const { return plain_; }  // names of layers that are not quantised
+  const std::string& output_name() const { return output_; }     // the output layer's
+
  private:
   const hf::Tensor* find(std::string_view name) const;
   const hf::Tensor& expect(const std::string& name, std::initializer_list<std::int64_t> shape);
@@ -92,6 +101,10 @@ class Reader {
   DType dtype_ = DType::bf16;
   bool any_ = false;
   std::optional<quant::Format> format_;
+  std::int64_t block_ = 0;
+  bool nested_ = false;
+  std::vector<std::string> plain_;
+  std::string output_;
   std::int64_t done_ = 0, total_ = 0;
 };
 

@@ -16,6 +16,11 @@ bool names_part(const std::string& module, const std::string& name) {
 
 }  // namespace
 
+std::string module_of(const std::string& tensor) {
+  constexpr std::string_view kWeight = ".weight";
+  return tensor.ends_with(kWeight) ? tensor.substr(0, tensor.size() - kWeight.size()) : tensor;
+}
+
 bool Reader::skips(const std::string& name) const {
   const auto& skip = options_.quantize->skip;
   return std::any_of(skip.begin(), skip.end(), [&](const std::string& module) { return names_part(module, name); });
@@ -28,6 +33,7 @@ Linear Reader::keep_linear(const std::string& name, std::int64_t out, std::int64
   }
   const hf::Tensor& t = transposed ? expect(name, {in, out}) : expect(name, {out, in});
   if (options_.quantize && !skips(t.name)) return encode(t, transposed);
+  plain_.push_back(module_of(t.name));
   return {.weight = keep_matrix(t, transposed)};
 }
 
@@ -35,10 +41,11 @@ Linear Reader::keep_stored(StoredMatrix stored, const std::string& name) {
   quant::Matrix& m = stored.matrix;
   for (const std::string& tensor : stored.used) used_.insert(tensor);
   parameters_ += m.elements();
+  nested_ |= stored.nested;
   progress(*find(name));
   if (options_.quantize && (options_.quantize->format != m.format || options_.quantize->nested != stored.nested)) {
     fail_usage({.what = "the weights are quantised already, in another format",
-                .where = fmt::format("{}: tensor '{}'", folder_.path().string(), name),
+                .where = fmt::format("{}: tensor '{}'", folder_.path().string(), find(name)->name),
                 .expected = fmt::format("{}{}", quant::name_of(m.format), stored.nested ? ", double quantised" : ""),
                 .found = fmt::format("{}{}", quant::name_of(options_.quantize->format),
                                      options_.quantize->nested ? ", double quantised" : ""),
@@ -128,6 +135,7 @@ void Reader::nest_scales(quant::Matrix& m, QuantizedMatrix& kept) {
                        scales);
   backend_->ops().upload(backend_->device(), m.scales.data, scales.data(), m.scale_bytes());
   kept.nested = std::move(nested);
+  nested_ = true;
 }
 
 }  // namespace pkv::model

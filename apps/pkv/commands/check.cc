@@ -127,6 +127,7 @@ void add_check(CLI::App& app, Action& action) {
       "  pkv check tiny-gpt2\n"
       "  pkv check tiny-falcon --text-file story.txt --splits all --output json\n"
       "  pkv check ./my-model --ids 1,2,3,4 --backend naive\n"
+      "  pkv check tiny-mpt --load-in nf4 --double-quant\n"
       "  pkv check --recorded without.safetensors with.safetensors\n");
   command->callback([options, &action] {
     if (options->models.empty() == options->recorded.empty()) {
@@ -144,6 +145,7 @@ void add_review(CLI::App& app, Action& action) {
   command->footer(
       "\nExamples:\n"
       "  pkv review\n"
+      "  pkv review --load-in int8\n"
       "  pkv review tiny-gpt2 ./my-model --text \"Once upon a time\" --output md\n");
   command->callback([options, &action] { action = [options] { return run_review(*options); }; });
 }

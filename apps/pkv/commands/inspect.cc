@@ -1,6 +1,8 @@
 // pkv inspect: what is in a model folder, without reading its weights.
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
+#include <algorithm>
 #include <memory>
 #include <nlohmann/json.hpp>
 
@@ -23,9 +25,21 @@ std::string grouped(std::int64_t n) {
   return s;
 }
 
-std::string megabytes(std::uint64_t bytes) {
-  return bytes < 10'000'000'000 ? fmt::format("{:.1f} MB", static_cast<double>(bytes) / 1e6)
-                                : fmt::format("{:.1f} GB", static_cast<double>(bytes) / 1e9);
+// "nf4 in blocks of 64, double quantised".
+std::string format_text(const model::Weights& w) {
+  std::string text(w.format());
+  if (w.block != 0) text += fmt::format(" in blocks of {}", w.block);
+  if (w.nested) text += ", double quantised";
+  return text;
+}
+
+std::string not_quantised(const model::Weights& w) {
+  constexpr std::size_t kFew = 4;
+  if (!w.quantized || w.plain.empty()) return {};
+  const std::string names = fmt::format(
+      "{}",
+      fmt::join(w.plain.begin(), w.plain.begin() + static_cast<std::ptrdiff_t>(std::min(kFew, w.plain.size())), ", "));
+  return w.plain.size() <= kFew ? names : fmt::format("{} and {} more layers", names, w.plain.size() - kFew);
 }
 
 std::string as_text(const hf::Folder& folder, const model::Inspection& found, bool tensors) {
@@ -48,7 +62,8 @@ std::string as_text(const hf::Folder& folder, const model::Inspection& found, bo
   line("attention", c.causal ? "causal" : "both ways");
   line("output layer", c.tied ? "tied to the embedding" : "its own matrix");
   line("parameters", grouped(found.weights.parameters));
-  line("weights", fmt::format("{}, {}", found.weights.format(), megabytes(found.weights.bytes)));
+  line("weights", fmt::format("{}, {}", format_text(found.weights), megabytes(found.weights.bytes)));
+  line("not quantised", not_quantised(found.weights));
   line("past", fmt::format("{} bytes a token ({})", grouped(past), name_of(found.past_dtype)));
   for (const auto& file : folder.files()) line("file", file.filename().string());
   for (const std::string& note : found.notes) line("note", note);
@@ -86,6 +101,11 @@ std::string as_json(const hf::Folder& folder, const model::Inspection& found, bo
                            {"format", found.weights.format()},
                            {"weight_bytes", found.weights.bytes},
                            {"notes", found.notes}};
+  if (found.weights.quantized) {
+    if (found.weights.block != 0) j["block_size"] = found.weights.block;
+    j["double_quant"] = found.weights.nested;
+    j["not_quantised"] = found.weights.plain;
+  }
   for (const auto& file : folder.files()) j["files"].push_back(file.filename().string());
   if (tensors) {
     for (const hf::Tensor& t : folder.tensors()) {

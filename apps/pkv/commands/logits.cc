@@ -70,7 +70,8 @@ void add_logits(CLI::App& app, Action& action) {
       "\nThe file holds ids [n] int64, logits [n, vocab] float32, and metadata: model, format, backend, ...\n"
       "\nExamples:\n"
       "  pkv logits tiny-gpt2 --text \"I like to eat\" --output-file without.safetensors\n"
-      "  pkv logits tiny-gpt2 --text \"I like to eat\" --pieces 3,1 --output-file with.safetensors\n");
+      "  pkv logits tiny-gpt2 --text \"I like to eat\" --pieces 3,1 --output-file with.safetensors\n"
+      "  pkv logits tiny-gpt2 --load-in fp4 --block-size 128 --output-file fp4.safetensors\n");
   command->callback([options, &action] { action = [options] { return run(*options); }; });
 }
 

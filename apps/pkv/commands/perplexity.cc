@@ -153,6 +153,7 @@ void add_perplexity(CLI::App& app, Action& action) {
       "  pkv perplexity tiny-gpt2 --text-file story.txt\n"
       "  pkv perplexity ./my-model --text-file story.txt --stride 512 --output json\n"
       "  pkv perplexity tiny-falcon --text-file story.txt --dtype bf16 --against fp32\n"
+      "  pkv perplexity tiny-gpt2 --text-file story.txt --load-in nf4 --against fp32\n"
       "  pkv perplexity tiny-mpt --text-file story.txt --dtype fp32 --past-dtype fp16 --against fp32\n");
   command->callback([options, &action] { action = [options] { return run(*options); }; });
 }

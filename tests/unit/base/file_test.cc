@@ -64,5 +64,36 @@ TEST_F(Files, ANamedPipeDoesNotHang) {
   EXPECT_THAT(error_of([&] { MappedFile(folder_ / "pipe"); }), HasSubstr("not a regular file"));
 }
 
+TEST_F(Files, AFolderAppearsWhenItIsComplete) {
+  const fs::path place = folder_ / "made";
+  {
+    const FolderWriter given_up(place);
+    write_file(given_up.path() / "a", "one");
+    EXPECT_FALSE(fs::exists(place));
+  }
+  EXPECT_TRUE(fs::is_empty(folder_)) << "something was left behind";
+  fs::create_directories(place);  // empty, so it may be replaced
+  FolderWriter writer(place / "");
+  write_file(writer.path() / "a", "two");
+  writer.require_space(1);
+  writer.commit();
+  EXPECT_EQ(read_file(place / "a", 10), "two");
+  EXPECT_EQ(std::distance(fs::directory_iterator(folder_), fs::directory_iterator()), 1);
+}
+
+TEST_F(Files, AFolderTakesNobodysPlace) {
+  write_file(folder_ / "file", "x");
+  fs::create_directories(folder_ / "full" / "inner");
+  EXPECT_THAT(error_of([&] { FolderWriter writer(folder_ / "file"); }),
+              AllOf(HasSubstr("file: there is something here already"), HasSubstr("found:    a file")));
+  EXPECT_THAT(error_of([&] { FolderWriter writer(folder_ / "full"); }), HasSubstr("a folder with files in it"));
+  EXPECT_THAT(error_of([&] { FolderWriter writer(folder_ / "none" / "new"); }), HasSubstr("none: no such folder"));
+  EXPECT_THAT(error_of([&] { FolderWriter(folder_ / "new").require_space(~std::uint64_t{0}); }),
+              AllOf(HasSubstr("not enough space"), HasSubstr("bytes free")));
+  FolderWriter late(folder_ / "late");
+  fs::create_directories(folder_ / "late" / "inner");
+  EXPECT_THAT(error_of([&] { late.commit(); }), HasSubstr("there is something here already"));
+}
+
 }  // namespace
 }  // namespace pkv

@@ -1,0 +1,156 @@
+// pkv quantize: a model's weights in 8 or 4 bits, written as transformers and bitsandbytes write them.
+#include <fmt/format.h>
+
+#include <csignal>
+#include <memory>
+#include <nlohmann/json.hpp>
+
+#include "base/error.h"
+#include "base/file.h"
+#include "model/write_checkpoint.h"
+#include "program.h"
+
+namespace pkv::program {
+namespace {
+
+struct QuantizeOptions {
+  std::string model, folder;
+  EngineOptions engine;
+  DType storage = DType::u8;
+  std::uint64_t max_shard = 5'000'000'000;
+  OutputOptions output;
+};
+
+volatile std::sig_atomic_t stopped = 0;
+struct Stopped {};
+
+// Runs `body`, whose progress is to call `look`. A first Ctrl-C ends it there, so that what it has begun is taken away,
+// and then the program; a second one ends the program at once.
+void stoppable(const auto& body) {
+  struct sigaction act {
+  }, old_interrupt{}, old_terminate{};
+  act.sa_handler = [](int signal) { stopped = signal; };
+  act.sa_flags = static_cast<int>(SA_RESETHAND);
+  sigaction(SIGINT, &act, &old_interrupt);
+  sigaction(SIGTERM, &act, &old_terminate);
+  const auto look = [] {
+    if (stopped != 0) throw Stopped{};
+  };
+  try {
+    body(look);
+  } catch (const Stopped&) {
+    note("stopped: nothing was written");
+    std::signal(stopped, SIG_DFL);
+    std::raise(stopped);
+  }
+  sigaction(SIGINT, &old_interrupt, nullptr);
+  sigaction(SIGTERM, &old_terminate, nullptr);
+}
+
+model::Written write(const model::Model& model, const QuantizeOptions& options) {
+  model::Written written;
+  stoppable([&](const auto& look) {
+    const Progress bar = progress_bar(fmt::format("writing {}", options.folder));
+    const auto progress = [&](std::int64_t done, std::int64_t total) {
+      if (bar) bar(done, total);
+      look();
+    };
+    written = model::write_checkpoint(model, options.folder,
+                                      {.dtype = options.engine.formats.dtype,
+                                       .storage = options.storage,
+                                       .max_shard = options.max_shard,
+                                       .progress = progress});
+  });
+  return written;
+}
+
+double bits(std::uint64_t bytes, std::int64_t weights) {
+  return 8 * static_cast<double>(bytes) / static_cast<double>(weights);
+}
+
+std::string as_text(const QuantizeOptions& options, const model::Model& model, const model::Written& w) {
+  return fmt::format("{}: {} matrices in {} at {:.2f} bits per weight; {} became {}, {:.2f} bits per parameter{}\n",
+                     options.folder, w.matrices, options.engine.load_in, bits(w.quantised_bytes, w.weights),
+                     megabytes(w.bytes_before), megabytes(w.bytes), bits(w.bytes, model.weights().parameters),
+                     w.files.size() == 1 ? "" : fmt::format(", in {} files", w.files.size()));
+}
+
+std::string as_json(const QuantizeOptions& options, const model::Model& model, const model::Written& w) {
+  const model::Weights& found = model.weights();
+  const nlohmann::ordered_json j{{"schema", "pkv-quantize/1"},
+                                 {"folder", options.folder},
+                                 {"format", options.engine.load_in},
+                                 {"block_size", found.block == 0 ? nlohmann::json() : nlohmann::json(found.block)},
+                                 {"double_quant", found.nested},
+                                 {"matrices", w.matrices},
+                                 {"weights", w.weights},
+                                 {"parameters", found.parameters},
+                                 {"not_quantised", found.plain},
+                                 {"bytes_before", w.bytes_before},
+                                 {"bytes", w.bytes},
+                                 {"bytes_quantised", w.quantised_bytes},
+                                 {"bits_per_weight", bits(w.quantised_bytes, w.weights)},
+                                 {"bits_per_parameter", bits(w.bytes, found.parameters)},
+                                 {"files", w.files}};
+  return j.dump(2) + "\n";
+}
+
+int run(const QuantizeOptions& options) {
+  const model::LoadOptions asked = options.engine.load_options();
+  if (options.storage != DType::u8 && asked.quantize->format == quant::Format::int8) {
+    fail_usage({.what = "--storage has no meaning here", .expected = "--load-in fp4 or nf4"});
+  }
+  FolderWriter::require_free(options.folder);
+  const std::filesystem::path folder = find_model(options.model);
+  model::require_not_quantised(hf::Folder::open(folder));
+  const model::Model model = load_model(folder, options.engine);
+  const model::Written written = write(model, options);
+  options.output.write(options.output.format == Format::json ? as_json(options, model, written)
+                                                             : as_text(options, model, written));
+  return holds;
+}
+
+void add_storage(CLI::App& command, DType& storage) {
+  static const std::map<std::string, DType> known{
+      {"uint8", DType::u8}, {"float16", DType::f16}, {"bfloat16", DType::bf16}, {"float32", DType::f32}};
+  const auto set = [&storage](const std::string& given) { storage = known.at(given); };
+  command
+      .add_option_function<std::string>("--storage", set,
+                                        "fp4, nf4: what the codes are stored as: the same bytes by another name")
+      ->check(CLI::IsMember(std::vector<std::string>{"uint8", "float16", "bfloat16", "float32"}))
+      ->default_str("uint8");
+}
+
+}  // namespace
+
+void add_quantize(CLI::App& app, Action& action) {
+  auto options = std::make_shared<QuantizeOptions>();
+  CLI::App* command = app.add_subcommand("quantize", "Write a model in 8 or 4 bits, as bitsandbytes does");
+  command->add_option("MODEL", options->model, "a model folder or a bundled model")->required();
+  command->add_option("--output-dir", options->folder, "the folder to write; must not exist or be empty")->required();
+  options->engine.add_load_in(*command, {"int8", "fp4", "nf4"}, "number format of the matrices");
+  command->get_option("--load-in")->required();
+  add_storage(*command, options->storage);
+  add_dtype(*command, "--dtype", options->engine.formats.dtype,
+            "number format of everything else, and what the matrices are rounded to first (default: as stored)");
+  command
+      ->add_option(
+          "--max-shard-size", options->max_shard,
+          "the largest weight file: 500MB, 5GB, 2GiB (default: 5GB); what is larger is written in several, with "
+          "an index")
+      ->transform(CLI::AsSizeValue(true))
+      ->check(at_least(1))
+      ->option_text("SIZE");
+  options->engine.add_threads(*command);
+  options->output.add(*command, {"table", "json"});
+  command->footer(
+      "\nThe folder appears when it is complete. transformers with bitsandbytes load it\n"
+      "(but no Falcon), and so does pkv.\n"
+      "\nExamples:\n"
+      "  pkv quantize tiny-gpt2 --load-in nf4 --double-quant --output-dir tiny-gpt2-nf4\n"
+      "  pkv quantize ./my-model --load-in int8 --dtype fp16 --output-dir my-model-int8\n"
+      "  pkv check tiny-gpt2-nf4\n");
+  command->callback([options, &action] { action = [options] { return run(*options); }; });
+}
+
+}  // namespace pkv::program
