@@ -48,7 +48,7 @@ inline Linear rows_of(const Linear& a, std::int64_t first, std::int64_t count) {
 template <class Body>
 void spread(WorkerPool& pool, std::int64_t count, std::int64_t work, const Body& body) noexcept {
   constexpr std::int64_t kWorthWaking = 1 << 16;
-  if (work >= kWorthWaking) return pool.parallel_for(count, body);
+  if (count > 1 && work >= kWorthWaking) return pool.parallel_for(count, body);
   for (std::int64_t i = 0; i < count; ++i) body(i);
 }
 
