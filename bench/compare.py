@@ -35,7 +35,7 @@ def ours(options, work, number):
     command = [options.ours, "--model", options.model, "--no-check", "--rounds", "3", "--threads", options.threads]
     command += ["--prefill", str(number) if work == "prefill" else "", "--depth", str(number) if work == "decode" else ""]
     command += ["--output", "json"]
-    for name in ("dtype", "past_dtype", "isa"):
+    for name in ("load_in", "dtype", "past_dtype", "isa"):
         if getattr(options, name):
             command += ["--" + name.replace("_", "-"), getattr(options, name)]
     lines = json.loads(run([str(c) for c in command])).get("lines")
@@ -90,6 +90,7 @@ def main():
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", default=2)
     parser.add_argument("--dtype")
+    parser.add_argument("--load-in", help="ours: int8, fp4 or nf4; nearest to the peer's Q8_0 and Q4_0")
     parser.add_argument("--past-dtype")
     parser.add_argument("--isa", help="instruction set of ours; the peer's is what it was compiled for")
     options = parser.parse_args()
