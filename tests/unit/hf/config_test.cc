@@ -244,8 +244,7 @@ TEST(CommonKeys, SomeValuesWouldChangeTheLogits) {
   EXPECT_THAT(refused_value("compression_config", "{}"), HasSubstr("compressed weights"));
   EXPECT_THAT(refused_value("sparsity_config", "{}"), HasSubstr("sparse weights"));
 
-  EXPECT_EQ(refused(R"({"is_encoder_decoder": false, "pruned_heads": {}})", accept),
-            "no error");
+  EXPECT_EQ(refused(R"({"is_encoder_decoder": false, "pruned_heads": {}})", accept), "no error");
 }
 
 }  // namespace
