@@ -77,6 +77,8 @@ HWY_INLINE Sum in_order(Sum sum) {
 #else
 
 struct Sum {
+  HWY_ATTR Sum() {}  // not the implicit one, which some compilers build for another instruction set
+  HWY_ATTR Sum(VecInts e, VecInts o) : even(e), odd(o) {}
   VecInts even, odd;
 };
 HWY_INLINE Sum in_order(Sum sum) { return sum; }
