@@ -91,12 +91,12 @@ std::string cause_of(const Report& r) {
     if (f->shown == Shown::no) return f->sentence;
   }
   if (!r.subject.breaks_law.empty()) return r.subject.breaks_law;
-  if (const std::string wrong = simulated_cause(r); !wrong.empty()) return wrong;
+  if (!r.causes.empty() && r.causes.front().confirmed && r.causes.front().rows > 0) return simulated_cause(r);
   if (looks_ahead(r)) return "the model looks ahead: logits change when more text follows, which no past can undo";
   for (const Finding* f : {&e.used, &e.control}) {
     if (f->shown == Shown::no) return f->sentence;
   }
-  return {};
+  return simulated_cause(r);
 }
 
 // The logits compared would pass; two runs of the control do not.
