@@ -106,6 +106,10 @@ void EngineOptions::add_threads(CLI::App& command) {
   command.add_option("--threads", threads, "threads (default: one per physical core)")->check(CLI::Range(1, 1024));
 }
 
+void EngineOptions::add_as(CLI::App& command) {
+  command.add_option("--as", as, "run the model as another implementation would, faults included (help: list them)");
+}
+
 // What one option says about another is known when all are read.
 model::LoadOptions EngineOptions::load_options() const {
   model::LoadOptions options = formats;
@@ -129,7 +133,7 @@ model::LoadOptions EngineOptions::load_options() const {
     options.quantize->skip = skip;
   }
   options.int8_threshold = int8_threshold;
-  options.int8_outliers_of_call = int8_outliers == "call";
+  options.int8_outliers_of_call = int8_outliers == "call" || as == "bitsandbytes";
   return options;
 }
 

@@ -71,10 +71,12 @@ struct EngineOptions {
   std::vector<std::string> skip;
   std::optional<float> int8_threshold;
   std::string int8_outliers = "row";
+  std::string as;  // an implementation whose faults the engine takes over
 
   void add(CLI::App& command);
   void add_load_in(CLI::App& command, const std::vector<std::string>& names, const std::string& what);
   void add_threads(CLI::App& command);
+  void add_as(CLI::App& command);
   model::LoadOptions load_options() const;  // Error::usage when the options contradict each other
   kernels::Backend open() const { return kernels::Backend(backend, threads); }
 };

@@ -73,6 +73,17 @@ std::vector<const Finding*> findings_to_show(const Evidence& evidence);
 // "identical", "equal within rounding", "differs", "test is empty", "not finite"
 std::string name_of(Outcome outcome);
 
+// What may have gone wrong, and how well it reproduces the wrong logits; see causes.h.
+struct Explanation {
+  std::string cause;      // "top-left-mask"; of two at once "top-left-mask + position-restarted"
+  std::string statement;  // a sentence without its full stop
+  std::string look_at, reference;
+  std::string evidence;  // "reproduces 12 of 12 rows of logits bit for bit"
+  bool confirmed = false;
+  std::int64_t rows = 0, same_rows = 0;  // of logits: compared, and reproduced; 0 where other evidence tells
+  double explained = 0;                  // share of the difference, at most 1; below 0 when it makes things worse
+};
+
 struct Report {
   Description subject;
   std::string text;  // as fed; empty when unknown
@@ -83,6 +94,8 @@ struct Report {
   Difference total;
   Evidence evidence;
   Bound bound;
+  std::vector<Explanation> causes;  // the likeliest first; empty when nothing differs or nothing explains it
+  std::int64_t causes_tried = 0;
   Verdict verdict;
   std::vector<std::string> notes;  // what was left out or assumed
 };

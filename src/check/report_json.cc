@@ -78,6 +78,18 @@ Json json_of(const Bound& b) {
           {"reason", b.reason}};
 }
 
+Json json_of(const Explanation& e) {
+  return {{"cause", e.cause},
+          {"statement", e.statement},
+          {"confirmed", e.confirmed},
+          {"evidence", e.evidence},
+          {"rows", e.rows},
+          {"same_rows", e.same_rows},
+          {"explained", e.explained},
+          {"look_at", e.look_at},
+          {"reference", e.reference.empty() ? Json(nullptr) : Json(e.reference)}};
+}
+
 Json json_of(const Verdict& v) {
   return {{"outcome", name_of(v.outcome)}, {"holds", v.holds()}, {"sentence", v.sentence}, {"reasons", v.reasons}};
 }
@@ -85,8 +97,12 @@ Json json_of(const Verdict& v) {
 Json json_of(const Report& r) {
   Json results = Json::array();
   for (const auto& result : r.results) results.push_back(json_of(result));
+  Json causes = Json::array();
+  for (const auto& cause : r.causes) causes.push_back(json_of(cause));
   return {{"schema", "pkv-check/1"},
           {"verdict", json_of(r.verdict)},
+          {"causes", causes},
+          {"causes_tried", r.causes_tried},
           {"subject", json_of(r.subject)},
           {"text", r.text},
           {"ids", r.ids},

@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include "check/causes.h"
 #include "check/columns.h"
 #include "check/report.h"
 
@@ -68,6 +69,17 @@ std::string findings(const Evidence& e) {
   return all;
 }
 
+std::string causes(const Report& r) {
+  std::string all;
+  for (const Explanation& e : r.causes) {
+    const std::string seen = e.reference.empty() ? "" : "; seen in " + e.reference;
+    all += fmt::format("- cause: **{}**{}: {} ({}); look at {}{}\n", e.cause, e.confirmed ? "" : " (not certain)",
+                       printable(e.statement), printable(e.evidence), e.look_at, seen);
+  }
+  if (all.empty() && r.causes_tried > 0) all = "- cause: " + unknown_cause(r) + "\n";
+  return all.empty() ? "" : all + "\n";
+}
+
 std::string sentences(const Report& r) {
   std::string all;
   for (const auto& reason : r.verdict.reasons) all += "\n" + printable(reason) + "\n";
@@ -87,8 +99,8 @@ std::string heading(const Report& r) {
 }  // namespace
 
 std::string report_markdown(const Report& r) {
-  return fmt::format("{}\n**{}**: {}\n\n{}\n{}\n{}{}", heading(r), name_of(r.verdict.outcome), r.verdict.sentence,
-                     statistics(r.table), experiments(r), findings(r.evidence), sentences(r));
+  return fmt::format("{}\n**{}**: {}\n\n{}{}\n{}\n{}{}", heading(r), name_of(r.verdict.outcome), r.verdict.sentence,
+                     causes(r), statistics(r.table), experiments(r), findings(r.evidence), sentences(r));
 }
 
 std::string summary_markdown(std::span<const Report> reports) {

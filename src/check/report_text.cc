@@ -2,6 +2,7 @@
 
 #include <map>
 
+#include "check/causes.h"
 #include "check/columns.h"
 #include "check/report.h"
 
@@ -92,6 +93,19 @@ std::string evidence_lines(const Evidence& e, const Paint& paint) {
   return lines;
 }
 
+// Nothing where nothing was sought.
+std::string cause_lines(const Report& r, const Paint& paint) {
+  std::string lines;
+  for (const Explanation& e : r.causes) {
+    const std::string head = fmt::format("cause: {}{}", e.cause, e.confirmed ? "" : " (not certain)");
+    lines += "  " + paint.bold(head) + "\n" + wrapped("    ", e.statement + ".");
+    lines += wrapped("    evidence: ", e.evidence) + wrapped("    look at:  ", e.look_at);
+    if (!e.reference.empty()) lines += wrapped("    seen in:  ", e.reference);
+  }
+  if (lines.empty() && r.causes_tried > 0) lines = wrapped("  cause: ", unknown_cause(r));
+  return lines.empty() ? "" : lines + "\n";
+}
+
 std::string left_out_lines(const std::vector<Result>& results) {
   std::map<std::string, std::string> names_by_reason;
   for (const auto& r : results) {
@@ -119,8 +133,8 @@ std::string paragraphs(const Report& r) {
 std::string report_text(const Report& r, bool colour) {
   const Paint paint{colour};
   return paint.bold(shortened(subject_line(r.subject), terminal_columns)) + "\n" + text_line(r) + "\n\n" +
-         verdict_lines(r.verdict, paint) + "\n" + table_lines(r.table) + "\n" + results_lines(r) + "\n" +
-         evidence_lines(r.evidence, paint) + paragraphs(r);
+         verdict_lines(r.verdict, paint) + "\n" + cause_lines(r, paint) + table_lines(r.table) + "\n" +
+         results_lines(r) + "\n" + evidence_lines(r.evidence, paint) + paragraphs(r);
 }
 
 }  // namespace pkv::check

@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "base/random.h"
+#include "check/causes.h"
 #include "check/evidence.h"
 #include "check/verdict.h"
 
@@ -51,6 +52,10 @@ class Run {
     add_first_parts();
     for (const auto& r : report_.results) report_.total.add(r.difference);
     report_.verdict = judge(report_);
+    if (report_.verdict.outcome == Outcome::differs) {
+      explain(report_, subject_, ids_, reference_);
+      report_.verdict = judge(report_);
+    }
     return std::move(report_);
   }
 

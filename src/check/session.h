@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -73,12 +74,30 @@ struct Description {
   bool promises_same_bits = false;  // the system claims the row law: then anything but bit equality is a fault
 };
 
+// Something that may have gone wrong: the name of a cause in causes.h, and its number where it has one.
+struct Supposition {
+  std::string cause;
+  std::int64_t count = 0;
+};
+
+// What the logits would be, had something gone wrong: computed on a path that keeps no past.
+class Counterfactual {
+ public:
+  virtual ~Counterfactual() = default;
+
+  // Logits of ids[past ..] as if they had been fed after the others by a system of which all of this is true. None
+  // where it cannot be computed or has no meaning for the model.
+  virtual std::optional<Logits> suppose(std::span<const Supposition> what, std::span<const std::int32_t> ids,
+                                        std::int64_t past) = 0;
+};
+
 // A system with one model loaded.
 class Subject {
  public:
   virtual ~Subject() = default;
   virtual Description describe() const = 0;
   virtual std::unique_ptr<Session> fresh() = 0;  // nothing fed yet
+  virtual Counterfactual* counterfactual() { return nullptr; }
 };
 
 }  // namespace pkv::check

@@ -77,6 +77,13 @@ std::string numbers_apart(const Report& r) {
                      short_number(apart), against_bound(apart, r));
 }
 
+// The likeliest of the causes whose logits were computed.
+std::string simulated_cause(const Report& r) {
+  if (r.causes.empty() || r.causes.front().rows == 0) return {};
+  const Explanation& e = r.causes.front();
+  return e.confirmed ? e.statement : fmt::format("most likely {} (that {})", e.statement, e.evidence);
+}
+
 // What says most about a failure; empty when nothing but the numbers does.
 std::string cause_of(const Report& r) {
   const Evidence& e = r.evidence;
@@ -84,11 +91,12 @@ std::string cause_of(const Report& r) {
     if (f->shown == Shown::no) return f->sentence;
   }
   if (!r.subject.breaks_law.empty()) return r.subject.breaks_law;
+  if (!r.causes.empty() && r.causes.front().confirmed && r.causes.front().rows > 0) return simulated_cause(r);
   if (looks_ahead(r)) return "the model looks ahead: logits change when more text follows, which no past can undo";
   for (const Finding* f : {&e.used, &e.control}) {
     if (f->shown == Shown::no) return f->sentence;
   }
-  return {};
+  return simulated_cause(r);
 }
 
 // The logits compared would pass; two runs of the control do not.

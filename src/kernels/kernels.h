@@ -108,10 +108,13 @@ struct PastLayer {
   DType dtype = DType::f32;
 };
 
-// One sequence's share of a call: its rows, and how many tokens its past held before the call.
+// One sequence's share of a call: its rows, and how many tokens its past held before the call. The last two are for
+// faults made on purpose: rows do not see the keys before `first_key`, which must leave each row one, and keys before
+// `alibi_from` get the ALiBi bias of that position.
 struct Sequence {
   std::int64_t first_row = 0, rows = 0, past = 0;
   PastLayer layer;
+  std::int64_t first_key = 0, alibi_from = 0;
 };
 
 // Writes the rows' keys and values into the past at positions past, past + 1, ... k, v [rows, kv_heads, head_dim].

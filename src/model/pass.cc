@@ -35,6 +35,7 @@ Pass::Pass(const kernels::Backend& backend, const Card& card, const Int8& int8, 
     ids.insert(ids.end(), feed.ids.begin(), feed.ids.end());
   }
   rows_ = static_cast<std::int64_t>(ids.size());
+  find_affected();
   ids_ = upload(Workspace::ids, ids);
   x_ = buffer(Workspace::hidden, card.hidden);
   sum_ = buffer(Workspace::next, card.hidden);
@@ -70,13 +71,16 @@ void Pass::add_rows_of(const View& table, const View& indices) {
   backend_.ops().embed(backend_.device(), {.ids = indices, .table = table, .out = x_, .add = true});
 }
 
-void Pass::add_positions(const View& table) {
-  std::vector<std::int32_t> positions;
+std::vector<std::int32_t> Pass::positions() const {
+  std::vector<std::int32_t> all;
   for (const kernels::Sequence& s : sequences_) {
-    for (std::int64_t r = 0; r < s.rows; ++r) positions.push_back(static_cast<std::int32_t>(s.past + r));
+    for (std::int64_t r = 0; r < s.rows; ++r) all.push_back(static_cast<std::int32_t>(s.past + r));
   }
-  add_rows_of(table, upload(Workspace::positions, positions));
+  if (!affected_.empty()) misplace(all);
+  return all;
 }
+
+void Pass::add_positions(const View& table) { add_rows_of(table, upload(Workspace::positions, positions())); }
 
 void Pass::add_positions_after_padding(const View& table, std::int32_t padding) {
   std::vector<std::int32_t> positions;
@@ -93,14 +97,16 @@ void Pass::add_token_type(const View& table) {
   add_rows_of(table, upload(Workspace::positions, std::vector<std::int32_t>(static_cast<std::size_t>(rows_), 0)));
 }
 
+void Pass::rotate(const View& q, const View& k, std::int64_t first, std::int64_t rows) {
+  const View cos = cos_.rows(first, rows), sin = sin_.rows(first, rows);
+  backend_.ops().rotate(backend_.device(), {.x = q.rows(first, rows), .cos = cos, .sin = sin});
+  backend_.ops().rotate(backend_.device(), {.x = k.rows(first, rows), .cos = cos, .sin = sin});
+}
+
 void Pass::rotary(double theta) {
-  std::vector<std::int32_t> positions;
-  for (const kernels::Sequence& s : sequences_) {
-    for (std::int64_t r = 0; r < s.rows; ++r) positions.push_back(static_cast<std::int32_t>(s.past + r));
-  }
   cos_ = buffer(Workspace::cos, card_.head_dim / 2);
   sin_ = buffer(Workspace::sin, card_.head_dim / 2);
-  const View view = upload(Workspace::positions, positions);
+  const View view = upload(Workspace::positions, rotary_positions());
   backend_.ops().angles(backend_.device(), {.positions = view, .cos = cos_, .sin = sin_, .theta = theta});
 }
 
@@ -194,22 +200,24 @@ void Pass::attend(const Attention& a) {
   }
   const Qkv s = split(fused, card_, a.fused);
   if (a.rotary) {
-    ops.rotate(device, {.x = s.q, .cos = cos_, .sin = sin_});
-    ops.rotate(device, {.x = as_heads(s.k), .cos = cos_, .sin = sin_});
+    rotate(s.q, as_heads(s.k), 0, rows_);
+    for (const Affected& f : affected_) {
+      if (f.fault.rotary == Fault::Rotary::twice) rotate(s.q, as_heads(s.k), f.first_row, f.rows);
+    }
   }
   for (std::size_t i = 0; i < feeds_.size(); ++i) sequences_[i].layer = feeds_[i].past->layer(layer_);
   ops.append(device, {.k = s.k, .v = s.v, .sequences = sequences_});
   const View context = buffer(Workspace::context, card_.heads * card_.head_dim);
   View heads(context.data, DType::f32, {rows_, card_.heads, card_.head_dim});
   heads.stride[0] = context.step(0);
-  ops.attend(device, {.q = s.q,
-                      .out = heads,
-                      .slopes = a.alibi.slopes,
-                      .sequences = sequences_,
-                      .scale = a.scale,
-                      .alibi_scale = a.alibi.scale,
-                      .alibi_bf16 = a.alibi.bf16,
-                      .causal = a.causal});
+  attend_to_past({.q = s.q,
+                  .out = heads,
+                  .slopes = a.alibi.slopes,
+                  .sequences = sequences_,
+                  .scale = a.scale,
+                  .alibi_scale = a.alibi.scale,
+                  .alibi_bf16 = a.alibi.bf16,
+                  .causal = a.causal});
   add_branch(context, a.out);
 }
 

@@ -13,6 +13,7 @@
 #include "kernels/backend.h"
 #include "model/blocks.h"
 #include "model/card.h"
+#include "model/fault.h"
 #include "model/formats.h"
 #include "model/past.h"
 
@@ -22,6 +23,11 @@ namespace pkv::model {
 struct Feed {
   std::span<const std::int32_t> ids;
   Past* past = nullptr;
+
+  // Something to go wrong, in a call that continues a past. `as_if_past` > 0, of a feed to an empty past: the tokens
+  // from there on are computed as if they had been fed after the others. Without a fault that changes nothing.
+  const Fault* fault = nullptr;
+  std::int64_t as_if_past = 0;
 };
 
 enum class Want : std::uint8_t { all, last };  // the rows whose logits are computed, in each feed
@@ -109,6 +115,24 @@ class Pass {
   View buffer(Workspace::Slot slot, std::int64_t columns);
   void tap(std::vector<float>& to, const View& x);
 
+  // Rows of one feed that are computed with its fault, and the past that they continue.
+  struct Affected {
+    const Fault& fault;
+    std::size_t feed;
+    std::int64_t first_row, rows, past;  // the row in the whole call
+  };
+  void find_affected();
+  std::vector<std::int32_t> positions() const;
+  void misplace(std::vector<std::int32_t>& positions) const;
+  std::vector<std::int32_t> rotary_positions() const;
+  void rotate(const View& q, const View& k, std::int64_t first, std::int64_t rows);
+  void attend_to_past(const kernels::Attend& call);
+  std::vector<kernels::Sequence> right_rows() const;
+  std::vector<kernels::Sequence> faulty_rows(const Affected& affected, bool causal) const;
+  void spoil_past(const Affected& affected);
+  void round_past(const View& part, DType dtype);
+  void shift_heads(const std::vector<View>& heads);
+
   kernels::Backend backend_;
   const Card& card_;
   Int8 int8_;
@@ -119,6 +143,7 @@ class Pass {
 
   std::int64_t rows_ = 0;
   std::vector<kernels::Sequence> sequences_;
+  std::vector<Affected> affected_;
   View ids_, x_, sum_, input_, cos_, sin_, logits_;
   std::int64_t layer_ = 0;
   bool in_half_ = false, first_branch_ = false;

@@ -111,5 +111,70 @@ TEST(Attend, AlibiFarOut) {
   });
 }
 
+// Keys that a row must not see weigh nothing: whatever they hold, its output stays, bit for bit. What is left is what
+// naive says.
+TEST(Attend, HidesFirstKeys) {
+  for_each_table([](const Ops& ops) {
+    for (const std::int64_t tokens : {3, 65, 130}) {
+      for (const std::int64_t hidden : {std::int64_t{1}, tokens / 2, tokens - 2}) {
+        const Shape s{.kv_heads = 2, .per_group = 2, .dim = 8, .alibi = true};
+        const Text text(s, tokens, 5), other(s, tokens, 6);
+        const Tensor slope = slopes(s);
+        const auto run = [&](const Ops& o, const Text& start) {
+          const auto device = o.open(1);
+          Past past(s.kv_heads, s.dim, s.dtype, tokens);
+          const Sequence all{0, tokens, 0, past.layer()}, first{0, hidden, 0, past.layer()};
+          o.append(*device, {text.k.view(), text.v.view(), {&all, 1}});
+          o.append(*device, {start.k.view(), start.v.view(), {&first, 1}});
+          const Sequence rows{0, 2, tokens - 2, past.layer(), hidden, tokens - 2};
+          Tensor out(DType::f32, {2, s.heads(), s.dim});
+          Attend a = attend_of(s, slope);
+          a.q = text.q.view().rows(tokens - 2, 2);
+          a.out = out.view();
+          a.sequences = {&rows, 1};
+          o.attend(*device, a);
+          return out;
+        };
+        const std::string what = std::to_string(hidden) + " of " + std::to_string(tokens) + " keys hidden";
+        const Tensor got = run(ops, text);
+        expect_near(
+            got, run(ops, other), [](auto, auto) { return 0.; }, what);
+        expect_near(
+            got, run(table("naive"), text), [](auto, auto) { return 200 * kUnit; }, what);
+      }
+    }
+  });
+}
+
+// With all keys of the past at one bias, a call of one row is as without any bias.
+TEST(Attend, AlibiFromTheLastKeyIsNone) {
+  for_each_table([](const Ops& ops) {
+    for (const bool rounded : {false, true}) {
+      for (const std::int64_t tokens : {2, 64, 100}) {
+        const Shape s{.kv_heads = 2, .dim = 8, .alibi = true, .alibi_bf16 = rounded};
+        const Text text(s, tokens, 5);
+        const Tensor slope = slopes(s);
+        const auto run = [&](bool bias) {
+          const auto device = ops.open(1);
+          Past past(s.kv_heads, s.dim, s.dtype, tokens);
+          const Sequence all{0, tokens, 0, past.layer()};
+          ops.append(*device, {text.k.view(), text.v.view(), {&all, 1}});
+          const Sequence last{0, 1, tokens - 1, past.layer(), 0, tokens - 1};
+          Tensor out(DType::f32, {1, s.heads(), s.dim});
+          Attend a = attend_of(s, slope);
+          if (!bias) a.slopes = {};
+          a.q = text.q.view().rows(tokens - 1, 1);
+          a.out = out.view();
+          a.sequences = {&last, 1};
+          ops.attend(*device, a);
+          return out;
+        };
+        expect_near(
+            run(true), run(false), [](auto, auto) { return 0.; }, std::to_string(tokens) + " tokens");
+      }
+    }
+  });
+}
+
 }  // namespace
 }  // namespace pkv::kernels

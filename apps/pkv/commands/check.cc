@@ -26,6 +26,7 @@ struct CheckOptions {
   void add(CLI::App& command) {
     text.add(command);
     engine.add(command);
+    engine.add_as(command);
     command.add_option("--splits", splits,
                        "where the text is split: all, last, or 3,5 (default: all up to 64 tokens, then a sample)");
     command.add_flag("--beyond-context", beyond_context,
@@ -36,7 +37,7 @@ struct CheckOptions {
 
 check::Report check_model(const std::string& name, const CheckOptions& options) {
   const std::filesystem::path folder = find_model(name);
-  EngineSubject subject(load_model(folder, options.engine), display_name(folder));
+  EngineSubject subject(load_model(folder, options.engine), display_name(folder), options.engine.as);
   const Input input = read_input(options.text, folder);
   require_context(subject.model().card(), static_cast<std::int64_t>(input.ids.size()), options.beyond_context);
   return check::run(subject, input.ids,
@@ -59,7 +60,14 @@ std::string render(const check::Report& report, const OutputOptions& output) {
   return check::report_text(report, output.colour());
 }
 
+// --as help
+int list_as(const OutputOptions& output) {
+  output.write(list_implementations());
+  return holds;
+}
+
 int run_check(const CheckOptions& options) {
+  if (options.engine.as == "help") return list_as(options.output);
   const check::Report report =
       options.recorded.empty()
           ? check_model(options.models.at(0), options)
@@ -89,6 +97,7 @@ std::string render_review(const std::vector<check::Report>& reports, const Outpu
 
 // A model that cannot be checked does not keep the others from it; its error is said at once and counts in the end.
 int run_review(const CheckOptions& options) {
+  if (options.engine.as == "help") return list_as(options.output);
   std::vector<std::string> models = options.models;
   if (models.empty()) {
     for (const auto& folder : bundled_models()) models.push_back(folder.string());
@@ -128,9 +137,11 @@ void add_check(CLI::App& app, Action& action) {
       "  pkv check tiny-falcon --text-file story.txt --splits all --output json\n"
       "  pkv check ./my-model --ids 1,2,3,4 --backend naive\n"
       "  pkv check tiny-mpt --load-in nf4 --double-quant\n"
+      "  pkv check tiny-falcon --as transformers-2023\n"
       "  pkv check --recorded without.safetensors with.safetensors\n");
   command->callback([options, &action] {
-    if (options->models.empty() == options->recorded.empty()) {
+    const bool list = options->engine.as == "help" && options->models.empty();
+    if (!list && options->models.empty() == options->recorded.empty()) {
       throw CLI::ValidationError("check", "give a MODEL, or two files with --recorded");
     }
     action = [options] { return run_check(*options); };

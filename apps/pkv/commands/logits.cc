@@ -36,7 +36,7 @@ std::vector<std::int64_t> piece_lengths(const LogitsOptions& options, std::size_
 
 int run(const LogitsOptions& options) {
   const std::filesystem::path folder = find_model(options.model);
-  EngineSubject subject(load_model(folder, options.engine), display_name(folder));
+  EngineSubject subject(load_model(folder, options.engine), display_name(folder), options.engine.as);
   const Input input = read_input(options.text, folder);
   require_context(subject.model().card(), static_cast<std::int64_t>(input.ids.size()), options.beyond_context);
   check::Recording r{.description = subject.describe(), .text = input.text, .ids = input.ids};
@@ -62,6 +62,7 @@ void add_logits(CLI::App& app, Action& action) {
   command->add_option("MODEL", options->model, "a model folder or a bundled model")->required();
   options->text.add(*command);
   options->engine.add(*command);
+  options->engine.add_as(*command);
   command->add_option("--pieces", options->pieces, "feed the text in pieces of these lengths: 3,1 (default: in one)");
   command->add_flag("--beyond-context", options->beyond_context,
                     "allow a text longer than an ALiBi or rotary model was trained for");

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "base/error.h"
+
 namespace pkv::program {
 namespace {
 
@@ -13,20 +15,18 @@ bool calls_share_outliers(const model::Model& model) {
   return model.weights().quantized == quant::Format::int8 && model.int8().outliers_of_call;
 }
 
+check::Logits logits_of(const model::Logits& logits) {
+  const auto values = logits.span<float>();
+  return {.vocab = logits.view()[1], .values = {values.begin(), values.end()}};
+}
+
 class EngineSession : public check::Session, check::Rewind, check::Fork {
  public:
-  EngineSession(const model::Model& model, model::Past past) : model_(model), past_(std::move(past)) {}
+  EngineSession(const model::Model& model, const Implementation& as, model::Past past)
+      : model_(model), as_(as), past_(std::move(past)) {}
 
-  check::Logits feed(std::span<const std::int32_t> ids) override {
-    const model::Feed feed{.ids = ids, .past = &past_};
-    const model::Logits logits = model_.forward({&feed, 1});
-    const auto values = logits.span<float>();
-    return {.vocab = logits.view()[1], .values = {values.begin(), values.end()}};
-  }
-  void skip(std::span<const std::int32_t> ids) override {
-    const model::Feed feed{.ids = ids, .past = &past_};
-    model_.forward({&feed, 1}, model::Want::last);
-  }
+  check::Logits feed(std::span<const std::int32_t> ids) override { return logits_of(forward(ids, model::Want::all)); }
+  void skip(std::span<const std::int32_t> ids) override { forward(ids, model::Want::last); }
   std::int64_t length() const override { return past_.length(); }
   check::Rewind* rewind() override { return this; }
   check::Fork* fork() override { return this; }
@@ -34,21 +34,39 @@ class EngineSession : public check::Session, check::Rewind, check::Fork {
  private:
   void truncate(std::int64_t length) override { past_.truncate(length); }
   std::unique_ptr<check::Session> fork_session() override {
-    return std::make_unique<EngineSession>(model_, past_.fork());
+    return std::make_unique<EngineSession>(model_, as_, past_.fork());
+  }
+
+  model::Logits forward(std::span<const std::int32_t> ids, model::Want want) {
+    const bool alone = as_.keeps_no_past || as_.reads_no_past;
+    if (as_.reads_no_past) feed_to(past_, ids, model::Want::last);
+    model::Past none = model_.new_past();
+    return feed_to(alone ? none : past_, ids, want);
+  }
+  model::Logits feed_to(model::Past& past, std::span<const std::int32_t> ids, model::Want want) const {
+    const model::Feed feed{.ids = ids, .past = &past, .fault = as_.fault ? &*as_.fault : nullptr};
+    return model_.forward({&feed, 1}, want);
   }
 
   const model::Model& model_;
+  const Implementation& as_;
   model::Past past_;
 };
 
 }  // namespace
+
+EngineSubject::EngineSubject(model::Model model, std::string name, const std::string& as)
+    : model_(std::move(model)), name_(std::move(name)), as_(implementation(as, model_.card())) {
+  if (!as_.outliers_of_call || model_.weights().quantized == quant::Format::int8) return;
+  fail_usage({.what = "this implementation has a fault in int8 only", .where = "--as " + as, .hint = "--load-in int8"});
+}
 
 check::Description EngineSubject::describe() const {
   const model::Card& card = model_.card();
   const std::string weights(model_.weights().format()), past(pkv::name_of(model_.past_dtype()));
   return {.name = name_,
           .family = card.family,
-          .system = "pkv " + model_.backend().device().describe(),
+          .system = "pkv " + model_.backend().device().describe() + (as_.name.empty() ? "" : ", as " + as_.name),
           .format = weights,
           .past_format = past == weights ? "" : past,
           .values_format = "fp32",
@@ -60,7 +78,18 @@ check::Description EngineSubject::describe() const {
 }
 
 std::unique_ptr<check::Session> EngineSubject::fresh() {
-  return std::make_unique<EngineSession>(model_, model_.new_past());
+  return std::make_unique<EngineSession>(model_, as_, model_.new_past());
+}
+
+std::optional<check::Logits> EngineSubject::suppose(std::span<const check::Supposition> what,
+                                                    std::span<const std::int32_t> ids, std::int64_t past) {
+  const std::optional<model::Fault> fault = fault_of(what, model_.card());
+  if (!fault) return std::nullopt;
+  model::Past scratch = model_.new_past();
+  const model::Feed feed{.ids = ids, .past = &scratch, .fault = &*fault, .as_if_past = past};
+  check::Logits logits = logits_of(model_.forward({&feed, 1}));
+  logits.values.erase(logits.values.begin(), logits.values.begin() + past * logits.vocab);
+  return logits;
 }
 
 }  // namespace pkv::program

@@ -1,4 +1,5 @@
-// Our own engine as a system to be checked: a model, each session a text with its past.
+// Our own engine as a system to be checked: a model, each session a text with its past; perhaps run as another
+// implementation would run it.
 #pragma once
 
 #include <memory>
@@ -6,20 +7,28 @@
 
 #include "check/session.h"
 #include "model/model.h"
+#include "subjects/implementation.h"
 
 namespace pkv::program {
 
-class EngineSubject : public check::Subject {
+class EngineSubject : public check::Subject, check::Counterfactual {
  public:
-  EngineSubject(model::Model model, std::string name) : model_(std::move(model)), name_(std::move(name)) {}
+  // Error::usage when there is no implementation of that name, or not of this model.
+  EngineSubject(model::Model model, std::string name, const std::string& as = {});
 
   check::Description describe() const override;
   std::unique_ptr<check::Session> fresh() override;
+  check::Counterfactual* counterfactual() override { return this; }
   const model::Model& model() const { return model_; }
 
  private:
+  // By the engine as it is, the whole text in one call.
+  std::optional<check::Logits> suppose(std::span<const check::Supposition> what, std::span<const std::int32_t> ids,
+                                       std::int64_t past) override;
+
   model::Model model_;
   std::string name_;
+  Implementation as_;
 };
 
 }  // namespace pkv::program

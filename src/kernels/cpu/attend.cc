@@ -31,7 +31,8 @@ constexpr float kLowest = std::numeric_limits<float>::lowest();
 struct Query {
   const float* q = nullptr;
   float* out = nullptr;
-  Int position = 0, limit = 0;      // sees the keys [0, limit)
+  Int position = 0, limit = 0;  // sees the keys [first, limit)
+  Int first = 0, alibi_from = 0;
   float slope = 0, bias = 0;        // bias(head, position) when rounded
   float most = kLowest, total = 0;  // running maximum and sum; finite, so that a score of -infinity weighs 0
 };
@@ -87,10 +88,12 @@ HWY_NOINLINE float finish_scores(const Attend& a, const Query& q, Int first, flo
   const Vec scale = hn::Set(d, a.scale), never = hn::Set(d, kNever);
   Vec most = never;
   for (Int j = 0; j < kBlockTokens; j += kLanes) {
-    const auto at = hn::Iota(di, static_cast<std::int32_t>(first + j));
+    const auto key = hn::Iota(di, static_cast<std::int32_t>(first + j));
     Vec s = hn::Mul(hn::Load(d, scores + j), scale);
     if (a.slopes) {
       Vec bias;
+      auto at = key;
+      if (q.alibi_from > first) at = hn::Max(at, hn::Set(di, static_cast<std::int32_t>(q.alibi_from)));
       if (a.alibi_bf16) {
         const auto bits = hn::BitCast(di, hn::Mul(hn::Set(d, q.slope), hn::ConvertTo(d, at)));
         const auto odd = hn::And(hn::ShiftRight<16>(bits), hn::Set(di, 1));
@@ -104,8 +107,12 @@ HWY_NOINLINE float finish_scores(const Attend& a, const Query& q, Int first, flo
       s = hn::MulAdd(hn::Set(d, a.alibi_scale), bias, s);
     }
     if (first + j + kLanes > q.limit) {
-      const auto seen = hn::Lt(at, hn::Set(di, static_cast<std::int32_t>(q.limit)));
+      const auto seen = hn::Lt(key, hn::Set(di, static_cast<std::int32_t>(q.limit)));
       s = hn::IfThenElse(hn::RebindMask(d, seen), s, never);
+    }
+    if (q.first > first + j) {
+      const auto hidden = hn::Lt(key, hn::Set(di, static_cast<std::int32_t>(q.first)));
+      s = hn::IfThenElse(hn::RebindMask(d, hidden), never, s);
     }
     hn::Store(s, d, scores + j);
     most = hn::Max(most, s);
@@ -225,6 +232,7 @@ HWY_NOINLINE void attend_share(const Attend& a, const Share& share) {
     q.out = row(a.out, s.first_row + r) + head * dim;
     q.position = s.past + r;
     q.limit = a.causal ? q.position + 1 : s.past + s.rows;
+    q.first = s.first_key, q.alibi_from = s.alibi_from;
     q.slope = a.slopes ? a.slopes.as<const float>()[head] : 0;
     if (a.alibi_bf16) q.slope = to_float(to_bf16(q.slope));
     q.bias = alibi_bias(a, q.slope, q.position);

@@ -206,20 +206,23 @@ void attend_row(const Attend& a, const Sequence& s, std::int64_t r, std::int64_t
   const float* q = row(a.q, s.first_row + r) + group * a.q.step(1) + (head % per_group) * a.q.step(2);
   std::vector<double> weight(static_cast<std::size_t>(seen));
   double most = -std::numeric_limits<double>::infinity(), total = 0;
-  for (std::int64_t j = 0; j < seen; ++j) {
+  for (std::int64_t j = s.first_key; j < seen; ++j) {
     const std::byte* keys = block_of(s.layer, j) + s.layer.keys;
     double dot = 0;
     for (std::int64_t d = 0; d < dim; ++d)
       dot += q[d] * load(keys, s.layer.dtype, key_index(s.layer, group, dim, j, d));
     double& w = weight[static_cast<std::size_t>(j)];
-    w = a.scale * dot + a.alibi_scale * (alibi(a, head, j) - alibi(a, head, position));
+    w = a.scale * dot + a.alibi_scale * (alibi(a, head, std::max(j, s.alibi_from)) - alibi(a, head, position));
     most = std::max(most, w);
   }
-  for (double& w : weight) total += w = std::exp(w - most);
+  for (std::int64_t j = s.first_key; j < seen; ++j) {
+    double& w = weight[static_cast<std::size_t>(j)];
+    total += w = std::exp(w - most);
+  }
   float* out = row(a.out, s.first_row + r) + head * dim;
   for (std::int64_t d = 0; d < dim; ++d) {
     double sum = 0;
-    for (std::int64_t j = 0; j < seen; ++j) {
+    for (std::int64_t j = s.first_key; j < seen; ++j) {
       const std::byte* values = block_of(s.layer, j) + s.layer.values;
       sum += weight[static_cast<std::size_t>(j)] * load(values, s.layer.dtype, value_index(s.layer, group, dim, j, d));
     }
