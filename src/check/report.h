@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -84,6 +85,41 @@ struct Explanation {
   double explained = 0;                  // share of the difference, at most 1; below 0 when it makes things worse
 };
 
+// One compared position, for pictures: the token at place.position, fed after place.past others.
+struct Cell {
+  Place place;
+  double max_abs = 0;
+  std::int64_t ulps = 0;
+};
+
+// Where two runs part: the first split that goes wrong, there the first position, there the first layer whose states
+// differ (of a system that promises no equal bits: by more than rounding explains), there the first head. -1: not
+// known.
+struct Parting {
+  std::int64_t past = 0, position = 0, layer = -1, head = -1;
+  std::string sentence;  // "after a past of 3 the token at position 3 parts in layer 0, head 2"
+};
+
+// How far apart the states after one layer are, at the split of `Parting`.
+struct LayerDistance {
+  double max_abs = 0;  // largest |Δ| over the new positions
+  double largest = 0;  // largest |state| without past: what max_abs is to be held against
+};
+
+// The causality probe: a later token was changed; did earlier states and logits move?
+struct Causality {
+  Finding::Shown holds = Finding::Shown::unknown;
+  std::int64_t first_layer = -1;  // from which on states of earlier positions move; -1: none, or not visible
+  double moved = 0;               // largest |Δ| of an earlier logit
+  std::string sentence;
+};
+
+// Counts of values in bins of equal width from `first` on.
+struct Histogram {
+  double first = 0, width = 0;
+  std::vector<std::int64_t> counts;
+};
+
 struct Report {
   Description subject;
   std::string text;  // as fed; empty when unknown
@@ -96,6 +132,12 @@ struct Report {
   Bound bound;
   std::vector<Explanation> causes;  // the likeliest first; empty when nothing differs or nothing explains it
   std::int64_t causes_tried = 0;
+  std::vector<Cell> cells;            // of the experiment that tries every split; at most a few thousand
+  Histogram without_past, with_past;  // logits of the last position, in the same bins
+  Histogram distances;                // their |Δ|
+  Causality causality;
+  std::optional<Parting> parting;     // of a difference, where it was looked for
+  std::vector<LayerDistance> layers;  // [layers + 1]: as embedded, then after each; empty where not visible
   Verdict verdict;
   std::vector<std::string> notes;  // what was left out or assumed
 };

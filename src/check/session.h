@@ -39,6 +39,23 @@ class Fork {
   virtual std::unique_ptr<Session> fork_session() = 0;
 };
 
+// States inside the model, of consecutive positions; rows are those of one call.
+struct States {
+  std::int64_t width = 0;                    // of what layers hand on
+  std::int64_t heads = 0, head_dim = 0;      // 0: not known
+  std::vector<std::vector<float>> layers;    // [layers + 1] of [rows, width]: as embedded, then after each layer
+  std::vector<std::vector<float>> attended;  // [layers] of [rows, heads, head_dim]: what each head gives, before heads
+                                             // are mixed; empty where it cannot be seen
+};
+
+// Shows what happens inside.
+class Look {
+ public:
+  virtual ~Look() = default;
+  // As Session::feed; `states` become those of the new positions.
+  virtual Logits feed_and_look(std::span<const std::int32_t> ids, States& states) = 0;
+};
+
 // One text being fed to one system, with its past.
 class Session {
  public:
@@ -56,6 +73,7 @@ class Session {
   // Powers that not every system has; null where it lacks them.
   virtual Rewind* rewind() { return nullptr; }
   virtual Fork* fork() { return nullptr; }
+  virtual Look* look() { return nullptr; }
 };
 
 // What is needed to label a report and to say how far rounding alone can move a logit. Only `name` is required.

@@ -218,6 +218,7 @@ void Pass::attend(const Attention& a) {
                   .alibi_scale = a.alibi.scale,
                   .alibi_bf16 = a.alibi.bf16,
                   .causal = a.causal});
+  if (taps_ != nullptr) tap(taps_->attended.emplace_back(), context);
   add_branch(context, a.out);
 }
 

@@ -34,9 +34,10 @@ enum class Want : std::uint8_t { all, last };  // the rows whose logits are comp
 
 // Hidden states copied out on the way, for tests and for finding the layer where two runs part.
 struct Taps {
-  std::vector<float> embedded;             // [rows, hidden] before the first layer
-  std::vector<std::vector<float>> layers;  // [rows, hidden] after each layer
-  std::vector<float> head;                 // [wanted rows, hidden] as the output matrix reads them
+  std::vector<float> embedded;               // [rows, hidden] before the first layer
+  std::vector<std::vector<float>> layers;    // [rows, hidden] after each layer
+  std::vector<std::vector<float>> attended;  // [rows, heads, head_dim] what each head gives, in each layer
+  std::vector<float> head;                   // [wanted rows, hidden] as the output matrix reads them
 };
 
 // Buffers that outlive a pass, so that a step allocates nothing once they are large enough.
