@@ -171,9 +171,7 @@ struct Bench {
 std::optional<DType> dtype_of(const bench::Options& given, std::string_view option) {
   const auto name = given.text(option);
   if (!name) return {};
-  for (const DType d : {DType::f32, DType::f16, DType::bf16}) {
-    if (*name == name_of(d)) return d;
-  }
+  if (const auto dtype = from_name(*name); dtype && is_float(*dtype)) return dtype;
   given.refuse(fmt::format("{} is fp32, fp16 or bf16, not '{}'", option, *name));
 }
 

@@ -74,16 +74,14 @@ CLI::Validator at_least(int least) {
 }
 
 void add_dtype(CLI::App& command, const std::string& name, std::optional<DType>& dtype, const std::string& what) {
-  static const std::map<std::string, DType> known{{"fp32", DType::f32}, {"fp16", DType::f16}, {"bf16", DType::bf16}};
-  const auto set = [&dtype](const std::string& given) { dtype = known.at(given); };
+  const auto set = [&dtype](const std::string& given) { dtype = from_name(given); };
   command.add_option_function<std::string>(name, set, what)
       ->check(CLI::IsMember(std::vector<std::string>{"fp32", "fp16", "bf16"}));
 }
 
 void set_load_in(model::LoadOptions& formats, const std::string& name) {
-  static const std::map<std::string, DType> plain{{"fp32", DType::f32}, {"fp16", DType::f16}, {"bf16", DType::bf16}};
-  if (const auto found = plain.find(name); found != plain.end()) {
-    formats.dtype = found->second;
+  if (const auto dtype = from_name(name); dtype && is_float(*dtype)) {
+    formats.dtype = dtype;
     formats.decode = true;
   } else {
     formats.quantize.emplace().format = quant::format_from_name(name).value();

@@ -42,10 +42,8 @@ std::vector<float> floats(const hf::Tensor& t) {
 }
 
 DType decoded_dtype(const hf::Config& state) {
-  const std::string name = state.text({"dtype"});
-  if (name == "float32") return DType::f32;
-  if (name == "float16") return DType::f16;
-  if (name == "bfloat16") return DType::bf16;
+  const auto dtype = from_torch_name(state.text({"dtype"}));
+  if (dtype && is_float(*dtype)) return *dtype;
   state.unsupported("dtype", "\"float32\", \"float16\" or \"bfloat16\"");
 }
 
@@ -110,8 +108,8 @@ StoredMatrix four_bits(const FindTensor& find, const std::string& name, quant::F
   return stored;
 }
 
-StoredMatrix eight_bits(const FindTensor& find, const std::string& name, const std::string& module, std::int64_t out,
-                        std::int64_t in) {
+StoredMatrix eight_bits(const FindTensor& find, const std::string& name, std::int64_t out, std::int64_t in) {
+  const std::string module = module_of(name);
   const hf::Tensor& codes = *find(name);
   if (codes.dtype != DType::i8 || codes.shape != std::vector<std::int64_t>{out, in}) {
     contradicts(codes, "I8 " + shape_text(std::array{out, in}), text_of(codes));
@@ -121,15 +119,20 @@ StoredMatrix eight_bits(const FindTensor& find, const std::string& name, const s
   quant::Matrix& m = stored.matrix;
   m.format = quant::Format::int8, m.out = out, m.in = in, m.decoded = DType::f16;
   m.codes = View(codes.data.data(), DType::i8, {out, in});
-  m.scales = View(part(find, module + "SCB", codes, DType::f32, out, stored).data.data(), DType::f32, {out});
-  if (find(module + "weight_format") != nullptr) {
-    const hf::Tensor& format = part(find, module + "weight_format", codes, DType::u8, 1, stored);
+  m.scales = View(part(find, module + ".SCB", codes, DType::f32, out, stored).data.data(), DType::f32, {out});
+  if (find(module + ".weight_format") != nullptr) {
+    const hf::Tensor& format = part(find, module + ".weight_format", codes, DType::u8, 1, stored);
     if (format.data[0] != std::byte{0}) contradicts(format, "0: rows", "an old tiled layout");
   }
   return stored;
 }
 
 }  // namespace
+
+std::string module_of(const std::string& tensor) {
+  constexpr std::string_view kWeight = ".weight";
+  return tensor.ends_with(kWeight) ? tensor.substr(0, tensor.size() - kWeight.size()) : tensor;
+}
 
 std::optional<StoredMatrix> stored_matrix(const FindTensor& find, const std::string& name, std::int64_t out,
                                           std::int64_t in) {
@@ -139,9 +142,7 @@ std::optional<StoredMatrix> stored_matrix(const FindTensor& find, const std::str
     const auto state = fmt::format("{}.quant_state.bitsandbytes__{}", name, quant::name_of(format));
     if (const hf::Tensor* t = find(state)) return four_bits(find, name, format, *t, out, in);
   }
-  constexpr std::string_view kWeight = "weight";
-  const std::string module = name.ends_with(kWeight) ? name.substr(0, name.size() - kWeight.size()) : name + ".";
-  if (find(module + "SCB") != nullptr) return eight_bits(find, name, module, out, in);
+  if (find(module_of(name) + ".SCB") != nullptr) return eight_bits(find, name, out, in);
   return std::nullopt;
 }
 

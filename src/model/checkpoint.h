@@ -18,6 +18,9 @@
 
 namespace pkv::model {
 
+// "h.0.mlp.c_fc.weight" is that of "h.0.mlp.c_fc".
+std::string module_of(const std::string& tensor);
+
 struct StoredMatrix {
   quant::Matrix matrix;  // views of the file; `scales` empty when nested
   bool nested = false;

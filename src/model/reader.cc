@@ -120,15 +120,17 @@ View Reader::keep_matrix(const hf::Tensor& t, bool transpose) {
   if (!transpose && dtype == t.dtype) return placed;
   memory_.emplace_back(*backend_, kept.bytes());
   kept.data = memory_.back().data();
-  if (dtype == DType::f16) {
-    if (const std::int64_t lost = beyond_f16(t); lost > 0) {
-      notes_.push_back(fmt::format("tensor '{}': {} values are too large for fp16 and became infinite; bf16 holds them",
-                                   t.name, lost));
-    }
-  }
+  if (dtype == DType::f16) note_beyond_f16(t);
   ops.convert(backend_->device(), {.from = placed, .to = kept, .transpose = transpose});
   t.file->done_with(t.data);
   return kept;
+}
+
+void Reader::note_beyond_f16(const hf::Tensor& t) {
+  const std::int64_t lost = beyond_f16(t);
+  if (lost == 0) return;
+  notes_.push_back(
+      fmt::format("tensor '{}': {} values are too large for fp16 and became infinite; bf16 holds them", t.name, lost));
 }
 
 View Reader::matrix(const std::string& name, std::int64_t rows, std::int64_t columns) {

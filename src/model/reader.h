@@ -26,9 +26,6 @@ struct QuantizedMatrix {
   std::optional<quant::NestedScales> nested = {};
 };
 
-// "h.0.mlp.c_fc.weight" is that of "h.0.mlp.c_fc".
-std::string module_of(const std::string& tensor);
-
 class Reader {
  public:
   Reader(const hf::Folder& folder, const kernels::Backend* backend, const LoadOptions& options);
@@ -82,6 +79,8 @@ class Reader {
   Linear keep_decoded(quant::Matrix m, DType dtype);
   Linear encode(const hf::Tensor& t, bool transposed);
   void nest_scales(quant::Matrix& m, QuantizedMatrix& kept);
+  void note_beyond_f16(const hf::Tensor& t);
+  void note_infinite_rows(const quant::Matrix& m, const std::string& name);
   bool skips(const std::string& name) const;
   void count(const View& matrix);
   void count(const quant::Matrix& m);
@@ -102,7 +101,7 @@ class Reader {
   bool any_ = false;
   std::optional<quant::Format> format_;
   std::int64_t block_ = 0;
-  bool nested_ = false;
+  bool nested_ = false, noted_odd_rows_ = false;
   std::vector<std::string> plain_;
   std::string output_;
   std::int64_t done_ = 0, total_ = 0;

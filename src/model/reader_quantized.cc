@@ -2,6 +2,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
+#include <utility>
 
 #include "base/error.h"
 #include "model/reader.h"
@@ -15,11 +17,6 @@ bool names_part(const std::string& module, const std::string& name) {
 }
 
 }  // namespace
-
-std::string module_of(const std::string& tensor) {
-  constexpr std::string_view kWeight = ".weight";
-  return tensor.ends_with(kWeight) ? tensor.substr(0, tensor.size() - kWeight.size()) : tensor;
-}
 
 bool Reader::skips(const std::string& name) const {
   const auto& skip = options_.quantize->skip;
@@ -77,7 +74,7 @@ Linear Reader::keep_decoded(quant::Matrix m, DType dtype) {
   kept.data = memory_.back().data();
   backend_->ops().decode(backend_->device(), {.from = m, .to = kept});
   count(kept);
-  if (!options_.decode && notes_.empty()) {
+  if (!options_.decode && !std::exchange(noted_odd_rows_, true)) {
     notes_.push_back(
         fmt::format("rows of {} elements are no whole number of 32: such matrices are kept in fp32, as what their {} "
                     "codes stand for",
@@ -110,12 +107,14 @@ Linear Reader::encode(const hf::Tensor& t, bool transposed) {
     View turned(nullptr, dtype, {m.out, m.in});
     const kernels::Memory copy(*backend_, turned.bytes());
     turned.data = copy.data();
+    if (dtype == DType::f16) note_beyond_f16(t);
     ops.convert(backend_->device(), {.from = placed, .to = turned, .transpose = transposed});
     ops.encode(backend_->device(), {.from = turned, .to = m});
   } else {
     ops.encode(backend_->device(), {.from = placed, .to = m});
   }
   t.file->done_with(t.data);
+  if (how.format == quant::Format::int8) note_infinite_rows(m, t.name);
   QuantizedMatrix kept{.name = t.name, .matrix = m};
   if (how.nested && how.format != quant::Format::int8) nest_scales(m, kept);
   quantized_.push_back(std::move(kept));
@@ -124,6 +123,18 @@ Linear Reader::encode(const hf::Tensor& t, bool transposed) {
   if (!kernels::can_multiply(m)) return keep_decoded(m, DType::f32);
   count(m);
   return {.quantized = m};
+}
+
+// int8 rounds to fp16 first.
+void Reader::note_infinite_rows(const quant::Matrix& m, const std::string& name) {
+  std::vector<float> scales(static_cast<std::size_t>(m.out));
+  backend_->ops().download(backend_->device(), scales.data(), m.scales.data, m.scale_bytes());
+  const auto lost = std::count_if(scales.begin(), scales.end(), [](float s) { return std::isinf(s); });
+  if (lost == 0) return;
+  notes_.push_back(
+      fmt::format("tensor '{}': {} rows have values too large for fp16, through which int8 goes, and "
+                  "became infinite; nf4 and fp4 hold them",
+                  name, lost));
 }
 
 // Scales in 8 bits are used as the numbers that these stand for.

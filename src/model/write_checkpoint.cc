@@ -21,21 +21,6 @@ using Bytes = std::span<const std::byte>;
 
 constexpr std::size_t kPiece = std::size_t{1} << 20;  // elements or bytes handled at a time
 
-std::string_view torch_name(DType dtype) {
-  switch (dtype) {
-    case DType::f32:
-      return "float32";
-    case DType::f16:
-      return "float16";
-    case DType::bf16:
-      return "bfloat16";
-    case DType::u8:
-      return "uint8";
-    default:
-      fail_internal({.what = "a dtype that bitsandbytes has no name for", .found = std::string(name_of(dtype))});
-  }
-}
-
 void in_pieces(Bytes bytes, const Sink& sink) {
   for (; bytes.size() > kPiece; bytes = bytes.subspan(kPiece)) sink(bytes.first(kPiece));
   sink(bytes);

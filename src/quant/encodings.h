@@ -5,8 +5,6 @@
 
 namespace pkv::quant {
 
-constexpr std::int64_t kMaxBlock = 4096;
-
 void encode_four_bits(const View& from, const Matrix& to, std::int64_t first, std::int64_t count);
 void encode_int8(const View& from, const Matrix& to, std::int64_t first, std::int64_t count);
 void decode_four_bits(const Matrix& m, std::int64_t first, std::span<float> out);

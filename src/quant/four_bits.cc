@@ -102,9 +102,7 @@ void decode_four_bits(const Matrix& m, std::int64_t first, std::span<float> out)
   for (std::size_t i = 0; i < out.size(); ++i) {
     const std::int64_t at = first + static_cast<std::int64_t>(i);
     const int code = at % 2 == 0 ? codes[at / 2] >> 4 : codes[at / 2] & 15;
-    float scale = 0;  // perhaps unaligned
-    std::memcpy(&scale, m.scales.as<const std::byte>() + static_cast<std::size_t>(at / m.block) * sizeof scale,
-                sizeof scale);
+    const float scale = scale_at(m.scales.as<const std::byte>(), at / m.block);
     out[i] = rounded(values[static_cast<std::size_t>(code)] * scale, m.decoded);
   }
 }

@@ -31,8 +31,7 @@ void encode_int8(const View& from, const Matrix& to, std::int64_t first, std::in
 
 void decode_int8(const Matrix& m, std::int64_t row, std::int64_t first, std::span<float> out) {
   const auto* codes = m.codes.as<const std::int8_t>() + row * m.in + first;
-  float scale = 0;  // perhaps unaligned
-  std::memcpy(&scale, m.scales.as<const std::byte>() + static_cast<std::size_t>(row) * sizeof scale, sizeof scale);
+  const float scale = scale_at(m.scales.as<const std::byte>(), row);
   constexpr float kInverse = 7.874015718698502e-3f;  // 1 / 127, as bitsandbytes has it
   for (std::size_t i = 0; i < out.size(); ++i) out[i] = static_cast<float>(codes[i]) * scale * kInverse;
 }

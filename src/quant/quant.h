@@ -11,6 +11,7 @@
 
 #include <array>
 #include <cstdint>
+#include <cstring>
 #include <optional>
 #include <span>
 #include <string_view>
@@ -24,8 +25,8 @@ enum class Format : std::uint8_t { int8, fp4, nf4 };
 std::string_view name_of(Format format);  // "nf4"
 std::optional<Format> format_from_name(std::string_view name);
 
-constexpr std::int64_t kDefaultBlock = 64;
-bool is_block_size(std::int64_t block);  // 32, 64, 128, ..., 4096
+constexpr std::int64_t kDefaultBlock = 64, kMaxBlock = 4096;
+bool is_block_size(std::int64_t block);  // 32, 64, 128, ..., kMaxBlock
 
 // A quantised matrix [out, in]. Borrows its memory.
 struct Matrix {
@@ -47,6 +48,13 @@ struct Matrix {
   // What can be encoded independently: rows of int8; else blocks.
   std::int64_t units() const { return scale_count(); }
 };
+
+// Scale i of a matrix: those of a stored one may lie unaligned in their file.
+inline float scale_at(const std::byte* scales, std::int64_t i) {
+  float scale = 0;
+  std::memcpy(&scale, scales + static_cast<std::size_t>(i) * sizeof scale, sizeof scale);
+  return scale;
+}
 
 // The value of each code with a scale of 1. fp4: code 8 is -0.
 const std::array<float, 16>& code_values(Format format);

@@ -111,9 +111,7 @@ int run(const QuantizeOptions& options) {
 }
 
 void add_storage(CLI::App& command, DType& storage) {
-  static const std::map<std::string, DType> known{
-      {"uint8", DType::u8}, {"float16", DType::f16}, {"bfloat16", DType::bf16}, {"float32", DType::f32}};
-  const auto set = [&storage](const std::string& given) { storage = known.at(given); };
+  const auto set = [&storage](const std::string& given) { storage = from_torch_name(given).value(); };
   command
       .add_option_function<std::string>("--storage", set,
                                         "fp4, nf4: what the codes are stored as: the same bytes by another name")

@@ -21,16 +21,6 @@ namespace {
 
 constexpr float kNaN = std::numeric_limits<float>::quiet_NaN();
 
-// out[i] = the integer nearest to x[i] * factor, ties to even.
-template <class T>
-HWY_INLINE void round_all(const float* x, Int n, float factor, T* out) {
-  for_lanes(n, [&](auto d, Int i) HWY_ATTR {
-    const hn::Rebind<T, decltype(d)> narrow;
-    const auto whole = hn::NearestInt(hn::Mul(hn::LoadU(d, x + i), hn::Set(d, factor)));
-    hn::StoreU(hn::DemoteTo(narrow, whole), narrow, out + i);
-  });
-}
-
 // The largest magnitude; NaN when there is a NaN or an infinity.
 HWY_INLINE float most_of(const float* x, Int n) {
   const Floats d;
@@ -81,13 +71,8 @@ struct Int8Row {
 // values = x, rounded to fp16. Gives the largest magnitude below `limit` and the largest of all; NaN where there is
 // one.
 HWY_NOINLINE std::pair<float, float> halves_of(const float* x, Int in, float limit, float* values) {
-  alignas(64) f16 half[kLanes];
   float most = 0, largest = 0;
-  const auto add = [&](auto d, Int i) HWY_ATTR {
-    narrow(d, hn::LoadU(d, x + i), half);
-    hn::StoreU(widen(d, half), d, values + i);
-  };
-  for_lanes(in, add);
+  round_to_half(x, in, values);
   const Floats d;
   Vec below = hn::Zero(d), all = hn::Zero(d), poison = hn::Zero(d);
   Int i = 0;

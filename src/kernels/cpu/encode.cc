@@ -1,4 +1,5 @@
-// Matrices into quantised formats, while a model is loaded: room quant's definitions in vectors, bit for bit.
+// Matrices into quantised formats, while a model is loaded (room quant's definitions in vectors, bit for bit), and
+// back.
 #include "kernels/cpu/targets.h"
 //
 #undef HWY_TARGET_INCLUDE
@@ -15,8 +16,6 @@
 HWY_BEFORE_NAMESPACE();
 namespace pkv::kernels::cpu::HWY_NAMESPACE {
 namespace {
-
-constexpr Int kMostBlock = 4096;
 
 template <class D>
 HWY_INLINE hn::Vec<D> flushed(D d, hn::Vec<D> x) {
@@ -79,8 +78,8 @@ HWY_INLINE void pack(const std::uint8_t* codes, Int pairs, std::uint8_t* out) {
 }
 
 void encode_block(const float* from, Int count, quant::Format format, float* scale, std::uint8_t* out) {
-  alignas(64) float x[kMostBlock];
-  alignas(64) std::uint8_t codes[kMostBlock];
+  alignas(64) float x[quant::kMaxBlock];
+  alignas(64) std::uint8_t codes[quant::kMaxBlock];
   const Int even = count + count % 2;
   const float most = largest(from, count);
   *scale = most;
@@ -95,7 +94,7 @@ void encode_block(const float* from, Int count, quant::Format format, float* sca
 
 template <class T>
 void encode_blocks(const Encode& a, Int first, Int count) {
-  alignas(64) float x[kMostBlock];
+  alignas(64) float x[quant::kMaxBlock];
   const quant::Matrix& m = a.to;
   for (Int b = first; b < first + count; ++b) {
     const Int at = b * m.block, n = std::min(m.block, m.elements() - at);
@@ -105,16 +104,6 @@ void encode_blocks(const Encode& a, Int first, Int count) {
 }
 
 constexpr Int kAtOnce = 1024;
-
-// Elements [at, at + n) of the matrix, rounded to fp16.
-template <class T>
-HWY_INLINE void round_to_half(const T* from, Int n, float* to) {
-  alignas(64) f16 half[kLanes];
-  for_lanes(n, [&](auto d, Int i) HWY_ATTR {
-    narrow(d, widen(d, from + i), half);
-    hn::StoreU(widen(d, half), d, to + i);
-  });
-}
 
 template <class T>
 void encode_rows(const Encode& a, Int first, Int count) {
@@ -133,12 +122,7 @@ void encode_rows(const Encode& a, Int first, Int count) {
     for (Int k = 0; k < m.in; k += kAtOnce) {
       const Int n = std::min(kAtOnce, m.in - k);
       round_to_half(from + k, n, x);
-      auto* codes = m.codes.as<std::int8_t>() + r * m.in + k;
-      for_lanes(n, [&](auto d, Int i) HWY_ATTR {
-        const hn::Rebind<std::int8_t, decltype(d)> bytes;
-        const auto whole = hn::NearestInt(hn::Mul(hn::LoadU(d, x + i), hn::Set(d, inverse)));
-        hn::StoreU(hn::DemoteTo(bytes, whole), bytes, codes + i);
-      });
+      round_all(x, n, inverse, m.codes.as<std::int8_t>() + r * m.in + k);
     }
   }
 }
@@ -172,6 +156,34 @@ void encode(Device& device, const Encode& a) noexcept {
   host::pool_of(device).parallel_for(ceil_div(units, grain), [&](std::int64_t i) noexcept {
     HWY_DYNAMIC_DISPATCH(encode_units)(a, i * grain, std::min(grain, units - i * grain));
   });
+}
+
+namespace {
+
+void decode_row(const Decode& a, std::int64_t o) {
+  constexpr std::int64_t kAtOnce = 1024;
+  float values[kAtOnce];
+  const std::int64_t n = a.from.in;
+  for (std::int64_t first = 0; first < n; first += kAtOnce) {
+    const std::int64_t count = std::min(kAtOnce, n - first);
+    quant::decode(a.from, o, first, {values, static_cast<std::size_t>(count)});
+    for (std::int64_t i = 0; i < count; ++i) {
+      const std::int64_t at = o * a.to.step(0) + first + i;
+      if (a.to.dtype == DType::f16) {
+        a.to.as<f16>()[at] = to_f16(values[i]);
+      } else if (a.to.dtype == DType::bf16) {
+        a.to.as<bf16>()[at] = to_bf16(values[i]);
+      } else {
+        a.to.as<float>()[at] = values[i];
+      }
+    }
+  }
+}
+
+}  // namespace
+
+void decode(Device& device, const Decode& a) noexcept {
+  host::pool_of(device).parallel_for(a.from.out, [&](std::int64_t o) noexcept { decode_row(a, o); });
 }
 
 }  // namespace pkv::kernels::cpu

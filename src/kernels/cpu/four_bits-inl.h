@@ -159,11 +159,8 @@ struct FourBitRow {
         scales(m.scales.as<const std::byte>()),
         first(o * m.in),
         shift(__builtin_ctzll(static_cast<unsigned long long>(m.block))) {}
-  float scale(Int k) const {  // of the block that element k is in
-    float s;
-    std::memcpy(&s, scales + ((first + k) >> shift) * static_cast<Int>(sizeof s), sizeof s);
-    return s;
-  }
+  // Of the block that element k is in.
+  float scale(Int k) const { return quant::scale_at(scales, (first + k) >> shift); }
   const std::uint8_t* codes = nullptr;
   const std::byte* scales = nullptr;
   Int first = 0;

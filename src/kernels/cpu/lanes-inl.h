@@ -199,6 +199,26 @@ HWY_INLINE void for_lanes(Int n, const Body& body) {
   }
 }
 
+// to[i] = from[i], rounded to fp16.
+template <class T>
+HWY_INLINE void round_to_half(const T* from, Int n, float* to) {
+  alignas(64) f16 half[kLanes];
+  for_lanes(n, [&](auto d, Int i) HWY_ATTR {
+    narrow(d, widen(d, from + i), half);
+    hn::StoreU(widen(d, half), d, to + i);
+  });
+}
+
+// out[i] = the integer nearest to x[i] * factor, ties to even.
+template <class T>
+HWY_INLINE void round_all(const float* x, Int n, float factor, T* out) {
+  for_lanes(n, [&](auto d, Int i) HWY_ATTR {
+    const hn::Rebind<T, decltype(d)> narrow;
+    const auto whole = hn::NearestInt(hn::Mul(hn::LoadU(d, x + i), hn::Set(d, factor)));
+    hn::StoreU(hn::DemoteTo(narrow, whole), narrow, out + i);
+  });
+}
+
 }  // namespace pkv::kernels::cpu::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 

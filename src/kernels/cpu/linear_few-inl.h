@@ -15,9 +15,6 @@ HWY_BEFORE_NAMESPACE();
 namespace pkv::kernels::cpu::HWY_NAMESPACE {
 namespace {
 
-constexpr Int kFewOuts = 48;                   // outputs of one task: a multiple of kLanes
-constexpr Int kFewStride = kFewOuts + kLanes;  // the last tile may reach beyond
-
 // Piece p's sums added to the ones before it.
 HWY_INLINE void add_piece(Int p, float sum, float* to) { *to = p == 0 ? sum : *to + sum; }
 
@@ -46,22 +43,6 @@ HWY_NOINLINE void few_rows(const Linear& a, Int first, Int outs) {
   for (int r = 0; r < R; ++r) finish(a, r, first, outs, sums[r]);
 }
 
-// How lines of weights are fetched before their use. Marking them as read once (non-temporal) brings 3 to 7 % on a Zen
-// 5 and costs a Sapphire Rapids two thirds of its rate, which wants them in the second cache.
-struct Fetching {
-  bool once = runs_on_amd();
-  Int least = once ? 4096 : 8192;  // bytes ahead
-};
-
-// A hint that the line at p, which may lie outside of the weights, will be read.
-HWY_INLINE void fetch(std::uintptr_t p, bool once) {
-  if (once) {
-    __builtin_prefetch(reinterpret_cast<const void*>(p), 0, 0);
-  } else {
-    __builtin_prefetch(reinterpret_cast<const void*>(p), 0, 2);
-  }
-}
-
 // Piece p of S rows of weights with R rows of x. Lines of weights are fetched in the order of memory: `next` runs
 // through them, ahead of their use.
 template <int R, int S, class W>
@@ -84,8 +65,6 @@ HWY_INLINE void chain(const Operands<R, S, W>& operands, const Pieces& pieces, I
   if (pieces.ends_in(p)) last_step<R, S, W>(operands, pieces.whole, pieces.in - pieces.whole, sums);
 }
 
-constexpr Int kMostPieces = 32;
-
 // S rows of weights after the other, from begin to end: memory gives most when it is read in order. A row's chain waits
 // for itself, but the processor works on the next one meanwhile. Four rows are folded together.
 template <int R, int S, class W>
@@ -95,7 +74,7 @@ HWY_NOINLINE void rows_in_order(const Linear& a, Int first, Int outs) {
   static const Fetching fetching;
   const bool once = fetching.once;
   // Far enough ahead, and beyond the rows that are being read.
-  const Int ahead = std::max(fetching.least, S == 1 ? 0 : S * pieces.in * static_cast<Int>(sizeof(W)));
+  const Int ahead = std::max(fetching.ahead, S == 1 ? 0 : S * pieces.in * static_cast<Int>(sizeof(W)));
   alignas(64) float sums[R][kFewStride];
   alignas(64) float waiting[kMostPieces][R][4][kLanes];
   Operands<R, S, W> operands;
@@ -133,8 +112,6 @@ void few_of(const Linear& a, Int first, Int outs) {
   if (R * a.x[1] > (R == 1 ? kMostPieces * kPiece : kNearFloats)) return few_rows<R, W>(a, first, outs);
   rows_in_order<R, R == 1 && sizeof(W) == 2 && kLanes <= 8 ? 2 : 1, W>(a, first, outs);
 }
-
-constexpr Int kFewRows = 4;
 
 template <class W>
 void few(const Linear& a, Int first, Int outs) {

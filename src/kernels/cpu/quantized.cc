@@ -1,4 +1,4 @@
-// out = add + act(clip(x . weight^T + bias)) with weights of 8 and 4 bits, and their encoding and decoding.
+// out = add + act(clip(x . weight^T + bias)) with weights of 8 and 4 bits.
 //
 // The product is made of integers. int8: as LLM.int8() defines it; the sums are exact, so that any order will do. 4
 // bits: activations are rounded to 15 bits of the largest of 256 neighbours (at most 3e-5 of it), weights are integers
@@ -98,34 +98,6 @@ HWY_EXPORT(linear_quantized_here);
 
 void linear_quantized(Device& device, const Linear& a) noexcept {
   HWY_DYNAMIC_DISPATCH(linear_quantized_here)(host::pool_of(device), a);
-}
-
-namespace {
-
-void decode_row(const Decode& a, std::int64_t o) {
-  constexpr std::int64_t kAtOnce = 1024;
-  float values[kAtOnce];
-  const std::int64_t n = a.from.in;
-  for (std::int64_t first = 0; first < n; first += kAtOnce) {
-    const std::int64_t count = std::min(kAtOnce, n - first);
-    quant::decode(a.from, o, first, {values, static_cast<std::size_t>(count)});
-    for (std::int64_t i = 0; i < count; ++i) {
-      const std::int64_t at = o * a.to.step(0) + first + i;
-      if (a.to.dtype == DType::f16) {
-        a.to.as<f16>()[at] = to_f16(values[i]);
-      } else if (a.to.dtype == DType::bf16) {
-        a.to.as<bf16>()[at] = to_bf16(values[i]);
-      } else {
-        a.to.as<float>()[at] = values[i];
-      }
-    }
-  }
-}
-
-}  // namespace
-
-void decode(Device& device, const Decode& a) noexcept {
-  host::pool_of(device).parallel_for(a.from.out, [&](std::int64_t o) noexcept { decode_row(a, o); });
 }
 
 }  // namespace pkv::kernels::cpu

@@ -13,21 +13,10 @@ HWY_BEFORE_NAMESPACE();
 namespace pkv::kernels::cpu::HWY_NAMESPACE {
 namespace {
 
-constexpr Int kFewOuts = 48;  // outputs of one task: a multiple of kLanes and of 4
-constexpr Int kFewRows = 4;
-// Lines of weights are fetched ahead of their use, marked as read once where that helps: see linear_few-inl.h.
-struct Fetching {
-  bool once = runs_on_amd();
-  std::uintptr_t ahead = once ? 4096 : 8192;
-  HWY_INLINE void operator()(const void* p) const {
-    const auto* at = reinterpret_cast<const void*>(reinterpret_cast<std::uintptr_t>(p) + ahead);
-    if (once) {
-      __builtin_prefetch(at, 0, 0);
-    } else {
-      __builtin_prefetch(at, 0, 2);
-    }
-  }
-};
+// The line that is as far ahead of p as is asked for.
+HWY_INLINE void fetch_ahead(const Fetching& fetching, const void* p) {
+  fetch(reinterpret_cast<std::uintptr_t>(p) + static_cast<std::uintptr_t>(fetching.ahead), fetching.once);
+}
 
 // Chunk of C elements from k on: R rows of x with S rows of weights.
 template <int R, int S, Int C, bool kVnni>
@@ -47,7 +36,7 @@ HWY_INLINE void chunk_of(const XRow (&x)[R], const FourBitRow (&w)[S], const Unp
 
 // Elements [k, k + n) of a span: its sums, times the scale of its activations, are added to `sums`.
 template <int R, int S, Int C, bool kVnni>
-HWY_INLINE void span_of(const XRow (&x)[R], const FourBitRow (&w)[S], const Unpacker& unpack, const Fetching& fetch,
+HWY_INLINE void span_of(const XRow (&x)[R], const FourBitRow (&w)[S], const Unpacker& unpack, const Fetching& fetching,
                         Int k, Int n, Vec (&sums)[R][S]) {
   Vec part[R][S];
   for (int r = 0; r < R; ++r) {
@@ -57,7 +46,7 @@ HWY_INLINE void span_of(const XRow (&x)[R], const FourBitRow (&w)[S], const Unpa
 #pragma GCC unroll 8
     for (Int c = 0; c < kSpan; c += C) {
       if (c % 128 == 0) {
-        for (int s = 0; s < S; ++s) fetch(w[s].codes + (k + c) / 2);
+        for (int s = 0; s < S; ++s) fetch_ahead(fetching, w[s].codes + (k + c) / 2);
       }
       chunk_of<R, S, C, kVnni>(x, w, unpack, k + c, part);
     }
@@ -70,19 +59,17 @@ HWY_INLINE void span_of(const XRow (&x)[R], const FourBitRow (&w)[S], const Unpa
   }
 }
 
-constexpr Int kMostPieces = 32;
-
 // S outputs side by side; four are folded together, after a stretch of pieces that lies together in memory.
 template <int R, int S, Int C, bool kVnni>
 HWY_NOINLINE void few_four_bits(const Linear& a, const XRow (&x)[R], Int first, Int outs) {
   const quant::Matrix& m = a.quantized;
   const Unpacker unpack(table_of(m.format));
-  static const Fetching fetching;
-  Fetching fetch = fetching;
+  static const Fetching usual;
+  Fetching fetching = usual;
   // Beyond the rows that are being read.
-  fetch.ahead = std::max(fetch.ahead, static_cast<std::uintptr_t>(S == 1 ? 0 : S * m.in / 2));
+  fetching.ahead = std::max(fetching.ahead, S == 1 ? 0 : S * m.in / 2);
   const Floats d;
-  alignas(64) float sums[R][kFewOuts + kLanes];
+  alignas(64) float sums[R][kFewStride];
   alignas(64) float waiting[kMostPieces][R][4][kLanes];
   const Int pieces = ceil_div(m.in, kPiece);
   for (Int o = 0; o < outs; o += 4) {
@@ -98,7 +85,7 @@ HWY_NOINLINE void few_four_bits(const Linear& a, const XRow (&x)[R], Int first, 
           }
           const Int end = std::min((p + 1) * kPiece, m.in);
           for (Int k = p * kPiece; k < end; k += kSpan) {
-            span_of<R, S, C, kVnni>(x, w, unpack, fetch, k, std::min(kSpan, end - k), tile);
+            span_of<R, S, C, kVnni>(x, w, unpack, fetching, k, std::min(kSpan, end - k), tile);
           }
           for (int r = 0; r < R; ++r) {
             for (int s = 0; s < S; ++s) hn::Store(tile[r][s], d, waiting[p - p0][r][i + s]);
@@ -121,7 +108,7 @@ HWY_NOINLINE void few_four_bits(const Linear& a, const XRow (&x)[R], Int first, 
 #if HWY_TARGET == HWY_AVX3
 
 template <int R>
-HWY_INLINE void byte_dots_of(const XRow (&x)[R], const std::int8_t* w, Int in, const Fetching& fetch,
+HWY_INLINE void byte_dots_of(const XRow (&x)[R], const std::int8_t* w, Int in, const Fetching& fetching,
                              Int (&totals)[R]) {
   constexpr int kSums = R == 1 ? 4 : R == 2 ? 2 : 1;
   VecInts sums[R][kSums];
@@ -132,7 +119,7 @@ HWY_INLINE void byte_dots_of(const XRow (&x)[R], const std::int8_t* w, Int in, c
   for (; k + kSums * 64 <= in; k += kSums * 64) {
     for (int s = 0; s < kSums; ++s) {
       const auto* at = w + k + s * 64;
-      fetch(at);
+      fetch_ahead(fetching, at);
       const __m512i bytes = lifted(load_bytes(at));
       for (int r = 0; r < R; ++r) sums[r][s] = dot_bytes(sums[r][s], bytes, load_bytes(x[r].bytes() + k + s * 64));
     }
@@ -151,9 +138,9 @@ HWY_INLINE void byte_dots_of(const XRow (&x)[R], const std::int8_t* w, Int in, c
 
 // The sum of a row of codes with R rows of x.
 template <int R, bool kVnni>
-HWY_INLINE void dots_of(const XRow (&x)[R], const std::int8_t* w, Int in, const Fetching& fetch, Int (&totals)[R]) {
+HWY_INLINE void dots_of(const XRow (&x)[R], const std::int8_t* w, Int in, const Fetching& fetching, Int (&totals)[R]) {
 #if HWY_TARGET == HWY_AVX3
-  if constexpr (kVnni) return byte_dots_of<R>(x, w, in, fetch, totals);
+  if constexpr (kVnni) return byte_dots_of<R>(x, w, in, fetching, totals);
 #endif
   constexpr int kSums = R == 1 ? 2 : 1;
   Sum sums[R][kSums];
@@ -162,7 +149,7 @@ HWY_INLINE void dots_of(const XRow (&x)[R], const std::int8_t* w, Int in, const 
   }
   Int k = 0;
   for (; k + kSums * kWords <= in; k += kSums * kWords) {
-    if (k % 64 == 0) fetch(w + k);
+    if (k % 64 == 0) fetch_ahead(fetching, w + k);
     for (int s = 0; s < kSums; ++s) {
       const VecWords words = widen_words(w + k + s * kWords);
       for (int r = 0; r < R; ++r) sums[r][s] = dot<false>(sums[r][s], load_words(x[r].words() + k + s * kWords), words);
@@ -179,12 +166,11 @@ template <int R, bool kVnni>
 HWY_NOINLINE void few_int8(const Linear& a, const XRow (&x)[R], Int first, Int outs) {
   const quant::Matrix& m = a.quantized;
   static const Fetching fetching;
-  const Fetching fetch = fetching;
-  alignas(64) float sums[R][kFewOuts + kLanes];
+  alignas(64) float sums[R][kFewStride];
   for (Int o = 0; o < outs; ++o) {
     const auto* w = m.codes.as<const std::int8_t>() + (first + o) * m.in;
     Int totals[R];
-    dots_of<R, kVnni>(x, w, m.in, fetch, totals);
+    dots_of<R, kVnni>(x, w, m.in, fetching, totals);
     for (int r = 0; r < R; ++r) sums[r][o] = value_of(m, first + o, x[r], totals[r]);
   }
   for (int r = 0; r < R; ++r) finish(a, r, first, outs, sums[r]);

@@ -62,9 +62,7 @@ XRow quantize_row(const Linear& a, const float* x, Int r, const QuantizedRows& r
 
 // The value of an int8 output from the sum of products of codes: outliers are added in the order of their columns.
 HWY_INLINE float value_of(const quant::Matrix& m, Int o, const XRow& x, Int total) {
-  float scale;
-  std::memcpy(&scale, m.scales.as<const std::byte>() + o * static_cast<Int>(sizeof scale), sizeof scale);
-  scale /= 127;
+  const float scale = quant::scale_at(m.scales.as<const std::byte>(), o) / 127;
   const float sum = static_cast<float>(total) * (x.int8.scale * scale);
   if (x.int8.outliers == 0) return sum;
   const auto* w = m.codes.as<const std::int8_t>() + o * m.in;
