@@ -15,108 +15,25 @@
 #include <string_view>
 
 #include "base/random.h"
-#include "bench/ops.h"
-#include "bench/peak.h"
+#include "bench/lines.h"
+#include "bench/quantized.h"
 #include "tensor/buffer.h"
 
 namespace {
 
 using namespace pkv;
+using bench::compare;
+using bench::kCold;
+using bench::Line;
+using bench::Machine;
 using bench::OpOptions;
 using bench::random_buffer;
+using bench::time_line;
+using bench::wanted;
 using kernels::Act;
 
 constexpr std::string_view kUsage =
     "bench_kernels [--only WORD] [--isa NAME] [--threads N] [--seconds S] [--clock cpu] [--output json]\n";
-constexpr std::size_t kCold = std::size_t{640} << 20;  // bytes of weights or past to cycle through
-
-struct Machine {
-  const kernels::Ops& ops = kernels::table("cpu");
-  std::unique_ptr<kernels::Device> device;
-  WorkerPool pool;
-  bench::Memory memory{std::size_t{128} << 20};
-  explicit Machine(int threads) : device(ops.open(threads)), pool(threads) {}
-};
-
-bool wanted(const OpOptions& o, std::string_view op, std::string_view shape) {
-  return o.only.empty() || fmt::format("{} {}", op, shape).find(o.only) != std::string::npos;
-}
-
-struct Line {
-  std::string op, shape;
-  double bytes = 0, fmas = 0;  // of one call; the share is of the read rate when bytes are given
-  std::function<void(int round)> call;
-};
-
-void print_head(const OpOptions& o) {
-  if (!o.json) fmt::print("| op | shape | us | rate | peak | share | best |\n|---|---|---|---|---|---|---|\n");
-}
-
-// Times `line` in rounds: peak, op, peak, op, ...
-void time_line(Machine& m, const OpOptions& o, const Line& line, nlohmann::json& out) {
-  if (!wanted(o, line.op, line.shape)) return;
-  line.call(0);
-  double once = bench::seconds();
-  line.call(1);
-  once = bench::seconds() - once;
-  const int calls = std::max(1, static_cast<int>(0.01 / std::max(once, 1e-7)));
-  const bool memory_bound = line.bytes > 0;
-  std::vector<double> peaks, rates, shares, times;
-  int round = 2;
-  for (const double end = bench::seconds() + o.seconds; bench::seconds() < end || rates.size() < 5;) {
-    const auto measure_peak = [&] {
-      return memory_bound ? bench::best_read_rate(m.pool, m.memory) : bench::fma_rate(m.pool);
-    };
-    const double before = measure_peak();
-    const double start = bench::seconds();
-    for (int i = 0; i < calls; ++i) line.call(round++);
-    const double time = (bench::seconds() - start) / calls;
-    const double peak = (before + measure_peak()) / 2;
-    const double rate = (memory_bound ? line.bytes : line.fmas) * 1e-9 / time;
-    peaks.push_back(peak);
-    rates.push_back(rate);
-    shares.push_back(rate / peak);
-    times.push_back(time);
-  }
-  const double us = bench::median(times) * 1e6, rate = bench::median(rates), peak = bench::median(peaks),
-               share = bench::median(shares);
-  // On a machine that others use too, the best round says more: the least disturbed op over the least disturbed peak.
-  const double best = *std::max_element(rates.begin(), rates.end()) / *std::max_element(peaks.begin(), peaks.end());
-  if (o.json) {
-    out.push_back({{"op", line.op},
-                   {"shape", line.shape},
-                   {"us", us},
-                   {"unit", memory_bound ? "GB/s" : "1e9 multiply-adds/s"},
-                   {"rate", rate},
-                   {"peak", peak},
-                   {"share", share},
-                   {"best_share", best}});
-  } else {
-    fmt::print("| {} | {} | {:.1f} | {:.1f} {} | {:.1f} | {:.2f} | {:.2f} |\n", line.op, line.shape, us, rate,
-               memory_bound ? "GB/s" : "G/s", peak, share, best);
-    std::fflush(stdout);
-  }
-}
-
-[[noreturn]] void wrong(const std::string& what) {
-  fmt::print(stderr, "bench_kernels: {} differs from naive; not timed\n", what);
-  std::exit(1);
-}
-
-// Both dense in their last dimension; `within` 0: the same bits.
-void compare(const std::string& what, const View& got, const View& want, float within) {
-  if (within == 0) {
-    if (std::memcmp(got.data, want.data, want.bytes()) != 0) wrong(what);
-    return;
-  }
-  for (std::int64_t r = 0; r < want[0]; ++r) {
-    for (std::int64_t c = 0; c < want.elements() / want[0]; ++c) {
-      const float a = got.as<float>()[r * got.step(0) + c], b = want.as<float>()[r * want.step(0) + c];
-      if (!(std::fabs(a - b) < within)) wrong(what);
-    }
-  }
-}
-
 // `call` with both tables, each writing to an output of its own.
 template <class Call>
 void check(Machine& m, const std::string& what, const View& got, const View& want, float within, const Call& call) {
@@ -408,7 +325,7 @@ int main(int argc, char** argv) {
   const OpOptions o = bench::read_op_options(kUsage, argc, argv, 1);
   Machine m(o.threads);
   if (!o.json) fmt::print("{}\n\n", m.device->describe());
-  print_head(o);
+  bench::print_head(o);
   nlohmann::json out = nlohmann::json::array();
   for (const auto& [in, outs] : {std::pair<std::int64_t, std::int64_t>{768, 2304},
                                  {768, 768},
@@ -422,6 +339,7 @@ int main(int argc, char** argv) {
       for (const std::int64_t rows : {1, 4, 8, 16, 128, 512}) bench_linear(m, o, out, in, outs, dtype, rows);
     }
   }
+  bench::bench_quantized(m, o, out);
   for (const DType dtype : kFormats) {
     for (const std::int64_t depth : {512, 2048}) {
       bench_attend(m, o, out, 12, 1, 64, dtype, depth, 1);
