@@ -19,13 +19,21 @@ constexpr const char* kList = "cmake/rooms.txt";
 
 // How the headers of a library begin, and the library's name in the list. Those named "-" belong in no room.
 const std::vector<std::pair<std::string, std::string>> kLibraryHeaders = {
-    {"fmt/", "fmt"},          {"nlohmann/", "nlohmann_json"},
-    {"hwy/", "hwy"},          {"pcre2", "pcre2"},
-    {"utf8proc", "utf8proc"}, {"curl/", "curl"},
-    {"openssl/", "openssl"},  {"zip", "zip"},
-    {"cuda", "cuda"},         {"CLI/", "-"},
-    {"gtest/", "-"},          {"gmock/", "-"},
-    {"rapidcheck", "-"},      {"benchmark/", "-"},
+    {"fmt/", "fmt"},
+    {"nlohmann/", "nlohmann_json"},
+    {"hwy/", "hwy"},
+    {"pcre2", "pcre2"},
+    {"utf8proc", "utf8proc"},
+    {"curl/", "curl"},
+    {"openssl/", "openssl"},
+    {"zip", "zip"},
+    {"xxhash", "xxhash"},
+    {"cuda", "cuda"},
+    {"CLI/", "-"},
+    {"gtest/", "-"},
+    {"gmock/", "-"},
+    {"rapidcheck", "-"},
+    {"benchmark/", "-"},
 };
 
 // What the system gives besides the standard library, whose headers have neither a folder nor an ending.
