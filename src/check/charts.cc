@@ -95,10 +95,14 @@ Json heat_map_specification(const Report& r, const Extent& extent) {
 }
 
 std::string heat_map_words(const Report& r, const Extent& extent) {
-  std::string words =
-      "Each square is one token, fed in a call that found so many tokens in the past. Its colour is the largest "
-      "difference of a logit from those without past: grey is none";
-  if (extent.empty()) return words + ".";
+  std::string words = r.positions_of_cell > 1
+                          ? fmt::format("Each square is the worst of {} tokens next to each other", r.positions_of_cell)
+                          : std::string("Each square is one token");
+  words +=
+      ", fed in a call that found so many tokens in the past. Its colour is the largest difference of a logit from "
+      "those "
+      "without past: grey is none";
+  if (extent.empty()) return words + ", red not finite.";
   const std::string scale = extent.least == extent.most
                                 ? fmt::format("{}", short_number(extent.most))
                                 : fmt::format("from pale ({}) to strong ({}), logarithmically",
@@ -170,14 +174,19 @@ Json logits_specification(const Report& r) {
   return spec;
 }
 
+double share_of(const LayerDistance& l) { return l.largest > 0 ? l.max_abs / l.largest : l.max_abs; }
+
+// Not finite: as far as the furthest.
 Json layers_of(const Report& r, const Extent& extent) {
   Json all = Json::array();
   for (std::size_t i = 0; i < r.layers.size(); ++i) {
     const LayerDistance& l = r.layers[i];
-    const double share = l.largest > 0 ? l.max_abs / l.largest : l.max_abs;
-    const bool same = !(share > 0);
+    const double share = share_of(l);
+    const bool same = share == 0;
     all.push_back({{"layer", i == 0 ? "embedded" : fmt::format("{}", i - 1)},
-                   {"share", same ? extent.least / 3 : share},
+                   {"share", same                   ? extent.least / 3
+                             : std::isfinite(share) ? share
+                                                    : extent.most},
                    {"fill", same ? "var(--paper)" : "var(--bad)"},
                    {"stroke", same ? "var(--muted)" : "var(--bad)"},
                    {"told", fmt::format("{}: max |Δ| {}, largest |state| {}",
@@ -242,8 +251,10 @@ Html heat_map(const Report& r) {
 Html layers_chart(const Report& r) {
   if (r.layers.empty()) return {};
   Extent extent;
-  for (const LayerDistance& l : r.layers) extent.add(l.largest > 0 ? l.max_abs / l.largest : l.max_abs);
-  if (extent.empty()) return page::paragraph(page::text("No layer's states differ by a bit."));
+  for (const LayerDistance& l : r.layers) extent.add(share_of(l));
+  const bool same = std::all_of(r.layers.begin(), r.layers.end(), [](auto& l) { return l.max_abs == 0; });
+  if (same) return page::paragraph(page::text("No layer's states differ by a bit."));
+  if (extent.empty()) extent.add(1);
   const std::string where = r.parting ? fmt::format(" at the split after {}", counted(r.parting->past, "token")) : "";
   return drawn("How far apart, from layer to layer",
                fmt::format("The states of the new tokens after each layer{}, against those without past, as a share of "

@@ -1,5 +1,7 @@
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "base/page.h"
 #include "check/causes.h"
 #include "check/charts.h"
