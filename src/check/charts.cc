@@ -17,14 +17,14 @@ using Json = nlohmann::ordered_json;
 using page::Html;
 
 constexpr std::int64_t kMostLabelled = 10;  // columns of a heat map whose cells have room for a number
-constexpr int kCell = 52, kMostHeight = 460;
+constexpr int kCell = 72, kMostHeight = 460;
 
 // Infinite ends, where nothing is apart.
 struct Extent {
   double least = std::numeric_limits<double>::infinity(), most = 0;
 
   void add(double value) {
-    if (!(value > 0) || !std::isfinite(value)) return;
+    if (!(value > 1e-300) || !std::isfinite(value)) return;  // what is less has no logarithm to speak of
     least = std::min(least, value);
     most = std::max(most, value);
   }
@@ -42,18 +42,18 @@ const char* colour_of(const Cell& cell, const Report& r) {
   return explained ? "var(--first)" : "var(--bad)";
 }
 
-Json cells_of(const Report& r, const Extent& extent) {
+// Thousands of them: short.
+Json cells_of(const Report& r, const Extent& extent, bool labelled) {
   Json all = Json::array();
   for (const Cell& c : r.cells) {
-    const double shade = c.max_abs == 0 ? 0.55 : 0.2 + 0.8 * extent.share(c.max_abs);
+    const double shade = c.max_abs == 0 ? 0.55 : std::round(100 * (0.2 + 0.8 * extent.share(c.max_abs))) / 100;
     all.push_back({{"past", c.place.past},
                    {"position", c.place.position},
-                   {"colour", colour_of(c, r)},
+                   {"fill", colour_of(c, r)},
                    {"shade", shade},
-                   {"number", short_number(c.max_abs)},
-                   {"ink", c.max_abs != 0 && shade > 0.6 ? "var(--paper)" : "var(--ink)"},
-                   {"told", fmt::format("position {}, past {}: max |Δ| {}, {} ULP", c.place.position, c.place.past,
-                                        short_number(c.max_abs), short_count(c.ulps))}});
+                   {"apart", short_number(c.max_abs)},
+                   {"ulps", short_count(c.ulps)}});
+    if (labelled) all.back()["ink"] = c.max_abs != 0 && shade > 0.6 ? "var(--paper)" : "var(--ink)";
   }
   return all;
 }
@@ -75,22 +75,23 @@ Json heat_map_specification(const Report& r, const Extent& extent) {
              {"orient": "left", "scale": "y", "title": "tokens in the past", "domain": false, "ticks": false}],
     "marks": [
       {"type": "rect", "from": {"data": "cells"}, "encode": {"enter": {
-        "fill": {"field": "colour"}, "fillOpacity": {"field": "shade"}, "tooltip": {"field": "told"}},
+        "fill": {"field": "fill"}, "fillOpacity": {"field": "shade"}, "tooltip": {"signal":
+        "'position ' + datum.position + ', past ' + datum.past + ': max |Δ| ' + datum.apart + ', ' + datum.ulps + ' ULP'"}},
         "update": {
         "x": {"scale": "x", "field": "position"}, "width": {"scale": "x", "band": 1},
         "y": {"scale": "y", "field": "past"}, "height": {"scale": "y", "band": 1}}}},
       {"type": "text", "from": {"data": "cells"}, "interactive": false, "encode": {"enter": {
-        "text": {"field": "number"}, "align": {"value": "center"}, "baseline": {"value": "middle"},
+        "text": {"field": "apart"}, "align": {"value": "center"}, "baseline": {"value": "middle"},
         "fontSize": {"value": 11}, "fill": {"field": "ink"}}, "update": {
         "x": {"scale": "x", "field": "position", "band": 0.5}, "y": {"scale": "y", "field": "past", "band": 0.5}}}}]})json");
-  spec["data"][0]["values"] = cells_of(r, extent);
+  const bool labelled = columns <= kMostLabelled;
+  spec["data"][0]["values"] = cells_of(r, extent, labelled);
   spec["scales"][0]["domain"] = sorted(positions);
   spec["scales"][1]["domain"] = sorted(pasts);
   spec["scales"][0]["padding"] = spec["scales"][1]["padding"] = columns > 64 ? 0 : 0.04;
-  const bool labelled = columns <= kMostLabelled;
   if (!labelled) spec["marks"].erase(1);
   spec["usermeta"] = {{"widest", 60 + columns * kCell}};
-  spec["height"] = std::clamp<std::int64_t>(rows * (labelled ? 34 : 22), 34, kMostHeight);
+  spec["height"] = std::clamp<std::int64_t>(rows * (labelled ? 36 : 22), 36, kMostHeight);
   return spec;
 }
 
@@ -135,7 +136,7 @@ Json histogram_specification(const Histogram& bars, const char* colour, const ch
                {"name": "y", "type": "sqrt", "zero": true, "nice": true, "range": "height",
                 "domain": {"data": "bars", "field": "count"}}],
     "axes": [{"orient": "left", "scale": "y", "grid": true, "domain": false, "ticks": false, "tickCount": 5,
-              "title": "tokens of the vocabulary (square-root scale)"},
+              "title": "tokens"},
              {"orient": "bottom", "scale": "x", "tickCount": 8}],
     "marks": [{"type": "rect", "from": {"data": "bars"}, "encode": {
       "enter": {"tooltip": {"signal": "datum.count + ' tokens from ' + format(datum.from, '.3g') + ' to ' + format(datum.to, '.3g')"}},
@@ -174,6 +175,19 @@ Json logits_specification(const Report& r) {
   return spec;
 }
 
+// Of a logarithmic axis: decades, and within few of them also 2 and 5.
+Json ticks_between(double least, double most) {
+  const bool few = most < 300 * least;
+  Json all = Json::array();
+  for (double decade = std::pow(10, std::floor(std::log10(least))); decade <= most; decade *= 10) {
+    for (const double step : {1.0, 2.0, 5.0}) {
+      const double tick = step * decade;
+      if ((few || step == 1) && tick >= least && tick <= most) all.push_back(tick);
+    }
+  }
+  return all;
+}
+
 double share_of(const LayerDistance& l) { return l.largest > 0 ? l.max_abs / l.largest : l.max_abs; }
 
 // Not finite: as far as the furthest.
@@ -203,8 +217,8 @@ Json layers_specification(const Report& r, const Extent& extent) {
     "scales": [{"name": "x", "type": "point", "range": "width", "padding": 0.4,
                 "domain": {"data": "layers", "field": "layer"}},
                {"name": "y", "type": "log", "range": "height"}],
-    "axes": [{"orient": "left", "scale": "y", "grid": true, "domain": false, "ticks": false, "tickCount": 5,
-              "format": ".0e", "title": "largest |Δ| / largest |state|"},
+    "axes": [{"orient": "left", "scale": "y", "grid": true, "domain": false, "ticks": false,
+              "format": "~g", "title": "largest |Δ| / largest |state|"},
              {"orient": "bottom", "scale": "x", "title": "states after layer"}],
     "marks": [
       {"type": "line", "from": {"data": "layers"}, "interactive": false, "encode": {
@@ -224,6 +238,7 @@ Json layers_specification(const Report& r, const Extent& extent) {
 })json");
   spec["data"][0]["values"] = layers_of(r, extent);
   spec["scales"][1]["domain"] = {extent.least / 3, extent.most * 1.5};
+  spec["axes"][0]["values"] = ticks_between(extent.least / 3, extent.most * 1.5);
   return spec;
 }
 
@@ -265,11 +280,12 @@ Html layers_chart(const Report& r) {
 
 Html logits_chart(const Report& r) {
   if (r.without_past.counts.empty() || r.without_past.width <= 0) return {};
-  return drawn("The last position's logits",
-               fmt::format("How many of the {} of the vocabulary get which logit. Where the line follows the area, the "
-                           "two runs agree.",
-                           counted(r.vocab, "token")),
-               logits_specification(r));
+  return drawn(
+      "The last position's logits",
+      fmt::format("How many of the {} of the vocabulary get which logit, on a square-root scale. Where the line "
+                  "follows the area, the two runs agree.",
+                  counted(r.vocab, "token")),
+      logits_specification(r));
 }
 
 Html differences_chart(const Report& r) {
@@ -278,7 +294,8 @@ Html differences_chart(const Report& r) {
   if (r.table.absolute.max == 0 || r.distances.width <= 0) {
     return page::paragraph(page::text("Their differences are all exactly 0."));
   }
-  return drawn("Their differences", "How many tokens' logits are how far from those without past.",
+  return drawn("Their differences",
+               "How many tokens' logits are how far from those without past, on a square-root scale.",
                histogram_specification(r.distances, "var(--third)", "|Δ|"));
 }
 

@@ -31,9 +31,11 @@ std::string headline(Outcome outcome) {
 
 Html sentence(std::string_view words) { return text(capital(std::string(words)) + (words.ends_with('.') ? "" : ".")); }
 
-Html cause(const Explanation& e) {
-  Html all = page::paragraph(page::strong(e.confirmed ? "Cause: " : "Perhaps: ") + page::code(e.cause) + text(". ") +
-                             sentence(e.statement));
+// What the verdict's sentence says already is not said again.
+Html cause(const Explanation& e, const Verdict& verdict) {
+  const bool said = verdict.sentence.find(e.statement) != std::string::npos;
+  Html all = page::paragraph(page::strong(e.confirmed ? "Cause: " : "Perhaps: ") + page::code(e.cause) +
+                             (said ? Html{} : text(". ") + sentence(e.statement)));
   std::vector<std::pair<std::string, Html>> facts{{"Evidence", text(e.evidence)}, {"Look at", text(e.look_at)}};
   if (!e.reference.empty()) facts.emplace_back("Seen in", text(e.reference));
   return all + page::facts(facts);
@@ -41,7 +43,7 @@ Html cause(const Explanation& e) {
 
 Html verdict(const Report& r) {
   Html inside = page::paragraph(sentence(r.verdict.sentence));
-  for (const Explanation& e : r.causes) inside += cause(e);
+  for (const Explanation& e : r.causes) inside += cause(e, r.verdict);
   if (r.causes.empty() && r.causes_tried > 0) {
     inside += page::paragraph(page::strong("Cause: ") + text(unknown_cause(r)));
   }
@@ -61,13 +63,14 @@ Html question() {
 Html article_table(const Table& t) {
   const auto a = pandas_column(t.without_past.values()), b = pandas_column(t.with_past.values());
   const auto c = pandas_column(t.absolute.values()), d = pandas_column(t.relative.values());
-  page::Table table{.head = {"", "without past", "with past", "absolute Δ", "relative Δ"}};
+  page::Table table{.head = {"", "without past", "with past", "absolute Δ", "relative Δ"},
+                    .caption =
+                        "Over the vocabulary: without past, with it, their absolute difference, and that as a "
+                        "share of the first column."};
   for (std::size_t i = 0; i < a.size(); ++i) {
     table.rows.push_back({text(Summary::names[i]), text(a[i]), text(b[i]), text(c[i]), text(d[i])});
   }
-  return page::table(table) +
-         page::paragraph(page::muted("The logits of the last position over the vocabulary, described: without past, "
-                                     "with it, their absolute difference, and that as a share of the first column."));
+  return page::table(table);
 }
 
 std::vector<Html> row_of(const Result& r) {
