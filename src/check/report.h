@@ -9,6 +9,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/environment.h"
 #include "check/bound.h"
 #include "check/compare.h"
 #include "check/session.h"
@@ -144,18 +145,31 @@ struct Report {
   std::vector<LayerDistance> layers;  // [layers + 1]: as embedded, then after each; empty where not visible
   Verdict verdict;
   std::vector<std::string> notes;  // what was left out or assumed
+  Environment environment;         // for whoever checks to fill in
+  std::string command;             // that repeats it
 };
 
-// For a terminal of 80 columns, about 40 lines. `colour`: ANSI colours for marks and the verdict.
+// A model of a review that could not be checked, and why.
+struct NotChecked {
+  std::string model, message;
+};
+
+// For a terminal of 80 columns, about 40 lines; the verdict stands at the end, where a terminal that is shorter shows
+// it. `colour`: ANSI colours for marks and the verdict.
 std::string report_text(const Report& report, bool colour = false);
 std::string report_markdown(const Report& report);
-std::string report_csv(const Report& report);   // a line per experiment, with a heading
-std::string report_json(const Report& report);  // "schema": "pkv-check/1"; infinities and NaN are null
+std::string report_csv(const Report& report);    // a line per experiment, with a heading
+std::string report_json(const Report& report);   // docs/schema/pkv-check-2.json; infinities and NaN are null
+std::string report_html(const Report& report);   // one file, see base/page.h
+std::string report_junit(const Report& report);  // XML for CI systems: a test per experiment and proof
 
-// Many models, a line each.
+// Many models, a line each, or all of each and a line in front. Those that could not be checked are errors in JUnit.
 std::string summary_text(std::span<const Report> reports, bool colour = false);
 std::string summary_markdown(std::span<const Report> reports);
 std::string summary_csv(std::span<const Report> reports);
-std::string summary_json(std::span<const Report> reports);  // "schema": "pkv-review/1"
+std::string summary_json(std::span<const Report> reports,
+                         std::span<const NotChecked> others = {});  // docs/schema/pkv-review-2.json
+std::string summary_html(std::span<const Report> reports, std::span<const NotChecked> others = {});
+std::string summary_junit(std::span<const Report> reports, std::span<const NotChecked> others = {});
 
 }  // namespace pkv::check

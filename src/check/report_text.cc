@@ -133,11 +133,12 @@ std::string paragraphs(const Report& r) {
 
 }  // namespace
 
+// The end is what a terminal of few lines shows.
 std::string report_text(const Report& r, bool colour) {
   const Paint paint{colour};
   return paint.bold(shortened(subject_line(r.subject), terminal_columns)) + "\n" + text_line(r) + "\n\n" +
-         verdict_lines(r.verdict, paint) + "\n" + cause_lines(r, paint) + parting_lines(r) + table_lines(r.table) +
-         "\n" + results_lines(r) + "\n" + evidence_lines(r, paint) + paragraphs(r);
+         table_lines(r.table) + "\n" + results_lines(r) + "\n" + evidence_lines(r, paint) + paragraphs(r) + "\n" +
+         cause_lines(r, paint) + parting_lines(r) + verdict_lines(r.verdict, paint);
 }
 
 }  // namespace pkv::check

@@ -12,11 +12,6 @@ namespace {
 
 using Shown = Finding::Shown;
 
-std::string capital(std::string text) {
-  if (!text.empty() && text[0] >= 'a' && text[0] <= 'z') text[0] = static_cast<char>(text[0] - 'a' + 'A');
-  return text;
-}
-
 const Difference& first_parts_of(const Report& r) {
   static const Difference none;
   const auto at = std::find_if(r.results.begin(), r.results.end(), [](const auto& x) { return x.name == first_parts; });

@@ -100,6 +100,8 @@ std::string render(const check::Perplexity& p, const OutputOptions& output) {
     case Format::md:
       return check::perplexity_markdown(p);
     case Format::table:
+    case Format::html:  // not offered
+    case Format::junit:
       break;
   }
   return check::perplexity_text(p, output.colour());
