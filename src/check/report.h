@@ -85,7 +85,8 @@ struct Explanation {
   double explained = 0;                  // share of the difference, at most 1; below 0 when it makes things worse
 };
 
-// One compared position, for pictures: the token at place.position, fed after place.past others.
+// One compared position, for pictures: the token at place.position, fed after place.past others. Where positions are
+// too many, the worst of every few neighbours (Report::positions_of_cell). max_abs is NaN where logits are not finite.
 struct Cell {
   Place place;
   double max_abs = 0;
@@ -97,7 +98,8 @@ struct Cell {
 // known.
 struct Parting {
   std::int64_t past = 0, position = 0, layer = -1, head = -1;
-  std::string sentence;  // "after a past of 3 the token at position 3 parts in layer 0, head 2"
+  bool embedded = false;  // already before the first layer; then layer and head are -1
+  std::string sentence;   // "after a past of 3 the token at position 3 parts in layer 0, head 2"
 };
 
 // How far apart the states after one layer are, at the split of `Parting`.
@@ -132,7 +134,9 @@ struct Report {
   Bound bound;
   std::vector<Explanation> causes;  // the likeliest first; empty when nothing differs or nothing explains it
   std::int64_t causes_tried = 0;
-  std::vector<Cell> cells;            // of the experiment that tries every split; at most a few thousand
+  std::int64_t explaining_feeds = 0, explaining_tokens = 0;  // what looking for them has cost
+  std::vector<Cell> cells;  // of the experiment that tries many splits; at most about 4,000
+  std::int64_t positions_of_cell = 1;
   Histogram without_past, with_past;  // logits of the last position, in the same bins
   Histogram distances;                // their |Δ|
   Causality causality;
