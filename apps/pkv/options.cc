@@ -135,11 +135,15 @@ model::LoadOptions EngineOptions::load_options() const {
   return options;
 }
 
-void EngineOptions::add(CLI::App& command) {
+void EngineOptions::add_backend(CLI::App& command) {
   std::vector<std::string> names;
   for (const kernels::Ops* ops : kernels::tables()) names.emplace_back(ops->name);
   command.add_option("--backend", backend, "how it is computed")->check(CLI::IsMember(names))->capture_default_str();
   add_threads(command);
+}
+
+void EngineOptions::add(CLI::App& command) {
+  add_backend(command);
   add_load_in(command, kLoadIn, "number format of the weights in memory (default: as stored)");
   command
       .add_option("--int8-threshold", int8_threshold,

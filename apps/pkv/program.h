@@ -29,6 +29,7 @@ void add_tokenize(CLI::App& app, Action& action);
 void add_inspect(CLI::App& app, Action& action);
 void add_perplexity(CLI::App& app, Action& action);
 void add_quantize(CLI::App& app, Action& action);
+void add_article(CLI::App& app, Action& action);
 
 enum ExitCode { holds = 0, does_not_hold = 1, bad_usage = 2, cannot_load = 3, internal_error = 4 };
 
@@ -76,6 +77,7 @@ struct EngineOptions {
   void add(CLI::App& command);
   void add_load_in(CLI::App& command, const std::vector<std::string>& names, const std::string& what);
   void add_threads(CLI::App& command);
+  void add_backend(CLI::App& command);  // with --threads
   void add_as(CLI::App& command);
   model::LoadOptions load_options() const;  // Error::usage when the options contradict each other
   kernels::Backend open() const { return kernels::Backend(backend, threads); }

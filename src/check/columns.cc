@@ -1,6 +1,7 @@
 #include "check/columns.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <cmath>
@@ -44,6 +45,13 @@ std::string escaped(char32_t c, std::string_view bytes) {
   if (c == '\r') return "\\r";
   if (c < 0x20 || (c >= 0x7f && c < 0xa0)) return fmt::format("\\x{:02x}", static_cast<std::uint32_t>(c));
   return std::string(bytes);
+}
+
+// A cell must not end its column or its line.
+std::string markdown_cell(std::string_view text) {
+  std::string safe;
+  for (const char c : printable(text)) safe += c == '|' ? "\\|" : std::string(1, c);
+  return safe;
 }
 
 std::vector<int> widths_of(const std::vector<std::vector<std::string>>& rows) {
@@ -169,6 +177,28 @@ std::string grouped(std::int64_t value) {
 
 std::string counted(std::int64_t count, std::string_view thing) {
   return fmt::format("{} {}{}", grouped(count), thing, count == 1 ? "" : "s");
+}
+
+std::vector<std::vector<std::string>> table_cells(const Table& t) {
+  const auto a = pandas_column(t.without_past.values()), b = pandas_column(t.with_past.values());
+  const auto c = pandas_column(t.absolute.values()), d = pandas_column(t.relative.values());
+  std::vector<std::vector<std::string>> rows{{"", "without past", "with past", "absolute Δ", "relative Δ"}};
+  for (std::size_t i = 0; i < a.size(); ++i) rows.push_back({std::string(Summary::names[i]), a[i], b[i], c[i], d[i]});
+  return rows;
+}
+
+std::string markdown_table(const std::vector<std::vector<std::string>>& rows) {
+  std::string all;
+  for (const auto& row : rows) {
+    std::vector<std::string> safe;
+    for (const auto& c : row) safe.push_back(markdown_cell(c));
+    all += fmt::format("| {} |\n", fmt::join(safe, " | "));
+    if (&row != &rows.front()) continue;
+    all += "| :--- |";
+    for (std::size_t i = 1; i < row.size(); ++i) all += " ---: |";
+    all += "\n";
+  }
+  return all;
 }
 
 std::array<std::string, 7> pandas_column(const std::array<double, 7>& values) {

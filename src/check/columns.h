@@ -11,6 +11,7 @@
 
 #include "check/compare.h"
 #include "check/session.h"
+#include "check/statistics.h"
 
 namespace pkv::check {
 
@@ -62,6 +63,12 @@ std::string grouped(std::int64_t value);
 
 // "1 token", "2 tokens".
 std::string counted(std::int64_t count, std::string_view thing);
+
+// The article's table in cells: a heading, then a row for each of Summary::names, numbers as pandas shows them.
+std::vector<std::vector<std::string>> table_cells(const Table& table);
+
+// Rows as a Markdown table: the first is the heading, the first column is aligned to the left.
+std::string markdown_table(const std::vector<std::vector<std::string>>& rows);
 
 // A column as pandas shows it: six decimals, or all in scientific notation when a value other than zero is below 1e-6.
 std::array<std::string, 7> pandas_column(const std::array<double, 7>& values);

@@ -7,6 +7,11 @@
 
 #include "base/error.h"
 #include "check/evidence.h"
+#include "check/inside.h"
+#include "check/pictures.h"
+#include "check/recorded_probes.h"
+#include "check/recorded_subject.h"
+#include "check/replay.h"
 #include "check/verdict.h"
 
 namespace pkv::check {
@@ -35,12 +40,26 @@ void require_sound(const Recording& r) {
   }
 }
 
+void require_sound_states(const Recording& r) {
+  const auto expected = std::ssize(r.ids) * r.states.width;
+  for (const auto& layer : r.states.layers) {
+    if (std::ssize(layer) != expected)
+      contradiction(r, "a recording needs a state for every token", expected, std::ssize(layer));
+  }
+}
+
 void require_same_text(const Recording& a, const Recording& b) {
   if (a.ids.empty()) fail_usage({.what = "the recordings hold no tokens"});
   if (a.logits.vocab != b.logits.vocab) {
     fail_usage({.what = "the recordings have vocabularies of different sizes",
                 .expected = fmt::format("{}", a.logits.vocab),
                 .found = fmt::format("{}", b.logits.vocab)});
+  }
+  if (!a.states.layers.empty() && !b.states.layers.empty() &&
+      (a.states.width != b.states.width || a.states.layers.size() != b.states.layers.size())) {
+    fail_usage({.what = "the recordings have states of different models",
+                .expected = fmt::format("{} layers of {}", a.states.layers.size(), a.states.width),
+                .found = fmt::format("{} layers of {}", b.states.layers.size(), b.states.width)});
   }
   const auto [at, other] = std::mismatch(a.ids.begin(), a.ids.end(), b.ids.begin(), b.ids.end());
   if (at == a.ids.end() && other == b.ids.end()) return;
@@ -124,6 +143,26 @@ std::vector<std::string> notes_of(const Recording& without, const Recording& wit
   return notes;
 }
 
+// Where states were recorded: whether the model is causal, and where in it the two runs part.
+void look_inside(Report& report, const Recording& without, const Recording& with) {
+  RecordedSubject subject(without, with);
+  const auto other = another_text(report.ids, report.vocab);
+  const Whole whole{report.ids, other, without.logits};
+  const Tolerance tolerance{report.subject.promises_same_bits, report.bound.value};
+  if (has_causality_runs(with)) report.causality = causality(subject, whole, report.subject, tolerance, {});
+  const auto& first = report.total.first;
+  if (!first || first->past < 1) return;
+  find_parting(report, subject, whole,
+               {.past = first->past, .right_past = first->past - 1, .position = first->position}, tolerance, {});
+}
+
+void explain(Report& report, const Recording& without, const Recording& with) {
+  if (report.verdict.outcome == Outcome::within_rounding) add_rounding(report, with);
+  if (report.verdict.outcome != Outcome::differs) return;
+  explain_recorded(report, without, with);
+  report.verdict = judge(report);
+}
+
 }  // namespace
 
 Report compare_recordings(const Recording& without_past, const Recording& with_past) {
@@ -135,6 +174,10 @@ Report compare_recordings(const Recording& without_past, const Recording& with_p
   require_sound(without_past);
   require_sound(with_past);
   require_same_text(without_past, with_past);
+  for (const Recording* r : {&without_past, &with_past}) {
+    require_sound_states(*r);
+    require_sound_probes(*r);
+  }
   Report report;
   report.subject = with_past.description;
   report.subject.promises_same_bits &= without_past.description.promises_same_bits;
@@ -146,10 +189,14 @@ Report compare_recordings(const Recording& without_past, const Recording& with_p
   report.evidence = evidence_of(with_past);
   const auto last = std::ssize(report.ids) - 1;
   report.table = article_table(without_past.logits.row(last), with_past.logits.row(last));
+  fill_histograms(report, without_past.logits.row(last), with_past.logits.row(last));
   const Tolerance tolerance{report.subject.promises_same_bits, report.bound.value};
   report.results = results_of({without_past, with_past, coarser_logits(without_past, with_past), tolerance});
+  add_probes(report, without_past, with_past);
   for (const auto& r : report.results) report.total.add(r.difference);
+  look_inside(report, without_past, with_past);
   report.verdict = judge(report);
+  explain(report, without_past, with_past);
   return report;
 }
 

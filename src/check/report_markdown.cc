@@ -1,5 +1,4 @@
 #include <fmt/format.h>
-#include <fmt/ranges.h>
 
 #include "check/causes.h"
 #include "check/columns.h"
@@ -9,36 +8,6 @@ namespace pkv::check {
 namespace {
 
 using Row = std::vector<std::string>;
-
-// A cell must not end its column or its line.
-std::string cell(std::string_view text) {
-  std::string safe;
-  for (const char c : printable(text)) safe += c == '|' ? "\\|" : std::string(1, c);
-  return safe;
-}
-
-// The first row is the heading; the first column is aligned to the left.
-std::string table(const std::vector<Row>& rows) {
-  std::string all;
-  for (const auto& row : rows) {
-    Row safe;
-    for (const auto& c : row) safe.push_back(cell(c));
-    all += fmt::format("| {} |\n", fmt::join(safe, " | "));
-    if (&row != &rows.front()) continue;
-    all += "| :--- |";
-    for (std::size_t i = 1; i < row.size(); ++i) all += " ---: |";
-    all += "\n";
-  }
-  return all;
-}
-
-std::string statistics(const Table& t) {
-  const auto a = pandas_column(t.without_past.values()), b = pandas_column(t.with_past.values());
-  const auto c = pandas_column(t.absolute.values()), d = pandas_column(t.relative.values());
-  std::vector<Row> rows{{"", "without past", "with past", "absolute Δ", "relative Δ"}};
-  for (std::size_t i = 0; i < a.size(); ++i) rows.push_back({std::string(Summary::names[i]), a[i], b[i], c[i], d[i]});
-  return table(rows);
-}
 
 Row row_of(const Result& r) {
   if (!r.left_out.empty()) return {r.name, "left out: " + r.left_out, "", "", "", "", "", ""};
@@ -57,7 +26,7 @@ std::string experiments(const Report& r) {
   std::vector<Row> rows{
       {"experiment", "runs", "positions", "max |Δ|", "ULP", "KL", "top-1 flips", "worst at position"}};
   for (const auto& result : r.results) rows.push_back(row_of(result));
-  return table(rows);
+  return markdown_table(rows);
 }
 
 std::string finding(const Finding& f) {
@@ -104,7 +73,7 @@ std::string heading(const Report& r) {
 
 std::string report_markdown(const Report& r) {
   return fmt::format("{}\n**{}**: {}\n\n{}{}\n{}\n{}{}", heading(r), name_of(r.verdict.outcome), r.verdict.sentence,
-                     causes(r), statistics(r.table), experiments(r), findings(r), sentences(r));
+                     causes(r), markdown_table(table_cells(r.table)), experiments(r), findings(r), sentences(r));
 }
 
 std::string summary_markdown(std::span<const Report> reports) {
@@ -113,7 +82,7 @@ std::string summary_markdown(std::span<const Report> reports) {
     rows.push_back({r.subject.name, r.subject.family, fmt::format("{}", r.ids.size()), distance_cell(r.total),
                     fmt::format("{}", r.total.ulps), fmt::format("{}", r.total.top_flips), name_of(r.verdict.outcome)});
   }
-  return table(rows);
+  return markdown_table(rows);
 }
 
 }  // namespace pkv::check

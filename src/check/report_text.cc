@@ -51,14 +51,6 @@ std::string verdict_lines(const Verdict& v, const Paint& paint) {
   return painted_start(lines, head.size(), v.holds() ? paint.good(head) : paint.bad(head));
 }
 
-std::string table_lines(const Table& t) {
-  const auto a = pandas_column(t.without_past.values()), b = pandas_column(t.with_past.values());
-  const auto c = pandas_column(t.absolute.values()), d = pandas_column(t.relative.values());
-  std::vector<Row> rows{{"", "without past", "with past", "absolute Δ", "relative Δ"}};
-  for (std::size_t i = 0; i < a.size(); ++i) rows.push_back({std::string(Summary::names[i]), a[i], b[i], c[i], d[i]});
-  return aligned(rows, indent);
-}
-
 Row cells_of(const Result& r) {
   const Difference& d = r.difference;
   return {r.name,
@@ -137,7 +129,7 @@ std::string paragraphs(const Report& r) {
 std::string report_text(const Report& r, bool colour) {
   const Paint paint{colour};
   return paint.bold(shortened(subject_line(r.subject), terminal_columns)) + "\n" + text_line(r) + "\n\n" +
-         table_lines(r.table) + "\n" + results_lines(r) + "\n" + evidence_lines(r, paint) + paragraphs(r) + "\n" +
+         aligned(table_cells(r.table), indent) + "\n" + results_lines(r) + "\n" + evidence_lines(r, paint) + paragraphs(r) + "\n" +
          cause_lines(r, paint) + parting_lines(r) + verdict_lines(r.verdict, paint);
 }
 

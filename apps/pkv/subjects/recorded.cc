@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <algorithm>
 #include <cstring>
 
 #include "base/error.h"
@@ -39,19 +40,44 @@ std::vector<std::int32_t> read_ids(const hf::SafeTensors& file) {
   return ids;
 }
 
+std::vector<float> floats_of(const hf::SafeTensors& file, const hf::Tensor& t) {
+  if (t.dtype != DType::f32 && t.dtype != DType::f16 && t.dtype != DType::bf16) {
+    fail_tensor(file, t, "F32, F16 or BF16");
+  }
+  std::vector<float> values(t.data.size() / size_of(t.dtype));
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    values[i] = t.dtype == DType::f32   ? at<float>(t, i)
+                : t.dtype == DType::f16 ? to_float(at<f16>(t, i))
+                                        : to_float(at<bf16>(t, i));
+  }
+  return values;
+}
+
+// [rows, vocab]
+check::Logits logits_of(const hf::SafeTensors& file, const hf::Tensor& t) {
+  if (t.shape.size() != 2 || t.shape[0] < 1 || t.shape[1] < 1) fail_tensor(file, t, "[tokens, vocab]");
+  return {.vocab = t.shape[1], .values = floats_of(file, t)};
+}
+
 check::Logits read_logits(const hf::SafeTensors& file, std::size_t tokens) {
   const hf::Tensor& t = file.get("logits");
   const bool rows = t.shape.size() == 2 && t.shape[0] == static_cast<std::int64_t>(tokens) && t.shape[1] > 0;
-  const bool dtype = t.dtype == DType::f32 || t.dtype == DType::f16 || t.dtype == DType::bf16;
-  if (!rows || !dtype) fail_tensor(file, t, fmt::format("F32, F16 or BF16 [{}, vocab]", tokens));
-  check::Logits logits{.vocab = t.shape[1],
-                       .values = std::vector<float>(tokens * static_cast<std::size_t>(t.shape[1]))};
-  for (std::size_t i = 0; i < logits.values.size(); ++i) {
-    logits.values[i] = t.dtype == DType::f32   ? at<float>(t, i)
-                       : t.dtype == DType::f16 ? to_float(at<f16>(t, i))
-                                               : to_float(at<bf16>(t, i));
+  if (!rows) fail_tensor(file, t, fmt::format("F32, F16 or BF16 [{}, vocab]", tokens));
+  return logits_of(file, t);
+}
+
+// [layers + 1, tokens, width]
+check::States states_of(const hf::SafeTensors& file, const hf::Tensor& t) {
+  if (t.shape.size() != 3 || std::ranges::any_of(t.shape, [](std::int64_t d) { return d < 1; })) {
+    fail_tensor(file, t, "[layers + 1, tokens, width]");
   }
-  return logits;
+  const std::vector<float> all = floats_of(file, t);
+  check::States states{.width = t.shape[2], .layers = {}, .attended = {}};
+  for (std::int64_t l = 0; l < t.shape[0]; ++l) {
+    const auto from = all.begin() + l * t.shape[1] * t.shape[2];
+    states.layers.emplace_back(from, from + t.shape[1] * t.shape[2]);
+  }
+  return states;
 }
 
 std::string value_of(const hf::SafeTensors& file, const std::string& key) {
@@ -78,6 +104,33 @@ std::string format_name(std::string name) {
   return name;
 }
 
+std::optional<check::Probes> read_probes(const hf::SafeTensors& file) {
+  const std::string version = value_of(file, "probes");
+  if (version.empty()) return std::nullopt;
+  if (version != "1") {
+    fail_load({.what = "probes of another version",
+               .where = file.path().string() + ": metadata 'probes'",
+               .expected = "1",
+               .found = version,
+               .hint = "a newer pkv, or the tools/record_transformers.py of this one"});
+  }
+  constexpr std::string_view kRun = "probe.", kSupposed = "suppose.", kStates = ".hidden";
+  check::Probes probes{.past = number_of(file, "probe_past")};
+  for (const hf::Tensor& t : file.tensors()) {
+    const std::string_view name = t.name;
+    if (name.starts_with(kSupposed)) probes.supposed[std::string(name.substr(kSupposed.size()))] = logits_of(file, t);
+    if (!name.starts_with(kRun)) continue;
+    const std::string run(name.substr(kRun.size()));
+    if (run.ends_with(kStates))
+      probes.states[run.substr(0, run.size() - kStates.size())] = states_of(file, t);
+    else
+      probes.runs[run] = logits_of(file, t);
+  }
+  probes.twice_lengths = numbers_of(file, "probe_twice_lengths");
+  probes.wide_format = format_name(value_of(file, "probe_wide_format"));
+  return probes;
+}
+
 }  // namespace
 
 check::Recording read_recording(const std::filesystem::path& path) {
@@ -99,6 +152,9 @@ check::Recording read_recording(const std::filesystem::path& path) {
   if (r.description.name.empty()) r.description.name = path.filename().string();
   r.pieces = numbers_of(file, "pieces");
   r.past_lengths = numbers_of(file, "past_lengths");
+  const auto hidden = std::ranges::find(file.tensors(), "hidden", &hf::Tensor::name);
+  if (hidden != file.tensors().end()) r.states = states_of(file, *hidden);
+  r.probes = read_probes(file);
   return r;
 }
 

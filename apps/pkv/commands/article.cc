@@ -1,0 +1,125 @@
+// pkv article: the seven runs of the post that pkv grew out of, told again with the bundled models or the post's own.
+#include "check/article.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <map>
+
+#include "base/error.h"
+#include "check/check.h"
+#include "program.h"
+#include "subjects/engine.h"
+
+namespace pkv::program {
+namespace {
+
+using check::PublishedRun;
+
+struct ArticleOptions {
+  EngineOptions engine;
+  OutputOptions output;
+  std::vector<std::string> models;  // "gpt2=PATH"
+};
+
+// By the key of the post's model.
+std::map<std::string, std::string, std::less<>> chosen_models(const std::vector<std::string>& given) {
+  std::map<std::string, std::string, std::less<>> models;
+  for (const PublishedRun& run : check::published_runs()) models.emplace(run.key, run.bundled);
+  for (const std::string& one : given) {
+    const std::size_t sign = one.find('=');
+    const auto known = models.find(one.substr(0, sign));
+    if (sign == std::string::npos || sign + 1 == one.size() || known == models.end()) {
+      fail_usage({.what = "cannot read --models",
+                  .expected = "gpt2=MODEL,roberta=MODEL,mpt=MODEL,falcon=MODEL, or some of these",
+                  .found = one});
+    }
+    known->second = one.substr(sign + 1);
+  }
+  return models;
+}
+
+EngineOptions formats_of(const PublishedRun& run, EngineOptions engine) {
+  const bool quantized = run.load_in == "fp4" || run.load_in == "int8";
+  engine.load_in = run.load_in;
+  if (quantized) engine.formats.dtype = DType::f16;
+  engine.formats.past_dtype = run.load_in == "fp32" ? DType::f32 : DType::f16;
+  return engine;
+}
+
+bool is_the_posts(const model::Card& card, const PublishedRun& run) {
+  return card.layers == run.layers && card.inner == run.inner && card.hidden == run.hidden && card.vocab == run.vocab;
+}
+
+void require_family(const model::Card& card, const PublishedRun& run, const std::string& model) {
+  if (card.family == run.family) return;
+  fail_usage({.what = "not a model of the kind that the run needs",
+              .where = fmt::format("--models {}={}", run.key, model),
+              .expected = std::string(run.family),
+              .found = card.family});
+}
+
+check::Report run_as(const PublishedRun& run, const std::string& model, const EngineOptions& engine, bool& real,
+                     const std::string& label) {
+  const std::filesystem::path folder = find_model(model);
+  EngineSubject subject(load_model(folder, engine), display_name(folder), engine.as);
+  require_family(subject.model().card(), run, model);
+  real = is_the_posts(subject.model().card(), run);
+  const std::string text(check::article_text);
+  const TextOptions words{.text = text};
+  return check::run(subject, read_input(words, folder).ids,
+                    {.splits = check::parse_splits("last"), .text = text, .progress = progress_bar(label)});
+}
+
+check::RetoldRun retell(const PublishedRun& run, const std::string& model, const EngineOptions& engine,
+                        const std::string& label) {
+  check::RetoldRun told{.published = &run};
+  EngineOptions options = formats_of(run, engine);
+  told.now = run_as(run, model, options, told.real, label + ", correct");
+  options.as = "transformers-2023";
+  told.then = run_as(run, model, options, told.real, label + ", as then");
+  return told;
+}
+
+std::string render(std::span<const check::RetoldRun> runs, const OutputOptions& output) {
+  if (output.format == Format::json) return check::article_json(runs);
+  if (output.format == Format::md) return check::article_markdown(runs);
+  return check::article_text_report(runs, output.colour());
+}
+
+int run_article(const ArticleOptions& options) {
+  const auto models = chosen_models(options.models);
+  const auto runs = check::published_runs();
+  std::vector<check::RetoldRun> told;
+  for (const PublishedRun& run : runs) {
+    const std::string label = fmt::format("{}/{} {}", told.size() + 1, runs.size(), run.name);
+    told.push_back(retell(run, models.find(run.key)->second, options.engine, label));
+  }
+  options.output.write(render(told, options.output));
+  return std::all_of(told.begin(), told.end(), check::explained) ? holds : does_not_hold;
+}
+
+}  // namespace
+
+void add_article(CLI::App& app, Action& action) {
+  auto options = std::make_shared<ArticleOptions>();
+  CLI::App* command = app.add_subcommand("article", "The runs that pkv grew out of, and what had happened in them");
+  command
+      ->add_option("--models", options->models,
+                   "models to run: gpt2=MODEL,roberta=MODEL,mpt=MODEL,falcon=MODEL, or some of these (default: bundled "
+                   "ones); with the post's own (GPT-2, RoBERTa base, MPT-7B, Falcon-7B, known by their shapes) its "
+                   "figures are shown beside pkv's")
+      ->delimiter(',')
+      ->allow_extra_args(false);
+  options->engine.add_backend(*command);
+  options->output.add(*command, {"table", "json", "md"});
+  command->footer(
+      "\nExit code: 0 when the cause of every fault is found and the past of every causal model holds, else 1.\n\n"
+      "Examples:\n"
+      "  pkv article\n"
+      "  pkv article --models gpt2=./gpt2,mpt=./mpt-7b --output md\n");
+  command->callback([options, &action] { action = [options] { return run_article(*options); }; });
+}
+
+}  // namespace pkv::program
