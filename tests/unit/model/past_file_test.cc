@@ -8,11 +8,15 @@
 #include <sys/stat.h>
 #include <xxhash.h>
 
+#include <algorithm>
+#include <cmath>
 #include <csignal>
 #include <cstring>
+#include <fstream>
 
 #include "base/error.h"
 #include "base/file.h"
+#include "kernels/numerics.h"
 #include "support/models.h"
 
 namespace pkv::model {
@@ -31,6 +35,9 @@ std::string error_of(const auto& body, Error::Kind kind = Error::Kind::load) {
   }
   return "no error";
 }
+
+// Without FileWriter's wait for the disk.
+void put(const fs::path& path, const std::string& bytes) { std::ofstream(path, std::ios::binary) << bytes; }
 
 class PastFile : public testing::Test {
  protected:
@@ -222,12 +229,12 @@ TEST_F(PastFile, FlippedBitsAreRefused) {
     const std::uint64_t bit = random_bits(11, i) % (8 * among);
     std::string flipped = whole;
     flipped[bit / 8] = static_cast<char>(flipped[bit / 8] ^ (1 << bit % 8));
-    write_file(file_, flipped);
+    put(file_, flipped);
     EXPECT_NE(refusal(m), "no error") << "bit " << bit % 8 << " of byte " << bit / 8;
   }
   std::string flipped = whole;
   flipped[whole.size() - 1] ^= 1;
-  write_file(file_, flipped);
+  put(file_, flipped);
   EXPECT_THAT(refusal(m), AllOf(HasSubstr("is damaged"), HasSubstr("block 1 (tokens 64 to 69)")));
   EXPECT_EQ(restore_past(file_, m, ids_, {.verify_blocks = false}).common, 70);
 }
@@ -237,10 +244,10 @@ TEST_F(PastFile, TruncatedFilesAreRefused) {
   save(m);
   const std::string whole = read_file(file_, UINT64_MAX);
   for (std::uint64_t i = 0; i < 40; ++i) {
-    write_file(file_, whole.substr(0, random_bits(13, i) % whole.size()));
+    put(file_, whole.substr(0, random_bits(13, i) % whole.size()));
     EXPECT_NE(refusal(m), "no error");
   }
-  write_file(file_, whole + "x");
+  put(file_, whole + "x");
   EXPECT_THAT(refusal(m), HasSubstr("do not cover the file"));
   fs::remove(file_);
   EXPECT_THAT(refusal(m), HasSubstr("cannot open"));
@@ -274,6 +281,20 @@ TEST_F(PastFile, WritingThatFailsLeavesWhatWasThere) {
   EXPECT_EQ(std::distance(fs::directory_iterator(folder_), {}), 1);
   file_ = folder_ / "no" / "where";
   EXPECT_THAT(error_of([&] { save(m); }), HasSubstr("cannot write here: No such file or directory"));
+}
+
+TEST_F(PastFile, TheProbeTellsTablesApartButNotThreads) {
+  const auto probe = [](const char* table, int threads) {
+    return kernels::numerics_probe(kernels::Backend(table, threads));
+  };
+  const std::vector<float> one = probe("cpu", 1);
+  EXPECT_GT(one.size(), 500u);
+  EXPECT_TRUE(std::ranges::all_of(one, [](float x) { return std::isfinite(x); }));
+  EXPECT_EQ(one, probe("cpu", 3));
+  const std::vector<float> naive = probe("naive", 1);
+  ASSERT_EQ(naive.size(), one.size());
+  EXPECT_NE(naive, one);
+  for (std::size_t i = 0; i < one.size(); ++i) EXPECT_NEAR(one[i], naive[i], 1e-3 * (1 + std::fabs(naive[i]))) << i;
 }
 
 // Weights are hashed again only when their files may have changed since.
