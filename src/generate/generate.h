@@ -32,6 +32,7 @@ struct Options {
   std::int64_t num_sequences = 1;          // sequence i draws with seed + i; more than one only when sampling
   bool use_past = true;                    // false: every token is computed from the whole text, in a fresh past
   bool log_probabilities = false;          // of every token: one more pass over the logits
+  bool logits_hash = false;                // of every sequence, likewise
   bool beyond_context = false;             // more text than an ALiBi or rotary model was trained for
   std::int64_t chunk = 512;                // tokens of the prompt fed in one call; bounds memory
 };
@@ -66,6 +67,7 @@ struct Sequence {
   std::vector<double> log_probabilities;  // of each, when asked for
   std::vector<double> seconds;            // when each was chosen, since the call of run
   std::uint64_t seed = 0;                 // alone, with this seed, it would be the same
+  std::uint64_t logits_hash = 0;          // XXH3 of all logits that its ids were chosen from, when asked for
   Finish finish = Finish::length;
 };
 

@@ -1,8 +1,10 @@
 #include <fmt/format.h>
+#include <xxhash.h>
 
 #include <algorithm>
 #include <chrono>
 #include <memory>
+#include <new>
 #include <optional>
 
 #include "base/error.h"
@@ -14,12 +16,29 @@ namespace {
 using Clock = std::chrono::steady_clock;
 using Ids = std::vector<std::int32_t>;
 
+class Hash {
+ public:
+  Hash() : state_(XXH3_createState()) {
+    if (state_ == nullptr) throw std::bad_alloc();
+    XXH3_64bits_reset(state_.get());
+  }
+  void add(std::span<const float> values) { XXH3_64bits_update(state_.get(), values.data(), values.size_bytes()); }
+  std::uint64_t value() const { return XXH3_64bits_digest(state_.get()); }
+
+ private:
+  struct Free {
+    void operator()(XXH3_state_t* state) const { XXH3_freeState(state); }
+  };
+  std::unique_ptr<XXH3_state_t, Free> state_;
+};
+
 // A text that grows, and the past that follows it: the caller's, or its own.
 struct Growing {
   Ids text;
   model::Past* past = nullptr;
   std::unique_ptr<model::Past> own;
   Sequence result;
+  Hash hash;
   bool ended = false;
 };
 
@@ -80,6 +99,7 @@ void Loop::grow(Growing& g, std::int64_t sequence, std::span<const float> logits
   g.text.push_back(id);
   r.ids.push_back(id);
   r.seconds.push_back(seconds());
+  if (options_.logits_hash) g.hash.add(logits);
   if (options_.log_probabilities) r.log_probabilities.push_back(log_probability(logits, id));
   const auto& eos = options_.eos_token_id;
   const bool is_eos = std::find(eos.begin(), eos.end(), id) != eos.end();
@@ -93,7 +113,7 @@ void Loop::grow(Growing& g, std::int64_t sequence, std::span<const float> logits
                     .log_probability = options_.log_probabilities ? r.log_probabilities.back() : 0,
                     .seconds = r.seconds.back(),
                     .logits = logits};
-  if (events_.token(token) || g.ended) return;
+  if (events_.token(token) || is_eos) return;
   g.ended = true;
   r.finish = Finish::stop;
 }
@@ -128,6 +148,7 @@ Result Loop::finish() {
   for (Growing& g : growing_) {
     if (!g.ended) g.result.finish = Finish::interrupted;
     result_.interrupted = result_.interrupted || !g.ended;
+    if (options_.logits_hash) g.result.logits_hash = g.hash.value();
     result_.sequences.push_back(std::move(g.result));
   }
   result_.seconds = seconds();

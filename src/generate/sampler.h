@@ -6,15 +6,16 @@
 //   the scores have its bits.
 // - top_k keeps all that score no less than the k-th greatest. top_p orders what is left by score, ties by id, and
 //   keeps tokens until their probabilities reach top_p: the one that crosses is kept. min_p keeps those with at least
-//   min_p times the greatest probability. Probabilities are exp(score - greatest) in double over their sum.
+//   min_p times the greatest probability. Probabilities are weights exp(score - greatest), in double, over their sum.
 // - The draw takes what was kept in order of id. Weights are summed in blocks of 64, the blocks' sums in order; the
 // token
 //   is the first at which the running sum exceeds u times the total, with u = random_unit(seed, position), `position`
 //   the token's place in the whole text. So a text may be continued later, with the same seed, as if in one go.
+//
+// The vocabulary is never sorted: blocks whose greatest score is too low are not looked into.
 #pragma once
 
 #include <cstdint>
-#include <optional>
 #include <span>
 #include <vector>
 
@@ -49,21 +50,36 @@ class Sampler {
   // Error::load when the logits are not numbers.
   std::int32_t choose(std::span<const float> logits, std::span<const std::int32_t> text, std::uint64_t seed);
 
-  // What a draw would be made from, in order of id, with processed scores. Valid until the next call.
-  std::span<const Candidate> kept(std::span<const float> logits, std::span<const std::int32_t> text);
+  // What a draw would be made from, in order of id, with processed scores.
+  std::vector<Candidate> kept(std::span<const float> logits, std::span<const std::int32_t> text);
 
  private:
-  std::span<const float> penalised(std::span<const float> logits, std::span<const std::int32_t> text);
+  void process(std::span<const float> logits, std::span<const std::int32_t> text);
+  void filter();
+  void keep_at_least(float bar);
+  void keep_best(std::size_t count);
+  void keep_nucleus();
+  bool cut_nucleus(double bar);
+  void keep_min_p();
+  float score(std::size_t index) const { return all_ ? scores_[index] : kept_[index].score; }
+  std::size_t count() const { return all_ ? scores_.size() : kept_.size(); }
+  double sum_weights();
 
   Sampling sampling_;
-  std::vector<float> scores_;
+  std::span<const float> scores_;  // of every id, processed
+  std::vector<float> changed_;     // where they are, unless they are the logits
+  std::vector<float> greatest_;    // of each block of scores_
+  float best_ = 0;
+  bool all_ = true;  // nothing was taken out: kept_ is not used
   std::vector<Candidate> kept_;
+  std::vector<float> ranked_;
+  std::vector<double> sums_;  // weights of each block of what is kept
 };
 
 // The id of the greatest logit, the lowest of several. Error::load when one is not a number.
 std::int32_t argmax(std::span<const float> logits);
 
-// log softmax(logits)[id], in double.
+// log softmax(logits)[id], in double, summed as for a draw.
 double log_probability(std::span<const float> logits, std::int32_t id);
 
 }  // namespace pkv::generate
