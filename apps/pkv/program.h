@@ -31,9 +31,17 @@ void add_tokenize(CLI::App& app, Action& action);
 void add_inspect(CLI::App& app, Action& action);
 void add_perplexity(CLI::App& app, Action& action);
 void add_quantize(CLI::App& app, Action& action);
+void add_generate(CLI::App& app, Action& action);
 void add_past(CLI::App& app, Action& action);
 
-enum ExitCode { holds = 0, does_not_hold = 1, bad_usage = 2, cannot_load = 3, internal_error = 4 };
+enum ExitCode {
+  holds = 0,
+  does_not_hold = 1,
+  bad_usage = 2,
+  cannot_load = 3,
+  internal_error = 4,
+  interrupted_by_user = 130,  // 128 + SIGINT, as shells have it
+};
 
 inline constexpr const char* kNoSpecialTokens = "do not add the tokenizer's special tokens (<s>, </s>)";
 
