@@ -31,6 +31,7 @@ struct GenerateOptions {
   std::optional<std::uint64_t> seed;
   std::vector<std::string> stop;
   EngineOptions engine;
+  SavedPastOptions past;
   OutputOptions output;
 };
 
@@ -109,23 +110,38 @@ void catch_interrupt() {
   });
 }
 
+// Without a prompt, the saved text is written on.
+std::vector<std::int32_t> saved_prompt(const SavedPastOptions& past) {
+  if (!past.ignore_unfit) return model::open_past(past.file).ids;
+  fail_usage({.what = "there is nothing to go on with when the saved past does not fit",
+              .where = "--ignore-unfit-past",
+              .expected = "--prompt or --prompt-file"});
+}
+
 int run(const GenerateOptions& o) {
   const std::filesystem::path folder = find_model(o.model);
   const text::Tokenizer tokenizer = load_tokenizer(folder);
   const model::Model model = load_model(folder, o.engine);
   const generate::Defaults defaults = generate::defaults_of(model, !o.no_generation_config);
-  const std::string prompt = read_prompt(o);
-  const auto ids = prompt_ids(o, prompt, tokenizer, defaults);
+  const bool from_file = !o.past.file.empty() && !o.prompt && !o.prompt_file;
+  std::vector<std::int32_t> ids;
+  if (from_file) ids = saved_prompt(o.past);
+  const std::string prompt = from_file ? tokenizer.decode(ids, true) : read_prompt(o);
+  if (!from_file) ids = prompt_ids(o, prompt, tokenizer, defaults);
+  std::optional<model::Restored> restored;
+  if (!o.past.file.empty()) restored = o.past.restore(model, ids, o.engine.threads);
   generate::Options options = options_of(o, defaults, model.card(), ids.size());
   Writing writing{.prompt = prompt, .ids = ids};
   writing.stop = stop_texts(o, defaults, tokenizer, options.eos_token_id);
   writing.options = options;
+  writing.saved_tokens = restored ? restored->saved : 0;
   Writer writer(tokenizer, writing, o.output);
   catch_interrupt();
   const generate::Events events{.token = [&](const generate::Token& t) { return writer.add(t); },
                                 .prompt = progress_bar("prompt"),
                                 .interrupted = &interrupted};
-  const generate::Result result = generate::run(model, ids, options, events);
+  const generate::Result result = restored ? generate::run(model, restored->past, ids, options, events)
+                                           : generate::run(model, ids, options, events);
   writer.finish(model, display_name(folder), result);
   return result.interrupted ? static_cast<int>(interrupted_by_user) : static_cast<int>(holds);
 }
@@ -161,6 +177,8 @@ void add_generate(CLI::App& app, Action& action) {
                     "use nothing of generation_config.json but the end-of-text tokens");
   command->add_flag("--beyond-context", o.beyond_context,
                     "allow a text longer than an ALiBi or rotary model was trained for");
+  o.past.add(*command);
+  command->get_option("--past-file")->excludes("--no-past");
   o.engine.add(*command);
   o.output.add(*command, {"text", "json"});
   command->footer(
@@ -168,7 +186,8 @@ void add_generate(CLI::App& app, Action& action) {
       "  pkv generate tiny-gpt2 --prompt \"Once upon a time\" --max-new-tokens 100\n"
       "  pkv generate tiny-falcon --temperature 0.8 --top-p 0.95 --seed 1 --num-sequences 3\n"
       "  pkv generate tiny-mpt --prompt-file - --stop \".\" < story.txt\n"
-      "  pkv generate tiny-gpt2 --no-past --output json\n");
+      "  pkv generate tiny-gpt2 --no-past --output json\n"
+      "  pkv generate tiny-gpt2 --past-file eat.safetensors\n");
   command->callback([options, &action] { action = [options] { return run(*options); }; });
 }
 

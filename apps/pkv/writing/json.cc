@@ -50,6 +50,7 @@ std::string Writer::json(const model::Model& model, const std::string& name, con
             {"prompt", writing_.prompt},
             {"prompt_ids", writing_.ids},
             {"reused", result.reused},
+            {"saved_tokens", writing_.saved_tokens},
             {"options", options_json(writing_.options, writing_.stop)},
             {"interrupted", result.interrupted},
             {"sequences", Json::array()}};

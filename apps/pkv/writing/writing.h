@@ -19,6 +19,7 @@ struct Writing {
   std::vector<std::int32_t> ids;  // the prompt's
   std::vector<std::string> stop;
   generate::Options options;
+  std::int64_t saved_tokens = 0;  // in the saved past that it goes on from
 };
 
 class Writer {
