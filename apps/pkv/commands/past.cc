@@ -95,7 +95,8 @@ std::string show_text(const ShowOptions& options, const model::SavedPast& saved)
   line("weights", saved.identity.format);
   line("", saved.identity.weights);
   line("tokenizer", saved.identity.tokenizer);
-  line("backend", fmt::format("{}, arithmetic {}", saved.identity.backend, saved.identity.numerics));
+  line("backend", fmt::format("{}, arithmetic {}", saved.identity.backend,
+                              saved.identity.numerics.substr(0, saved.identity.numerics.find(','))));
   return s;
 }
 
