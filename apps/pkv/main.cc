@@ -85,6 +85,8 @@ int main(int argc, char** argv) {
   add_perplexity(app, action);
   add_quantize(app, action);
   add_article(app, action);
+  add_generate(app, action);
+  add_past(app, action);
   return run([&] {
     require_command(app, argc, argv);
     try {

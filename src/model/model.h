@@ -46,7 +46,10 @@ struct Weights {
   std::vector<std::string> plain{};          // layers ("transformer.h.0.mlp.c_fc") that are not quantised
   std::string output{};                      // the output layer ("lm_head"), which never is
 
+  bool as_stored = true;  // `dtype` was not asked for
+
   std::string_view format() const { return quantized ? quant::name_of(*quantized) : name_of(dtype); }
+  std::string describe() const;  // "nf4 in blocks of 64, double quantised"
 };
 
 // fp32 [rows, vocab], the rows of all feeds one after the other.

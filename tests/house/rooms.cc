@@ -27,7 +27,7 @@ const std::vector<std::pair<std::string, std::string>> kLibraryHeaders = {
     {"curl/", "curl"},
     {"openssl/", "openssl"},
     {"zip", "zip"},
-    {"xxhash", "xxhash"},
+    {"xxh", "xxhash"},
     {"cuda", "cuda"},
     {"CLI/", "-"},
     {"gtest/", "-"},

@@ -1,0 +1,142 @@
+#include "writing/writing.h"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <cstdlib>
+
+#include "base/error.h"
+#include "check/columns.h"
+
+namespace pkv::program {
+namespace {
+
+constexpr std::size_t kEchoed = 400;  // bytes of the prompt shown on a terminal: its end
+
+bool terminal(int descriptor) { return isatty(descriptor) != 0; }
+
+// Control characters could move the cursor or change colours.
+std::string for_terminal(std::string_view text) {
+  std::string shown;
+  for (std::size_t at = 0; at < text.size();) {
+    const std::size_t end = std::min(text.find_first_of("\n\t", at), text.size());
+    shown += check::printable(text.substr(at, end - at));
+    if (end < text.size()) shown += text[end];
+    at = end + 1;
+  }
+  return shown;
+}
+
+std::string_view tail(std::string_view text) {
+  if (text.size() <= kEchoed) return text;
+  text.remove_prefix(text.size() - kEchoed);
+  while (!text.empty() && (text.front() & 0xC0) == 0x80) text.remove_prefix(1);
+  return text;
+}
+
+std::string header(std::size_t sequence, std::size_t of, std::uint64_t seed) {
+  return fmt::format("── {} of {} · seed {}\n", sequence + 1, of, seed);
+}
+
+std::string_view reason(const generate::Sequence& s) {
+  switch (s.finish) {
+    case generate::Finish::length:
+      return "stopped at --max-new-tokens";
+    case generate::Finish::eos:
+      return "end of text";
+    case generate::Finish::stop:
+      return "stop text";
+    case generate::Finish::interrupted:
+      return "interrupted";
+  }
+  return "";
+}
+
+}  // namespace
+
+Writer::Writer(const text::Tokenizer& tokenizer, const Writing& writing, const OutputOptions& output)
+    : tokenizer_(tokenizer), writing_(writing), output_(output), to_stdout_(output.file.empty()) {
+  for (std::int64_t i = 0; i < writing.options.num_sequences; ++i) {
+    pages_.push_back({text::Tokenizer::Stream(tokenizer, true), generate::StopText(writing.stop, writing.prompt), {}});
+    for (const std::int32_t id : writing.ids) pages_.back().stream.push(id);
+  }
+}
+
+// The prompt waits for the first token: until then the line belongs to the progress bar.
+void Writer::begin() {
+  if (begun_ || output_.format == Format::json || !to_stdout_) return;
+  begun_ = true;
+  if (pages_.size() > 1) output_.write(header(0, pages_.size(), writing_.options.sampling.seed));
+  if (!terminal(STDOUT_FILENO) || !terminal(STDERR_FILENO)) return;
+  const std::string_view shown = tail(writing_.prompt);
+  const bool colour = output_.colour();
+  fmt::print(stderr, "{}{}{}{}", colour ? "\033[2m" : "", shown.size() < writing_.prompt.size() ? "…" : "",
+             for_terminal(shown), colour ? "\033[0m" : "");
+  std::fflush(stderr);
+}
+
+void Writer::append(Page& page, const std::string& text) {
+  page.text += text;
+  if (&page != pages_.data() || output_.format == Format::json || !to_stdout_ || text.empty()) return;
+  output_.write(terminal(STDOUT_FILENO) ? for_terminal(text) : text);
+}
+
+void Writer::end(Page& page) {
+  if (page.ended) return;
+  page.ended = true;
+  append(page, page.stop.push(page.stream.finish()));
+  append(page, page.stop.finish());
+}
+
+bool Writer::add(const generate::Token& token) {
+  begin();
+  Page& page = pages_[static_cast<std::size_t>(token.sequence)];
+  append(page, page.stop.push(page.stream.push(token.id)));
+  if (token.last) end(page);
+  return !page.stop.found();
+}
+
+std::string Writer::text_of(std::size_t sequence) const {
+  const std::string& text = pages_[sequence].text;
+  return text.ends_with('\n') ? text : text + "\n";
+}
+
+void Writer::finish(const model::Model& model, const std::string& name, const generate::Result& result) {
+  begin();
+  for (Page& page : pages_) end(page);
+  if (output_.format == Format::json) {
+    output_.write(json(model, name, result));
+    return;
+  }
+  std::string rest;
+  for (std::size_t i = 0; i < pages_.size(); ++i) {
+    if (pages_.size() > 1 && (i > 0 || !to_stdout_)) rest += header(i, pages_.size(), result.sequences[i].seed);
+    if (i > 0 || !to_stdout_) {
+      rest += text_of(i);
+    } else if (!pages_[i].text.ends_with('\n')) {
+      rest += "\n";
+    }
+  }
+  output_.write(to_stdout_ && terminal(STDOUT_FILENO) ? for_terminal(rest) : rest);
+  summarise(result);
+}
+
+void Writer::summarise(const generate::Result& result) const {
+  std::size_t tokens = 0;
+  for (const generate::Sequence& s : result.sequences) tokens += s.ids.size();
+  std::string line = fmt::format("{} tokens in {:.2f} s", tokens, result.seconds);
+  const double first = tokens > 0 ? result.sequences[0].seconds[0] : 0;
+  if (tokens > pages_.size() && result.seconds > first) {
+    const auto after = static_cast<double>(tokens - pages_.size());
+    line += fmt::format(" · {:.1f} tokens/s", after / (result.seconds - first));
+  }
+  if (tokens > 0) line += fmt::format(" · first after {:.0f} ms", 1e3 * first);
+  line += fmt::format(" (prompt: {})", result.prompt_tokens);
+  if (pages_.size() == 1) line += fmt::format(" · {}", reason(result.sequences[0]));
+  if (writing_.options.sampling.do_sample) line += fmt::format(" · seed {}", writing_.options.sampling.seed);
+  const bool colour = output_.colour() && terminal(STDERR_FILENO);
+  fmt::print(stderr, "{}{}{}\n", colour ? "\033[2m" : "", line, colour ? "\033[0m" : "");
+}
+
+}  // namespace pkv::program

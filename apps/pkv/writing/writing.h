@@ -1,0 +1,57 @@
+// What `pkv generate` shows: text as it comes, or one JSON object at the end.
+//
+// Text goes to stdout, the first sequence while it is written, the others after it. On a terminal the prompt stands
+// before it, dimmed; it goes to stderr, as the summary does, so that stdout holds nothing but what the model wrote.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "generate/generate.h"
+#include "generate/stop.h"
+#include "program.h"
+
+namespace pkv::program {
+
+struct Writing {
+  std::string prompt;
+  std::vector<std::int32_t> ids;  // the prompt's
+  std::vector<std::string> stop;
+  generate::Options options;
+  std::int64_t saved_tokens = 0;  // in the saved past that it goes on from
+};
+
+class Writer {
+ public:
+  Writer(const text::Tokenizer& tokenizer, const Writing& writing, const OutputOptions& output);
+
+  // False when a stop text ends the sequence.
+  bool add(const generate::Token& token);
+
+  void finish(const model::Model& model, const std::string& name, const generate::Result& result);
+
+ private:
+  // One sequence: ids become text, which is held back where a stop text may begin.
+  struct Page {
+    text::Tokenizer::Stream stream;
+    generate::StopText stop;
+    std::string text;
+    bool ended = false;
+  };
+
+  void begin();
+  void append(Page& page, const std::string& text);
+  void end(Page& page);
+  std::string text_of(std::size_t sequence) const;
+  void summarise(const generate::Result& result) const;
+  std::string json(const model::Model& model, const std::string& name, const generate::Result& result) const;
+
+  const text::Tokenizer& tokenizer_;
+  const Writing& writing_;
+  const OutputOptions& output_;
+  bool to_stdout_, begun_ = false;
+  std::vector<Page> pages_;
+};
+
+}  // namespace pkv::program

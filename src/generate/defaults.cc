@@ -1,0 +1,134 @@
+#include "generate/defaults.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <limits>
+
+#include "base/error.h"
+
+namespace pkv::generate {
+namespace {
+
+constexpr std::int64_t kMostTokens = std::numeric_limits<std::int32_t>::max();
+
+// Settings that change which tokens come out, and the value at which they do not.
+struct Neutral {
+  std::string_view key;
+  double value;
+};
+constexpr auto kNotDone = std::to_array<Neutral>({
+    {"bad_words_ids", 0},
+    {"begin_suppress_tokens", 0},
+    {"constraints", 0},
+    {"dola_layers", 0},
+    {"encoder_no_repeat_ngram_size", 0},
+    {"encoder_repetition_penalty", 1},
+    {"epsilon_cutoff", 0},
+    {"eta_cutoff", 0},
+    {"exponential_decay_length_penalty", 0},
+    {"force_words_ids", 0},
+    {"forced_bos_token_id", -1},
+    {"forced_eos_token_id", -1},
+    {"guidance_scale", 1},
+    {"max_time", -1},
+    {"min_length", 0},
+    {"min_new_tokens", 0},
+    {"no_repeat_ngram_size", 0},
+    {"num_beam_groups", 1},
+    {"num_beams", 1},
+    {"penalty_alpha", 0},
+    {"sequence_bias", 0},
+    {"suppress_tokens", 0},
+    {"token_healing", 0},
+    {"top_h", -1},
+    {"typical_p", 1},
+    {"watermarking_config", 0},
+});
+
+using Json = std::remove_cvref_t<decltype(std::declval<const hf::Config&>().json())>;
+
+bool neutral(const Json& value, double at) {
+  if (value.is_null() || (value.is_structured() && value.empty())) return true;
+  if (value.is_boolean()) return !value.get<bool>();
+  return value.is_number() && value.get<double>() == at;
+}
+
+void refuse_what_is_not_done(const hf::Config& config) {
+  for (const auto& [key, at] : kNotDone) {
+    const auto* value = config.value({key});
+    if (value == nullptr || neutral(*value, at)) continue;
+    fail_load({.what = "asks for what pkv does not do when it generates",
+               .where = fmt::format("{}: {}", config.file(), key),
+               .expected = at < 0 ? "null" : fmt::format("null or {:g}", at),
+               .found = value->dump(-1, ' ', true).substr(0, 60),
+               .hint = "--no-generation-config takes the end-of-text tokens alone from the model's files"});
+  }
+}
+
+std::optional<std::int64_t> count(const hf::Config& config, std::string_view key) {
+  if (!config.has(key)) return std::nullopt;
+  return config.integer({key}, 1, kMostTokens);
+}
+
+std::vector<std::int32_t> token_ids(const hf::Config& config, std::string_view key) {
+  std::vector<std::int32_t> ids;
+  for (const std::int64_t id : config.integers({key}, -1, kMostTokens)) ids.push_back(static_cast<std::int32_t>(id));
+  std::erase(ids, -1);  // as some files say that there is none
+  return ids;
+}
+
+Sampling sampling_of(const hf::Config& config) {
+  Sampling s;
+  s.do_sample = config.flag_or({"do_sample"}, s.do_sample);
+  s.temperature = config.number_or({"temperature"}, s.temperature);
+  s.top_k = config.integer_or({"top_k"}, s.top_k, 0, kMostTokens);
+  s.top_p = config.number_or({"top_p"}, s.top_p);
+  s.min_p = config.number_or({"min_p"}, s.min_p);
+  s.repetition_penalty = config.number_or({"repetition_penalty"}, s.repetition_penalty);
+  try {
+    require_valid(s);
+  } catch (const Error& e) {
+    Error::Text text = e.text();
+    text.where = config.file();
+    fail_load(text);
+  }
+  return s;
+}
+
+// A single text counts as a list of one.
+std::vector<std::string> stop_strings(const hf::Config& config) {
+  const auto* value = config.value({"stop_strings"});
+  if (value != nullptr && value->is_string()) return {value->get<std::string>()};
+  return config.texts({"stop_strings"});
+}
+
+}  // namespace
+
+Defaults defaults_of(const model::Model& model, bool settings) {
+  const hf::Config* own = model.folder().generation_config();
+  const hf::Config& config = own != nullptr ? *own : model.folder().config();
+  Defaults d;
+  d.file = config.file();
+  d.options.eos_token_id = token_ids(config, "eos_token_id");
+  const auto bos = token_ids(config, "bos_token_id");
+  if (!bos.empty()) d.bos_token_id = bos.front();
+  if (!settings) return d;
+  refuse_what_is_not_done(config);
+  d.options.sampling = sampling_of(config);
+  d.options.num_sequences = count(config, "num_return_sequences").value_or(1);
+  d.max_new_tokens = count(config, "max_new_tokens");
+  d.max_length = count(config, "max_length");
+  d.stop_strings = stop_strings(config);
+  return d;
+}
+
+std::int64_t default_new_tokens(const Defaults& defaults, const model::Card& card, std::int64_t prompt_tokens) {
+  const std::int64_t asked = defaults.max_new_tokens           ? *defaults.max_new_tokens
+                             : defaults.max_length.has_value() ? *defaults.max_length - prompt_tokens
+                                                               : Options{}.max_new_tokens;
+  return std::max<std::int64_t>(1, std::min(asked, room_after(card, prompt_tokens)));
+}
+
+}  // namespace pkv::generate

@@ -1,0 +1,123 @@
+#include "generate/defaults.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <fstream>
+
+#include "base/error.h"
+
+namespace pkv::generate {
+namespace {
+
+namespace fs = std::filesystem;
+using testing::ElementsAre;
+using testing::HasSubstr;
+
+// tiny-gpt2 with another generation_config.json, or with none and more in config.json.
+class GenerationConfig : public testing::Test {
+ protected:
+  GenerationConfig() {
+    fs::remove_all(folder_);
+    fs::create_directories(folder_);
+    fs::copy(source_ / "model.safetensors", folder_);
+    fs::copy(source_ / "config.json", folder_);
+  }
+  ~GenerationConfig() override { fs::remove_all(folder_); }
+
+  void write(const std::string& name, const std::string& text) { std::ofstream(folder_ / name) << text; }
+  Defaults read(bool settings = true) {
+    return defaults_of(model::load(hf::Folder::open(folder_), kernels::Backend("cpu", 1)), settings);
+  }
+  std::string error() {
+    try {
+      read();
+    } catch (const Error& e) {
+      return e.what();
+    }
+    return "no error";
+  }
+
+  fs::path source_ = fs::path(PKV_SOURCE_DIR) / "models" / "tiny-gpt2";
+  fs::path folder_ = fs::temp_directory_path() / ("pkv_generation_config_" + std::to_string(getpid()));
+};
+
+TEST_F(GenerationConfig, IsReadWithTransformersNames) {
+  write("generation_config.json",
+        R"({"do_sample": true, "temperature": 0.6, "top_k": 20, "top_p": 0.9, "min_p": 0.05, "repetition_penalty": 1.1,
+            "eos_token_id": [7, 8], "bos_token_id": 9, "max_new_tokens": 33, "max_length": 70, "num_return_sequences": 2,
+            "stop_strings": ["a", "b"], "use_cache": false, "transformers_version": "5.0.0"})");
+  const Defaults d = read();
+  const Sampling& s = d.options.sampling;
+  EXPECT_TRUE(s.do_sample);
+  EXPECT_EQ(s.temperature, 0.6);
+  EXPECT_EQ(s.top_k, 20);
+  EXPECT_EQ(s.top_p, 0.9);
+  EXPECT_EQ(s.min_p, 0.05);
+  EXPECT_EQ(s.repetition_penalty, 1.1);
+  EXPECT_THAT(d.options.eos_token_id, ElementsAre(7, 8));
+  EXPECT_EQ(d.bos_token_id, 9);
+  EXPECT_EQ(d.options.num_sequences, 2);
+  EXPECT_THAT(d.stop_strings, ElementsAre("a", "b"));
+  EXPECT_EQ(default_new_tokens(d, {.context = 256}, 50), 33);
+}
+
+TEST_F(GenerationConfig, CanBeLeftAsideButForItsTokens) {
+  write("generation_config.json", R"({"do_sample": true, "num_beams": 4, "eos_token_id": 7, "stop_strings": "a"})");
+  const Defaults d = read(false);
+  EXPECT_FALSE(d.options.sampling.do_sample);
+  EXPECT_THAT(d.options.eos_token_id, ElementsAre(7));
+  EXPECT_TRUE(d.stop_strings.empty());
+}
+
+TEST_F(GenerationConfig, IsConfigJsonWhereThereIsNone) {
+  const Defaults d = read();
+  EXPECT_THAT(d.options.eos_token_id, ElementsAre(1023));
+  EXPECT_EQ(d.bos_token_id, 1023);
+  EXPECT_FALSE(d.options.sampling.do_sample);
+  EXPECT_THAT(d.file, HasSubstr("config.json"));
+}
+
+TEST_F(GenerationConfig, WithoutTokensMeansThatNoneEndsAText) {
+  write("generation_config.json", R"({"eos_token_id": null, "bos_token_id": -1})");
+  EXPECT_TRUE(read().options.eos_token_id.empty()) << "config.json's are not taken instead: transformers does not";
+  EXPECT_FALSE(read().bos_token_id);
+}
+
+TEST_F(GenerationConfig, SaysHowMuchToWrite) {
+  write("generation_config.json", R"({"max_length": 70})");
+  EXPECT_EQ(default_new_tokens(read(), {.context = 256}, 50), 20);
+  EXPECT_EQ(default_new_tokens(read(), {.context = 60}, 50), 11);
+  EXPECT_EQ(default_new_tokens(read(), {.context = 256}, 90), 1) << "transformers gives one, with a warning";
+  EXPECT_EQ(default_new_tokens({}, {.context = 256}, 50), 20);
+  EXPECT_EQ(default_new_tokens({}, {.context = 256}, 250), 7);
+}
+
+TEST_F(GenerationConfig, WhatIsNotDoneIsRefused) {
+  const auto said = [this](const std::string& json) {
+    write("generation_config.json", json);
+    return error();
+  };
+  EXPECT_THAT(said(R"({"no_repeat_ngram_size": 3})"),
+              testing::AllOf(HasSubstr("generation_config.json: no_repeat_ngram_size"), HasSubstr("null or 0"),
+                             HasSubstr("--no-generation-config")));
+  EXPECT_THAT(said(R"({"num_beams": 4})"), HasSubstr("num_beams"));
+  EXPECT_THAT(said(R"({"suppress_tokens": [1, 2]})"), HasSubstr("[1,2]"));
+  EXPECT_THAT(said(R"({"forced_eos_token_id": 0})"), HasSubstr("forced_eos_token_id"));
+  EXPECT_EQ(said(R"({"num_beams": 1, "no_repeat_ngram_size": 0, "typical_p": 1.0, "suppress_tokens": [],
+                     "forced_eos_token_id": null, "token_healing": false, "length_penalty": 2.0})"),
+            "no error");
+}
+
+TEST_F(GenerationConfig, ValuesThatMakeNoSenseAreRefused) {
+  for (const char* json : {R"({"temperature": 0.0})", R"({"top_p": 1.5})", R"({"top_k": -3})", R"({"do_sample": 1})",
+                           R"({"temperature": "hot"})", R"({"eos_token_id": "</s>"})", R"({"eos_token_id": -5})",
+                           R"({"max_new_tokens": 0})", R"({"stop_strings": [1]})", R"({"num_return_sequences": 0})"}) {
+    write("generation_config.json", json);
+    EXPECT_THAT(error(), HasSubstr("generation_config.json")) << json;
+  }
+}
+
+}  // namespace
+}  // namespace pkv::generate
