@@ -14,8 +14,8 @@
 #include <string_view>
 
 #include "base/file.h"
+#include "bench/clock.h"
 #include "bench/options.h"
-#include "bench/peak.h"
 #include "bench/synthetic.h"
 #include "model/model.h"
 

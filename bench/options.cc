@@ -8,7 +8,7 @@
 #include <cstdlib>
 #include <iterator>
 
-#include "bench/peak.h"
+#include "kernels/cpu/peak.h"
 
 namespace pkv::bench {
 namespace {
@@ -118,7 +118,7 @@ bool Options::json() const {
 
 void Options::choose_instruction_set() const {
   const auto name = text("--isa");
-  if (name && !bench::choose_instruction_set(*name)) {
+  if (name && !kernels::peak::choose_instruction_set(*name)) {
     refuse(fmt::format("this machine has no instruction set '{}'", *name));
   }
 }

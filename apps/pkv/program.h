@@ -29,6 +29,7 @@ void add_tokenize(CLI::App& app, Action& action);
 void add_inspect(CLI::App& app, Action& action);
 void add_perplexity(CLI::App& app, Action& action);
 void add_quantize(CLI::App& app, Action& action);
+void add_bench(CLI::App& app, Action& action);
 
 enum ExitCode { holds = 0, does_not_hold = 1, bad_usage = 2, cannot_load = 3, internal_error = 4 };
 

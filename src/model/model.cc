@@ -62,7 +62,9 @@ Loaded load_page(const hf::Folder& folder, const kernels::Backend* backend, cons
                     .block = reader.block(),
                     .nested = reader.nested(),
                     .plain = {reader.plain().begin(), reader.plain().end()},
-                    .output = reader.output_name()};
+                    .output = reader.output_name(),
+                    .products = reader.products(),
+                    .output_product = reader.output_product()};
   loaded.memory = reader.take_memory();
   loaded.quantized = reader.take_quantized();
   loaded.int8 = {.threshold = options.int8_threshold.value_or(threshold.value_or(Int8{}.threshold)),

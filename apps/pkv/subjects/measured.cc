@@ -1,0 +1,63 @@
+#include "subjects/measured.h"
+
+#include <sys/resource.h>
+
+#include <optional>
+
+namespace pkv::program {
+namespace {
+
+class Timed : public measure::Session {
+ public:
+  Timed(const model::Model& model, model::Past past) : model_(model), past_(std::move(past)) {}
+
+  std::span<const float> feed(std::span<const std::int32_t> ids) override {
+    const model::Feed feed{.ids = ids, .past = &past_};
+    logits_ = model_.forward({&feed, 1}, model::Want::last);
+    return logits_->span<float>();
+  }
+  std::unique_ptr<measure::Session> fork() override { return std::make_unique<Timed>(model_, past_.fork()); }
+  void truncate(std::int64_t length) override { past_.truncate(length); }
+
+ private:
+  const model::Model& model_;
+  model::Past past_;
+  std::optional<model::Logits> logits_;
+};
+
+}  // namespace
+
+MeasuredEngine::MeasuredEngine(const model::Model& model, std::string name, bool beyond_context)
+    : model_(model), name_(std::move(name)), beyond_context_(beyond_context), cost_(model::cost_of(model)) {}
+
+measure::Description MeasuredEngine::describe() const {
+  const model::Card& card = model_.card();
+  const bool limited = card.context_is_hard || !beyond_context_;
+  return {.name = name_,
+          .family = card.family,
+          .system = "pkv " + model_.backend().device().describe(),
+          .format = std::string(model_.weights().format()),
+          .past_format = std::string(pkv::name_of(model_.past_dtype())),
+          .vocab = card.vocab,
+          .longest = limited ? card.context : 0,
+          .longest_is = "the model's context",
+          .no_past = card.causal ? "" : "the model attends both ways, so more text changes what came before it",
+          .weight_bytes = cost_.weight_bytes,
+          .fmas = cost_.fmas,
+          .output_fmas = cost_.output_fmas};
+}
+
+std::unique_ptr<measure::Session> MeasuredEngine::fresh() { return std::make_unique<Timed>(model_, model_.new_past()); }
+
+double ThisMachine::read_rate() { return 1e9 * kernels::peak::best_read_rate(pool_, memory_); }
+
+double ThisMachine::fma_rate() { return 1e9 * kernels::peak::fma_rate(pool_); }
+
+// The memory that is read to measure the rate is resident too, and no part of the model's work.
+std::uint64_t ThisMachine::peak_memory() {
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  return static_cast<std::uint64_t>(usage.ru_maxrss) * 1024 - memory_.size();
+}
+
+}  // namespace pkv::program

@@ -1,0 +1,45 @@
+// Our own engine as a system to be timed, and the machine that it runs on.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "base/pool.h"
+#include "kernels/cpu/peak.h"
+#include "measure/subject.h"
+#include "model/cost.h"
+#include "model/model.h"
+
+namespace pkv::program {
+
+class MeasuredEngine : public measure::Subject {
+ public:
+  // `model` must outlive this.
+  MeasuredEngine(const model::Model& model, std::string name, bool beyond_context = false);
+
+  measure::Description describe() const override;
+  std::unique_ptr<measure::Session> fresh() override;
+  double step_bytes(std::int64_t past) const override { return cost_.step_bytes(past); }
+  double call_fmas(std::int64_t past, std::int64_t tokens) const override { return cost_.call_fmas(past, tokens); }
+
+ private:
+  const model::Model& model_;
+  std::string name_;
+  bool beyond_context_;
+  model::Cost cost_;
+};
+
+// Its peaks, taken with as many threads.
+class ThisMachine : public measure::Machine {
+ public:
+  explicit ThisMachine(int threads) : pool_(threads) {}
+  double read_rate() override;
+  double fma_rate() override;
+  std::uint64_t peak_memory() override;
+
+ private:
+  WorkerPool pool_;
+  kernels::peak::Memory memory_{std::size_t{128} << 20};
+};
+
+}  // namespace pkv::program

@@ -1,0 +1,19 @@
+// How results are shown. Pure functions of the result; the JSON holds all of it. Nobody prints here, and colour is the
+// caller's choice.
+#pragma once
+
+#include <string>
+
+#include "measure/result.h"
+
+namespace pkv::measure {
+
+std::string report_text(const Result& result, bool colour = false);  // for a terminal of 80 columns
+std::string report_markdown(const Result& result);
+std::string report_csv(const Result& result);   // a line per variant, with a heading
+std::string report_json(const Result& result);  // "schema": "pkv-bench/1"
+
+// The finding in a sentence or two: "12.3 ± 0.4 times faster ..."
+std::string headline(const Result& result);
+
+}  // namespace pkv::measure
