@@ -22,6 +22,11 @@ std::string place_cell(const std::optional<Place>& place) {
                          : fmt::format("{}, past {}", place->position, place->past);
 }
 
+std::string gain_cell(const std::optional<Gain>& gain) {
+  if (!gain) return "";
+  return gain->times < 99.95 ? fmt::format("{:.1f} ×", gain->times) : fmt::format("{:.0f} ×", gain->times);
+}
+
 std::array<std::string, 7> pandas_column(const std::array<double, 7>& values) {
   const bool scientific =
       std::any_of(values.begin(), values.end(), [](double v) { return v != 0 && std::abs(v) < 1e-6; });

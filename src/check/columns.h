@@ -6,8 +6,7 @@
 #include <string>
 
 #include "base/columns.h"
-#include "check/compare.h"
-#include "check/session.h"
+#include "check/report.h"
 
 namespace pkv::check {
 
@@ -19,6 +18,9 @@ std::string formats_cell(const Description& subject);
 
 // "5, past 3": position and past length; without the past when that is not known; empty for no place.
 std::string place_cell(const std::optional<Place>& place);
+
+// "12.3 ×", at most 6 columns below 10,000; empty where there is none.
+std::string gain_cell(const std::optional<Gain>& gain);
 
 // A column as pandas shows it: six decimals, or all in scientific notation when a value other than zero is below 1e-6.
 std::array<std::string, 7> pandas_column(const std::array<double, 7>& values);

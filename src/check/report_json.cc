@@ -94,6 +94,12 @@ Json json_of(const Verdict& v) {
   return {{"outcome", name_of(v.outcome)}, {"holds", v.holds()}, {"sentence", v.sentence}, {"reasons", v.reasons}};
 }
 
+Json json_of(const std::optional<Gain>& g) {
+  if (!g) return nullptr;
+  return {
+      {"times_faster", g->times}, {"error", g->error ? Json(*g->error) : Json(nullptr)}, {"new_tokens", g->new_tokens}};
+}
+
 Json json_of(const Report& r) {
   Json results = Json::array();
   for (const auto& result : r.results) results.push_back(json_of(result));
@@ -112,6 +118,7 @@ Json json_of(const Report& r) {
           {"total", json_of(r.total)},
           {"evidence", json_of(r.evidence)},
           {"bound", json_of(r.bound)},
+          {"gain", json_of(r.gain)},
           {"notes", r.notes}};
 }
 

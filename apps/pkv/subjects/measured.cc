@@ -2,7 +2,7 @@
 
 #include <sys/resource.h>
 
-#include <optional>
+#include "measure/measure.h"
 
 namespace pkv::program {
 namespace {
@@ -58,6 +58,19 @@ std::uint64_t ThisMachine::peak_memory() {
   rusage usage{};
   getrusage(RUSAGE_SELF, &usage);
   return static_cast<std::uint64_t>(usage.ru_maxrss) * 1024 - memory_.size();
+}
+
+std::optional<check::Gain> gain_of(const model::Model& model, std::span<const std::int32_t> text,
+                                   std::int64_t new_tokens) {
+  const std::int64_t prompt = std::ssize(text);
+  if (new_tokens == 0 || prompt + new_tokens - 1 > model.card().context) return std::nullopt;
+  MeasuredEngine engine(model, "");
+  const measure::Result result = measure::run(
+      engine, nullptr, text,
+      {.new_tokens = new_tokens, .prompt_tokens = {prompt}, .prefix_tokens = {}, .repetitions = 3, .seconds = 0.6});
+  if (!result.holds()) return std::nullopt;
+  const measure::Ratio faster = result.generation.at(0).faster();
+  return check::Gain{.times = faster.times, .error = faster.error, .new_tokens = new_tokens};
 }
 
 }  // namespace pkv::program
