@@ -11,13 +11,6 @@ namespace {
 
 using Row = std::vector<std::string>;
 
-const Generation* longest(const Result& r) {
-  const auto at = std::max_element(r.generation.begin(), r.generation.end(), [](const auto& a, const auto& b) {
-    return a.depth + a.prompt < b.depth + b.prompt;
-  });
-  return at == r.generation.end() ? nullptr : &*at;
-}
-
 std::string coloured(const std::string& text, int code, bool colour) {
   return colour ? fmt::format("\033[1;{}m{}\033[0m", code, text) : text;
 }
@@ -103,7 +96,7 @@ std::string headline(const Result& r) {
         d.variant == "without past" ? "Without past" : d.variant, counted(d.tokens, "token"));
     return text + (r.subject.no_past.empty() ? "." : ": " + r.subject.no_past + ".");
   }
-  const Generation* g = longest(r);
+  const Generation* g = longest_generation(r);
   std::string text;
   if (g != nullptr) {
     text = fmt::format("{}{} times faster with the past ({} after {}). ", g->sampled() ? "about " : "",

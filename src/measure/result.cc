@@ -1,5 +1,7 @@
 #include "measure/result.h"
 
+#include <algorithm>
+
 namespace pkv::measure {
 
 std::vector<double> Curve::medians() const {
@@ -30,6 +32,12 @@ std::optional<std::int64_t> worth_from(const std::vector<Reuse>& reuse, Reuse::W
     }
   }
   return from;
+}
+
+const Generation* longest_generation(const Result& r) {
+  const auto shorter = [](const Generation& a, const Generation& b) { return a.depth + a.prompt < b.depth + b.prompt; };
+  const auto at = std::max_element(r.generation.begin(), r.generation.end(), shorter);
+  return at == r.generation.end() ? nullptr : &*at;
 }
 
 }  // namespace pkv::measure

@@ -77,4 +77,7 @@ struct Result {
   bool holds() const { return disagreements.empty(); }
 };
 
+// The one after most tokens; null where none was measured.
+const Generation* longest_generation(const Result& result);
+
 }  // namespace pkv::measure

@@ -5,6 +5,7 @@
 #include <memory>
 
 #include "base/error.h"
+#include "base/file.h"
 #include "base/random.h"
 #include "measure/measure.h"
 #include "program.h"
@@ -14,7 +15,7 @@ namespace pkv::program {
 namespace {
 
 struct BenchOptions {
-  std::string model, isa;
+  std::string model, isa, svg;
   measure::Options plan;
   std::optional<std::vector<std::int64_t>> prefixes;
   bool beyond_context = false;
@@ -86,6 +87,7 @@ int run(const BenchOptions& options) {
   const auto text = random_text(measure::text_needed(plan), model.card().vocab);
   const measure::Result result = measure::run(engine, &machine, text, plan);
   options.output.write(render(result, options.output));
+  if (!options.svg.empty()) write_file(options.svg, measure::report_svg(result));
   return result.holds() ? holds : does_not_hold;
 }
 
@@ -131,13 +133,14 @@ void add_bench(CLI::App& app, Action& action) {
   command->add_option("--isa", options->isa, "instruction set: SSE4, AVX2, AVX3, ... (default: the best there is)");
   options->engine.add(*command);
   options->output.add(*command, {"table", "json", "csv", "md"});
+  command->add_option("--svg", options->svg, "draw the longest generation into this file as well");
   command->footer(
       "\nThe logits of every variant must be the same bit for bit; exit code 1 where they are\n"
       "not. Prompts are random ids, and end-of-text tokens do not end a text.\n"
       "\nExamples:\n"
       "  pkv bench tiny-gpt2\n"
       "  pkv bench ./my-model --load-in nf4 --prompt-tokens 128 --output md\n"
-      "  pkv bench ./my-model --new-tokens 1000 --prompt-tokens 16 --max-time 0 --repetitions 1\n"
+      "  pkv bench ./my-model --new-tokens 1000 --prompt-tokens 16 --max-time 0 --svg gain.svg\n"
       "  pkv bench ./my-model --new-tokens 0 --prefix-tokens 512,2048\n"
       "  pkv bench ./my-model --depth 0,1024 --output json --output-file bench.json\n");
   command->callback([options, &action] { action = [options] { return run(*options); }; });
