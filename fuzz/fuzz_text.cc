@@ -9,9 +9,9 @@
 #include <vector>
 
 #include "base/error.h"
+#include "base/utf8.h"
 #include "text/byte_alphabet.h"
 #include "text/text.h"
-#include "text/utf8.h"
 
 namespace {
 

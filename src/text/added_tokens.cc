@@ -4,8 +4,8 @@
 #include <unordered_set>
 #include <utility>
 
+#include "base/utf8.h"
 #include "text/unicode.h"
-#include "text/utf8.h"
 
 namespace pkv::text {
 namespace {

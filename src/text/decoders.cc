@@ -3,9 +3,9 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/utf8.h"
 #include "text/byte_alphabet.h"
 #include "text/patterns.h"
-#include "text/utf8.h"
 
 namespace pkv::text {
 namespace {

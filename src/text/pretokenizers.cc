@@ -3,10 +3,10 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/utf8.h"
 #include "text/byte_alphabet.h"
 #include "text/patterns.h"
 #include "text/unicode.h"
-#include "text/utf8.h"
 
 namespace pkv::text {
 namespace {

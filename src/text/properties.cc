@@ -7,7 +7,7 @@
 #include <bitset>
 #include <vector>
 
-#include "text/utf8.h"
+#include "base/utf8.h"
 
 namespace pkv::text {
 namespace {

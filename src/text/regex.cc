@@ -9,9 +9,9 @@
 #include <utility>
 
 #include "base/error.h"
+#include "base/utf8.h"
 #include "text/properties.h"
 #include "text/regex_syntax.h"
-#include "text/utf8.h"
 
 namespace pkv::text {
 namespace {

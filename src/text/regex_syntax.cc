@@ -8,8 +8,8 @@
 #include <vector>
 
 #include "base/error.h"
+#include "base/utf8.h"
 #include "text/properties.h"
-#include "text/utf8.h"
 
 namespace pkv::text {
 namespace {

@@ -5,10 +5,10 @@
 #include <utility>
 
 #include "base/error.h"
+#include "base/utf8.h"
 #include "text/cuts.h"
 #include "text/patterns.h"
 #include "text/pipeline.h"
-#include "text/utf8.h"
 
 namespace pkv::text {
 namespace {

@@ -90,6 +90,12 @@ TEST(Merging, EqualsItsDefinitionOnRandomWords) {
   }
 }
 
+TEST(Model, TextThatIsNotUtf8IsRefused) {
+  const Tokenizer t = toy();
+  EXPECT_EQ(error_of([&] { t.encode("ab\xff"); }), "offset 2: the text is not UTF-8\n  found:    byte 0xFF");
+  EXPECT_EQ(error_of([&] { t.encode("\xe4\xb8"); }), "offset 0: the text is not UTF-8\n  found:    byte 0xE4");
+}
+
 TEST(Model, UnknownCharactersAreDroppedWithoutAnUnknownToken) {
   EXPECT_EQ(toy().encode("axb"), Ids{2}) << "dropped before merging";
 }

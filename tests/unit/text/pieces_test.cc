@@ -3,11 +3,11 @@
 #include <gtest/gtest.h>
 
 #include "base/random.h"
+#include "base/utf8.h"
 #include "text/normalizers.h"
 #include "text/pretokenizers.h"
 #include "text/trie.h"
 #include "text/unicode.h"
-#include "text/utf8.h"
 #include "toys.h"
 
 namespace pkv::text {

@@ -1,8 +1,8 @@
-#include "text/utf8.h"
+#include "base/utf8.h"
 
 #include <cstring>
 
-namespace pkv::text {
+namespace pkv {
 namespace {
 
 struct Lead {
@@ -121,4 +121,4 @@ void Mender::finish(std::string& out) {
   missing_ = 0;
 }
 
-}  // namespace pkv::text
+}  // namespace pkv

@@ -1,12 +1,11 @@
-#include "text/utf8.h"
+#include "base/utf8.h"
 
 #include <gtest/gtest.h>
 
-#include "toys.h"
-
-namespace pkv::text {
+namespace pkv {
 namespace {
 
+// In pieces of one byte.
 std::string mended(std::string_view bytes) {
   Mender mender;
   std::string out;
@@ -37,12 +36,6 @@ TEST(Utf8, TheFirstInvalidByteIsFound) {
       {"é\xe4\xb8", 2},  // cut short
   };
   for (const Case& c : cases) EXPECT_EQ(first_invalid_utf8(c.text), c.at) << c.text;
-}
-
-TEST(Utf8, EncodeSaysWhereTheTextIsBroken) {
-  const Tokenizer t = toy();
-  EXPECT_EQ(error_of([&] { t.encode("ab\xff"); }), "offset 2: the text is not UTF-8\n  found:    byte 0xFF");
-  EXPECT_EQ(error_of([&] { t.encode("\xe4\xb8"); }), "offset 0: the text is not UTF-8\n  found:    byte 0xE4");
 }
 
 TEST(Utf8, EveryCharacterSurvivesCodingAndDecoding) {
@@ -78,4 +71,4 @@ TEST(Utf8, BrokenSequencesAreMended) {
 }
 
 }  // namespace
-}  // namespace pkv::text
+}  // namespace pkv

@@ -1,6 +1,6 @@
 // UTF-8: checking, walking and mending. `decode_at` and `previous_boundary` trust their input, so check first with
 // `first_invalid_utf8`; `Mender` is for bytes that nobody has checked, such as those that a byte-level decoder yields.
-// Nothing here knows what a character means; unicode.h does.
+// Nothing here knows what a character means; text/unicode.h does.
 #pragma once
 
 #include <cstddef>
@@ -9,7 +9,7 @@
 #include <string>
 #include <string_view>
 
-namespace pkv::text {
+namespace pkv {
 
 struct Character {
   char32_t code;
@@ -42,4 +42,4 @@ class Mender {
   unsigned char low_ = 0x80, high_ = 0xbf;  // bounds of the next one
 };
 
-}  // namespace pkv::text
+}  // namespace pkv
