@@ -84,6 +84,7 @@ int main(int argc, char** argv) {
   add_inspect(app, action);
   add_perplexity(app, action);
   add_quantize(app, action);
+  add_past(app, action);
   add_bench(app, action);
   return run([&] {
     require_command(app, argc, argv);

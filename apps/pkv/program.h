@@ -8,12 +8,14 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "base/progress.h"
 #include "model/model.h"
+#include "model/past_file.h"
 #include "text/text.h"
 
 namespace pkv::program {
@@ -29,6 +31,7 @@ void add_tokenize(CLI::App& app, Action& action);
 void add_inspect(CLI::App& app, Action& action);
 void add_perplexity(CLI::App& app, Action& action);
 void add_quantize(CLI::App& app, Action& action);
+void add_past(CLI::App& app, Action& action);
 void add_bench(CLI::App& app, Action& action);
 
 enum ExitCode { holds = 0, does_not_hold = 1, bad_usage = 2, cannot_load = 3, internal_error = 4 };
@@ -107,6 +110,20 @@ std::string display_name(const std::filesystem::path& folder);
 model::Model load_model(const std::filesystem::path& folder, const EngineOptions& options);
 text::Tokenizer load_tokenizer(const std::filesystem::path& folder);
 void require_context(const model::Card& card, std::int64_t tokens, bool beyond_context);
+
+// --past-file, and what to do when the file there does not fit.
+struct SavedPastOptions {
+  std::string file;
+  bool ignore_unfit = false, trust_blocks = false, hash_weights = false;
+
+  void add(CLI::App& command);
+  model::PastFileOptions past_file_options(int threads) const;
+
+  // The saved past of the longest beginning of `prompt`, with a note on how much of it is used; none, with a note that
+  // says why, when it does not fit and that is to be ignored. Error::load when it does not fit.
+  std::optional<model::Restored> restore(const model::Model& model, std::span<const std::int32_t> prompt,
+                                         int threads) const;
+};
 
 // A progress bar on stderr, when that is a terminal; otherwise an empty callback. Cleared when done.
 Progress progress_bar(std::string label);

@@ -34,7 +34,19 @@ class Descriptor {
       {.what = fmt::format("{}: {}", what, std::strerror(errno)), .where = path.string(), .hint = std::move(hint)});
 }
 
-std::uint64_t open_regular(const std::filesystem::path& path, int fd, std::uint64_t limit) {
+std::int64_t nanoseconds(const timespec& t) { return t.tv_sec * 1'000'000'000 + t.tv_nsec; }
+
+// A change within a tick of the clock of a file system may leave the times as they are; two seconds are that of FAT.
+std::string state_of(const struct stat& st) {
+  timespec now{};
+  ::clock_gettime(CLOCK_REALTIME, &now);
+  if (nanoseconds(now) - nanoseconds(st.st_ctim) < 2'000'000'000) return {};
+  return fmt::format("{}:{}:{}:{}:{}", st.st_dev, st.st_ino, st.st_size, nanoseconds(st.st_mtim),
+                     nanoseconds(st.st_ctim));
+}
+
+std::uint64_t open_regular(const std::filesystem::path& path, int fd, std::uint64_t limit,
+                           std::string* state = nullptr) {
   if (fd < 0) fail_system(path, "cannot open");
   struct stat st {};
   if (::fstat(fd, &st) != 0) fail_system(path, "cannot inspect");
@@ -46,6 +58,7 @@ std::uint64_t open_regular(const std::filesystem::path& path, int fd, std::uint6
                .expected = fmt::format("at most {} bytes", limit),
                .found = fmt::format("{} bytes", size)});
   }
+  if (state != nullptr) *state = state_of(st);
   return size;
 }
 
@@ -54,7 +67,7 @@ std::uint64_t open_regular(const std::filesystem::path& path, int fd, std::uint6
 MappedFile::MappedFile(const std::filesystem::path& path, std::uint64_t limit) : path_(path) {
   // O_NONBLOCK: a named pipe in the place of a file must not hang us.
   const Descriptor fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
-  size_ = open_regular(path, fd.get(), limit);
+  size_ = open_regular(path, fd.get(), limit, &state_);
   if (size_ == 0) return;
   void* p = ::mmap(nullptr, size_, PROT_READ, MAP_PRIVATE, fd.get(), 0);
   if (p == MAP_FAILED) fail_system(path, "cannot map");
@@ -66,10 +79,14 @@ MappedFile::~MappedFile() {
 }
 
 MappedFile::MappedFile(MappedFile&& other) noexcept
-    : path_(std::move(other.path_)), data_(std::exchange(other.data_, nullptr)), size_(std::exchange(other.size_, 0)) {}
+    : path_(std::move(other.path_)),
+      state_(std::move(other.state_)),
+      data_(std::exchange(other.data_, nullptr)),
+      size_(std::exchange(other.size_, 0)) {}
 
 MappedFile& MappedFile::operator=(MappedFile&& other) noexcept {
   std::swap(path_, other.path_);
+  std::swap(state_, other.state_);
   std::swap(data_, other.data_);
   std::swap(size_, other.size_);
   return *this;
@@ -105,12 +122,13 @@ std::string read_file(const std::filesystem::path& path, std::uint64_t limit) {
   return text;
 }
 
-FileWriter::FileWriter(std::filesystem::path path) : path_(std::move(path)) {
+FileWriter::FileWriter(std::filesystem::path path, bool owner_only) : path_(std::move(path)) {
   std::string pattern = path_.string() + ".XXXXXX";
   descriptor_ = ::mkostemp(pattern.data(), O_CLOEXEC);
   if (descriptor_ < 0)
     fail_system(path_, "cannot write here", "a file in a folder that exists and that you may write to");
   temporary_ = pattern;
+  if (owner_only) return;
   const mode_t mask = ::umask(0);
   ::umask(mask);
   ::fchmod(descriptor_, 0666 & ~mask);  // as an ordinary open would; mkostemp gives 0600

@@ -23,6 +23,10 @@ class MappedFile {
 
   std::span<const std::byte> bytes() const { return {data_, size_}; }
   std::string_view text() const { return {reinterpret_cast<const char*>(data_), size_}; }
+
+  // The file's device, inode, size and times of change when it was mapped, as text: equal only for the same file, not
+  // written to since. Empty when the file was changed so shortly before that a later change could go unseen.
+  const std::string& state() const { return state_; }
   const std::filesystem::path& path() const { return path_; }
 
   // Hints about a part of `bytes()`: it will be read soon, from its beginning to its end; its pages are no longer
@@ -32,6 +36,7 @@ class MappedFile {
 
  private:
   std::filesystem::path path_;
+  std::string state_;
   const std::byte* data_ = nullptr;
   std::size_t size_ = 0;
 };
@@ -43,7 +48,8 @@ std::string read_file(const std::filesystem::path& path, std::uint64_t limit);
 // `commit` (an exception, say) nothing is left behind. Error::load on every failure, a full disk included.
 class FileWriter {
  public:
-  explicit FileWriter(std::filesystem::path path);
+  // `owner_only`: mode 0600; otherwise as an ordinary open would make it.
+  explicit FileWriter(std::filesystem::path path, bool owner_only = false);
   ~FileWriter();
   FileWriter(const FileWriter&) = delete;
   FileWriter& operator=(const FileWriter&) = delete;

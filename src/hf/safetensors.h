@@ -98,10 +98,14 @@ struct Planned {
 // twice or that is no UTF-8, for data that does not match shape and dtype, and for a header above kMaxHeader.
 void write_safetensors(const std::filesystem::path& path, std::span<const Tensor> tensors,
                        const std::map<std::string, std::string>& metadata);
-// `wrote` is told the size of each piece. Error::internal when `write` gives more or fewer bytes than it should.
+// Error::internal when `write` gives more or fewer bytes than it should.
+struct Streaming {
+  std::function<void(std::uint64_t bytes)> wrote = {};  // told the size of each piece
+  std::uint64_t align_last = 8;  // the data of the last tensor starts at a multiple of this, by a longer header
+  bool owner_only = false;       // mode 0600
+};
 void stream_safetensors(const std::filesystem::path& path, std::span<const Planned> tensors,
-                        const std::map<std::string, std::string>& metadata,
-                        const std::function<void(std::uint64_t bytes)>& wrote = {});
+                        const std::map<std::string, std::string>& metadata, const Streaming& how = {});
 std::uint64_t bytes_of(const Planned& tensor);  // usage error for a shape that overflows
 
 }  // namespace pkv::hf

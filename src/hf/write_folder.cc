@@ -60,7 +60,7 @@ std::vector<std::string> write_weights(const fs::path& folder, std::span<const P
   std::vector<std::string> names;
   for (std::size_t i = 0; i < shards.size(); ++i) {
     names.push_back(name_of_shard(i, shards.size()));
-    stream_safetensors(folder / names.back(), shards[i], {{"format", "pt"}}, wrote);
+    stream_safetensors(folder / names.back(), shards[i], {{"format", "pt"}}, {.wrote = wrote});
   }
   if (shards.size() > 1) write_index(folder, shards, total);
   return names;

@@ -13,6 +13,8 @@
 namespace pkv::hf {
 namespace {
 
+constexpr std::uint64_t kLengthBytes = 8;
+
 const Format* format_of(DType dtype) { return find_format(safetensors_name(dtype)); }
 
 [[noreturn]] void refuse(const std::string& where, const std::string& name, std::string what, std::string expected = {},
@@ -61,7 +63,7 @@ std::vector<const Planned*> sorted(const std::string& where, std::span<const Pla
 }
 
 std::string header_of(const std::filesystem::path& path, std::span<const Planned* const> tensors,
-                      const std::map<std::string, std::string>& metadata) {
+                      const std::map<std::string, std::string>& metadata, std::uint64_t align_last) {
   std::string header = "{";
   const auto comma = [&] { return header.back() == '{' ? "" : ","; };
   if (!metadata.empty()) {
@@ -71,15 +73,18 @@ std::string header_of(const std::filesystem::path& path, std::span<const Planned
     }
     header += '}';
   }
-  std::uint64_t begin = 0;
+  std::uint64_t begin = 0, last = 0;
   for (const Planned* t : tensors) {
+    last = begin;
     const std::uint64_t end = begin + bytes_of(*t);
     header += fmt::format("{}{}:{{\"dtype\":\"{}\",\"shape\":[{}],\"data_offsets\":[{},{}]}}", comma(),
                           json_text(path, t->name), safetensors_name(t->dtype), fmt::join(t->shape, ","), begin, end);
     begin = end;
   }
   header += '}';
-  header.resize((header.size() + 7) / 8 * 8, ' ');
+  const auto up = [](std::uint64_t n, std::uint64_t to) { return (n + to - 1) / to * to; };
+  const std::uint64_t before = kLengthBytes + last % align_last;
+  header.resize(up(up(header.size(), 8) + before, align_last) - before, ' ');
   return header;
 }
 
@@ -116,24 +121,23 @@ void write_safetensors(const std::filesystem::path& path, std::span<const Tensor
 }
 
 void stream_safetensors(const std::filesystem::path& path, std::span<const Planned> tensors,
-                        const std::map<std::string, std::string>& metadata,
-                        const std::function<void(std::uint64_t bytes)>& wrote) {
+                        const std::map<std::string, std::string>& metadata, const Streaming& how) {
   for (const Planned& t : tensors) check_kind(path.string(), t);
   const std::vector<const Planned*> order = sorted(path.string(), tensors);
-  const std::string header = header_of(path, order, metadata);
+  const std::string header = header_of(path, order, metadata, how.align_last);
   if (header.size() > SafeTensors::kMaxHeader) {
     fail_usage({.what = "header is too large",
                 .where = path.string(),
                 .expected = fmt::format("at most {} bytes", SafeTensors::kMaxHeader),
                 .found = fmt::format("{} bytes", header.size())});
   }
-  std::array<std::byte, 8> length;
+  std::array<std::byte, kLengthBytes> length;
   for (std::size_t i = 0; i < length.size(); ++i) length[i] = static_cast<std::byte>(header.size() >> (8 * i) & 0xff);
 
-  FileWriter writer(path);
+  FileWriter writer(path, how.owner_only);
   writer.write(length);
   writer.write(header);
-  for (const Planned* t : order) write_data(writer, *t, wrote);
+  for (const Planned* t : order) write_data(writer, *t, how.wrote);
   writer.commit();
 }
 

@@ -64,7 +64,8 @@ Loaded load_page(const hf::Folder& folder, const kernels::Backend* backend, cons
                     .plain = {reader.plain().begin(), reader.plain().end()},
                     .output = reader.output_name(),
                     .products = reader.products(),
-                    .output_product = reader.output_product()};
+                    .output_product = reader.output_product(),
+                    .as_stored = !options.dtype};
   loaded.memory = reader.take_memory();
   loaded.quantized = reader.take_quantized();
   loaded.int8 = {.threshold = options.int8_threshold.value_or(threshold.value_or(Int8{}.threshold)),
@@ -102,6 +103,13 @@ void check_feed(const Feed& feed, const Card& card, const PastShape& shape) {
 }
 
 }  // namespace
+
+std::string Weights::describe() const {
+  std::string text(format());
+  if (block != 0) text += fmt::format(" in blocks of {}", block);
+  if (nested) text += ", double quantised";
+  return text;
+}
 
 // Workspaces not in use. A forward borrows one, so that several threads may use one model.
 struct Model::Shelf {

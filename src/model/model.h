@@ -48,7 +48,10 @@ struct Weights {
   Products products{};                       // of all layers but the output layer
   Products output_product{};
 
+  bool as_stored = true;  // `dtype` was not asked for
+
   std::string_view format() const { return quantized ? quant::name_of(*quantized) : name_of(dtype); }
+  std::string describe() const;  // "nf4 in blocks of 64, double quantised"
 };
 
 // fp32 [rows, vocab], the rows of all feeds one after the other.

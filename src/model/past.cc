@@ -21,6 +21,18 @@ float widened(const std::byte* memory, DType dtype, std::int64_t index) {
   return reinterpret_cast<const float*>(memory)[at];
 }
 
+// Zeros where tokens from `held` on would be.
+void clear_unfed(std::span<std::byte> block, const PastShape& s, std::int64_t held) {
+  const std::size_t element = size_of(s.dtype), fed = static_cast<std::size_t>(held) * element;
+  const std::size_t row = static_cast<std::size_t>(kTokens) * element, dim = static_cast<std::size_t>(s.head_dim);
+  const auto clear = [&](std::size_t from, std::size_t end) { std::memset(block.data() + from, 0, end - from); };
+  std::size_t at = 0;
+  for (std::int64_t l = 0; l < s.layers; ++l) {
+    for (std::int64_t i = 0; i < s.kv_heads * s.head_dim; ++i, at += row) clear(at + fed, at + row);
+    for (std::int64_t i = 0; i < s.kv_heads; ++i, at += row * dim) clear(at + fed * dim, at + row * dim);
+  }
+}
+
 }  // namespace
 
 std::size_t PastShape::part_bytes() const {
@@ -71,7 +83,7 @@ void Past::reserve(std::int64_t tokens) {
 void Past::make_own(std::size_t index) {
   if (index >= shared_) return;
   auto copy = std::make_shared<Block>(kernels::Memory(backend_, shape_.block_bytes()));
-  backend_.ops().copy(backend_.device(), copy->memory.data(), blocks_[index]->memory.data(), shape_.block_bytes());
+  backend_.ops().copy(backend_.device(), copy->memory.data(), table_[index], shape_.block_bytes());
   table_[index] = copy->memory.data();
   blocks_[index] = std::move(copy);
   shared_ = index;
@@ -88,6 +100,28 @@ kernels::PastLayer Past::layer(std::int64_t index) const {
 
 void Past::commit(std::span<const std::int32_t> ids) noexcept { ids_.insert(ids_.end(), ids.begin(), ids.end()); }
 
+void Past::download(std::size_t block, std::span<std::byte> to) const {
+  backend_.ops().download(backend_.device(), to.data(), table_[block], shape_.block_bytes());
+  const std::int64_t held = length() - static_cast<std::int64_t>(block) * kTokens;
+  if (held < kTokens) clear_unfed(to, shape_, held);
+}
+
+Past Past::borrow(kernels::Backend backend, PastShape shape, std::vector<std::int32_t> ids,
+                  std::span<const std::byte> blocks, std::shared_ptr<const void> owner) {
+  Past past(std::move(backend), shape);
+  const std::size_t size = shape.block_bytes(), count = blocks_for(static_cast<std::int64_t>(ids.size()));
+  for (std::size_t i = 0; i < count; ++i) {
+    const View host(blocks.data() + i * size, DType::u8, {static_cast<std::int64_t>(size)});
+    auto block = std::make_shared<Block>();
+    block->owner = owner;
+    past.table_.push_back(past.backend_.ops().place(past.backend_.device(), host).as<std::byte>());
+    past.blocks_.push_back(std::move(block));
+  }
+  past.ids_ = std::move(ids);
+  past.shared_ = count;
+  return past;
+}
+
 PastSnapshot Past::snapshot() const {
   PastSnapshot s{.shape = shape_, .ids = ids_, .keys = {}, .values = {}};
   const std::int64_t n = length(), dim = shape_.head_dim;
@@ -97,8 +131,7 @@ PastSnapshot Past::snapshot() const {
   std::vector<std::byte> block(shape_.block_bytes());
   for (std::int64_t j = 0; j < n; ++j) {
     if (j % kTokens == 0) {
-      const std::byte* memory = table_[static_cast<std::size_t>(j / kTokens)];
-      backend_.ops().download(backend_.device(), block.data(), memory, block.size());
+      download(static_cast<std::size_t>(j / kTokens), block);
     }
     for (std::int64_t lh = 0; lh < shape_.layers * shape_.kv_heads; ++lh) {
       const std::int64_t l = lh / shape_.kv_heads, h = lh % shape_.kv_heads;

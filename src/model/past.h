@@ -55,10 +55,19 @@ class Past {
 
   PastSnapshot snapshot() const;
 
+  // Copies a block to host memory, `to` of block_bytes(). Positions that were not fed are zeros.
+  void download(std::size_t block, std::span<std::byte> to) const;
+
+  // A past of these tokens whose blocks lie in host memory that is someone else's, kept by `owner`, and is only read:
+  // blocks are copied when they are to be written. `blocks` in the block format, aligned to 64 bytes.
+  static Past borrow(kernels::Backend backend, PastShape shape, std::vector<std::int32_t> ids,
+                     std::span<const std::byte> blocks, std::shared_ptr<const void> owner);
+
  private:
   friend class Pass;
   struct Block {
     kernels::Memory memory;
+    std::shared_ptr<const void> owner = nullptr;  // of memory that is borrowed
   };
 
   // Makes room for `tokens` more, in blocks that are this past's own. What it holds does not change.

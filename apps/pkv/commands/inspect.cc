@@ -25,14 +25,6 @@ std::string grouped(std::int64_t n) {
   return s;
 }
 
-// "nf4 in blocks of 64, double quantised".
-std::string format_text(const model::Weights& w) {
-  std::string text(w.format());
-  if (w.block != 0) text += fmt::format(" in blocks of {}", w.block);
-  if (w.nested) text += ", double quantised";
-  return text;
-}
-
 std::string not_quantised(const model::Weights& w) {
   constexpr std::size_t kFew = 4;
   if (!w.quantized || w.plain.empty()) return {};
@@ -62,7 +54,7 @@ std::string as_text(const hf::Folder& folder, const model::Inspection& found, bo
   line("attention", c.causal ? "causal" : "both ways");
   line("output layer", c.tied ? "tied to the embedding" : "its own matrix");
   line("parameters", grouped(found.weights.parameters));
-  line("weights", fmt::format("{}, {}", format_text(found.weights), megabytes(found.weights.bytes)));
+  line("weights", fmt::format("{}, {}", found.weights.describe(), megabytes(found.weights.bytes)));
   line("not quantised", not_quantised(found.weights));
   line("past", fmt::format("{} bytes a token ({})", grouped(past), name_of(found.past_dtype)));
   for (const auto& file : folder.files()) line("file", file.filename().string());

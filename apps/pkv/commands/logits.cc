@@ -17,6 +17,7 @@ struct LogitsOptions {
   std::string model, output_file, pieces;
   TextOptions text;
   EngineOptions engine;
+  SavedPastOptions past;
   bool beyond_context = false;
 };
 
@@ -34,7 +35,37 @@ std::vector<std::int64_t> piece_lengths(const LogitsOptions& options, std::size_
   return pieces;
 }
 
+// The logits of what comes after the saved tokens.
+int run_from_past(const LogitsOptions& options) {
+  const std::filesystem::path folder = find_model(options.model);
+  const model::Model model = load_model(folder, options.engine);
+  const Input input = read_input(options.text, folder);
+  require_context(model.card(), std::ssize(input.ids), options.beyond_context);
+  std::optional<model::Restored> restored = options.past.restore(model, input.ids, options.engine.threads);
+  model::Past past = restored ? std::move(restored->past) : model.new_past();
+  const std::int64_t first = past.length();
+  const model::Feed feed{.ids = std::span(input.ids).subspan(static_cast<std::size_t>(first)), .past = &past};
+  const model::Logits logits = model.forward({&feed, 1});
+  const std::vector<std::int64_t> ids(feed.ids.begin(), feed.ids.end());
+  const std::vector<hf::Tensor> tensors{
+      {.name = "ids", .dtype = DType::i64, .shape = {std::ssize(ids)}, .data = std::as_bytes(std::span(ids))},
+      {.name = "logits",
+       .dtype = DType::f32,
+       .shape = {std::ssize(ids), logits.view()[1]},
+       .data = std::as_bytes(logits.span<float>())}};
+  hf::write_safetensors(options.output_file, tensors,
+                        {{"model", display_name(folder)},
+                         {"family", model.card().family},
+                         {"backend", "pkv " + model.backend().device().describe()},
+                         {"format", std::string(model.weights().format())},
+                         {"past_format", std::string(name_of(model.past_dtype()))},
+                         {"past_file", options.past.file},
+                         {"past_tokens", std::to_string(first)}});
+  return holds;
+}
+
 int run(const LogitsOptions& options) {
+  if (!options.past.file.empty()) return run_from_past(options);
   const std::filesystem::path folder = find_model(options.model);
   EngineSubject subject(load_model(folder, options.engine), display_name(folder), options.engine.as);
   const Input input = read_input(options.text, folder);
@@ -64,11 +95,14 @@ void add_logits(CLI::App& app, Action& action) {
   options->engine.add(*command);
   options->engine.add_as(*command);
   command->add_option("--pieces", options->pieces, "feed the text in pieces of these lengths: 3,1 (default: in one)");
+  options->past.add(*command);
+  command->get_option("--past-file")->excludes("--as")->excludes("--pieces");
   command->add_flag("--beyond-context", options->beyond_context,
                     "allow a text longer than an ALiBi or rotary model was trained for");
   command->add_option("--output-file", options->output_file, "the file to write")->required();
   command->footer(
       "\nThe file holds ids [n] int64, logits [n, vocab] float32, and metadata: model, format, backend, ...\n"
+      "With --past-file both are of the tokens after the saved ones, whose number is past_tokens.\n"
       "\nExamples:\n"
       "  pkv logits tiny-gpt2 --text \"I like to eat\" --output-file without.safetensors\n"
       "  pkv logits tiny-gpt2 --text \"I like to eat\" --pieces 3,1 --output-file with.safetensors\n"
