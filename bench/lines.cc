@@ -10,8 +10,6 @@
 
 #include "bench/clock.h"
 
-#include "bench/clock.h"
-
 namespace pkv::bench {
 
 bool wanted(const OpOptions& o, std::string_view op, std::string_view shape) {

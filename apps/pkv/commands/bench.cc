@@ -15,7 +15,7 @@ namespace pkv::program {
 namespace {
 
 struct BenchOptions {
-  std::string model, isa, svg;
+  std::string model, isa, svg, past_dir;
   measure::Options plan;
   std::optional<std::vector<std::int64_t>> prefixes;
   bool beyond_context = false;
@@ -80,7 +80,7 @@ int run(const BenchOptions& options) {
   choose_instruction_set(options.isa);
   const std::filesystem::path folder = find_model(options.model);
   const model::Model model = load_model(folder, options.engine);
-  MeasuredEngine engine(model, display_name(folder), options.beyond_context);
+  MeasuredEngine engine(model, display_name(folder), options.beyond_context, options.past_dir);
   ThisMachine machine(options.engine.threads);
   measure::Options plan = plan_of(options, model.card());
   plan.progress = progress_bar(display_name(folder));
@@ -133,6 +133,11 @@ void add_bench(CLI::App& app, Action& action) {
   command->add_option("--isa", options->isa, "instruction set: SSE4, AVX2, AVX3, ... (default: the best there is)");
   options->engine.add(*command);
   options->output.add(*command, {"table", "json", "csv", "md"});
+  command
+      ->add_option("--past-dir", options->past_dir,
+                   "where pasts are saved for the time of the run: the disk to measure (default: the system's folder "
+                   "for temporary files)")
+      ->check(CLI::ExistingDirectory);
   command->add_option("--svg", options->svg, "draw the longest generation into this file as well");
   command->footer(
       "\nThe logits of every variant must be the same bit for bit; exit code 1 where they are\n"

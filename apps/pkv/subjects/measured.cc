@@ -1,8 +1,16 @@
 #include "subjects/measured.h"
 
+#include <fmt/format.h>
+#include <stdlib.h>
 #include <sys/resource.h>
 
+#include <cerrno>
+#include <cstring>
+
+#include "base/error.h"
+#include "base/file.h"
 #include "measure/measure.h"
+#include "model/past_file.h"
 
 namespace pkv::program {
 namespace {
@@ -18,6 +26,7 @@ class Timed : public measure::Session {
   }
   std::unique_ptr<measure::Session> fork() override { return std::make_unique<Timed>(model_, past_.fork()); }
   void truncate(std::int64_t length) override { past_.truncate(length); }
+  const model::Past& past() const { return past_; }
 
  private:
   const model::Model& model_;
@@ -25,10 +34,68 @@ class Timed : public measure::Session {
   std::optional<model::Logits> logits_;
 };
 
+class SavedFile : public measure::Saved {
+ public:
+  SavedFile(const model::Model& model, const model::Past& past, std::filesystem::path path)
+      : model_(model), ids_(past.ids().begin(), past.ids().end()), path_(std::move(path)) {
+    model::save_past(path_, model_, past);
+    ids_.push_back(0);  // restoring leaves the prompt's last token to be fed, whichever it is
+  }
+  ~SavedFile() override {
+    std::error_code ignored;
+    std::filesystem::remove(path_, ignored);
+  }
+
+  std::uint64_t bytes() const override { return std::filesystem::file_size(path_); }
+  std::unique_ptr<measure::Session> restore() override {
+    return std::make_unique<Timed>(model_, model::restore_past(path_, model_, ids_).past);
+  }
+  bool leave_memory() override { return leave_page_cache(path_); }
+
+ private:
+  const model::Model& model_;
+  std::vector<std::int32_t> ids_;
+  std::filesystem::path path_;
+};
+
+bool savable(const model::Model& model) {
+  try {
+    model::require_savable(model);
+    return true;
+  } catch (const Error&) {
+    return false;
+  }
+}
+
+std::filesystem::path temporary_folder(const std::filesystem::path& in) {
+  std::string pattern = ((in.empty() ? std::filesystem::temp_directory_path() : in) / "pkv-bench-XXXXXX").string();
+  if (::mkdtemp(pattern.data()) != nullptr) return pattern;
+  fail_load({.what = fmt::format("cannot make a folder for saved pasts: {}", std::strerror(errno)),
+             .where = pattern,
+             .hint = "--past-dir"});
+}
+
 }  // namespace
 
-MeasuredEngine::MeasuredEngine(const model::Model& model, std::string name, bool beyond_context)
-    : model_(model), name_(std::move(name)), beyond_context_(beyond_context), cost_(model::cost_of(model)) {}
+MeasuredEngine::MeasuredEngine(const model::Model& model, std::string name, bool beyond_context,
+                               const std::filesystem::path& scratch)
+    : model_(model),
+      name_(std::move(name)),
+      beyond_context_(beyond_context),
+      cost_(model::cost_of(model)),
+      scratch_(scratch) {}
+
+MeasuredEngine::~MeasuredEngine() {
+  std::error_code ignored;
+  if (!folder_.empty()) std::filesystem::remove_all(folder_, ignored);
+}
+
+std::unique_ptr<measure::Saved> MeasuredEngine::save(measure::Session& session) {
+  if (!savable(model_)) return nullptr;
+  if (folder_.empty()) folder_ = temporary_folder(scratch_);
+  return std::make_unique<SavedFile>(model_, static_cast<Timed&>(session).past(),
+                                     folder_ / fmt::format("{}.safetensors", saved_++));
+}
 
 measure::Description MeasuredEngine::describe() const {
   const model::Card& card = model_.card();

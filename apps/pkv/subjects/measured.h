@@ -1,6 +1,7 @@
 // Our own engine as a system to be timed, and the machine that it runs on.
 #pragma once
 
+#include <filesystem>
 #include <memory>
 #include <optional>
 #include <span>
@@ -17,11 +18,17 @@ namespace pkv::program {
 
 class MeasuredEngine : public measure::Subject {
  public:
-  // `model` must outlive this.
-  MeasuredEngine(const model::Model& model, std::string name, bool beyond_context = false);
+  // `model` must outlive this. Pasts are saved in a folder of their own in `scratch`; empty: where the system keeps
+  // temporary files.
+  MeasuredEngine(const model::Model& model, std::string name, bool beyond_context = false,
+                 const std::filesystem::path& scratch = {});
+  ~MeasuredEngine() override;
+  MeasuredEngine(const MeasuredEngine&) = delete;
+  MeasuredEngine& operator=(const MeasuredEngine&) = delete;
 
   measure::Description describe() const override;
   std::unique_ptr<measure::Session> fresh() override;
+  std::unique_ptr<measure::Saved> save(measure::Session& session) override;
   double step_bytes(std::int64_t past) const override { return cost_.step_bytes(past); }
   double call_fmas(std::int64_t past, std::int64_t tokens) const override { return cost_.call_fmas(past, tokens); }
 
@@ -30,6 +37,8 @@ class MeasuredEngine : public measure::Subject {
   std::string name_;
   bool beyond_context_;
   model::Cost cost_;
+  std::filesystem::path scratch_, folder_;
+  int saved_ = 0;
 };
 
 // Its peaks, taken with as many threads.
