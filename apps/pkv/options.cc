@@ -155,8 +155,9 @@ void EngineOptions::add(CLI::App& command) {
 }
 
 void OutputOptions::add(CLI::App& command, const std::vector<std::string>& formats) {
-  static const std::map<std::string, Format> known{
-      {"table", Format::table}, {"json", Format::json}, {"csv", Format::csv}, {"md", Format::md}};
+  static const std::map<std::string, Format> known{{"table", Format::table}, {"json", Format::json},
+                                                   {"csv", Format::csv},     {"md", Format::md},
+                                                   {"html", Format::html},   {"junit", Format::junit}};
   const auto set = [this](const std::string& given) { format = known.at(given); };
   command.add_option_function<std::string>("--output", set, "form of the result")
       ->check(CLI::IsMember(formats))

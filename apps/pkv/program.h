@@ -85,7 +85,7 @@ struct EngineOptions {
   kernels::Backend open() const { return kernels::Backend(backend, threads); }
 };
 
-enum class Format { table, json, csv, md };
+enum class Format { table, json, csv, md, html, junit };
 
 // --output and --output-file.
 struct OutputOptions {

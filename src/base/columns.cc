@@ -110,6 +110,11 @@ std::string printable(std::string_view text) {
   return safe;
 }
 
+std::string capital(std::string text) {
+  if (!text.empty() && text[0] >= 'a' && text[0] <= 'z') text[0] = static_cast<char>(text[0] - 'a' + 'A');
+  return text;
+}
+
 std::string quoted(std::string_view text, int columns) { return "\"" + shortened(printable(text), columns - 2) + "\""; }
 
 std::string aligned(const std::vector<std::vector<std::string>>& rows, int indent) {

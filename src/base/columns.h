@@ -26,6 +26,9 @@ std::string wrapped(std::string_view start, std::string_view text);
 // Control characters, which could move the cursor or change colours, as \n, \t, \x1b.
 std::string printable(std::string_view text);
 
+// With a capital at its beginning, if that is a letter of ASCII.
+std::string capital(std::string text);
+
 // Printable, between double quotes, shortened to the columns.
 std::string quoted(std::string_view text, int columns);
 

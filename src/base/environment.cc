@@ -77,6 +77,14 @@ Environment environment(std::string_view program) {
           .time = now()};
 }
 
+std::vector<std::string> started_with() {
+  std::ifstream file("/proc/self/cmdline", std::ios::binary);
+  std::vector<std::string> words;
+  for (std::string word; std::getline(file, word, '\0');) words.push_back(word);
+  if (!words.empty()) words[0] = words[0].substr(words[0].rfind('/') + 1);
+  return words;
+}
+
 std::string shell_command(std::span<const std::string> words) {
   constexpr std::string_view plain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_./,:=+@%";
   std::string all;

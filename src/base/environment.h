@@ -5,6 +5,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace pkv {
 
@@ -18,6 +19,9 @@ struct Environment {
 };
 
 Environment environment(std::string_view program);
+
+// The words that this process was started with; the first without its folder. Empty where the system does not tell.
+std::vector<std::string> started_with();
 
 // Words as a shell would have to be given them.
 std::string shell_command(std::span<const std::string> words);

@@ -85,7 +85,13 @@ Html toned(Tone tone, std::string_view words) {
   return element("span", fmt::format("class=\"{}\"", name_of(tone)), text(words));
 }
 
-Html heading(std::string_view words) { return element("h2", "", text(words)) + Html{"\n"}; }
+Html link(std::string_view id, std::string_view words) {
+  return element("a", fmt::format("href=\"#{}\"", escaped(id)), text(words));
+}
+
+Html heading(std::string_view words, std::string_view id) {
+  return element("h2", id.empty() ? "" : fmt::format("id=\"{}\"", escaped(id)), text(words)) + Html{"\n"};
+}
 Html subheading(std::string_view words) { return element("h3", "", text(words)) + Html{"\n"}; }
 Html paragraph(const Html& words) { return element("p", "", words) + Html{"\n"}; }
 Html preformatted(std::string_view words) { return element("pre", "", text(words)) + Html{"\n"}; }
@@ -140,7 +146,7 @@ Html table(const Table& table) {
 }
 
 Html chart(const Chart& chart) {
-  Html inside = element("h3", "", text(chart.title)) + element("figcaption", "", chart.caption);
+  Html inside = element("figcaption", "", strong(chart.title) + Html{"<br>"} + chart.caption);
   inside += Html{"<noscript><p class=\"unseen\">A chart would be here; this browser runs no scripts.</p></noscript>\n"};
   inside += element("div", fmt::format("class=\"drawing\" role=\"img\" aria-label=\"{}\"", escaped(chart.title)), {});
   inside += element("script", "type=\"application/json\"", {inert(chart.specification)});

@@ -37,9 +37,10 @@ Html strong(std::string_view text);
 Html code(std::string_view text);
 Html muted(std::string_view text);
 Html toned(Tone tone, std::string_view text);
+Html link(std::string_view id, std::string_view text);  // to a heading of the same page
 
 // Blocks.
-Html heading(std::string_view text);
+Html heading(std::string_view text, std::string_view id = {});  // `id`: for link()
 Html subheading(std::string_view text);
 Html paragraph(const Html& words);
 Html list(const std::vector<Html>& items);
@@ -62,7 +63,8 @@ struct Table {
 };
 Html table(const Table& table);
 
-// `specification`: JSON of a Vega view. It says its height, no width: charts are as wide as the page lets them. Colours
+// `specification`: JSON of a Vega view. It says its height, no width: charts are as wide as the page lets them, at most
+// `"usermeta": {"widest": pixels}`. What depends on the width belongs into "update", not "enter". Colours
 // are the page's and follow light and dark: "var(--ink)", --muted, --rule, --paper, --raised; --first, --second,
 // --third for series; --good, --bad, --unsure. `caption` tells what is to be seen; it stands there without scripts too.
 struct Chart {

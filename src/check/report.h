@@ -9,6 +9,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/environment.h"
 #include "check/bound.h"
 #include "check/compare.h"
 #include "check/session.h"
@@ -85,7 +86,8 @@ struct Explanation {
   double explained = 0;                  // share of the difference, at most 1; below 0 when it makes things worse
 };
 
-// One compared position, for pictures: the token at place.position, fed after place.past others.
+// One compared position, for pictures: the token at place.position, fed after place.past others. Where positions are
+// too many, the worst of every few neighbours (Report::positions_of_cell). max_abs is NaN where logits are not finite.
 struct Cell {
   Place place;
   double max_abs = 0;
@@ -97,7 +99,8 @@ struct Cell {
 // known.
 struct Parting {
   std::int64_t past = 0, position = 0, layer = -1, head = -1;
-  std::string sentence;  // "after a past of 3 the token at position 3 parts in layer 0, head 2"
+  bool embedded = false;  // already before the first layer; then layer and head are -1
+  std::string sentence;   // "after a past of 3 the token at position 3 parts in layer 0, head 2"
 };
 
 // How far apart the states after one layer are, at the split of `Parting`.
@@ -139,7 +142,9 @@ struct Report {
   Bound bound;
   std::vector<Explanation> causes;  // the likeliest first; empty when nothing differs or nothing explains it
   std::int64_t causes_tried = 0;
-  std::vector<Cell> cells;            // of the experiment that tries every split; at most a few thousand
+  std::int64_t explaining_feeds = 0, explaining_tokens = 0;  // what looking for them has cost
+  std::vector<Cell> cells;  // of the experiment that tries many splits; at most about 4,000
+  std::int64_t positions_of_cell = 1;
   Histogram without_past, with_past;  // logits of the last position, in the same bins
   Histogram distances;                // their |Δ|
   Causality causality;
@@ -148,18 +153,31 @@ struct Report {
   Verdict verdict;
   std::optional<Gain> gain;
   std::vector<std::string> notes;  // what was left out or assumed
+  Environment environment;         // for whoever checks to fill in
+  std::string command;             // that repeats it
 };
 
-// For a terminal of 80 columns, about 40 lines. `colour`: ANSI colours for marks and the verdict.
+// A model of a review that could not be checked, and why.
+struct NotChecked {
+  std::string model, message;
+};
+
+// For a terminal of 80 columns, about 40 lines; the verdict stands at the end, where a terminal that is shorter shows
+// it. `colour`: ANSI colours for marks and the verdict.
 std::string report_text(const Report& report, bool colour = false);
 std::string report_markdown(const Report& report);
-std::string report_csv(const Report& report);   // a line per experiment, with a heading
-std::string report_json(const Report& report);  // "schema": "pkv-check/1"; infinities and NaN are null
+std::string report_csv(const Report& report);    // a line per experiment, with a heading
+std::string report_json(const Report& report);   // docs/schema/pkv-check-2.json; infinities and NaN are null
+std::string report_html(const Report& report);   // one file, see base/page.h
+std::string report_junit(const Report& report);  // XML for CI systems: a test per experiment and proof
 
-// Many models, a line each.
+// Many models, a line each, or all of each and a line in front. Those that could not be checked are errors in JUnit.
 std::string summary_text(std::span<const Report> reports, bool colour = false);
 std::string summary_markdown(std::span<const Report> reports);
 std::string summary_csv(std::span<const Report> reports);
-std::string summary_json(std::span<const Report> reports);  // "schema": "pkv-review/1"
+std::string summary_json(std::span<const Report> reports,
+                         std::span<const NotChecked> others = {});  // docs/schema/pkv-review-2.json
+std::string summary_html(std::span<const Report> reports, std::span<const NotChecked> others = {});
+std::string summary_junit(std::span<const Report> reports, std::span<const NotChecked> others = {});
 
 }  // namespace pkv::check

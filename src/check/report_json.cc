@@ -100,26 +100,71 @@ Json json_of(const std::optional<Gain>& g) {
       {"times_faster", g->times}, {"error", g->error ? Json(*g->error) : Json(nullptr)}, {"new_tokens", g->new_tokens}};
 }
 
+Json json_of(const Cell& c) {
+  return {{"past", c.place.past}, {"position", c.place.position}, {"max_abs", c.max_abs}, {"ulps", c.ulps}};
+}
+
+Json json_of(const Histogram& h) { return {{"first", h.first}, {"width", h.width}, {"counts", h.counts}}; }
+
+Json json_of(const LayerDistance& l) { return {{"max_abs", l.max_abs}, {"largest", l.largest}}; }
+
+// -1 stands for what is not known.
+Json known(std::int64_t index) { return index < 0 ? Json(nullptr) : Json(index); }
+
+Json json_of(const Parting& p) {
+  return {{"past", p.past},
+          {"position", p.position},
+          {"layer", known(p.layer)},
+          {"head", known(p.head)},
+          {"sentence", p.sentence}};
+}
+
+Json json_of(const Causality& c) {
+  const Json holds = c.holds == Finding::Shown::unknown ? Json(nullptr) : Json(c.holds == Finding::Shown::yes);
+  return {{"holds", holds}, {"first_layer", known(c.first_layer)}, {"moved", c.moved}, {"sentence", c.sentence}};
+}
+
+Json json_of(const Environment& e) {
+  return {{"program", e.program},
+          {"processor", e.processor},
+          {"system", e.system},
+          {"compiler", e.compiler},
+          {"time", e.time.empty() ? Json(nullptr) : Json(e.time)}};
+}
+
+template <class T>
+Json each_of(const std::vector<T>& values) {
+  Json all = Json::array();
+  for (const T& value : values) all.push_back(json_of(value));
+  return all;
+}
+
 Json json_of(const Report& r) {
-  Json results = Json::array();
-  for (const auto& result : r.results) results.push_back(json_of(result));
-  Json causes = Json::array();
-  for (const auto& cause : r.causes) causes.push_back(json_of(cause));
-  return {{"schema", "pkv-check/1"},
+  return {{"schema", "pkv-check/2"},
           {"verdict", json_of(r.verdict)},
-          {"causes", causes},
+          {"causes", each_of(r.causes)},
           {"causes_tried", r.causes_tried},
           {"subject", json_of(r.subject)},
           {"text", r.text},
           {"ids", r.ids},
           {"vocab", r.vocab},
           {"table", json_of(r.table)},
-          {"experiments", results},
+          {"experiments", each_of(r.results)},
           {"total", json_of(r.total)},
           {"evidence", json_of(r.evidence)},
+          {"causality", json_of(r.causality)},
+          {"parting", r.parting ? json_of(*r.parting) : Json(nullptr)},
+          {"layers", each_of(r.layers)},
+          {"cells", each_of(r.cells)},
+          {"histograms",
+           {{"without_past", json_of(r.without_past)},
+            {"with_past", json_of(r.with_past)},
+            {"absolute_difference", json_of(r.distances)}}},
           {"bound", json_of(r.bound)},
           {"gain", json_of(r.gain)},
-          {"notes", r.notes}};
+          {"notes", r.notes},
+          {"environment", json_of(r.environment)},
+          {"command", r.command}};
 }
 
 // Text that is not UTF-8 is shown with replacement characters instead of failing.
@@ -129,10 +174,11 @@ std::string dumped(const Json& json) { return json.dump(2, ' ', false, Json::err
 
 std::string report_json(const Report& report) { return dumped(json_of(report)); }
 
-std::string summary_json(std::span<const Report> reports) {
-  Json models = Json::array();
+std::string summary_json(std::span<const Report> reports, std::span<const NotChecked> others) {
+  Json models = Json::array(), not_checked = Json::array();
   for (const auto& r : reports) models.push_back(json_of(r));
-  return dumped({{"schema", "pkv-review/1"}, {"models", models}});
+  for (const auto& o : others) not_checked.push_back({{"model", o.model}, {"message", o.message}});
+  return dumped({{"schema", "pkv-review/2"}, {"models", models}, {"not_checked", not_checked}});
 }
 
 }  // namespace pkv::check

@@ -60,12 +60,15 @@ std::string experiments(const Report& r) {
   return table(rows);
 }
 
-std::string findings(const Evidence& e) {
+std::string finding(const Finding& f) {
+  const char* mark = f.shown == Finding::Shown::yes ? "✓" : f.shown == Finding::Shown::no ? "✗" : "?";
+  return fmt::format("- {} {}\n", mark, f.sentence);
+}
+
+std::string findings(const Report& r) {
   std::string all;
-  for (const Finding* f : findings_to_show(e)) {
-    const char* mark = f->shown == Finding::Shown::yes ? "✓" : f->shown == Finding::Shown::no ? "✗" : "?";
-    all += fmt::format("- {} {}\n", mark, f->sentence);
-  }
+  for (const Finding* f : findings_to_show(r.evidence)) all += finding(*f);
+  if (!r.causality.sentence.empty()) all += finding({r.causality.holds, r.causality.sentence});
   return all;
 }
 
@@ -77,6 +80,7 @@ std::string causes(const Report& r) {
                        printable(e.statement), printable(e.evidence), e.look_at, seen);
   }
   if (all.empty() && r.causes_tried > 0) all = "- cause: " + unknown_cause(r) + "\n";
+  if (r.parting) all += "- where: " + r.parting->sentence + "\n";
   return all.empty() ? "" : all + "\n";
 }
 
@@ -100,7 +104,7 @@ std::string heading(const Report& r) {
 
 std::string report_markdown(const Report& r) {
   return fmt::format("{}\n**{}**: {}\n\n{}{}\n{}\n{}{}", heading(r), name_of(r.verdict.outcome), r.verdict.sentence,
-                     causes(r), statistics(r.table), experiments(r), findings(r.evidence), sentences(r));
+                     causes(r), statistics(r.table), experiments(r), findings(r), sentences(r));
 }
 
 std::string summary_markdown(std::span<const Report> reports) {

@@ -87,11 +87,14 @@ std::string finding_line(const Finding& f, const Paint& paint) {
   return "  " + painted_start(wrapped("  " + mark + " ", f.sentence), 2 + mark.size(), painted);
 }
 
-std::string evidence_lines(const Evidence& e, const Paint& paint) {
+std::string evidence_lines(const Report& r, const Paint& paint) {
   std::string lines;
-  for (const Finding* f : findings_to_show(e)) lines += finding_line(*f, paint);
+  for (const Finding* f : findings_to_show(r.evidence)) lines += finding_line(*f, paint);
+  if (!r.causality.sentence.empty()) lines += finding_line({r.causality.holds, r.causality.sentence}, paint);
   return lines;
 }
+
+std::string parting_lines(const Report& r) { return r.parting ? wrapped("  where: ", r.parting->sentence) + "\n" : ""; }
 
 // Nothing where nothing was sought.
 std::string cause_lines(const Report& r, const Paint& paint) {
@@ -133,8 +136,8 @@ std::string paragraphs(const Report& r) {
 std::string report_text(const Report& r, bool colour) {
   const Paint paint{colour};
   return paint.bold(shortened(subject_line(r.subject), terminal_columns)) + "\n" + text_line(r) + "\n\n" +
-         verdict_lines(r.verdict, paint) + "\n" + cause_lines(r, paint) + table_lines(r.table) + "\n" +
-         results_lines(r) + "\n" + evidence_lines(r.evidence, paint) + paragraphs(r);
+         verdict_lines(r.verdict, paint) + "\n" + cause_lines(r, paint) + parting_lines(r) + table_lines(r.table) +
+         "\n" + results_lines(r) + "\n" + evidence_lines(r, paint) + paragraphs(r);
 }
 
 }  // namespace pkv::check

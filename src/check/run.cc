@@ -3,30 +3,23 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <limits>
+#include <map>
+#include <optional>
+#include <utility>
 
 #include "base/error.h"
-#include "base/random.h"
 #include "check/causes.h"
 #include "check/evidence.h"
+#include "check/inside.h"
+#include "check/pictures.h"
+#include "check/replay.h"
 #include "check/verdict.h"
 
 namespace pkv::check {
 namespace {
 
 using Ids = std::span<const std::int32_t>;
-
-// Another text of the same length that differs at every token. It is drawn from ids up to the largest of the text, so
-// that all of them are surely in the vocabulary.
-std::vector<std::int32_t> another_text(Ids ids, std::int64_t vocab) {
-  const std::int64_t largest = *std::max_element(ids.begin(), ids.end());
-  const std::int64_t choices = std::clamp<std::int64_t>(largest, 1, std::max<std::int64_t>(vocab - 1, 1));
-  std::vector<std::int32_t> other;
-  for (std::size_t i = 0; i < ids.size(); ++i) {
-    const auto drawn = static_cast<std::int64_t>(random_bits(1, i) % static_cast<std::uint64_t>(choices));
-    other.push_back(static_cast<std::int32_t>(drawn < ids[i] ? drawn : drawn + 1));
-  }
-  return other;
-}
 
 // One check under way.
 class Run {
@@ -37,7 +30,7 @@ class Run {
     report_.text = options.text;
     report_.ids.assign(ids.begin(), ids.end());
     report_.notes = plan_.notes;
-    todo_ = plan_.tokens_to_feed(std::ssize(ids));
+    todo_ = plan_.tokens_to_feed(std::ssize(ids)) + tokens_for_causality(std::ssize(ids));
   }
 
   Report finish() {
@@ -46,16 +39,15 @@ class Run {
     report_.evidence.used =
         used_finding(report_.evidence.probes, report_.subject.promises_same_bits ? 0 : tolerance_.bound);
     for (const auto& e : plan_.experiments) experiment(e);
-    control();  // last, so that it also shows what the system remembers from one session to the next
+    control();  // late, so that it also shows what the system remembers from one session to the next
+    see_causality();
     report_.evidence.exists = exists_finding(account_);
     report_.evidence.length = length_finding(account_);
     add_first_parts();
     for (const auto& r : report_.results) report_.total.add(r.difference);
+    draw();
     report_.verdict = judge(report_);
-    if (report_.verdict.outcome == Outcome::differs) {
-      explain(report_, subject_, ids_, reference_);
-      report_.verdict = judge(report_);
-    }
+    explain();
     return std::move(report_);
   }
 
@@ -75,11 +67,20 @@ class Run {
   void forked(std::int64_t past, Method method, Difference& sum);
   void rewound(std::int64_t past, Method method, Difference& sum);
   void add_first_parts();
+  void see_causality();
+  void draw();
+  void part();
+  void explain();
 
+  Whole whole() const { return {ids_, other_, reference_}; }
+  Fed fed() {
+    return [this](std::int64_t tokens) { advance(tokens); };
+  }
   void advance(std::int64_t tokens);
   Logits feed(Session& session, Ids ids);
   Logits go_on(Session& session, Ids ids, std::int64_t past);  // with the account of the past's length
-  void compare(const Logits& rows, std::int64_t from, std::int64_t past, Difference& sum) const;
+  void compare(const Logits& rows, std::int64_t from, std::int64_t past, Difference& sum,
+               std::vector<Cell>* cells = nullptr) const;
 
   Subject& subject_;
   Ids ids_;
@@ -91,7 +92,9 @@ class Run {
   Tolerance tolerance_;
   const Precision* logits_ = nullptr;
   PastAccount account_;
-  Difference first_parts_;
+  Difference first_parts_, pieces_;
+  std::map<std::int64_t, std::vector<Cell>> cells_;  // by past, of the text cut in two
+  std::optional<std::pair<Method, Place>> reused_;   // the first difference of a past used more than once
   std::int64_t first_parts_runs_ = 0;
   Report report_;
 };
@@ -111,6 +114,7 @@ Logits Run::feed(Session& session, Ids ids) {
 
 void Run::advance(std::int64_t tokens) {
   done_ += tokens;
+  todo_ = std::max(todo_, done_);  // looking for a cause feeds more than was planned
   if (progress_) progress_(done_, todo_);
 }
 
@@ -120,9 +124,14 @@ Logits Run::go_on(Session& session, Ids ids, std::int64_t past) {
   return rows;
 }
 
-void Run::compare(const Logits& rows, std::int64_t from, std::int64_t past, Difference& sum) const {
+void Run::compare(const Logits& rows, std::int64_t from, std::int64_t past, Difference& sum,
+                  std::vector<Cell>* cells) const {
   for (std::int64_t r = 0; r < rows.rows(); ++r) {
-    sum.add(compare_row(reference_.row(from + r), rows.row(r), *logits_), {past, from + r}, tolerance_);
+    const RowDifference row = compare_row(reference_.row(from + r), rows.row(r), *logits_);
+    const Place place{past, from + r};
+    sum.add(row, place, tolerance_);
+    if (cells == nullptr) continue;
+    cells->push_back({place, row.not_finite > 0 ? std::numeric_limits<double>::quiet_NaN() : row.max_abs, row.ulps});
   }
 }
 
@@ -162,7 +171,14 @@ void Run::experiment(const Experiment& e) {
       advance(tokens_to_feed(t));
       continue;
     }
-    trial(t, result.difference);
+    Difference one;
+    trial(t, one);
+    if (t.method == Method::pieces) {
+      pieces_.add(one);
+    } else if (one.first && !reused_) {
+      reused_ = {t.method, *one.first};
+    }
+    result.difference.add(one);
     result.runs++;
   }
   report_.results.push_back(std::move(result));
@@ -194,12 +210,15 @@ void Run::trial(const Trial& t, Difference& sum) {
 
 void Run::in_pieces(const std::vector<std::int64_t>& pieces, Difference& sum) {
   const auto session = subject_.fresh();
+  const bool in_two = pieces.size() == 2 && !cells_.contains(pieces[0]);
   std::int64_t past = 0;
   for (const auto length : pieces) {
     const Logits rows = go_on(*session, rest(past).first(static_cast<std::size_t>(length)), past);
-    compare(rows, past, past, past == 0 ? first_parts_ : sum);
+    compare(rows, past, past, past == 0 ? first_parts_ : sum, in_two && past > 0 ? &cells_[past] : nullptr);
     if (report_.results.empty() && past + length == std::ssize(ids_)) {  // the article's experiment comes first
-      report_.table = article_table(reference_.row(reference_.rows() - 1), rows.row(rows.rows() - 1));
+      const auto right = reference_.row(reference_.rows() - 1), last = rows.row(rows.rows() - 1);
+      report_.table = article_table(right, last);
+      fill_histograms(report_, right, last);
     }
     past += length;
   }
@@ -244,6 +263,46 @@ void Run::add_first_parts() {
                 first_parts_,
                 {}};
   report_.results.push_back(std::move(result));
+}
+
+void Run::see_causality() {
+  if (report_.evidence.control.shown == Finding::Shown::no && report_.evidence.noise > tolerance_.bound) {
+    report_.causality.sentence = "whether the model is causal cannot be told: its answers change from run to run";
+    return;
+  }
+  report_.causality = causality(subject_, whole(), report_.subject, tolerance_, fed());
+}
+
+void Run::draw() {
+  std::vector<Cell> all;
+  for (const auto& [past, cells] : cells_) all.insert(all.end(), cells.begin(), cells.end());
+  fill_cells(report_, std::move(all));
+}
+
+// In the text cut in two where that goes wrong, otherwise in a past that was used more than once.
+void Run::part() {
+  if (!pieces_.first) {
+    if (!reused_) return;
+    const auto& [method, place] = *reused_;
+    find_parting(report_, subject_, whole(), {place.past, 0, place.position, method}, tolerance_, fed());
+    return;
+  }
+  Suspect suspect{.past = pieces_.first->past, .position = pieces_.first->position};
+  for (const auto& [past, cells] : cells_) {
+    if (past < suspect.past) suspect.right_past = past;  // none of these went wrong: that one is the first
+  }
+  find_parting(report_, subject_, whole(), suspect, tolerance_, fed());
+}
+
+// Also where the logits agree but the past does not matter: it may be another text's.
+void Run::explain() {
+  const Outcome outcome = report_.verdict.outcome;
+  const bool unused = report_.evidence.used.shown == Finding::Shown::no && !account_.absent();
+  if (outcome == Outcome::within_rounding && !report_.total.same_bits) name_rounding(report_);
+  if (outcome != Outcome::differs && !(outcome == Outcome::empty && unused)) return;
+  part();
+  check::explain(report_, subject_, {whole(), pieces_.first, reused_}, fed());
+  report_.verdict = judge(report_);
 }
 
 }  // namespace

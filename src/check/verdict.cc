@@ -12,11 +12,6 @@ namespace {
 
 using Shown = Finding::Shown;
 
-std::string capital(std::string text) {
-  if (!text.empty() && text[0] >= 'a' && text[0] <= 'z') text[0] = static_cast<char>(text[0] - 'a' + 'A');
-  return text;
-}
-
 const Difference& first_parts_of(const Report& r) {
   static const Difference none;
   const auto at = std::find_if(r.results.begin(), r.results.end(), [](const auto& x) { return x.name == first_parts; });
@@ -40,6 +35,8 @@ Outcome outcome_of(const Report& r) {
   const bool absent = e.exists.shown == Shown::no;
   if (r.total.not_finite > 0) return Outcome::not_finite;
   if (broken(r) || (!absent && e.length.shown == Shown::no)) return Outcome::differs;
+  const bool named = !r.causes.empty() && r.causes.front().confirmed && r.causes.front().rows > 0;
+  if (named && e.used.shown == Shown::no) return Outcome::differs;
   if (absent || e.used.shown == Shown::no || positions_with_past(r) == 0) return Outcome::empty;
   return r.total.same_bits && e.control.shown != Shown::no ? Outcome::identical : Outcome::within_rounding;
 }

@@ -7,6 +7,7 @@
 #include <memory>
 #include <new>
 
+#include "base/environment.h"
 #include "base/error.h"
 #include "program.h"
 #include "subjects/engine.h"
@@ -34,9 +35,14 @@ struct CheckOptions {
                        "where the text is split: all, last, or 3,5 (default: all up to 64 tokens, then a sample)");
     command.add_flag("--beyond-context", beyond_context,
                      "allow a text longer than an ALiBi or rotary model was trained for");
-    output.add(command, {"table", "json", "csv", "md"});
+    output.add(command, {"table", "json", "csv", "md", "html", "junit"});
   }
 };
+
+void say_where(check::Report& report) {
+  report.environment = environment("pkv " PKV_VERSION);
+  report.command = shell_command(started_with());
+}
 
 check::Report check_model(const std::string& name, const CheckOptions& options) {
   const std::filesystem::path folder = find_model(name);
@@ -61,6 +67,10 @@ std::string render(const check::Report& report, const OutputOptions& output) {
       return check::report_csv(report);
     case Format::md:
       return check::report_markdown(report);
+    case Format::html:
+      return check::report_html(report);
+    case Format::junit:
+      return check::report_junit(report);
     case Format::table:
       break;
   }
@@ -75,18 +85,19 @@ int list_as(const OutputOptions& output) {
 
 int run_check(const CheckOptions& options) {
   if (options.engine.as == "help") return list_as(options.output);
-  const check::Report report =
-      options.recorded.empty()
-          ? check_model(options.models.at(0), options)
-          : check::compare_recordings(read_recording(options.recorded[0]), read_recording(options.recorded[1]));
+  check::Report report = options.recorded.empty() ? check_model(options.models.at(0), options)
+                                                  : check::compare_recordings(read_recording(options.recorded[0]),
+                                                                              read_recording(options.recorded[1]));
+  say_where(report);
   options.output.write(render(report, options.output));
   return report.verdict.holds() ? holds : does_not_hold;
 }
 
-std::string render_review(const std::vector<check::Report>& reports, const OutputOptions& output) {
+std::string render_review(const std::vector<check::Report>& reports, const std::vector<check::NotChecked>& others,
+                          const OutputOptions& output) {
   switch (output.format) {
     case Format::json:
-      return check::summary_json(reports);
+      return check::summary_json(reports, others);
     case Format::csv:
       return check::summary_csv(reports);
     case Format::md: {
@@ -94,6 +105,10 @@ std::string render_review(const std::vector<check::Report>& reports, const Outpu
       for (const check::Report& r : reports) text += check::report_markdown(r) + "\n";
       return text + check::summary_markdown(reports);
     }
+    case Format::html:
+      return check::summary_html(reports, others);
+    case Format::junit:
+      return check::summary_junit(reports, others);
     case Format::table:
       break;
   }
@@ -122,22 +137,29 @@ int run_review(CheckOptions options) {
   }
   if (options.formats.empty()) options.formats.emplace_back();
   std::vector<check::Report> reports;
+  std::vector<check::NotChecked> others;
   int code = holds;
+  const auto not_checked = [&](const std::string& model, const std::string& message, ExitCode why) {
+    fmt::print(stderr, "pkv: {}\n", message);
+    others.push_back({display_name(model), message});
+    code = std::max<int>(code, why);
+  };
   for (const CheckOptions& one : one_by_one(options)) {
     const std::string& model = one.models[0];
     try {
       reports.push_back(check_model(model, one));
+      say_where(reports.back());
       if (!reports.back().verdict.holds()) code = std::max<int>(code, does_not_hold);
     } catch (const Error& e) {
       const bool named = e.text().where.find(model) != std::string::npos;
-      fmt::print(stderr, "pkv: {}{}\n", named ? "" : model + ": ", e.what());
-      code = std::max<int>(code, e.kind() == Error::Kind::usage ? bad_usage : cannot_load);
+      not_checked(model, (named ? "" : model + ": ") + e.what(),
+                  e.kind() == Error::Kind::usage ? bad_usage : cannot_load);
     } catch (const std::bad_alloc&) {
-      fmt::print(stderr, "pkv: {}: not enough memory\n  try:      a shorter text or a smaller model\n", model);
-      code = std::max<int>(code, cannot_load);
+      not_checked(model, model + ": not enough memory\n  try:      a shorter text or a smaller model", cannot_load);
     }
   }
-  if (!reports.empty()) options.output.write(render_review(reports, options.output));
+  const bool for_programs = options.output.format == Format::json || options.output.format == Format::junit;
+  if (!reports.empty() || for_programs) options.output.write(render_review(reports, others, options.output));
   return code;
 }
 
@@ -157,7 +179,7 @@ void add_check(CLI::App& app, Action& action) {
       "  pkv check tiny-falcon --text-file story.txt --splits all --output json\n"
       "  pkv check ./my-model --ids 1,2,3,4 --backend naive\n"
       "  pkv check tiny-mpt --load-in nf4 --double-quant\n"
-      "  pkv check tiny-falcon --as transformers-2023\n"
+      "  pkv check tiny-falcon --as transformers-2023 --output html --output-file report.html\n"
       "  pkv check --recorded without.safetensors with.safetensors\n");
   command->callback([options, &action] {
     const bool list = options->engine.as == "help" && options->models.empty();
@@ -190,6 +212,7 @@ void add_review(CLI::App& app, Action& action) {
       "\nExamples:\n"
       "  pkv review\n"
       "  pkv review --load-in fp32,int8,nf4\n"
+      "  pkv review --output junit --output-file pkv.xml\n"
       "  pkv review tiny-gpt2 ./my-model --text \"Once upon a time\" --output md\n");
   command->callback([options, &action] { action = [options] { return run_review(*options); }; });
 }

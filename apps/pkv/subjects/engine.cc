@@ -1,6 +1,7 @@
 #include "subjects/engine.h"
 
 #include <algorithm>
+#include <iterator>
 
 #include "base/error.h"
 
@@ -20,7 +21,7 @@ check::Logits logits_of(const model::Logits& logits) {
   return {.vocab = logits.view()[1], .values = {values.begin(), values.end()}};
 }
 
-class EngineSession : public check::Session, check::Rewind, check::Fork {
+class EngineSession : public check::Session, check::Rewind, check::Fork, check::Look {
  public:
   EngineSession(const model::Model& model, const Implementation& as, model::Past past)
       : model_(model), as_(as), past_(std::move(past)) {}
@@ -30,22 +31,35 @@ class EngineSession : public check::Session, check::Rewind, check::Fork {
   std::int64_t length() const override { return past_.length(); }
   check::Rewind* rewind() override { return this; }
   check::Fork* fork() override { return this; }
+  check::Look* look() override { return this; }
 
  private:
+  check::Logits feed_and_look(std::span<const std::int32_t> ids, check::States& states) override {
+    model::Taps taps;
+    check::Logits logits = logits_of(forward(ids, model::Want::all, &taps));
+    states = {.width = model_.card().hidden,
+              .heads = model_.card().heads,
+              .head_dim = model_.card().head_dim,
+              .layers = {std::move(taps.embedded)},
+              .attended = std::move(taps.attended)};
+    std::move(taps.layers.begin(), taps.layers.end(), std::back_inserter(states.layers));
+    return logits;
+  }
   void truncate(std::int64_t length) override { past_.truncate(length); }
   std::unique_ptr<check::Session> fork_session() override {
     return std::make_unique<EngineSession>(model_, as_, past_.fork());
   }
 
-  model::Logits forward(std::span<const std::int32_t> ids, model::Want want) {
+  model::Logits forward(std::span<const std::int32_t> ids, model::Want want, model::Taps* taps = nullptr) {
     const bool alone = as_.keeps_no_past || as_.reads_no_past;
     if (as_.reads_no_past) feed_to(past_, ids, model::Want::last);
     model::Past none = model_.new_past();
-    return feed_to(alone ? none : past_, ids, want);
+    return feed_to(alone ? none : past_, ids, want, taps);
   }
-  model::Logits feed_to(model::Past& past, std::span<const std::int32_t> ids, model::Want want) const {
+  model::Logits feed_to(model::Past& past, std::span<const std::int32_t> ids, model::Want want,
+                        model::Taps* taps = nullptr) const {
     const model::Feed feed{.ids = ids, .past = &past, .fault = as_.fault ? &*as_.fault : nullptr};
-    return model_.forward({&feed, 1}, want);
+    return model_.forward({&feed, 1}, want, taps);
   }
 
   const model::Model& model_;

@@ -22,30 +22,37 @@ const config = {
   style: { "guide-label": { font }, "guide-title": { font } },
 };
 
-function draw(place) {
-  const spec = JSON.parse(place.querySelector("script").textContent);
-  const drawing = place.querySelector(".drawing");
-  const width = () => Math.max(200, Math.floor(drawing.clientWidth));
-  spec.autosize = { type: "fit-x", contains: "padding" };
-  spec.width = width();
-  const view = new View(parse(spec, config, { ast: true }), {
-    expr: expressionInterpreter, renderer: "svg", container: drawing, hover: true,
-  });
-  let drawn = spec.width;
-  view.runAsync().then(() => {
-    new ResizeObserver(() => {
-      if (drawing.clientWidth === 0 || width() === drawn) return;
-      drawn = width();
-      view.width(drawn).runAsync();
-    }).observe(drawing);
-  });
+// In a folded part of the page a chart has no width: it is drawn when it gets one.
+class Chart {
+  constructor(place) {
+    this.drawing = place.querySelector(".drawing");
+    this.spec = JSON.parse(place.querySelector("script").textContent);
+    this.spec.autosize = { type: "fit-x", contains: "padding" };
+    this.widest = this.spec.usermeta?.widest ?? Infinity;
+  }
+  fit() {
+    const width = Math.min(Math.floor(this.drawing.clientWidth), this.widest);
+    if (width === 0 || width === this.width) return;
+    this.width = width;
+    if (!this.view) {
+      this.view = new View(parse({ ...this.spec, width }, config, { ast: true }), {
+        expr: expressionInterpreter, renderer: "svg", container: this.drawing, hover: true,
+      });
+    }
+    this.view.width(width).run();
+  }
 }
 
+const charts = [];
 for (const place of document.querySelectorAll(".chart")) {
+  const drawing = place.querySelector(".drawing");
   try {
-    draw(place);
+    const chart = new Chart(place);
+    charts.push(chart);
+    chart.fit();
+    new ResizeObserver(() => chart.fit()).observe(drawing);
   } catch (error) {
-    place.querySelector(".drawing").textContent = "This chart cannot be drawn: " + error.message;
+    drawing.textContent = "This chart cannot be drawn: " + error.message;
   }
 }
 
@@ -54,6 +61,7 @@ let folded = [];
 addEventListener("beforeprint", () => {
   folded = [...document.querySelectorAll("details:not([open], .licence)")];
   for (const each of folded) each.open = true;
+  for (const chart of charts) chart.fit();
 });
 addEventListener("afterprint", () => {
   for (const each of folded) each.open = false;

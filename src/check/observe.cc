@@ -1,0 +1,261 @@
+// The causes of a living system's difference: a few of its wrong calls are observed again, and simulations are asked
+// for.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <set>
+
+#include "check/causes.h"
+#include "check/columns.h"
+#include "check/evidence.h"
+#include "check/explain.h"
+#include "check/replay.h"
+
+namespace pkv::check {
+namespace {
+
+using Ids = std::span<const std::int32_t>;
+using Shown = Finding::Shown;
+
+constexpr std::int64_t kMostRows = 16;  // new tokens of one observation
+constexpr std::int64_t kShort = 4;      // tokens in the past of the first observation, and new ones
+constexpr double kMuchMore = 8;         // times what moves without a past: more than chance makes of roundings
+
+const Difference* first_parts_of(const Report& report) {
+  const auto at =
+      std::find_if(report.results.begin(), report.results.end(), [](const Result& r) { return r.name == first_parts; });
+  return at == report.results.end() ? nullptr : &at->difference;
+}
+
+class Observe {
+ public:
+  Observe(Report& report, Subject& subject, const Wrong& wrong, const Fed& fed)
+      : report_(report), subject_(subject), whole_(wrong.whole), wrong_(wrong), fed_(fed) {
+    const double noise = report.evidence.noise;
+    search_.tolerance = {report.subject.promises_same_bits && noise == 0, std::max(report.bound.value, noise)};
+    search_.past_absent = report.evidence.exists.shown == Shown::no;
+    search_.simulate = [this](const Observation& o, std::span<const Supposition> what) { return simulate(o, what); };
+  }
+
+  void run() {
+    observe();
+    Found found = find_causes(search_);
+    report_.causes = std::move(found.causes);
+    report_.causes_tried = found.tried;
+    add_evidence();
+    const auto certain = [](const Explanation& e) { return e.confirmed; };
+    if (std::any_of(report_.causes.begin(), report_.causes.end(), certain)) {
+      std::erase_if(report_.causes, [&](const Explanation& e) { return !certain(e); });
+    }
+  }
+
+ private:
+  void observe();
+  void observe(std::int64_t past, std::int64_t rows, Method method = Method::pieces);
+  void observe_another_text();
+  void keep(Observation o);
+  void add_evidence();
+  bool named(std::string_view cause) const;
+  void found(std::string_view name, std::string evidence);
+  Logits feed(Session& session, Ids ids);
+  Logits last_of(Ids ids, std::int64_t rows);
+  std::optional<Logits> simulate(const Observation& o, std::span<const Supposition> what);
+
+  Report& report_;
+  Subject& subject_;
+  const Whole& whole_;
+  const Wrong& wrong_;
+  const Fed& fed_;
+  Search search_;
+};
+
+Logits Observe::feed(Session& session, Ids ids) {
+  report_.explaining_feeds++;
+  report_.explaining_tokens += std::ssize(ids);
+  Logits logits = session.feed(ids);
+  if (fed_) fed_(std::ssize(ids));
+  return logits;
+}
+
+// Of the text fed whole.
+Logits Observe::last_of(Ids ids, std::int64_t rows) {
+  Logits logits = feed(*subject_.fresh(), ids);
+  const std::int64_t before = std::ssize(logits.values) - rows * logits.vocab;
+  logits.values.erase(logits.values.begin(), logits.values.begin() + before);
+  return logits;
+}
+
+// A short one first, since every cause is held against it; then others, that tell apart what it cannot.
+void Observe::observe() {
+  const std::int64_t n = std::ssize(whole_.ids);
+  if (wrong_.in_pieces) {
+    const std::int64_t first = report_.parting ? report_.parting->past : wrong_.in_pieces->past;
+    observe(std::min(std::max(first, kShort), n - 1), kShort);
+    std::set<std::int64_t> splits{first, std::max<std::int64_t>(1, n / 3), std::max<std::int64_t>(1, 2 * n / 3), n - 1};
+    for (const auto& place : {report_.total.worst, report_.total.first}) {
+      if (place && place->past > 0 && place->past < n) splits.insert(place->past);
+    }
+    for (const std::int64_t past : splits) observe(past, kMostRows);
+  } else if (wrong_.reused) {
+    observe(wrong_.reused->second.past, n, wrong_.reused->first);
+  }
+  if (report_.evidence.used.shown == Shown::no && !search_.past_absent) observe_another_text();
+  std::stable_sort(search_.observations.begin(), search_.observations.end(),
+                   [](const Observation& a, const Observation& b) { return a.ids.size() < b.ids.size(); });
+}
+
+void Observe::observe(std::int64_t past, std::int64_t rows, Method method) {
+  rows = std::min(std::ssize(whole_.ids) - past, rows);
+  const Ids ids = whole_.ids.first(static_cast<std::size_t>(past + rows));
+  for (const Observation& o : search_.observations) {
+    if (o.past == past && std::ssize(o.ids) >= std::ssize(ids)) return;
+  }
+  const auto session = after_past(subject_, whole_.ids, whole_.other, past, method, fed_);
+  report_.explaining_feeds++;
+  report_.explaining_tokens += past;
+  Observation o{.ids = {ids.begin(), ids.end()},
+                .past = past,
+                .right = {whole_.logits.vocab, {}},
+                .faulty = feed(*session, ids.subspan(static_cast<std::size_t>(past))),
+                .method = method,
+                .other = {whole_.other.begin(), whole_.other.end()}};
+  const auto from = whole_.logits.values.begin() + past * whole_.logits.vocab;
+  o.right.values.assign(from, from + rows * whole_.logits.vocab);
+  keep(std::move(o));
+}
+
+// The other text has been fed before, too. Does the system take one for the other?
+void Observe::observe_another_text() {
+  for (const Probe& p : report_.evidence.probes) {
+    const auto rest = whole_.ids.subspan(static_cast<std::size_t>(p.past));
+    Observation o{.ids = {whole_.other.begin(), whole_.other.begin() + p.past},
+                  .past = p.past,
+                  .right = {},
+                  .faulty = {},
+                  .other = {whole_.ids.begin(), whole_.ids.end()}};
+    const auto session = subject_.fresh();
+    session->skip(o.ids);
+    if (fed_) fed_(p.past);
+    o.faulty = feed(*session, rest);
+    o.ids.insert(o.ids.end(), rest.begin(), rest.end());
+    o.right = last_of(o.ids, std::ssize(rest));
+    keep(std::move(o));
+  }
+}
+
+void Observe::keep(Observation o) {
+  const double apart = largest_distance(o.right, o.faulty);
+  if (apart == 0 || !std::isfinite(apart)) return;
+  if (!search_.tolerance.same_bits && apart <= search_.tolerance.bound) return;
+  search_.observations.push_back(std::move(o));
+}
+
+// What any system can be fed; none where it says nothing of this observation.
+std::optional<std::vector<std::int32_t>> fed_instead(const Observation& o, const Supposition& s) {
+  const auto past = o.ids.begin() + o.past;
+  std::vector<std::int32_t> all;
+  if (s.cause == "past-absent" || s.cause == "new-tokens-alone") {
+    if (o.method != Method::pieces) return std::nullopt;
+  } else if (s.cause == "past-of-another-text") {
+    all.assign(o.other.begin(), o.other.begin() + o.past);
+  } else if (s.cause == "past-changed-in-place" || s.cause == "past-not-rewound") {
+    const bool forked = o.method == Method::fork_same || o.method == Method::fork_other;
+    if (o.method == Method::pieces || forked != (s.cause == "past-changed-in-place")) return std::nullopt;
+    all = ever_fed(o.ids, o.other, o.past, o.method);
+    if (s.count > 0) all.resize(std::min(all.size(), static_cast<std::size_t>(o.past + s.count)));
+  } else {
+    return std::nullopt;
+  }
+  all.insert(all.end(), past, o.ids.end());
+  return all;
+}
+
+std::optional<Logits> Observe::simulate(const Observation& o, std::span<const Supposition> what) {
+  if (cause_of_name(what[0].cause).kind == Cause::Kind::fed) {
+    const auto ids = what.size() == 1 ? fed_instead(o, what[0]) : std::nullopt;
+    if (!ids) return std::nullopt;
+    return last_of(*ids, o.faulty.rows());
+  }
+  Counterfactual* power = subject_.counterfactual();
+  if (power == nullptr || o.method != Method::pieces) return std::nullopt;
+  auto logits = power->suppose(what, o.ids, o.past);
+  if (!logits) return logits;
+  report_.explaining_feeds++;
+  report_.explaining_tokens += std::ssize(o.ids);
+  if (fed_) fed_(std::ssize(o.ids));
+  return logits;
+}
+
+bool Observe::named(std::string_view cause) const {
+  return std::any_of(report_.causes.begin(), report_.causes.end(),
+                     [&](const Explanation& e) { return e.confirmed && e.cause.starts_with(cause); });
+}
+
+void Observe::found(std::string_view name, std::string evidence) {
+  if (named(name)) return;
+  const Cause& c = cause_of_name(name);
+  report_.causes.push_back({.cause = std::string(c.name),
+                            .statement = std::string(c.statement),
+                            .look_at = std::string(c.look_at),
+                            .reference = std::string(c.reference),
+                            .evidence = std::move(evidence),
+                            .confirmed = true,
+                            .explained = 1});
+}
+
+void Observe::add_evidence() {
+  const Evidence& e = report_.evidence;
+  const bool changes = e.control.shown == Shown::no;
+  if (changes && (report_.subject.promises_same_bits || e.noise > report_.bound.value)) {
+    found("not-deterministic", e.control.sentence);
+  }
+  if (!report_.subject.breaks_law.empty()) found("rows-not-independent", "the system says so itself");
+  if (!wrong_.in_pieces && wrong_.reused) {
+    const bool forked = wrong_.reused->first == Method::fork_same || wrong_.reused->first == Method::fork_other;
+    found(forked ? "past-changed-in-place" : "past-not-rewound",
+          "a past that is used once gives the right logits; the same past used again does not");
+  }
+  const Difference* parts = first_parts_of(report_);
+  if (parts != nullptr && parts->max_abs > report_.bound.value && !changes && !named("prefix-seen-whole")) {
+    found("attends-both-ways", fmt::format("logits of a text's beginning, fed without a past, change by up to {} when "
+                                           "more text follows",
+                                           short_number(parts->max_abs)));
+  }
+}
+
+}  // namespace
+
+std::string unknown_cause(const Report& report) {
+  return fmt::format("unknown: none of {} tried explains half of the difference",
+                     counted(report.causes_tried, "cause"));
+}
+
+void explain(Report& report, Subject& subject, const Wrong& wrong, const Fed& fed) {
+  Observe(report, subject, wrong, fed).run();
+}
+
+bool name_rounding(Report& report) {
+  const Difference* parts = first_parts_of(report);
+  const double alone = std::max(parts == nullptr ? 0 : parts->max_abs, report.evidence.noise);
+  const bool alike = alone * kMuchMore >= report.total.max_abs;
+  const Cause& c = cause_of_name("rounding");
+  const std::string with = short_number(report.total.max_abs), bound = fmt::format("{:.2g}", report.bound.value);
+  report.causes.push_back(
+      {.cause = std::string(c.name),
+       .statement = std::string(c.statement),
+       .look_at = std::string(c.look_at),
+       .reference = std::string(c.reference),
+       .evidence = alike
+                       ? fmt::format("with the past logits move by {} at most, without any past, in calls of other "
+                                     "lengths, by {}; rounding could explain {}",
+                                     with, short_number(alone), bound)
+                       : fmt::format("rounding could explain {}, and logits move by {} only; but without any past, in "
+                                     "calls of other lengths, they move by {}",
+                                     bound, with, short_number(alone)),
+       .confirmed = alike,
+       .explained = 1});
+  return !alike;
+}
+
+}  // namespace pkv::check
