@@ -106,10 +106,12 @@ PastShape read_shape(const hf::SafeTensors& file) {
           .dtype = *known};
 }
 
+std::int64_t blocks_of(std::int64_t tokens) { return (tokens + kernels::kBlockTokens - 1) / kernels::kBlockTokens; }
+
 // [blocks, layers, keys and values, elements]
 std::array<std::int64_t, 4> blocks_shape(const PastShape& s, std::size_t tokens) {
-  const auto blocks = static_cast<std::int64_t>((tokens + kernels::kBlockTokens - 1) / kernels::kBlockTokens);
-  return {blocks, s.layers, 2, static_cast<std::int64_t>(s.part_bytes() / size_of(s.dtype))};
+  return {blocks_of(static_cast<std::int64_t>(tokens)), s.layers, 2,
+          static_cast<std::int64_t>(s.part_bytes() / size_of(s.dtype))};
 }
 
 // Blocks of a past as a tensor that is made while it is written.
@@ -198,12 +200,13 @@ SavedPast open_past(const std::filesystem::path& path) {
   return saved;
 }
 
-void verify_blocks(const SavedPast& saved, int threads) {
+void verify_blocks(const SavedPast& saved, std::int64_t tokens, int threads) {
   const std::size_t size = saved.shape.block_bytes();
   const auto sum_of = [&](std::int64_t i) {
     return checksum(saved.blocks.subspan(static_cast<std::size_t>(i) * size, size));
   };
-  const std::int64_t count = std::ssize(saved.checksums);
+  const std::int64_t count = blocks_of(tokens);
+  saved.file.get("blocks").file->will_read(saved.blocks.first(static_cast<std::size_t>(count) * size));
   std::atomic<std::int64_t> first = count;
   WorkerPool(threads).parallel_for(count, [&](std::int64_t i) noexcept {
     if (sum_of(i) == saved.checksums[static_cast<std::size_t>(i)]) return;
@@ -234,11 +237,12 @@ Restored restore_past(const std::filesystem::path& path, const Model& model, std
                .expected = fmt::format("a text that begins with token {}, as the prompt does", prompt.front()),
                .found = fmt::format("token {}", saved.ids.front())});
   }
-  if (options.verify_blocks) verify_blocks(saved, options.threads);
+  const std::int64_t used = std::min(common, std::ssize(prompt) - 1);
+  if (options.verify_blocks) verify_blocks(saved, used, options.threads);
   std::shared_ptr<const MappedFile> owner = saved.file.get("blocks").file;
   const std::int64_t total = std::ssize(saved.ids);
   Past past = Past::borrow(model.backend(), saved.shape, std::move(saved.ids), saved.blocks, std::move(owner));
-  past.truncate(std::min(common, std::ssize(prompt) - 1));
+  past.truncate(used);
   return {.past = std::move(past), .saved = total, .common = common};
 }
 

@@ -51,12 +51,13 @@ SavedPast open_past(const std::filesystem::path& path);
 // The same but for the header's checksum, of a file that is open already.
 SavedPast read_past(hf::SafeTensors file);
 
-// Error::load, naming the first damaged block, when a block does not have its checksum. `threads` 0: one per core.
-void verify_blocks(const SavedPast& saved, int threads = 0);
+// Error::load, naming the first damaged block, when one of those of the first `tokens` does not have its checksum.
+// `threads` 0: one per core.
+void verify_blocks(const SavedPast& saved, std::int64_t tokens, int threads = 0);
 
 struct PastFileOptions {
   int threads = 0;            // for hashing; 0: one per core
-  bool verify_blocks = true;  // false: damage to the blocks goes unseen
+  bool verify_blocks = true;  // those that are used; false: damage to them goes unseen
   bool hash_weights = false;  // hash the weights even if their files are as they were when the past was saved
   Progress progress{};        // in bytes of weights hashed
 };

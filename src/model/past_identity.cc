@@ -16,6 +16,12 @@ std::string backend_text(const Model& model) {
   return text.substr(0, text.find(','));
 }
 
+// The version, and what the operations give: "1, 0123456789abcdef".
+std::string numerics_text(const kernels::Backend& backend) {
+  const std::vector<float> probe = kernels::numerics_probe(backend);
+  return fmt::format("{}, {:016x}", kernels::kNumericsVersion, checksum(std::as_bytes(std::span(probe))));
+}
+
 // Names of a few layers, the number and hash of many.
 std::string plain_text(const std::vector<std::string>& layers) {
   constexpr std::size_t kFew = 4;
@@ -53,7 +59,7 @@ PastIdentity cheap_identity(const Model& model) {
           .past_dtype = std::string(name_of(model.past_dtype())),
           .tokenizer = tokenizer_fingerprint(model.folder()),
           .backend = backend_text(model),
-          .numerics = std::to_string(kernels::kNumericsVersion)};
+          .numerics = numerics_text(model.backend())};
 }
 
 // The keys in which two configs differ, with their values.

@@ -124,7 +124,7 @@ std::string show_json(const ShowOptions& options, const model::SavedPast& saved)
 
 int run_show(const ShowOptions& options) {
   const model::SavedPast saved = model::open_past(options.past_file);
-  model::verify_blocks(saved);
+  model::verify_blocks(saved, std::ssize(saved.ids));
   options.output.write(options.output.format == Format::json ? show_json(options, saved) : show_text(options, saved));
   return holds;
 }
