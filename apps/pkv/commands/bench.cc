@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <memory>
 
+#include "base/environment.h"
 #include "base/error.h"
 #include "base/file.h"
 #include "base/random.h"
@@ -70,6 +71,9 @@ std::string render(const measure::Result& result, const OutputOptions& output) {
       return measure::report_csv(result);
     case Format::md:
       return measure::report_markdown(result);
+    case Format::html:
+      return measure::report_html(result, environment("pkv " PKV_VERSION), shell_command(started_with()));
+    case Format::junit:
     case Format::table:
       break;
   }
@@ -132,7 +136,7 @@ void add_bench(CLI::App& app, Action& action) {
                     "allow a text longer than an ALiBi or rotary model was trained for");
   command->add_option("--isa", options->isa, "instruction set: SSE4, AVX2, AVX3, ... (default: the best there is)");
   options->engine.add(*command);
-  options->output.add(*command, {"table", "json", "csv", "md"});
+  options->output.add(*command, {"table", "json", "csv", "md", "html"});
   command
       ->add_option("--past-dir", options->past_dir,
                    "where pasts are saved for the time of the run: the disk to measure (default: the system's folder "
@@ -147,7 +151,7 @@ void add_bench(CLI::App& app, Action& action) {
       "  pkv bench ./my-model --load-in nf4 --prompt-tokens 128 --output md\n"
       "  pkv bench ./my-model --new-tokens 1000 --prompt-tokens 16 --max-time 0 --svg gain.svg\n"
       "  pkv bench ./my-model --new-tokens 0 --prefix-tokens 512,2048\n"
-      "  pkv bench ./my-model --depth 0,1024 --output json --output-file bench.json\n");
+      "  pkv bench ./my-model --depth 0,1024 --output html --output-file bench.html\n");
   command->callback([options, &action] { action = [options] { return run(*options); }; });
 }
 
