@@ -99,8 +99,17 @@ std::string headline(const Result& r) {
   const Generation* g = longest_generation(r);
   std::string text;
   if (g != nullptr) {
-    text = fmt::format("{}{} times faster with the past ({} after {}). ", g->sampled() ? "about " : "",
-                       times_text(g->faster()), counted(g->new_tokens, "new token"), prompt_text(*g));
+    const std::string depth = g->depth > 0 ? fmt::format(" and a past of {}", grouped(g->depth)) : "";
+    text = fmt::format("{}{} times faster with the past ({} after {}{}). ", g->sampled() ? "about " : "",
+                       times_text(g->faster()), counted(g->new_tokens, "new token"), grouped(g->prompt), depth);
+  }
+  for (const Reuse::Way way : {Reuse::disk, Reuse::memory}) {
+    if (r.reuse.empty() || r.reuse.back().seconds[way].empty()) continue;
+    const Reuse& longest = r.reuse.back();
+    text += fmt::format("After a prefix of {}, {} times faster to the first token with its past {}. ",
+                        counted(longest.prefix, "token"), times_text(longest.faster(way)),
+                        way == Reuse::disk ? "from the disk" : "in memory");
+    break;
   }
   return text +
          fmt::format("The same logits bit for bit in every variant: {} compared.", counted(r.rows_compared, "row"));
