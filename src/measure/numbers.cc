@@ -89,6 +89,10 @@ std::vector<std::string> worth_sentences(const Result& result) {
     if (const std::string part = from(way); !part.empty()) sentence += (sentence.empty() ? "" : "; ") + part;
   }
   all.push_back(fmt::format("Faster than recomputing: {}.", sentence));
+  if (const auto rate = disk_rate(result.reuse)) {
+    all.push_back(fmt::format("The disk gave about {} per second (saved past of {}, beyond the page cache's time).",
+                              bytes_text(*rate), bytes_text(static_cast<double>(result.reuse.back().saved_bytes))));
+  }
   return all;
 }
 

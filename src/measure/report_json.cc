@@ -78,6 +78,7 @@ Json list_of(const std::vector<T>& values) {
 
 std::string report_json(const Result& r) {
   const Description& d = r.subject;
+  const auto disk = disk_rate(r.reuse);
   const Json json{{"schema", "pkv-bench/1"},
                   {"holds", r.holds()},
                   {"finding", headline(r)},
@@ -99,6 +100,7 @@ std::string report_json(const Result& r) {
                   {"machine",
                    {{"read_bytes_per_second", json_of(r.read_rate)},
                     {"fma_per_second", json_of(r.fma_rate)},
+                    {"disk_bytes_per_second", disk ? Json(*disk) : Json(nullptr)},
                     {"peak_memory_bytes", r.peak_memory}}},
                   {"rows_compared", r.rows_compared},
                   {"disagreements", list_of(r.disagreements)},

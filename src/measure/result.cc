@@ -34,6 +34,14 @@ std::optional<std::int64_t> worth_from(const std::vector<Reuse>& reuse, Reuse::W
   return from;
 }
 
+std::optional<double> disk_rate(const std::vector<Reuse>& reuse) {
+  if (reuse.empty() || reuse.back().seconds[Reuse::disk].empty()) return std::nullopt;
+  const Reuse& r = reuse.back();
+  const double longer = median_of(r.seconds[Reuse::disk]) - median_of(r.seconds[Reuse::page_cache]);
+  if (longer <= 0) return std::nullopt;
+  return static_cast<double>(r.saved_bytes) / longer;
+}
+
 const Generation* longest_generation(const Result& r) {
   const auto shorter = [](const Generation& a, const Generation& b) { return a.depth + a.prompt < b.depth + b.prompt; };
   const auto at = std::max_element(r.generation.begin(), r.generation.end(), shorter);

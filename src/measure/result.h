@@ -56,6 +56,10 @@ std::string_view name_of(Reuse::Way way);  // "recomputed", "in memory", "page c
 // The shortest measured prefix from which on that way is faster than recomputing; none where it is not at the longest.
 std::optional<std::int64_t> worth_from(const std::vector<Reuse>& reuse, Reuse::Way way);
 
+// Bytes per second that the disk gave: of the longest prefix, what it took longer than from the page cache. None where
+// that was not measured, or no time was lost.
+std::optional<double> disk_rate(const std::vector<Reuse>& reuse);
+
 // Logits that were not those of the first run.
 struct Disagreement {
   std::string variant;      // "without past"

@@ -118,6 +118,7 @@ TEST(Run, ReusesPrefixes) {
   EXPECT_EQ(worth_from(r.reuse, Reuse::memory), 1);
   EXPECT_EQ(worth_from(r.reuse, Reuse::page_cache), 16);
   EXPECT_EQ(worth_from(r.reuse, Reuse::disk), 64);
+  EXPECT_NEAR(disk_rate(r.reuse).value(), 4 * 64 / (Toy::kDisk - Toy::kRestore), 1e-6);
 }
 
 TEST(Run, SaysWhatCannotBeReused) {
