@@ -17,9 +17,11 @@
 #include <string_view>
 
 #include "base/error.h"
+#include "bench/clock.h"
 #include "bench/options.h"
-#include "bench/peak.h"
 #include "bench/synthetic.h"
+#include "kernels/cpu/peak.h"
+#include "model/cost.h"
 #include "model/model.h"
 
 namespace {
@@ -99,24 +101,8 @@ constexpr std::int64_t kSteps = 8;  // tokens decoded in a round
 struct Bench {
   const model::Model& m;
   WorkerPool& pool;
-  const bench::Memory& memory;
+  const kernels::peak::Memory& memory;
   int rounds;
-
-  // Parameters in the products of a token: all matrices but tables of positions, the output layer counted or not.
-  double block_weights() const {
-    const model::Card& c = m.card();
-    const auto qkv = static_cast<double>(c.hidden * c.head_dim * (c.heads + 2 * c.kv_heads));
-    const auto rest = static_cast<double>(c.hidden * c.heads * c.head_dim + 2 * c.hidden * c.inner);
-    return static_cast<double>(c.layers) * (qkv + rest);
-  }
-  double dense_bytes() const { return static_cast<double>(size_of(m.weights().dtype)); }
-  // Scales included: those of int8 are one a row.
-  double bytes_per_weight() const {
-    if (!m.weights().quantized) return dense_bytes();
-    if (*m.weights().quantized == quant::Format::int8) return 1;
-    return 0.5 + 4.0 / static_cast<double>(quant::kDefaultBlock);
-  }
-  double head_weights() const { return static_cast<double>(m.card().vocab * m.card().hidden); }
 
   Line decode(std::int64_t depth) const {
     const auto ids = bench::text(depth + kSteps + 1, m.card().vocab);
@@ -124,20 +110,17 @@ struct Bench {
     feed(m, past, std::span(ids).first(static_cast<std::size_t>(depth + 1)));
     feed(m, past, std::span(ids).last(1));  // brings pages and buffers into being
     past.truncate(depth + 1);
-    const model::Card& c = m.card();
-    const double weights = block_weights() * bytes_per_weight() + head_weights() * dense_bytes();
-    const double per_position =
-        static_cast<double>(2 * c.layers * c.kv_heads * c.head_dim) * static_cast<double>(size_of(m.past_dtype()));
+    const model::Cost cost = model::cost_of(m);
     std::vector<double> rates, shares;
     for (int i = 0; i < rounds; ++i) {
-      const double before = bench::best_read_rate(pool, memory);
+      const double before = kernels::peak::best_read_rate(pool, memory);
       const double start = bench::seconds();
       for (std::int64_t k = 0; k < kSteps; ++k) {
         feed(m, past, std::span(ids).subspan(static_cast<std::size_t>(depth + 1 + k), 1));
       }
       rates.push_back(static_cast<double>(kSteps) / (bench::seconds() - start));
-      const double peak = (before + bench::best_read_rate(pool, memory)) / 2 * 1e9;
-      shares.push_back((weights + per_position * (static_cast<double>(depth) + kSteps / 2.)) * rates.back() / peak);
+      const double peak = (before + kernels::peak::best_read_rate(pool, memory)) / 2 * 1e9;
+      shares.push_back(cost.step_bytes(depth + kSteps / 2) * rates.back() / peak);
       past.truncate(depth + 1);
     }
     return {fmt::format("decode at depth {}", depth), bench::median(rates), bench::median(shares),
@@ -146,20 +129,17 @@ struct Bench {
 
   Line prefill(std::int64_t tokens) const {
     const auto ids = bench::text(tokens, m.card().vocab);
-    const model::Card& c = m.card();
-    // Scores and weighted sums: each position sees those before it and itself.
-    const double attention = static_cast<double>(tokens + 1) * static_cast<double>(c.heads * c.head_dim * c.layers);
-    const double work = static_cast<double>(tokens) * (block_weights() + attention);
+    const double work = model::cost_of(m).call_fmas(0, tokens);
     std::vector<double> rates, shares;
     model::Past first = m.new_past();
     feed(m, first, ids);  // brings pages and buffers into being
     for (int i = 0; i < rounds; ++i) {
       model::Past past = m.new_past();
-      const double before = bench::fma_rate(pool);
+      const double before = kernels::peak::fma_rate(pool);
       const double start = bench::seconds();
       feed(m, past, ids);
       const double time = bench::seconds() - start;
-      const double peak = (before + bench::fma_rate(pool)) / 2 * 1e9;
+      const double peak = (before + kernels::peak::fma_rate(pool)) / 2 * 1e9;
       rates.push_back(static_cast<double>(tokens) / time);
       shares.push_back(work / time / peak);
     }
@@ -217,7 +197,7 @@ int run(Options options) {
   // What loading, prefill and decoding of the one model took: everything after this line holds the memory that the
   // read rate is measured on as well, all of it resident, so it is subtracted.
   const std::size_t to_open = most_resident();
-  const bench::Memory memory(std::size_t{1} << 28);
+  const kernels::peak::Memory memory(std::size_t{1} << 28);
   const Bench b{m, pool, memory, options.rounds};
   std::vector<Line> lines;
   const auto left_out = [&](std::string_view work, std::int64_t n) {

@@ -21,10 +21,11 @@
 #include <span>
 #include <string_view>
 
+#include "bench/clock.h"
 #include "bench/ops.h"
-#include "bench/peak.h"
 #include "hwy/highway.h"
 #include "kernels/cpu/lanes-inl.h"
+#include "kernels/cpu/peak.h"
 #include "kernels/cpu/table.h"
 #include "tensor/buffer.h"
 
@@ -340,7 +341,7 @@ struct Machine {
   const Ops& ops = table("cpu");
   std::unique_ptr<Device> device;
   WorkerPool& pool;  // the device's: both sides run on the same threads
-  bench::Memory memory{std::size_t{128} << 20};
+  kernels::peak::Memory memory{std::size_t{128} << 20};
   explicit Machine(int threads) : device(ops.open(threads)), pool(host::pool_of(*device)) {}
 };
 
@@ -421,9 +422,9 @@ void print_line(Machine& m, const OpOptions& o, const Linear& a, std::string_vie
   const double cost = bench::median(t.ratios) - 1, work = static_cast<double>(a.x[0] * a.weight.elements());
   double peak = 0;  // in units of work per microsecond
   for (int i = 0; i < 3; ++i) {
-    peak = std::max(
-        peak, a.x[0] == 1 ? bench::best_read_rate(m.pool, m.memory) * 1e3 / static_cast<double>(size_of(a.weight.dtype))
-                          : bench::fma_rate(m.pool) * 1e3);
+    peak = std::max(peak, a.x[0] == 1 ? kernels::peak::best_read_rate(m.pool, m.memory, bench::seconds) * 1e3 /
+                                            static_cast<double>(size_of(a.weight.dtype))
+                                      : kernels::peak::fma_rate(m.pool, bench::seconds) * 1e3);
   }
   const double share = work / t.us / peak, share_without = work / t.us_without / peak;
   const std::string shape = fmt::format("{}x{}", a.x[1], a.weight[0]);

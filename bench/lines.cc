@@ -8,6 +8,8 @@
 #include <cstdlib>
 #include <cstring>
 
+#include "bench/clock.h"
+
 namespace pkv::bench {
 
 bool wanted(const OpOptions& o, std::string_view op, std::string_view shape) {
@@ -29,7 +31,10 @@ void time_line(Machine& m, const OpOptions& o, const Line& line, nlohmann::json&
   std::vector<double> peaks, rates, shares, times;
   int round = 2;
   for (const double end = seconds() + o.seconds; seconds() < end || rates.size() < 5;) {
-    const auto measure_peak = [&] { return memory_bound ? best_read_rate(m.pool, m.memory) : fma_rate(m.pool); };
+    const auto measure_peak = [&] {
+      return memory_bound ? kernels::peak::best_read_rate(m.pool, m.memory, seconds)
+                          : kernels::peak::fma_rate(m.pool, seconds);
+    };
     const double before = measure_peak();
     const double start = seconds();
     for (int i = 0; i < calls; ++i) line.call(round++);

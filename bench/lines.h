@@ -9,7 +9,7 @@
 
 #include "base/pool.h"
 #include "bench/ops.h"
-#include "bench/peak.h"
+#include "kernels/cpu/peak.h"
 #include "kernels/kernels.h"
 
 namespace pkv::bench {
@@ -20,7 +20,7 @@ struct Machine {
   const kernels::Ops& ops = kernels::table("cpu");
   std::unique_ptr<kernels::Device> device;
   WorkerPool pool;
-  Memory memory{std::size_t{128} << 20};
+  kernels::peak::Memory memory{std::size_t{128} << 20};
   explicit Machine(int threads) : device(ops.open(threads)), pool(threads) {}
 };
 

@@ -5,8 +5,8 @@
 #include <vector>
 
 #include "base/random.h"
+#include "bench/clock.h"
 #include "bench/options.h"
-#include "bench/peak.h"
 #include "tensor/half.h"
 
 namespace pkv::bench {

@@ -8,7 +8,7 @@
 #include <cstdlib>
 #include <iterator>
 
-#include "bench/peak.h"
+#include "kernels/cpu/peak.h"
 
 namespace pkv::bench {
 namespace {
@@ -20,9 +20,8 @@ struct Name {
 
 // All names of all programs.
 constexpr Name kNames[] = {
-    {"--clock"},           {"--depth"}, {"--dtype"},   {"--load-in"},    {"--isa"},     {"--model"},
-    {"--no-check", false}, {"--only"},  {"--output"},  {"--past-dtype"}, {"--prefill"}, {"--rounds"},
-    {"--seconds"},         {"--svg"},   {"--threads"}, {"--to"},
+    {"--clock"}, {"--depth"},  {"--dtype"},      {"--load-in"}, {"--isa"},    {"--model"},   {"--no-check", false},
+    {"--only"},  {"--output"}, {"--past-dtype"}, {"--prefill"}, {"--rounds"}, {"--seconds"}, {"--threads"},
 };
 
 // Whether the usage contains the name, and not only as the beginning of a longer one.
@@ -118,7 +117,7 @@ bool Options::json() const {
 
 void Options::choose_instruction_set() const {
   const auto name = text("--isa");
-  if (name && !bench::choose_instruction_set(*name)) {
+  if (name && !kernels::peak::choose_instruction_set(*name)) {
     refuse(fmt::format("this machine has no instruction set '{}'", *name));
   }
 }

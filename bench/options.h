@@ -16,7 +16,7 @@ class Options {
  public:
   static constexpr std::int64_t kMost = 1 << 24;
 
-  // A program knows the names that its usage contains: "bench_growth [--model FOLDER] [--to N]\n".
+  // A program knows the names that its usage contains: "bench_peak [--output json]\n".
   Options(std::string_view usage, int argc, char** argv);
 
   // Whether the option was given; its value, the last one when given twice.

@@ -4,29 +4,30 @@
 
 #include <nlohmann/json.hpp>
 
+#include "bench/clock.h"
 #include "bench/options.h"
-#include "bench/peak.h"
+#include "kernels/cpu/peak.h"
 
 int main(int argc, char** argv) {
   using namespace pkv;
   const bool json = bench::Options("bench_peak [--output json]\n", argc, argv).json();
-  const bench::Memory memory(std::size_t{1} << 29);
+  const kernels::peak::Memory memory(std::size_t{1} << 29);
   nlohmann::json rows = nlohmann::json::array();
   if (!json) fmt::print("| threads | instructions | read GB/s | 1e9 multiply-adds/s |\n|---|---|---|---|\n");
   for (const int threads : {1, physical_cores()}) {
     WorkerPool pool(threads);
     std::vector<double> read, fma;
     for (int i = 0; i < 9; ++i) {
-      read.push_back(bench::best_read_rate(pool, memory));
-      fma.push_back(bench::fma_rate(pool));
+      read.push_back(kernels::peak::best_read_rate(pool, memory));
+      fma.push_back(kernels::peak::fma_rate(pool));
     }
     if (json) {
       rows.push_back({{"threads", threads},
-                      {"instructions", bench::instruction_set()},
+                      {"instructions", kernels::peak::instruction_set()},
                       {"read_gb_per_s", bench::median(read)},
                       {"fma_g_per_s", bench::median(fma)}});
     } else {
-      fmt::print("| {} | {} | {:.1f} | {:.1f} |\n", threads, bench::instruction_set(), bench::median(read),
+      fmt::print("| {} | {} | {:.1f} | {:.1f} |\n", threads, kernels::peak::instruction_set(), bench::median(read),
                  bench::median(fma));
     }
   }

@@ -76,27 +76,6 @@ void write_gpt2(const std::filesystem::path& folder, const Shape& s) {
   w.write(folder / "model.safetensors");
 }
 
-void write_mpt(const std::filesystem::path& folder, const Shape& s) {
-  write_file(folder / "config.json", nlohmann::json{{"model_type", "mpt"},
-                                                    {"vocab_size", s.vocab},
-                                                    {"max_seq_len", s.context},
-                                                    {"d_model", s.hidden},
-                                                    {"n_layers", s.layers},
-                                                    {"n_heads", s.heads}}
-                                         .dump());
-  Writer w(largest(s));
-  w.add("transformer.wte.weight", {s.vocab, s.hidden});
-  for (std::int64_t i = 0; i < s.layers; ++i) {
-    const std::string b = "transformer.blocks." + std::to_string(i) + ".";
-    w.add(b + "norm_1.weight", {s.hidden}), w.add(b + "norm_2.weight", {s.hidden});
-    w.add(b + "attn.Wqkv.weight", {3 * s.hidden, s.hidden}), w.add(b + "attn.out_proj.weight", {s.hidden, s.hidden});
-    w.add(b + "ffn.up_proj.weight", {4 * s.hidden, s.hidden});
-    w.add(b + "ffn.down_proj.weight", {s.hidden, 4 * s.hidden});
-  }
-  w.add("transformer.norm_f.weight", {s.hidden});
-  w.write(folder / "model.safetensors");
-}
-
 std::vector<std::int32_t> text(std::int64_t n, std::int64_t vocab) {
   std::vector<std::int32_t> ids;
   for (std::int64_t i = 0; i < n; ++i) {

@@ -21,7 +21,6 @@ struct Shape {
   std::int64_t layers = 12, hidden = 768, heads = 12, vocab = 50257, context = 1024;
 };
 void write_gpt2(const std::filesystem::path& folder, const Shape& shape);  // GPT-2 small by default
-void write_mpt(const std::filesystem::path& folder, const Shape& shape);
 
 // `n` random ids, the same for each call.
 std::vector<std::int32_t> text(std::int64_t n, std::int64_t vocab);

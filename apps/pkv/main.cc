@@ -87,6 +87,7 @@ int main(int argc, char** argv) {
   add_article(app, action);
   add_generate(app, action);
   add_past(app, action);
+  add_bench(app, action);
   return run([&] {
     require_command(app, argc, argv);
     try {

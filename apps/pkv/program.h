@@ -34,6 +34,7 @@ void add_quantize(CLI::App& app, Action& action);
 void add_article(CLI::App& app, Action& action);
 void add_generate(CLI::App& app, Action& action);
 void add_past(CLI::App& app, Action& action);
+void add_bench(CLI::App& app, Action& action);
 
 enum ExitCode {
   holds = 0,

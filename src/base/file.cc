@@ -6,9 +6,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <utility>
+#include <vector>
 
 #include "base/error.h"
 
@@ -105,6 +107,21 @@ void advise(std::span<const std::byte> part, int advice, bool inner) noexcept {
 
 void MappedFile::will_read(std::span<const std::byte> part) const noexcept { advise(part, MADV_WILLNEED, false); }
 void MappedFile::done_with(std::span<const std::byte> part) const noexcept { advise(part, MADV_DONTNEED, true); }
+
+bool leave_page_cache(const std::filesystem::path& path) {
+  {
+    const Descriptor fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+    if (fd.get() < 0) fail_system(path, "cannot open");
+    ::fdatasync(fd.get());  // pages that are still to be written cannot be given up
+    ::posix_fadvise(fd.get(), 0, 0, POSIX_FADV_DONTNEED);
+  }
+  const MappedFile file(path);
+  constexpr std::size_t kPage = 4096;
+  std::vector<unsigned char> resident((file.bytes().size() + kPage - 1) / kPage);
+  if (resident.empty()) return true;
+  if (::mincore(const_cast<std::byte*>(file.bytes().data()), file.bytes().size(), resident.data()) != 0) return false;
+  return std::none_of(resident.begin(), resident.end(), [](unsigned char page) { return (page & 1) != 0; });
+}
 
 std::string read_file(const std::filesystem::path& path, std::uint64_t limit) {
   const Descriptor fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));

@@ -41,6 +41,11 @@ class MappedFile {
   std::size_t size_ = 0;
 };
 
+// Makes the next reader of the file fetch it from the disk (whose own caches nobody can empty): what was written is
+// waited for, and the system's copy in memory is given up. False when it keeps one nevertheless, as it does of files
+// that live in memory or are mapped.
+bool leave_page_cache(const std::filesystem::path& path);
+
 // The whole file as text; Error::load when it is larger than `limit` bytes.
 std::string read_file(const std::filesystem::path& path, std::uint64_t limit);
 

@@ -123,6 +123,13 @@ struct Histogram {
   std::vector<std::int64_t> counts;
 };
 
+// How many times faster the system generates with its past, where somebody measured it.
+struct Gain {
+  double times = 0;
+  std::optional<double> error;
+  std::int64_t new_tokens = 0;
+};
+
 struct Report {
   Description subject;
   std::string text;  // as fed; empty when unknown
@@ -144,6 +151,7 @@ struct Report {
   std::optional<Parting> parting;     // of a difference, where it was looked for
   std::vector<LayerDistance> layers;  // [layers + 1]: as embedded, then after each; empty where not visible
   Verdict verdict;
+  std::optional<Gain> gain;
   std::vector<std::string> notes;  // what was left out or assumed
   Environment environment;         // for whoever checks to fill in
   std::string command;             // that repeats it

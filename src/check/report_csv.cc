@@ -43,12 +43,14 @@ std::string report_csv(const Report& report) {
 }
 
 std::string summary_csv(std::span<const Report> reports) {
-  std::string all = "model,family,format,system,tokens,positions,max_abs,bound,ulps,max_kl,top_flips,verdict\n";
+  std::string all =
+      "model,family,format,system,tokens,positions,max_abs,bound,ulps,max_kl,top_flips,verdict,times_faster\n";
   for (const auto& r : reports) {
-    all += line({r.subject.name, r.subject.family, formats_cell(r.subject), r.subject.system,
-                 fmt::format("{}", r.ids.size()), fmt::format("{}", r.total.positions), number(r.total.max_abs),
-                 number(r.bound.value), fmt::format("{}", r.total.ulps), number(r.total.max_kl),
-                 fmt::format("{}", r.total.top_flips), name_of(r.verdict.outcome)});
+    all +=
+        line({r.subject.name, r.subject.family, formats_cell(r.subject), r.subject.system,
+              fmt::format("{}", r.ids.size()), fmt::format("{}", r.total.positions), number(r.total.max_abs),
+              number(r.bound.value), fmt::format("{}", r.total.ulps), number(r.total.max_kl),
+              fmt::format("{}", r.total.top_flips), name_of(r.verdict.outcome), r.gain ? number(r.gain->times) : ""});
   }
   return all;
 }

@@ -141,18 +141,20 @@ Html subject(const Report& r) {
 Html plain_heading(std::string_view words) { return page::heading(words); }
 
 Html summary_table(std::span<const Report> reports, std::span<const NotChecked> others) {
-  page::Table table{.head = {"model", "family", "tokens", "max |Δ|", "ULP", "flips", "can it be reused?"},
-                    .words = 2,
-                    .words_last = true};
+  page::Table table{
+      .head = {"model", "family", "format", "tokens", "max |Δ|", "ULP", "flips", "faster", "can it be reused?"},
+      .words = 3,
+      .words_last = true};
   for (std::size_t i = 0; i < reports.size(); ++i) {
     const Report& r = reports[i];
     table.rows.push_back({page::link(fmt::format("model-{}", i + 1), r.subject.name), text(r.subject.family),
-                          text(grouped(std::ssize(r.ids))), text(distance_cell(r.total)),
-                          text(short_count(r.total.ulps)), text(grouped(r.total.top_flips)),
+                          text(formats_cell(r.subject)), text(grouped(std::ssize(r.ids))), text(distance_cell(r.total)),
+                          text(short_count(r.total.ulps)), text(grouped(r.total.top_flips)), text(gain_cell(r.gain)),
                           page::toned(tone_of(r.verdict.outcome), headline(r.verdict.outcome))});
   }
   for (const auto& other : others) {
-    table.rows.push_back({text(other.model), {}, {}, {}, {}, {}, page::toned(Tone::unsure, "could not be checked")});
+    table.rows.push_back(
+        {text(other.model), {}, {}, {}, {}, {}, {}, {}, page::toned(Tone::unsure, "could not be checked")});
   }
   return page::table(table);
 }

@@ -94,6 +94,12 @@ Json json_of(const Verdict& v) {
   return {{"outcome", name_of(v.outcome)}, {"holds", v.holds()}, {"sentence", v.sentence}, {"reasons", v.reasons}};
 }
 
+Json json_of(const std::optional<Gain>& g) {
+  if (!g) return nullptr;
+  return {
+      {"times_faster", g->times}, {"error", g->error ? Json(*g->error) : Json(nullptr)}, {"new_tokens", g->new_tokens}};
+}
+
 Json json_of(const Cell& c) {
   return {{"past", c.place.past}, {"position", c.place.position}, {"max_abs", c.max_abs}, {"ulps", c.ulps}};
 }
@@ -154,6 +160,7 @@ Json json_of(const Report& r) {
             {"with_past", json_of(r.with_past)},
             {"absolute_difference", json_of(r.distances)}}},
           {"bound", json_of(r.bound)},
+          {"gain", json_of(r.gain)},
           {"notes", r.notes},
           {"environment", json_of(r.environment)},
           {"command", r.command}};

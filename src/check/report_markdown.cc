@@ -77,10 +77,11 @@ std::string report_markdown(const Report& r) {
 }
 
 std::string summary_markdown(std::span<const Report> reports) {
-  std::vector<Row> rows{{"model", "family", "tokens", "max |Δ|", "ULP", "top-1 flips", "verdict"}};
+  std::vector<Row> rows{{"model", "family", "format", "tokens", "max |Δ|", "ULP", "top-1 flips", "faster", "verdict"}};
   for (const auto& r : reports) {
-    rows.push_back({r.subject.name, r.subject.family, fmt::format("{}", r.ids.size()), distance_cell(r.total),
-                    fmt::format("{}", r.total.ulps), fmt::format("{}", r.total.top_flips), name_of(r.verdict.outcome)});
+    rows.push_back({r.subject.name, r.subject.family, formats_cell(r.subject), fmt::format("{}", r.ids.size()),
+                    distance_cell(r.total), fmt::format("{}", r.total.ulps), fmt::format("{}", r.total.top_flips),
+                    gain_cell(r.gain), name_of(r.verdict.outcome)});
   }
   return markdown_table(rows);
 }

@@ -63,6 +63,8 @@ Loaded load_page(const hf::Folder& folder, const kernels::Backend* backend, cons
                     .nested = reader.nested(),
                     .plain = {reader.plain().begin(), reader.plain().end()},
                     .output = reader.output_name(),
+                    .products = reader.products(),
+                    .output_product = reader.output_product(),
                     .as_stored = !options.dtype};
   loaded.memory = reader.take_memory();
   loaded.quantized = reader.take_quantized();

@@ -45,6 +45,8 @@ struct Weights {
   bool nested = false;                       // double quantisation
   std::vector<std::string> plain{};          // layers ("transformer.h.0.mlp.c_fc") that are not quantised
   std::string output{};                      // the output layer ("lm_head"), which never is
+  Products products{};                       // of all layers but the output layer
+  Products output_product{};
 
   bool as_stored = true;  // `dtype` was not asked for
 

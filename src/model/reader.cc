@@ -98,6 +98,12 @@ void Reader::count(const quant::Matrix& m) {
   if (m.format != quant::Format::int8) block_ = std::max(block_, m.block);
 }
 
+void Reader::count_product(const Linear& l) {
+  const bool plain = !l.quantized;
+  products_.weights += plain ? l.weight.elements() : l.quantized.out * l.quantized.in;
+  products_.bytes += plain ? l.weight.bytes() : l.quantized.code_bytes() + l.quantized.scale_bytes();
+}
+
 View Reader::keep(const Buffer& host) {
   if (backend_ == nullptr) return host.view();
   const View view = host.view();
@@ -160,21 +166,24 @@ Norm Reader::norm(const std::string& name, std::int64_t width, double eps, bool 
 
 Linear Reader::linear(const std::string& name, std::int64_t out, std::int64_t in, bool bias) {
   Linear linear = keep_linear(name + ".weight", out, in, false);
+  count_product(linear);
   if (bias) linear.bias = vector(name + ".bias", out);
   return linear;
 }
 
 Linear Reader::conv1d(const std::string& name, std::int64_t in, std::int64_t out) {
   Linear linear = keep_linear(name + ".weight", out, in, true);
+  count_product(linear);
   linear.bias = vector(name + ".bias", out);
   return linear;
 }
 
 View Reader::output(const std::string& name, const View& embedding, bool tied) {
   output_ = module_of(name);
-  if (!tied) return matrix(name, embedding[0], embedding[1]);
-  if (const hf::Tensor* stored = find(name)) used_.insert(stored->name);
-  return embedding;
+  if (const hf::Tensor* stored = find(name); stored != nullptr && tied) used_.insert(stored->name);
+  const View kept = tied ? embedding : matrix(name, embedding[0], embedding[1]);
+  output_product_ = {.weights = kept.elements(), .bytes = kept.bytes()};
+  return kept;
 }
 
 std::vector<std::string> Reader::unused() const {

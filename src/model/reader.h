@@ -26,6 +26,12 @@ struct QuantizedMatrix {
   std::optional<quant::NestedScales> nested = {};
 };
 
+// Matrices that states are multiplied by, not the tables that a token's row is taken from.
+struct Products {
+  std::int64_t weights = 0;  // multiply-adds for each row
+  std::size_t bytes = 0;     // read by each call, with scales
+};
+
 class Reader {
  public:
   Reader(const hf::Folder& folder, const kernels::Backend* backend, const LoadOptions& options);
@@ -55,8 +61,10 @@ class Reader {
   // Tensors of the folder that nobody asked for.
   std::vector<std::string> unused() const;
 
-  std::int64_t parameters() const { return parameters_; }          // elements of the tensors used, each once
-  std::size_t weight_bytes() const { return weight_bytes_; }       // bytes of the matrices, as kept in memory
+  std::int64_t parameters() const { return parameters_; }     // elements of the tensors used, each once
+  std::size_t weight_bytes() const { return weight_bytes_; }  // bytes of the matrices, as kept in memory
+  const Products& products() const { return products_; }      // of linear and conv1d
+  const Products& output_product() const { return output_product_; }
   DType dtype() const { return dtype_; }                           // of matrices not quantised: the widest seen
   std::optional<quant::Format> format() const { return format_; }  // of the others
   std::vector<kernels::Memory> take_memory() { return std::move(memory_); }
@@ -84,6 +92,7 @@ class Reader {
   bool skips(const std::string& name) const;
   void count(const View& matrix);
   void count(const quant::Matrix& m);
+  void count_product(const Linear& linear);
   void progress(const hf::Tensor& t);
 
   const hf::Folder& folder_;
@@ -96,6 +105,7 @@ class Reader {
   std::vector<std::string> notes_;
   std::int64_t parameters_ = 0;
   std::size_t weight_bytes_ = 0;
+  Products products_, output_product_;
   std::vector<QuantizedMatrix> quantized_;
   DType dtype_ = DType::bf16;
   bool any_ = false;

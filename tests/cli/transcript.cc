@@ -35,6 +35,9 @@ std::string normalised(std::string text, const Shell& shell) {
       {std::regex(R"(\b\d+ threads?\b)"), "N threads"},
       {std::regex(R"(\b(AVX10_2|AVX3(_ZEN4|_SPR|_DL)?|AVX2|SSE4|SSSE3|SSE2|NEON|SVE2?(_\d+)?|EMU128|SCALAR)\b)"),
        "SIMD"},
+      {std::regex(R"( +\d+(\.\d)? ×)"), " K ×"},
+      {std::regex(R"((identical|equal within rounding),\d[\d.e+-]*)"), "$1,K"},
+      {std::regex("\"gain\": \\{[^}]*\\}"), "\"gain\": GAIN"},
       {std::regex("\"environment\": \\{[^}]*\\}"), "\"environment\": ENVIRONMENT"},
   };
   replace_all(text, shell.folder().string(), "FOLDER");

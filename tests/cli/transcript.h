@@ -21,7 +21,8 @@ namespace pkv::support {
 std::string replay(const std::string& transcript, const Shell& shell);
 
 // What differs from machine to machine and says nothing about pkv is given a name: the number of threads, the
-// instruction set, folders, the environment in JSON. Anything else that varies is a fault.
+// instruction set, folders, how many times faster something is, the environment in JSON. Anything else that varies is a
+// fault.
 std::string normalised(std::string text, const Shell& shell);
 
 }  // namespace pkv::support

@@ -53,6 +53,10 @@ TEST_F(Transcript, NamesWhatVaries) {
   EXPECT_EQ(normalised("pkv cpu (AVX2), 2 threads", shell), "pkv cpu (SIMD), N threads");
   EXPECT_EQ(normalised("pkv cpu (AVX3_ZEN4), 1 thread", shell), "pkv cpu (SIMD), N threads");
   EXPECT_EQ(normalised("2 layers, 12 heads, 0.5", shell), "2 layers, 12 heads, 0.5");
+  EXPECT_EQ(normalised("     0    3.4 ×  ✓ identical", shell), normalised("     0    128 ×  ✓ identical", shell));
+  EXPECT_EQ(normalised("0,identical,3.41", shell), "0,identical,K");
+  EXPECT_EQ(normalised("0,identical,", shell), "0,identical,");
+  EXPECT_EQ(normalised("\"gain\": {\n \"times_faster\": 3.4\n},", shell), "\"gain\": GAIN,");
   EXPECT_EQ(normalised(shell.folder().string() + "/models/x", shell), "FOLDER/models/x");
 }
 

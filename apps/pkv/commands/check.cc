@@ -11,6 +11,7 @@
 #include "base/error.h"
 #include "program.h"
 #include "subjects/engine.h"
+#include "subjects/measured.h"
 #include "subjects/recorded.h"
 
 namespace pkv::program {
@@ -23,6 +24,8 @@ struct CheckOptions {
   std::string splits;
   bool beyond_context = false;
   std::vector<std::string> models, recorded;
+  std::vector<std::string> formats;  // of a review, which may have several
+  std::int64_t new_tokens = 0;       // of a review: generated to measure what the past gains
 
   void add(CLI::App& command) {
     text.add(command);
@@ -46,10 +49,14 @@ check::Report check_model(const std::string& name, const CheckOptions& options) 
   EngineSubject subject(load_model(folder, options.engine), display_name(folder), options.engine.as);
   const Input input = read_input(options.text, folder);
   require_context(subject.model().card(), static_cast<std::int64_t>(input.ids.size()), options.beyond_context);
-  return check::run(subject, input.ids,
-                    {.splits = check::parse_splits(options.splits),
-                     .text = input.text,
-                     .progress = progress_bar(subject.describe().name)});
+  check::Report report = check::run(subject, input.ids,
+                                    {.splits = check::parse_splits(options.splits),
+                                     .text = input.text,
+                                     .progress = progress_bar(subject.describe().name)});
+  if (report.verdict.holds() && options.engine.as.empty()) {
+    report.gain = gain_of(subject.model(), input.ids, options.new_tokens);
+  }
+  return report;
 }
 
 std::string render(const check::Report& report, const OutputOptions& output) {
@@ -110,13 +117,25 @@ std::string render_review(const std::vector<check::Report>& reports, const std::
   return text + check::summary_text(reports, output.colour());
 }
 
-// A model that cannot be checked does not keep the others from it; its error is said at once and counts in the end.
-int run_review(const CheckOptions& options) {
-  if (options.engine.as == "help") return list_as(options.output);
-  std::vector<std::string> models = options.models;
-  if (models.empty()) {
-    for (const auto& folder : bundled_models()) models.push_back(folder.string());
+// Each model in each format, one model in each.
+std::vector<CheckOptions> one_by_one(const CheckOptions& options) {
+  std::vector<CheckOptions> all;
+  for (const std::string& model : options.models) {
+    for (const std::string& format : options.formats) {
+      all.emplace_back(options).models = {model};
+      all.back().engine.load_in = format;
+    }
   }
+  return all;
+}
+
+// A model that cannot be checked does not keep the others from it; its error is said at once and counts in the end.
+int run_review(CheckOptions options) {
+  if (options.engine.as == "help") return list_as(options.output);
+  if (options.models.empty()) {
+    for (const auto& folder : bundled_models()) options.models.push_back(folder.string());
+  }
+  if (options.formats.empty()) options.formats.emplace_back();
   std::vector<check::Report> reports;
   std::vector<check::NotChecked> others;
   int code = holds;
@@ -125,9 +144,10 @@ int run_review(const CheckOptions& options) {
     others.push_back({display_name(model), message});
     code = std::max<int>(code, why);
   };
-  for (const std::string& model : models) {
+  for (const CheckOptions& one : one_by_one(options)) {
+    const std::string& model = one.models[0];
     try {
-      reports.push_back(check_model(model, options));
+      reports.push_back(check_model(model, one));
       say_where(reports.back());
       if (!reports.back().verdict.holds()) code = std::max<int>(code, does_not_hold);
     } catch (const Error& e) {
@@ -175,10 +195,23 @@ void add_review(CLI::App& app, Action& action) {
   CLI::App* command = app.add_subcommand("review", "Check many models: a table each, then a summary");
   command->add_option("MODEL", options->models, "model folders or bundled models (default: all bundled ones)");
   options->add(*command);
+  command->remove_option(command->get_option("--load-in"));
+  command
+      ->add_option("--load-in", options->formats,
+                   "number formats of the weights in memory, each model in each: fp32,int8,nf4 (default: as stored)")
+      ->check(CLI::IsMember(kLoadIn))
+      ->delimiter(',')
+      ->allow_extra_args(false);
+  options->new_tokens = 32;
+  command
+      ->add_option("--new-tokens", options->new_tokens,
+                   "tokens generated to measure how much faster it is with the past (0: not measured)")
+      ->check(at_least(0))
+      ->capture_default_str();
   command->footer(
       "\nExamples:\n"
       "  pkv review\n"
-      "  pkv review --load-in int8\n"
+      "  pkv review --load-in fp32,int8,nf4\n"
       "  pkv review --output junit --output-file pkv.xml\n"
       "  pkv review tiny-gpt2 ./my-model --text \"Once upon a time\" --output md\n");
   command->callback([options, &action] { action = [options] { return run_review(*options); }; });

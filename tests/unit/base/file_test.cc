@@ -95,5 +95,19 @@ TEST_F(Files, AFolderTakesNobodysPlace) {
   EXPECT_THAT(error_of([&] { late.commit(); }), HasSubstr("there is something here already"));
 }
 
+// Whether the system gives its copy up depends on the file system; what the file says does not.
+TEST_F(Files, LeaveThePageCacheUnharmed) {
+  const std::string text(100'000, 'x');
+  write_file(folder_ / "file", text);
+  leave_page_cache(folder_ / "file");
+  EXPECT_EQ(read_file(folder_ / "file", text.size()), text);
+  write_file(folder_ / "empty", "");
+  EXPECT_TRUE(leave_page_cache(folder_ / "empty"));
+  const MappedFile held(folder_ / "file");
+  EXPECT_EQ(held.text(), text);
+  EXPECT_FALSE(leave_page_cache(folder_ / "file")) << "a page that is mapped stays in memory";
+  EXPECT_THAT(error_of([&] { leave_page_cache(folder_ / "none"); }), HasSubstr("cannot open"));
+}
+
 }  // namespace
 }  // namespace pkv

@@ -2,56 +2,10 @@
 
 #include <gtest/gtest.h>
 
-#include <cmath>
 #include <limits>
 
 namespace pkv::check {
 namespace {
-
-TEST(Columns, OfCharacters) {
-  EXPECT_EQ(columns_of("max |Δ|"), 7);
-  EXPECT_EQ(columns_of("日本"), 4);
-  EXPECT_EQ(columns_of("e\u0301"), 1);
-  EXPECT_EQ(columns_of("😀"), 2);
-  EXPECT_EQ(columns_of("\xff\xfe"), 2);  // not UTF-8
-  EXPECT_EQ(columns_of("\xe2\x88"), 1);  // cut off
-}
-
-TEST(Columns, Shortened) {
-  EXPECT_EQ(shortened("abcdef", 6), "abcdef");
-  EXPECT_EQ(shortened("abcdef", 4), "abc…");
-  EXPECT_EQ(shortened("日本語", 4), "日…");
-}
-
-TEST(Columns, Quoted) {
-  EXPECT_EQ(quoted("a\nb\t\x1b", 40), "\"a\\nb\\t\\x1b\"");
-  EXPECT_EQ(columns_of(quoted(std::string(200, 'x'), 30)), 30);
-}
-
-TEST(Columns, Wrapped) {
-  const std::string word(30, 'w');
-  EXPECT_EQ(wrapped("✓ ", word + " " + word + " " + word), "✓ " + word + " " + word + "\n  " + word + "\n");
-  EXPECT_EQ(wrapped("- ", std::string(100, 'w') + " x"), "- " + std::string(100, 'w') + "\n  x\n");
-  EXPECT_EQ(wrapped("- ", ""), "- \n");
-}
-
-TEST(Columns, Aligned) { EXPECT_EQ(aligned({{"", "Δ"}, {"ab", "12"}}, 1), "      Δ\n ab  12\n"); }
-
-TEST(Numbers, Short) {
-  EXPECT_EQ(short_number(0), "0");
-  EXPECT_EQ(short_number(19.15625), "19.2");
-  EXPECT_EQ(short_number(5.3e-5), "5.3e-05");
-  EXPECT_EQ(short_number(std::numeric_limits<double>::infinity()), "inf");
-  EXPECT_EQ(short_number(std::numeric_limits<double>::quiet_NaN()), "NaN");
-}
-
-TEST(Numbers, Grouped) {
-  EXPECT_EQ(grouped(0), "0");
-  EXPECT_EQ(grouped(999), "999");
-  EXPECT_EQ(grouped(1000), "1,000");
-  EXPECT_EQ(grouped(-123456789), "-123,456,789");
-  EXPECT_EQ(grouped(-100), "-100");
-}
 
 // As pandas prints them: six decimals, or the whole column in scientific notation for the sake of one small value.
 TEST(Numbers, AsInPandas) {
@@ -60,6 +14,14 @@ TEST(Numbers, AsInPandas) {
   EXPECT_EQ(pandas_column({-120.728113, 0, 1, 2, 3, 4, nan})[6], "NaN");
   EXPECT_EQ(pandas_column({4.97111e-7, 0, 0, 0, 0, 0, 1})[0], "4.971110e-07");
   EXPECT_EQ(pandas_column({4.97111e-7, 0, 0, 0, 0, 0, 1})[6], "1.000000e+00");
+}
+
+// The column of a table must not change its width with the figure.
+TEST(Gain, IsShort) {
+  EXPECT_EQ(gain_cell(std::nullopt), "");
+  EXPECT_EQ(gain_cell(Gain{.times = 3.21}), "3.2 ×");
+  EXPECT_EQ(gain_cell(Gain{.times = 99.96}), "100 ×");
+  EXPECT_LE(columns_of(gain_cell(Gain{.times = 9999})), 6);
 }
 
 }  // namespace

@@ -1,21 +1,20 @@
 #include "kernels/cpu/targets.h"
 //
 #undef HWY_TARGET_INCLUDE
-#define HWY_TARGET_INCLUDE "bench/peak.cc"
+#define HWY_TARGET_INCLUDE "kernels/cpu/peak.cc"
 #include "hwy/foreach_target.h"
 //
 #include <sys/mman.h>
-#include <time.h>
 
 #include <algorithm>
-#include <chrono>
 #include <new>
 
-#include "bench/peak.h"
+#include "base/clock.h"
 #include "hwy/highway.h"
+#include "kernels/cpu/peak.h"
 
 HWY_BEFORE_NAMESPACE();
-namespace pkv::bench::HWY_NAMESPACE {
+namespace pkv::kernels::peak::HWY_NAMESPACE {
 namespace {
 
 namespace hn = hwy::HWY_NAMESPACE;
@@ -87,11 +86,11 @@ std::int64_t lanes() { return kLanes; }
 const char* target_name() { return hwy::TargetName(HWY_TARGET); }
 
 }  // namespace
-}  // namespace pkv::bench::HWY_NAMESPACE
+}  // namespace pkv::kernels::peak::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 
 #if HWY_ONCE
-namespace pkv::bench {
+namespace pkv::kernels::peak {
 namespace {
 HWY_EXPORT(read_piece);
 HWY_EXPORT(multiply_add);
@@ -109,44 +108,34 @@ Memory::Memory(std::size_t bytes) : size_(bytes) {
   for (std::size_t i = 0; i < bytes / sizeof(float); ++i) data_[i] = static_cast<float>(i % 7);
 }
 
-bool cpu_clock = false;
-
-double seconds() {
-  if (cpu_clock) {
-    timespec t;
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
-    return static_cast<double>(t.tv_sec) + 1e-9 * static_cast<double>(t.tv_nsec);
-  }
-  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
-
-double read_rate(WorkerPool& pool, const Memory& memory, int pattern) {
+double read_rate(WorkerPool& pool, const Memory& memory, int pattern, Clock clock) {
   constexpr std::int64_t kPiece = 1 << 18;  // 1 MiB a task
   const float* from = memory.data();
   const auto pieces = static_cast<std::int64_t>(memory.size() / sizeof(float)) / kPiece;
-  const double start = seconds();
+  const double start = clock();
   pool.parallel_for(pieces, [&](std::int64_t i) noexcept {
     sink.store(HWY_DYNAMIC_DISPATCH(read_piece)(from + i * kPiece, kPiece, pattern), std::memory_order_relaxed);
   });
-  return static_cast<double>(pieces * kPiece) * 4e-9 / (seconds() - start);
+  return static_cast<double>(pieces * kPiece) * 4e-9 / (clock() - start);
 }
 
-double best_read_rate(WorkerPool& pool, const Memory& memory) {
+double best_read_rate(WorkerPool& pool, const Memory& memory, Clock clock) {
   double best = 0;
-  for (int pattern = 0; pattern < kReadPatterns; ++pattern) best = std::max(best, read_rate(pool, memory, pattern));
+  for (int pattern = 0; pattern < kReadPatterns; ++pattern)
+    best = std::max(best, read_rate(pool, memory, pattern, clock));
   return best;
 }
 
-double fma_rate(WorkerPool& pool) {
+double fma_rate(WorkerPool& pool, Clock clock) {
   constexpr std::int64_t kSteps = 500'000;
   const std::int64_t tasks = 4 * pool.threads();
-  const double start = seconds();
+  const double start = clock();
   pool.parallel_for(tasks, [&](std::int64_t i) noexcept {
     const float x = 0.5f + static_cast<float>(i) * 1e-3f;
     sink.store(HWY_DYNAMIC_DISPATCH(multiply_add)(kSteps, x), std::memory_order_relaxed);
   });
   const auto done = static_cast<double>(tasks * kSteps * 12 * HWY_DYNAMIC_DISPATCH(lanes)());
-  return done * 1e-9 / (seconds() - start);
+  return done * 1e-9 / (clock() - start);
 }
 
 std::string instruction_set() { return HWY_DYNAMIC_DISPATCH(target_name)(); }
@@ -161,10 +150,5 @@ bool choose_instruction_set(std::string_view name) {
   return false;
 }
 
-double median(std::vector<double> values) {
-  std::sort(values.begin(), values.end());
-  return values.empty() ? 0 : values[values.size() / 2];
-}
-
-}  // namespace pkv::bench
+}  // namespace pkv::kernels::peak
 #endif

@@ -1,4 +1,4 @@
-// What this machine can do, measured: the denominators of every other benchmark. Memory read bandwidth (the best of
+// What this machine can do, measured: the denominators of every measurement. Memory read bandwidth (the best of
 // several access patterns over memory far larger than the caches) and the rate of fp32 multiply-adds, for the best
 // instruction set that the cpu table uses, on the threads of a pool.
 #pragma once
@@ -7,11 +7,11 @@
 #include <cstdlib>
 #include <string>
 #include <string_view>
-#include <vector>
 
+#include "base/clock.h"
 #include "base/pool.h"
 
-namespace pkv::bench {
+namespace pkv::kernels::peak {
 
 // Bytes that no cache holds, in huge pages where the system grants them, touched once so that their pages exist.
 class Memory {
@@ -28,22 +28,16 @@ class Memory {
   float* data_;
 };
 
-// Wall clock; with `cpu_clock`, the processor time of this thread: for one thread on a machine that others use too.
-extern bool cpu_clock;
-double seconds();
-
 // One measurement each, about 5 to 20 ms: GB/s read with all threads of the pool, by one of the patterns: one stream,
 // one with prefetching, 4 and 8 streams interleaved.
 constexpr int kReadPatterns = 4;
-double read_rate(WorkerPool& pool, const Memory& memory, int pattern);
+double read_rate(WorkerPool& pool, const Memory& memory, int pattern, Clock clock = seconds);
 // The best of the patterns, once each.
-double best_read_rate(WorkerPool& pool, const Memory& memory);
+double best_read_rate(WorkerPool& pool, const Memory& memory, Clock clock = seconds);
 // 1e9 multiply-adds per second.
-double fma_rate(WorkerPool& pool);
+double fma_rate(WorkerPool& pool, Clock clock = seconds);
 std::string instruction_set();
 // From here on, the cpu table and the peak use this instruction set ("AVX2"); false when the machine lacks it.
 bool choose_instruction_set(std::string_view name);
 
-double median(std::vector<double> values);
-
-}  // namespace pkv::bench
+}  // namespace pkv::kernels::peak

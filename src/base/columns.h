@@ -1,0 +1,54 @@
+// Text in columns: how wide a string is on a terminal, padding, wrapping, and numbers as the reports show them.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace pkv {
+
+inline constexpr int terminal_columns = 80;
+
+// Terminal columns of UTF-8 text: 2 for East Asian wide characters and emoji, 0 for combining marks, else 1.
+int columns_of(std::string_view text);
+
+std::string pad_left(std::string_view text, int columns);
+std::string pad_right(std::string_view text, int columns);
+
+// At most that many columns; what does not fit is replaced by "…" at the end.
+std::string shortened(std::string_view text, int columns);
+
+// `start` and text broken at spaces into lines of at most terminal_columns, each ended by a newline; all lines but the
+// first are indented to stand under the text. Control characters are made printable.
+std::string wrapped(std::string_view start, std::string_view text);
+
+// Control characters, which could move the cursor or change colours, as \n, \t, \x1b.
+std::string printable(std::string_view text);
+
+// With a capital at its beginning, if that is a letter of ASCII.
+std::string capital(std::string text);
+
+// Printable, between double quotes, shortened to the columns.
+std::string quoted(std::string_view text, int columns);
+
+// Rows of cells under each other: the first column to the left, all others to the right; two spaces between columns,
+// one, and no indent, if the lines would not fit the terminal otherwise.
+std::string aligned(const std::vector<std::vector<std::string>>& rows, int indent);
+
+// Rows as a Markdown table: the first is the heading, the first column is aligned to the left.
+std::string markdown_table(const std::vector<std::vector<std::string>>& rows);
+
+// 3 digits that count: "0", "0.125", "5.3e-05", "19.2". "inf", "NaN".
+std::string short_number(double value);
+
+// "99999", then "1e+05".
+std::string short_count(std::int64_t value);
+
+// 1234567 as "1,234,567".
+std::string grouped(std::int64_t value);
+
+// "1 token", "2 tokens".
+std::string counted(std::int64_t count, std::string_view thing);
+
+}  // namespace pkv

@@ -1,0 +1,142 @@
+// Markdown and CSV: the same rows in two forms.
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include "base/columns.h"
+#include "measure/numbers.h"
+#include "measure/report.h"
+
+namespace pkv::measure {
+namespace {
+
+using Row = std::vector<std::string>;
+
+std::string table(const std::vector<Row>& rows) {
+  std::string text;
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    text += fmt::format("| {} |\n", fmt::join(rows[i], " | "));
+    if (i > 0) continue;
+    text += "| :---";
+    for (std::size_t c = 1; c < rows[i].size(); ++c) text += " | ---:";
+    text += " |\n";
+  }
+  return text;
+}
+
+std::string generation_table(const Result& r) {
+  if (r.generation.empty()) return "";
+  std::vector<Row> rows{{"prompt", "new tokens", "with past", "tokens/s", "without past", "tokens/s", "times faster",
+                         "2 × from", "10 × from", "first token", "share of read rate", "prompt, share of FMA rate"}};
+  const auto from = [](std::optional<std::int64_t> n) { return n ? grouped(*n) : std::string(); };
+  for (const Generation& g : r.generation) {
+    const Spread with = spread_of(g.with_total), without = spread_of(g.without_total);
+    const auto n = static_cast<double>(g.new_tokens);
+    const std::string about = g.sampled() ? "~" : "";
+    rows.push_back({prompt_text(g), grouped(g.new_tokens), spread_text(with), rate_text(n / with.median),
+                    about + spread_text(without), about + rate_text(n / without.median), about + times_text(g.faster()),
+                    from(g.passes(2)), from(g.passes(10)), spread_text(spread_of(g.with_past.seconds.front())),
+                    share_text(g.read_share), share_text(g.fma_share)});
+  }
+  return table(rows) + "\n";
+}
+
+std::string reuse_table(const Result& r) {
+  if (r.reuse.empty()) return "";
+  std::vector<Row> rows{
+      {"prefix", "recomputed", "in memory", "times", "page cache", "times", "disk", "times", "saved past"}};
+  for (const Reuse& u : r.reuse) {
+    Row row{grouped(u.prefix)};
+    for (int way = 0; way < Reuse::ways; ++way) {
+      const bool measured = !u.seconds[way].empty();
+      row.push_back(measured ? spread_text(spread_of(u.seconds[way])) : "");
+      if (way > 0) row.push_back(measured ? times_text(u.faster(static_cast<Reuse::Way>(way))) : "");
+    }
+    row.push_back(u.saved_bytes > 0 ? bytes_text(static_cast<double>(u.saved_bytes)) : "");
+    rows.push_back(row);
+  }
+  std::string text = table(rows) + "\n";
+  for (const std::string& sentence : worth_sentences(r)) text += sentence + "\n\n";
+  return text;
+}
+
+std::string field(std::string_view text) {
+  if (text.find_first_of(",\"\n") == std::string_view::npos) return std::string(text);
+  std::string quoted = "\"";
+  for (const char c : text) quoted += c == '"' ? "\"\"" : std::string(1, c);
+  return quoted + "\"";
+}
+
+std::string line(const Row& cells) {
+  Row fields;
+  for (const std::string& c : cells) fields.push_back(field(c));
+  return fmt::format("{}\n", fmt::join(fields, ","));
+}
+
+std::string number(double value) { return fmt::format("{:.9g}", value); }
+
+Row times_of(const Samples& samples) {
+  const Spread s = spread_of(samples);
+  return {fmt::format("{}", s.count), number(s.median), number(s.deviation), number(s.least), number(s.most)};
+}
+
+Row ratio_cells(const Ratio& r) { return {number(r.times), r.error ? number(*r.error) : ""}; }
+
+Row joined(std::initializer_list<Row> parts) {
+  Row all;
+  for (const Row& part : parts) all.insert(all.end(), part.begin(), part.end());
+  return all;
+}
+
+}  // namespace
+
+std::string report_markdown(const Result& r) {
+  const Description& d = r.subject;
+  std::string text =
+      fmt::format("## {}\n\n{}, {}, past {}, {}; {} in turn\n\n**{}**\n\n", printable(d.name), printable(d.family),
+                  d.format, d.past_format, d.system, counted(r.repetitions, "repetition"), headline(r));
+  text += generation_table(r) + reuse_table(r);
+  if (!r.read_rate.empty()) {
+    text += fmt::format("The machine, in the same run: reads {} per second, {} multiply-adds per second.",
+                        bytes_text(median_of(r.read_rate)), large_text(median_of(r.fma_rate)));
+    if (r.peak_memory > 0) text += fmt::format(" Peak memory {}.", bytes_text(static_cast<double>(r.peak_memory)));
+    text += "\n";
+  }
+  for (const std::string& note : r.notes) text += "\n" + note + "\n";
+  return text;
+}
+
+std::string report_csv(const Result& r) {
+  std::string text =
+      "model,format,past_format,variant,depth,prompt,new_tokens,repetitions,median_s,deviation_s,min_s,max_s,"
+      "tokens_per_s,timed_tokens,times_faster,times_faster_error\n";
+  const Row name{r.subject.name, r.subject.format, r.subject.past_format};
+  for (const Generation& g : r.generation) {
+    const Row what{fmt::format("{}", g.depth), fmt::format("{}", g.prompt), fmt::format("{}", g.new_tokens)};
+    const auto add = [&](const char* variant, const Samples& total, const Curve& curve, const Row& faster) {
+      text += line(joined(
+          {name,
+           {variant},
+           what,
+           times_of(total),
+           {number(static_cast<double>(g.new_tokens) / median_of(total)), fmt::format("{}", curve.positions.size())},
+           faster}));
+    };
+    add("with past", g.with_total, g.with_past, ratio_cells(g.faster()));
+    add("without past", g.without_total, g.without_past, {"", ""});
+  }
+  for (const Reuse& u : r.reuse) {
+    for (int way = 0; way < Reuse::ways; ++way) {
+      if (u.seconds[way].empty()) continue;
+      const auto w = static_cast<Reuse::Way>(way);
+      text += line(joined({name,
+                           {fmt::format("prefix {}", name_of(w))},
+                           {fmt::format("{}", u.prefix), "1", "1"},
+                           times_of(u.seconds[way]),
+                           {number(1 / median_of(u.seconds[way])), "1"},
+                           way == 0 ? Row{"", ""} : ratio_cells(u.faster(w))}));
+    }
+  }
+  return text;
+}
+
+}  // namespace pkv::measure
