@@ -115,7 +115,8 @@ class Download {
       files_ = std::move(*known);
     } else if (auto tree = client_.tree(plan_.id, plan_.commit)) {
       files_ = std::move(*tree);
-      cache_.remember_tree(plan_.id.repo, plan_.commit, files_);
+      const bool sized = std::ranges::all_of(files_, [](const RepoFile& file) { return file.size.has_value(); });
+      if (sized) cache_.remember_tree(plan_.id.repo, plan_.commit, files_);
     } else {
       for (const std::string& name : info.files)
         files_.push_back({.name = name, .size = {}, .git = {}, .sha256 = {}, .xet = {}});
