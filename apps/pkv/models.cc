@@ -5,6 +5,7 @@
 #include <cstdlib>
 
 #include "base/error.h"
+#include "hub.h"
 #include "program.h"
 #include "subjects/implementation.h"
 
@@ -54,26 +55,50 @@ std::vector<fs::path> bundled_models() {
   return found;
 }
 
+namespace {
+
+std::optional<fs::path> find_bundled(const std::string& model) {
+  for (const fs::path& bundled : models_in(models_folder())) {
+    if (bundled.filename().string() == model) return bundled;
+  }
+  return {};
+}
+
+// What a MODEL may be, for one that is none.
+std::string what_models_are() {
+  std::vector<std::string> names;
+  for (const fs::path& bundled : models_in(models_folder())) names.push_back(bundled.filename().string());
+  const std::string bundled = names.empty() ? "" : fmt::format(", a bundled model ({})", fmt::join(names, ", "));
+  return fmt::format("a model folder{}, or a model of the Hugging Face Hub (organisation/name)", bundled);
+}
+
+}  // namespace
+
 fs::path find_model(const std::string& model) {
   std::error_code error;
   if (fs::exists(model, error)) return model;
-  const fs::path folder = models_folder();
-  std::vector<std::string> names;
-  for (const fs::path& bundled : models_in(folder)) {
-    names.push_back(bundled.filename().string());
-    if (names.back() == model) return bundled;
+  if (const auto bundled = find_bundled(model)) return *bundled;
+  if (const std::string why = hf::why_no_hub_id(model); !why.empty()) {
+    fail_load({.what = "no such model",
+               .where = model,
+               .expected = what_models_are(),
+               .found = fmt::format("no folder of that name, and no name that the Hub allows: {}", why)});
   }
-  const bool none = names.empty();
-  fail_load({.what = "no such model",
-             .where = model,
-             .expected = none ? "a model folder"
-                              : fmt::format("a model folder, or a bundled model: {}", fmt::join(names, ", ")),
-             .found = none ? fmt::format("no folder of that name, and no bundled models in {}", folder.string())
-                           : "neither a folder nor a bundled model of that name",
-             .hint = none ? std::string(kWhereModelsAre) : ""});
+  try {
+    return find_on_hub(hf::parse_hub_id(model));
+  } catch (const Error& e) {
+    // A slip in the name of a folder or of a bundled model looks like a name on the Hub.
+    const auto slash = model.find('/');
+    const bool maybe_not_hub = slash == model.npos || fs::is_directory(model.substr(0, slash), error);
+    Error::Text text = e.text();
+    if (!maybe_not_hub || !text.expected.empty()) throw;
+    text.expected = what_models_are();
+    throw Error(e.kind(), text);
+  }
 }
 
 std::string display_name(const fs::path& folder) {
+  if (const auto repo = hf::repo_of_snapshot(folder)) return *repo;
   std::error_code error;
   const fs::path path = fs::absolute(folder, error).lexically_normal();
   return (path.has_filename() ? path : path.parent_path()).filename().string();

@@ -35,6 +35,8 @@ void add_article(CLI::App& app, Action& action);
 void add_generate(CLI::App& app, Action& action);
 void add_past(CLI::App& app, Action& action);
 void add_bench(CLI::App& app, Action& action);
+void add_download(CLI::App& app, Action& action);
+void add_cache(CLI::App& app, Action& action);
 
 enum ExitCode {
   holds = 0,
@@ -109,7 +111,8 @@ struct OutputOptions {
 
 std::string megabytes(std::uint64_t bytes);  // "2.7 MB", "14.5 GB"
 
-// The folder that MODEL means: a path, or the name of a bundled model.
+// The folder that MODEL means: a path, the name of a bundled model, or that of a model of the Hugging Face Hub, which
+// is downloaded unless the cache holds it.
 std::filesystem::path find_model(const std::string& model);
 std::vector<std::filesystem::path> bundled_models();  // Error when there are none
 

@@ -11,18 +11,6 @@ namespace {
 
 using Row = std::vector<std::string>;
 
-std::string table(const std::vector<Row>& rows) {
-  std::string text;
-  for (std::size_t i = 0; i < rows.size(); ++i) {
-    text += fmt::format("| {} |\n", fmt::join(rows[i], " | "));
-    if (i > 0) continue;
-    text += "| :---";
-    for (std::size_t c = 1; c < rows[i].size(); ++c) text += " | ---:";
-    text += " |\n";
-  }
-  return text;
-}
-
 std::string generation_table(const Result& r) {
   if (r.generation.empty()) return "";
   std::vector<Row> rows{{"prompt", "new tokens", "with past", "tokens/s", "without past", "tokens/s", "times faster",
@@ -37,7 +25,7 @@ std::string generation_table(const Result& r) {
                     from(g.passes(2)), from(g.passes(10)), spread_text(spread_of(g.with_past.seconds.front())),
                     share_text(g.read_share), share_text(g.fma_share)});
   }
-  return table(rows) + "\n";
+  return markdown_table(rows) + "\n";
 }
 
 std::string reuse_table(const Result& r) {
@@ -54,7 +42,7 @@ std::string reuse_table(const Result& r) {
     row.push_back(u.saved_bytes > 0 ? bytes_text(static_cast<double>(u.saved_bytes)) : "");
     rows.push_back(row);
   }
-  std::string text = table(rows) + "\n";
+  std::string text = markdown_table(rows) + "\n";
   for (const std::string& sentence : worth_sentences(r)) text += sentence + "\n\n";
   return text;
 }

@@ -45,6 +45,10 @@ Ran Shell::run(const std::string& command) const {
                     "export ASAN_OPTIONS=\"${ASAN_OPTIONS-}:exitcode=99\"\n"  //
                     "export UBSAN_OPTIONS=\"${UBSAN_OPTIONS-}:exitcode=99:print_stacktrace=1\"\n"
                     "export LC_ALL=C.UTF-8 TERM=dumb NO_COLOR=1\n"
+                    "unset HF_TOKEN HF_TOKEN_PATH HF_HUB_CACHE HUGGINGFACE_HUB_CACHE HF_ENDPOINT\n"
+                    "export HF_HUB_OFFLINE=1 HF_HOME='" +
+                    (folder_.path() / "huggingface").string() +
+                    "'\n"
                     "set -o pipefail\n"
                     "cd '" +
                     work_.string() + "'\nPATH=\"$PWD/build/release:$PATH\"\n" + command + "\n");

@@ -1,7 +1,6 @@
 // pkv quantize: a model's weights in 8 or 4 bits, written as transformers and bitsandbytes write them.
 #include <fmt/format.h>
 
-#include <csignal>
 #include <memory>
 #include <nlohmann/json.hpp>
 
@@ -9,6 +8,7 @@
 #include "base/file.h"
 #include "model/write_checkpoint.h"
 #include "program.h"
+#include "stop.h"
 
 namespace pkv::program {
 namespace {
@@ -21,47 +21,23 @@ struct QuantizeOptions {
   OutputOptions output;
 };
 
-volatile std::sig_atomic_t stopped = 0;
-struct Stopped {};
-
-// Runs `body`, whose progress is to call `look`. A first Ctrl-C ends it there, so that what it has begun is taken away,
-// and then the program; a second one ends the program at once.
-void stoppable(const auto& body) {
-  struct sigaction act {
-  }, old_interrupt{}, old_terminate{};
-  act.sa_handler = [](int signal) { stopped = signal; };
-  act.sa_flags = static_cast<int>(SA_RESETHAND);
-  sigaction(SIGINT, &act, &old_interrupt);
-  sigaction(SIGTERM, &act, &old_terminate);
-  const auto look = [] {
-    if (stopped != 0) throw Stopped{};
-  };
-  try {
-    body(look);
-  } catch (const Stopped&) {
-    note("stopped: nothing was written");
-    std::signal(stopped, SIG_DFL);
-    std::raise(stopped);
-  }
-  sigaction(SIGINT, &old_interrupt, nullptr);
-  sigaction(SIGTERM, &old_terminate, nullptr);
-}
-
 model::Written write(const model::Model& model, const QuantizeOptions& options) {
-  model::Written written;
-  stoppable([&](const auto& look) {
+  try {
+    const OrderlyStop stop;
     const Progress bar = progress_bar(fmt::format("writing {}", options.folder));
     const auto progress = [&](std::int64_t done, std::int64_t total) {
       if (bar) bar(done, total);
-      look();
+      stop.look();
     };
-    written = model::write_checkpoint(model, options.folder,
-                                      {.dtype = options.engine.formats.dtype,
-                                       .storage = options.storage,
-                                       .max_shard = options.max_shard,
-                                       .progress = progress});
-  });
-  return written;
+    return model::write_checkpoint(model, options.folder,
+                                   {.dtype = options.engine.formats.dtype,
+                                    .storage = options.storage,
+                                    .max_shard = options.max_shard,
+                                    .progress = progress});
+  } catch (const StopAsked&) {
+    end_stopped("stopped: nothing was written");
+    throw;
+  }
 }
 
 double bits(std::uint64_t bytes, std::int64_t weights) {
@@ -124,7 +100,7 @@ void add_storage(CLI::App& command, DType& storage) {
 void add_quantize(CLI::App& app, Action& action) {
   auto options = std::make_shared<QuantizeOptions>();
   CLI::App* command = app.add_subcommand("quantize", "Write a model in 8 or 4 bits, as bitsandbytes does");
-  command->add_option("MODEL", options->model, "a model folder or a bundled model")->required();
+  command->add_option("MODEL", options->model, "a model folder, a bundled model, or a Hub model")->required();
   command->add_option("--output-dir", options->folder, "the folder to write; must not exist or be empty")->required();
   options->engine.add_load_in(*command, {"int8", "fp4", "nf4"}, "number format of the matrices");
   command->get_option("--load-in")->required();

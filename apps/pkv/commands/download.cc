@@ -1,0 +1,95 @@
+// pkv download: a model of the Hugging Face Hub into the cache, without running it.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <memory>
+#include <nlohmann/json.hpp>
+
+#include "base/error.h"
+#include "hub.h"
+#include "program.h"
+
+namespace pkv::program {
+namespace {
+
+struct DownloadOptions {
+  std::string model, revision;
+  std::vector<std::string> include;
+  bool dry_run = false;
+  OutputOptions output;
+};
+
+std::string size_text(const std::optional<std::uint64_t>& size) { return size ? megabytes(*size) : "?"; }
+
+std::string as_table(const hf::HubPlan& plan) {
+  std::size_t width = 5;
+  for (const auto& file : plan.files) width = std::max(width, file.name.size());
+  std::string text;
+  for (const auto& file : plan.files) {
+    text += fmt::format("{:<{}}  {:>10}{}\n", file.name, width, size_text(file.size), file.cached ? "  cached" : "");
+  }
+  text += fmt::format("{:<{}}  {:>10}\n", "total", width, megabytes(plan.bytes()));
+  return text + fmt::format("{:<{}}  {:>10}\n", "to download", width, megabytes(plan.missing()));
+}
+
+std::string as_json(const hf::HubPlan& plan, bool dry_run) {
+  nlohmann::ordered_json j{{"schema", "pkv-download/1"},     {"model", plan.id.repo},
+                           {"revision", plan.id.revision},   {"commit", plan.commit},
+                           {"folder", plan.folder.string()}, {"dry_run", dry_run},
+                           {"bytes", plan.bytes()},          {"bytes_downloaded", dry_run ? 0 : plan.missing()}};
+  j["files"] = nlohmann::ordered_json::array();
+  for (const auto& file : plan.files) {
+    j["files"].push_back({{"name", file.name},
+                          {"bytes", file.size ? nlohmann::ordered_json(*file.size) : nlohmann::ordered_json()},
+                          {"was_cached", file.cached}});
+  }
+  return j.dump(2) + "\n";
+}
+
+int run(const DownloadOptions& options) {
+  hf::HubId id = hf::parse_hub_id(options.model);
+  if (!options.revision.empty()) {
+    if (options.model.find('@') != std::string::npos) {
+      fail_usage({.what = "the revision is given twice", .found = options.model + " --revision " + options.revision});
+    }
+    id = hf::parse_hub_id(options.model + "@" + options.revision);
+  }
+  const hf::HubPlan plan =
+      download_from_hub(hub_settings(), id, {.include = options.include, .only_plan = options.dry_run});
+  const bool json = options.output.format == Format::json;
+  options.output.write(json              ? as_json(plan, options.dry_run)
+                       : options.dry_run ? as_table(plan)
+                                         : plan.folder.string() + "\n");
+  return holds;
+}
+
+}  // namespace
+
+void add_download(CLI::App& app, Action& action) {
+  auto options = std::make_shared<DownloadOptions>();
+  CLI::App* command = app.add_subcommand("download", "Fetch a model of the Hugging Face Hub into the cache");
+  command->add_option("MODEL", options->model, "its name on the Hub: gpt2, mosaicml/mpt-7b, organisation/name@revision")
+      ->required();
+  command->add_option("--revision", options->revision, "a branch, a tag or a commit (default: main)");
+  command
+      ->add_option("--include", options->include,
+                   "only files that match: \"*.json\"; may be given again (default: what pkv needs: config, tokenizer, "
+                   "and weights in safetensors, or PyTorch's where there are no others)")
+      ->allow_extra_args(false)
+      ->option_text("GLOB");
+  command->add_flag("--dry-run", options->dry_run, "say what would be fetched, and how big it is");
+  options->output.add(*command, {"table", "json"});
+  command->footer(
+      "\nPrints the folder, which huggingface_hub finds too. A download that was broken off\n"
+      "goes on where it ended. A revision that moved is fetched anew; other commands use\n"
+      "what the cache holds without asking.\n"
+      "\nEnvironment: HF_TOKEN, HF_HOME, HF_HUB_CACHE, HF_ENDPOINT, HF_HUB_OFFLINE and more,\n"
+      "as huggingface_hub reads them.\n"
+      "\nExamples:\n"
+      "  pkv download gpt2\n"
+      "  pkv download mosaicml/mpt-7b --dry-run\n"
+      "  pkv download tiiuae/falcon-7b --include \"*.json\" --include \"tokenizer*\"\n");
+  command->callback([options, &action] { action = [options] { return run(*options); }; });
+}
+
+}  // namespace pkv::program

@@ -1,0 +1,162 @@
+#include "hub.h"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cctype>
+#include <chrono>
+#include <cstdlib>
+#include <optional>
+
+#include "program.h"
+#include "stop.h"
+
+namespace pkv::program {
+namespace {
+
+namespace fs = std::filesystem;
+using Clock = std::chrono::steady_clock;
+
+double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
+
+bool wants_bar() {
+  const char* off = std::getenv("HF_HUB_DISABLE_PROGRESS_BARS");
+  std::string value = off == nullptr ? "" : off;
+  std::ranges::transform(value, value.begin(), [](unsigned char c) { return static_cast<char>(std::toupper(c)); });
+  const bool disabled = value == "1" || value == "ON" || value == "YES" || value == "TRUE";
+  return isatty(STDERR_FILENO) != 0 && !disabled;
+}
+
+// Bytes so far and in all, the rate of the last seconds, and how long it will take at that rate.
+class DownloadBar {
+ public:
+  void operator()(std::int64_t done, std::int64_t total) {
+    const double now = seconds_since(start_);
+    if (first_ < 0) first_ = done;
+    if (done >= total) return clear();
+    if (now < 0.3 || now - drawn_ < 0.1) return;
+    measure(done, now);
+    draw(done, total);
+    drawn_ = now;
+  }
+
+  void clear() {
+    if (!visible_) return;
+    fmt::print(stderr, "\r\033[K");
+    std::fflush(stderr);
+    visible_ = false;
+  }
+
+ private:
+  // A mean that forgets with a time constant of five seconds.
+  void measure(std::int64_t done, double now) {
+    if (now - measured_ < 0.5) return;
+    const double rate = static_cast<double>(std::max<std::int64_t>(0, done - last_)) / (now - measured_);
+    const double share = std::min(1.0, (now - measured_) / 5);
+    rate_ = measured_ == 0 ? static_cast<double>(done - first_) / now : rate_ + share * (rate - rate_);
+    last_ = done;
+    measured_ = now;
+  }
+
+  void draw(std::int64_t done, std::int64_t total) {
+    constexpr std::size_t kWidth = 20;
+    const double part = static_cast<double>(done) / static_cast<double>(total);
+    const auto full = static_cast<std::size_t>(part * kWidth);
+    const std::string left =
+        rate_ < 1 ? "waiting" : fmt::format("{} left", duration_text(static_cast<double>(total - done) / rate_));
+    fmt::print(stderr, "\r\033[K[{}{}] {:3.0f}%  {} of {}  {}/s  {}", std::string(full, '#'),
+               std::string(kWidth - full, '.'), 100 * part, megabytes(static_cast<std::uint64_t>(done)),
+               megabytes(static_cast<std::uint64_t>(total)), megabytes(static_cast<std::uint64_t>(rate_)), left);
+    std::fflush(stderr);
+    visible_ = true;
+  }
+
+  Clock::time_point start_ = Clock::now();
+  std::int64_t first_ = -1, last_ = 0;
+  double rate_ = 0, measured_ = 0, drawn_ = 0;
+  bool visible_ = false;
+};
+
+std::string host_of(const std::string& endpoint) { return endpoint.substr(endpoint.find("://") + 3); }
+
+std::string files_text(std::size_t count) { return count == 1 ? "1 file" : fmt::format("{} files", count); }
+
+void tell_plan(const hf::HubSettings& settings, const hf::HubPlan& plan) {
+  const std::size_t missing = plan.missing_files();
+  if (missing == 0) return;
+  const std::string files =
+      missing == plan.files.size() ? files_text(missing) : fmt::format("{} of {} files", missing, plan.files.size());
+  note(fmt::format("downloading {} from {}: {}, {}", plan.id.text(), host_of(settings.endpoint), files,
+                   megabytes(plan.missing())));
+  note(fmt::format("to {}", home_relative(plan.folder.parent_path().parent_path())));
+}
+
+}  // namespace
+
+std::string duration_text(double seconds) {
+  const auto s = static_cast<std::int64_t>(seconds + 0.5);
+  if (s < 60) return fmt::format("{} s", s);
+  if (s < 3600) return fmt::format("{} min {} s", s / 60, s % 60);
+  return fmt::format("{} h {} min", s / 3600, s % 3600 / 60);
+}
+
+std::string home_relative(const fs::path& path) {
+  const char* home = std::getenv("HOME");
+  const std::string text = path.string();
+  if (home == nullptr || *home == '\0' || !text.starts_with(std::string(home) + "/")) return text;
+  return "~" + text.substr(std::string(home).size());
+}
+
+hf::HubSettings hub_settings() {
+  hf::HubSettings settings = hf::settings_from_environment();
+  settings.user_agent = "pkv/" PKV_VERSION;
+  return settings;
+}
+
+hf::HubPlan download_from_hub(const hf::HubSettings& settings, const hf::HubId& id, const hf::HubWish& wish) {
+  const bool visible = wants_bar();
+  const Clock::time_point start = Clock::now();
+  DownloadBar bar;
+  std::optional<OrderlyStop> stop;
+  std::uint64_t missing = 0;
+  hf::HubCallbacks callbacks;
+  callbacks.plan = [&](const hf::HubPlan& plan) {
+    if (wish.only_plan) return;
+    missing = plan.missing();
+    tell_plan(settings, plan);
+    stop.emplace();
+  };
+  callbacks.progress = [&](std::int64_t done, std::int64_t total) {
+    if (visible) bar(done, total);
+    if (stop) stop->look();
+  };
+  callbacks.note = [&](const std::string& line) {
+    bar.clear();
+    note(line);
+  };
+  try {
+    hf::HubPlan plan = hf::download(settings, id, wish, callbacks);
+    const double seconds = std::max(seconds_since(start), 1e-3);
+    if (visible && missing != 0) {
+      note(fmt::format("downloaded {} in {} ({}/s)", megabytes(missing), duration_text(seconds),
+                       megabytes(static_cast<std::uint64_t>(static_cast<double>(missing) / seconds))));
+    }
+    return plan;
+  } catch (const StopAsked&) {
+    bar.clear();
+    end_stopped("stopped: what has arrived is kept, and the same command goes on from there");
+    throw;
+  } catch (...) {
+    bar.clear();
+    throw;
+  }
+}
+
+fs::path find_on_hub(const hf::HubId& id) {
+  const hf::HubSettings settings = hub_settings();
+  if (const auto cached = hf::find_cached(settings, id)) return *cached;
+  return download_from_hub(settings, id).folder;
+}
+
+}  // namespace pkv::program

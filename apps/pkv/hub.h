@@ -1,0 +1,23 @@
+// The Hub as a user of the program meets it: what is about to be downloaded, how far it is, how long it takes.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+
+#include "hf/hub.h"
+
+namespace pkv::program {
+
+hf::HubSettings hub_settings();  // of the environment, with the program's name and version
+
+// hf::download with what it does told on stderr. Ctrl-C leaves what arrived, to be gone on with.
+hf::HubPlan download_from_hub(const hf::HubSettings& settings, const hf::HubId& id, const hf::HubWish& wish = {});
+
+// The folder of a model of the cache or of the Hub.
+std::filesystem::path find_on_hub(const hf::HubId& id);
+
+std::string duration_text(double seconds);                     // "8 s", "2 min 5 s", "1 h 12 min"
+std::string home_relative(const std::filesystem::path& path);  // "~/.cache/..."
+
+}  // namespace pkv::program

@@ -1,0 +1,69 @@
+// What a Hub may send, as text: headers, etags, ranges, links, listings, indices. Each gives a value or a load error;
+// a name that comes through leads to no place outside its folder.
+#include <cstdint>
+#include <cstdlib>
+#include <string>
+#include <string_view>
+
+#include "base/error.h"
+#include "hf/hub/choice.h"
+#include "hf/hub/http.h"
+#include "hf/hub/id.h"
+#include "hf/hub/wire.h"
+
+namespace {
+
+void attempt(const auto& body) {
+  try {
+    body();
+  } catch (const pkv::Error& error) {
+    if (error.kind() != pkv::Error::Kind::load) std::abort();
+  }
+}
+
+void require(bool holds) {
+  if (!holds) std::abort();
+}
+
+void require_inside(std::string_view name) {
+  require(!name.empty() && name.front() != '/' && name.find("..") != 0 && name.find("/../") == name.npos);
+}
+
+void headers(std::string_view text) {
+  pkv::hf::Headers headers;
+  while (!text.empty()) {
+    const std::string_view line = text.substr(0, text.find('\n') + 1);
+    headers.add(line.empty() ? text : line);
+    text.remove_prefix(line.empty() ? text.size() : line.size());
+  }
+  headers.number("content-length");
+}
+
+}  // namespace
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* bytes, std::size_t size) {
+  using namespace pkv::hf;
+  const std::string_view text(reinterpret_cast<const char*>(bytes), size);
+  headers(text);
+  if (const auto etag = normal_etag(text)) require(etag->find('/') == etag->npos && *etag != "..");
+  if (const auto range = parse_content_range(text)) require(range->first <= range->last);
+  if (const auto wait = parse_rate_limit(text)) require(*wait >= 0);
+  const std::string url = absolute_url("https://h.example/a/b", next_page(text));
+  if (!url.empty()) require(url.starts_with("https://") || url.starts_with("http://"));
+  origin_of(std::string(text.substr(0, text.find('\0'))));
+  if (is_hub_id(text)) require(repo_of_folder(folder_of_repo(parse_hub_id(text).repo)) == parse_hub_id(text).repo);
+  attempt([&] {
+    for (const auto& name : parse_repo_info(text, "f").files) require_inside(name);
+  });
+  attempt([&] {
+    for (const auto& file : parse_tree_page(text, "f")) require_inside(file.name);
+  });
+  attempt([&] {
+    const auto files = parse_tree_file(text, "f");
+    if (files) require(parse_tree_file(tree_file_text(*files), "f").has_value());
+  });
+  attempt([&] {
+    for (const auto& name : parse_weight_map(text, "f")) require(name.find('/') == name.npos);
+  });
+  return 0;
+}

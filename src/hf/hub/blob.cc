@@ -1,0 +1,131 @@
+#include "hf/hub/blob.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <utility>
+#include <vector>
+
+#include "base/error.h"
+#include "hf/json.h"
+
+namespace pkv::hf {
+namespace {
+
+namespace fs = std::filesystem;
+
+[[noreturn]] void fail_system(const fs::path& path, std::string_view what) {
+  const bool full = errno == ENOSPC || errno == EDQUOT;
+  fail_load({.what = fmt::format("{}: {}", what, std::strerror(errno)),
+             .where = path.string(),
+             .hint = full ? "room on that disk, or HF_HUB_CACHE on another; what has arrived is kept" : ""});
+}
+
+fs::path incomplete_name(const fs::path& blob, bool shared) {
+  return blob.string() + (shared ? ".incomplete" : fmt::format(".{:08x}.incomplete", ::getpid()));
+}
+
+}  // namespace
+
+BlobWriter::BlobWriter(fs::path blob, std::string etag, std::optional<std::uint64_t> size, bool shared)
+    : blob_(std::move(blob)),
+      path_(incomplete_name(blob_, shared)),
+      etag_(std::move(etag)),
+      size_(size),
+      shared_(shared),
+      digest_(Digest::kind_of(etag_), size.value_or(0)) {
+  const int fresh = shared && size ? 0 : O_TRUNC;
+  descriptor_ = ::open(path_.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | fresh, 0666);
+  if (descriptor_ < 0) fail_system(path_, "cannot write here");
+  take_up();
+}
+
+BlobWriter::~BlobWriter() {
+  if (descriptor_ < 0) return;
+  ::close(descriptor_);
+  if (!shared_) ::unlink(path_.c_str());
+}
+
+// Digests what is there already.
+void BlobWriter::take_up() {
+  struct stat st {};
+  if (::fstat(descriptor_, &st) != 0) fail_system(path_, "cannot inspect");
+  const auto there = static_cast<std::uint64_t>(st.st_size);
+  if (size_ && there > *size_) return restart();
+  std::vector<char> buffer(1 << 20);
+  while (written_ < there) {
+    const ssize_t n = ::read(descriptor_, buffer.data(), buffer.size());
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) fail_system(path_, "cannot read");
+    if (n == 0) break;
+    digest_.add(std::as_bytes(std::span(buffer.data(), static_cast<std::size_t>(n))));
+    written_ += static_cast<std::uint64_t>(n);
+  }
+  resumed_ = written_ > 0;
+}
+
+void BlobWriter::expect(std::uint64_t size) {
+  if (size_ && *size_ != size) {
+    fail_load({.what = "the Hub contradicts itself about the size of a file",
+               .where = blob_.string(),
+               .expected = fmt::format("{} bytes", *size_),
+               .found = fmt::format("{} bytes", size)});
+  }
+  if (size_) return;
+  size_ = size;
+  if (written_ == 0) digest_ = Digest(Digest::kind_of(etag_), size);
+}
+
+void BlobWriter::restart() {
+  if (::ftruncate(descriptor_, 0) != 0 || ::lseek(descriptor_, 0, SEEK_SET) != 0) fail_system(path_, "cannot write");
+  written_ = 0;
+  resumed_ = false;
+  digest_ = Digest(Digest::kind_of(etag_), size_.value_or(0));
+}
+
+void BlobWriter::write(std::string_view bytes) {
+  if (size_ && bytes.size() > *size_ - written_) {
+    restart();
+    fail_load({.what = "the Hub sends more bytes than the file has",
+               .where = blob_.string(),
+               .expected = fmt::format("{} bytes", *size_)});
+  }
+  while (!bytes.empty()) {
+    const ssize_t n = ::write(descriptor_, bytes.data(), bytes.size());
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) fail_system(path_, "cannot write");
+    const auto done = static_cast<std::size_t>(n);
+    digest_.add(std::as_bytes(std::span(bytes.substr(0, done))));
+    written_ += done;
+    bytes.remove_prefix(done);
+  }
+}
+
+std::string BlobWriter::finish() {
+  if (!size_) {  // which git's digest begins with
+    size_ = std::exchange(written_, 0);
+    digest_ = Digest(Digest::kind_of(etag_), *size_);
+    if (::lseek(descriptor_, 0, SEEK_SET) != 0) fail_system(path_, "cannot read");
+    take_up();
+  }
+  std::string wrong;
+  if (written_ != *size_) {
+    wrong = fmt::format("{} bytes instead of {}", written_, *size_);
+  } else if (const std::string found = digest_.finish(); !found.empty() && found != etag_) {
+    wrong = fmt::format("its {} is {} instead of {}", found.size() == 64 ? "SHA-256" : "git SHA-1", found, etag_);
+  }
+  if (!wrong.empty()) {
+    restart();
+    return wrong;
+  }
+  if (::fdatasync(descriptor_) != 0 && errno != EINVAL) fail_system(path_, "cannot write");
+  if (::close(std::exchange(descriptor_, -1)) != 0) fail_system(path_, "cannot write");
+  if (::rename(path_.c_str(), blob_.c_str()) != 0) fail_system(blob_, "cannot rename into place");
+  return {};
+}
+
+}  // namespace pkv::hf

@@ -1,0 +1,69 @@
+// What a Hub says, read from its text: headers, etags, ranges and the JSON of its listings. Everything here takes text
+// that a stranger wrote: it gives a value or a load error, and never more memory than the text deserves. Knows nothing
+// of connections.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace pkv::hf {
+
+// Headers of one response, names in lower case. Feed it lines as they come, the status line included, which begins
+// anew; a line that is no header is ignored. False when they are more than anyone needs.
+class Headers {
+ public:
+  bool add(std::string_view line);
+  std::string_view get(std::string_view name) const;  // empty when absent; the first of several
+  std::optional<std::uint64_t> number(std::string_view name) const;
+
+ private:
+  static constexpr std::size_t kMost = 256 << 10;
+  std::map<std::string, std::string, std::less<>> values_;
+  std::size_t bytes_ = 0;
+};
+
+// A file's etag as huggingface_hub names blobs by: without W/ and quotes. None when it cannot be a file's name.
+std::optional<std::string> normal_etag(std::string_view header);
+
+// "bytes 100-199/200".
+struct ContentRange {
+  std::uint64_t first = 0, last = 0;
+  std::optional<std::uint64_t> size;  // none for "*"
+};
+std::optional<ContentRange> parse_content_range(std::string_view header);
+
+// Seconds until requests are welcome again, of a header such as `"api";r=0;t=55`; none when some are left.
+std::optional<std::int64_t> parse_rate_limit(std::string_view header);
+
+// The address of the next page, of a Link header; empty when there is none.
+std::string next_page(std::string_view link);
+
+// GET /api/models/ID/revision/REVISION.
+struct RepoInfo {
+  std::string commit;
+  std::vector<std::string> files;  // sorted
+};
+RepoInfo parse_repo_info(std::string_view text, std::string_view source);
+
+struct RepoFile {
+  std::string name;                   // with its folders; safe to use below a folder
+  std::optional<std::uint64_t> size;  // of what it means, not of a pointer to it
+  std::string git, sha256, xet;       // digests; empty when unknown
+};
+constexpr std::size_t kMostFiles = 100'000;
+
+// GET /api/models/ID/tree/COMMIT?recursive=True: one page of it. Files with names that are no safe paths are left out.
+std::vector<RepoFile> parse_tree_page(std::string_view text, std::string_view source);
+
+// trees/COMMIT.json of the cache, which huggingface_hub writes and reads too. None when it is of a format not known.
+std::optional<std::vector<RepoFile>> parse_tree_file(std::string_view text, std::string_view source);
+std::string tree_file_text(const std::vector<RepoFile>& files);
+
+// The files that an index of weights names, sorted, each once; whatever their kind.
+std::vector<std::string> parse_weight_map(std::string_view text, std::string_view source);
+
+}  // namespace pkv::hf

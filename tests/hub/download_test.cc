@@ -1,0 +1,218 @@
+// A model of the Hub into the cache: what is fetched, what lies where afterwards.
+#include <algorithm>
+
+#include "hub/fixture.h"
+
+namespace pkv::support {
+namespace {
+
+namespace fs = std::filesystem;
+using testing::AllOf;
+using testing::Contains;
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::Not;
+
+class HubDownload : public HubTest {};
+
+std::vector<std::string> names_in(const fs::path& folder) {
+  std::vector<std::string> names;
+  for (const auto& entry : fs::directory_iterator(folder)) names.push_back(entry.path().filename());
+  std::ranges::sort(names);
+  return names;
+}
+
+TEST_F(HubDownload, FetchesWhatAModelNeedsAndNothingElse) {
+  server_.put("org/m", "main", kCommit, a_model());
+  const hf::HubPlan plan = download("org/m");
+  EXPECT_EQ(plan.commit, kCommit);
+  EXPECT_EQ(plan.folder, repo("org--m") / "snapshots" / kCommit);
+  EXPECT_THAT(names_in(plan.folder), ElementsAre("config.json", "model.safetensors", "tokenizer.json"));
+  EXPECT_EQ(read(plan.folder / "model.safetensors"), a_model().at("model.safetensors").bytes);
+  EXPECT_EQ(server_.count("GET", ".py") + server_.count("GET", ".bin") + server_.count("HEAD", ".py"), 0);
+}
+
+// As huggingface_hub lays it out: see its documentation, "How to manage the cache".
+TEST_F(HubDownload, LaysTheCacheOutAsHuggingFaceHubDoes) {
+  const ServedFiles files = a_model();
+  server_.put("org/m", "main", kCommit, files);
+  download("org/m");
+  const std::string config = git_digest(files.at("config.json").bytes);
+  const std::string weights = sha256_digest(files.at("model.safetensors").bytes);
+  EXPECT_EQ(read(repo("org--m") / "refs" / "main"), kCommit);
+  EXPECT_EQ(fs::read_symlink(repo("org--m") / "snapshots" / kCommit / "config.json"), "../../blobs/" + config);
+  EXPECT_EQ(fs::read_symlink(repo("org--m") / "snapshots" / kCommit / "model.safetensors"), "../../blobs/" + weights);
+  EXPECT_TRUE(fs::is_regular_file(fs::symlink_status(repo("org--m") / "blobs" / weights)));
+  EXPECT_TRUE(fs::exists(settings_.cache / ".locks" / "models--org--m" / (weights + ".lock")));
+  EXPECT_TRUE(fs::exists(repo("org--m") / ".no_exist" / kCommit / "generation_config.json"));
+  EXPECT_TRUE(fs::exists(repo("org--m") / "trees" / (kCommit + ".json")));
+  EXPECT_THAT(read(settings_.cache / "CACHEDIR.TAG"), HasSubstr("Signature: 8a477f597d28d172789f06886806bc55"));
+  EXPECT_THAT(names_in(repo("org--m") / "blobs"), Not(Contains(HasSubstr(".incomplete"))));
+}
+
+TEST_F(HubDownload, TakesNestedFilesWithLinksThatReachTheBlobs) {
+  server_.put("m", "main", kCommit, a_model());
+  const hf::HubPlan plan = download("m", {.include = {"onnx/*"}});
+  EXPECT_EQ(read(plan.folder / "onnx" / "model.onnx"), "not needed");
+  EXPECT_EQ(fs::read_symlink(plan.folder / "onnx" / "model.onnx"), "../../../blobs/" + sha256_digest("not needed"));
+}
+
+TEST_F(HubDownload, AnotherTimeAsksForNoFile) {
+  server_.put("org/m", "main", kCommit, a_model());
+  const fs::path folder = download("org/m").folder;
+  server_.forget();
+  EXPECT_EQ(download("org/m").missing_files(), 0);
+  EXPECT_EQ(server_.count("HEAD", "") + server_.count("GET", "/resolve/"), 0);
+  server_.forget();
+  EXPECT_EQ(hf::find_cached(settings_, hf::parse_hub_id("org/m")), folder);
+  EXPECT_TRUE(server_.asked().empty());
+}
+
+TEST_F(HubDownload, TakesShardsThatTheIndexNames) {
+  ServedFiles files = a_model();
+  files.erase("model.safetensors");
+  files["model.safetensors.index.json"] = {R"({"weight_map": {"a": "part-1.safetensors", "b": "part-2.safetensors"}})"};
+  files["part-1.safetensors"] = {"one", true};
+  files["part-2.safetensors"] = {"two", true};
+  files["part-3.safetensors"] = {"of another model", true};
+  server_.put("m", "main", kCommit, files);
+  const hf::HubPlan plan = download("m");
+  EXPECT_THAT(names_in(plan.folder), ElementsAre("config.json", "model.safetensors.index.json", "part-1.safetensors",
+                                                 "part-2.safetensors", "tokenizer.json"));
+  EXPECT_TRUE(hf::find_cached(settings_, hf::parse_hub_id("m")));
+  fs::remove(plan.folder / "part-2.safetensors");
+  EXPECT_FALSE(hf::find_cached(settings_, hf::parse_hub_id("m")));
+}
+
+TEST_F(HubDownload, TakesPyTorchWeightsOnlyWhereThereAreNoOthers) {
+  ServedFiles files = a_model();
+  files.erase("model.safetensors");
+  server_.put("m", "main", kCommit, files);
+  EXPECT_THAT(names_in(download("m").folder), ElementsAre("config.json", "pytorch_model.bin", "tokenizer.json"));
+}
+
+TEST_F(HubDownload, RefusesAnIndexThatNamesFilesElsewhere) {
+  ServedFiles files = a_model();
+  files.erase("model.safetensors");
+  files["model.safetensors.index.json"] = {R"({"weight_map": {"a": "../../../escaped"}})"};
+  server_.put("m", "main", kCommit, files);
+  EXPECT_THAT(refused("m"), HasSubstr("a part of the weights is not a file of this folder"));
+}
+
+TEST_F(HubDownload, SaysWhatARepositoryLacks) {
+  server_.put("m", "main", kCommit, {{"model.gguf", {"x", true}}, {"README.md", {"x"}}});
+  EXPECT_THAT(refused("m"), AllOf(HasSubstr("lacks a file"), HasSubstr("config.json"), HasSubstr("model.gguf")));
+}
+
+TEST_F(HubDownload, TakesAnotherRevision) {
+  server_.put("m", "main", kCommit, a_model());
+  server_.put("m", "v2", kLater, a_model("2"));
+  EXPECT_EQ(read(download("m@v2").folder / "tokenizer.json"), a_model("2").at("tokenizer.json").bytes);
+  EXPECT_EQ(read(repo("m") / "refs" / "v2"), kLater);
+  EXPECT_FALSE(hf::find_cached(settings_, hf::parse_hub_id("m")));
+  EXPECT_EQ(download("m@" + kLater).missing_files(), 0);
+}
+
+TEST_F(HubDownload, SharesBlobsBetweenRevisions) {
+  server_.put("m", "main", kCommit, a_model());
+  ServedFiles later = a_model();
+  later["tokenizer.json"] = {"another"};
+  server_.put("m", "v2", kLater, later);
+  download("m");
+  server_.forget();
+  download("m@v2");
+  EXPECT_EQ(server_.count("GET", "/cdn/"), 0);
+  EXPECT_TRUE(fs::equivalent(repo("m") / "snapshots" / kLater / "model.safetensors",
+                             repo("m") / "snapshots" / kCommit / "model.safetensors"));
+}
+
+// Between the listing and the files, a push moves main. All files are of the commit that was listed.
+TEST_F(HubDownload, PinsOneCommitForAllFiles) {
+  server_.put("m", "main", kCommit, a_model("old"));
+  callbacks_.plan = [&](const hf::HubPlan&) { server_.put("m", "main", kLater, a_model("new")); };
+  const hf::HubPlan plan = download("m");
+  EXPECT_EQ(plan.commit, kCommit);
+  EXPECT_EQ(read(plan.folder / "model.safetensors"), a_model("old").at("model.safetensors").bytes);
+  EXPECT_EQ(read(plan.folder / "tokenizer.json"), a_model("old").at("tokenizer.json").bytes);
+  callbacks_.plan = {};
+  EXPECT_EQ(read(download("m").folder / "tokenizer.json"), a_model("new").at("tokenizer.json").bytes);
+  EXPECT_EQ(read(repo("m") / "refs" / "main"), kLater);
+}
+
+TEST_F(HubDownload, FollowsARepositoryThatWasRenamed) {
+  server_.put("openai-community/gpt2", "main", kCommit, a_model());
+  server_.rename("gpt2", "openai-community/gpt2");
+  EXPECT_EQ(read(download("gpt2").folder / "model.safetensors"), a_model().at("model.safetensors").bytes);
+  EXPECT_TRUE(fs::exists(repo("gpt2") / "refs" / "main"));
+}
+
+TEST_F(HubDownload, ReadsListingsOfManyPages) {
+  server_.page_size(2);
+  server_.put("m", "main", kCommit, a_model());
+  EXPECT_EQ(download("m").files.size(), 3);
+  EXPECT_EQ(server_.count("GET", "/tree/"), 4);
+}
+
+TEST_F(HubDownload, DoesWithoutTheListingOfSizes) {
+  server_.without_tree();
+  server_.put("m", "main", kCommit, a_model());
+  const hf::HubPlan plan = download("m");
+  EXPECT_EQ(read(plan.folder / "model.safetensors"), a_model().at("model.safetensors").bytes);
+  EXPECT_FALSE(fs::exists(repo("m") / "trees"));
+}
+
+TEST_F(HubDownload, PlansWithoutFetching) {
+  server_.put("m", "main", kCommit, a_model());
+  const hf::HubPlan plan = download("m", {.include = {}, .only_plan = true});
+  std::uint64_t bytes = 0;
+  for (const char* name : {"config.json", "tokenizer.json", "model.safetensors"})
+    bytes += a_model().at(name).bytes.size();
+  EXPECT_EQ(plan.missing(), bytes);
+  EXPECT_EQ(plan.missing_files(), 3);
+  EXPECT_EQ(server_.count("GET", "/resolve/"), 0);
+}
+
+TEST_F(HubDownload, ReportsProgressUpToTheEnd) {
+  server_.put("m", "main", kCommit, a_model());
+  std::vector<std::int64_t> seen;
+  std::int64_t last_total = 0;
+  callbacks_.progress = [&](std::int64_t done, std::int64_t total) {
+    seen.push_back(done);
+    last_total = total;
+  };
+  const hf::HubPlan plan = download("m");
+  ASSERT_FALSE(seen.empty());
+  EXPECT_TRUE(std::ranges::is_sorted(seen));
+  EXPECT_EQ(seen.back(), last_total);
+  EXPECT_EQ(static_cast<std::uint64_t>(last_total), plan.missing());
+}
+
+TEST_F(HubDownload, PutsFilesThemselvesWhereLinksAreUnwanted) {
+  settings_.symlinks = false;
+  server_.put("m", "main", kCommit, a_model());
+  const fs::path folder = download("m").folder;
+  EXPECT_TRUE(fs::is_regular_file(fs::symlink_status(folder / "model.safetensors")));
+  EXPECT_EQ(read(folder / "model.safetensors"), a_model().at("model.safetensors").bytes);
+  server_.forget();
+  EXPECT_EQ(download("m").missing_files(), 0);
+  EXPECT_EQ(server_.count("GET", "/cdn/"), 0);
+}
+
+TEST_F(HubDownload, TakesAnEmptyFile) {
+  ServedFiles files = a_model();
+  files["merges.txt"] = {""};
+  server_.put("m", "main", kCommit, files);
+  EXPECT_EQ(read(download("m").folder / "merges.txt"), "");
+}
+
+TEST_F(HubDownload, LeavesOutNamesThatLeadOutOfTheFolder) {
+  ServedFiles files = a_model();
+  files["../../../../escaped.json"] = {"x"};
+  files["/tmp/escaped.json"] = {"x"};
+  server_.put("m", "main", kCommit, files);
+  const hf::HubPlan plan = download("m", {.include = {"*.json"}});
+  for (const auto& file : plan.files) EXPECT_THAT(file.name, Not(HasSubstr("escaped")));
+}
+
+}  // namespace
+}  // namespace pkv::support

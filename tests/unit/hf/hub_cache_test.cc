@@ -1,0 +1,186 @@
+// The cache on disk, in the layout that huggingface_hub leaves: what is found in it, listed of it, taken out of it.
+#include <algorithm>
+#include <filesystem>
+
+#include "hf/hub.h"
+#include "hf/hub/cache.h"
+#include "hf/hub/scan.h"
+#include "support.h"
+
+namespace pkv::hf {
+namespace {
+
+namespace fs = std::filesystem;
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::IsEmpty;
+
+const std::string kOld(40, '1'), kNew(40, '2');
+
+class HubCacheTest : public InFolder {
+ protected:
+  void file(const std::string& repo, const std::string& commit, const std::string& name, const std::string& etag,
+            const std::string& bytes) {
+    const fs::path blob = folder_ / repo / "blobs" / etag, link = folder_ / repo / "snapshots" / commit / name;
+    fs::create_directories(blob.parent_path());
+    fs::create_directories(link.parent_path());
+    put(blob, bytes);
+    fs::remove(link);
+    fs::create_symlink(blob.lexically_relative(link.parent_path()), link);
+  }
+  void ref(const std::string& repo, const std::string& name, const std::string& commit) {
+    const fs::path path = folder_ / repo / "refs" / name;
+    fs::create_directories(path.parent_path());
+    put(path, commit);
+  }
+  void absent(const std::string& repo, const std::string& commit, const std::string& name) {
+    fs::create_directories(folder_ / repo / ".no_exist" / commit);
+    put(folder_ / repo / ".no_exist" / commit / name, "");
+  }
+  // gpt2 in two revisions that share their weights.
+  void put_two_revisions() {
+    const std::string repo = "models--gpt2";
+    file(repo, kOld, "config.json", "c1", "{1}");
+    file(repo, kOld, "model.safetensors", "w", std::string(1000, 'w'));
+    file(repo, kOld, "onnx/model.onnx", "o", std::string(100, 'o'));
+    file(repo, kNew, "config.json", "c2", "{22}");
+    file(repo, kNew, "model.safetensors", "w", std::string(1000, 'w'));
+    ref(repo, "main", kNew);
+    ref(repo, "refs/pr/1", kOld);
+  }
+
+  bool found(const std::string& id) const { return find_cached({.cache = folder_}, parse_hub_id(id)).has_value(); }
+  Removal removal(const std::vector<std::string>& what) const { return plan_removal(scan(folder_), folder_, what); }
+};
+
+TEST_F(HubCacheTest, FindsWhatAnotherProgramDownloaded) {
+  put_two_revisions();
+  EXPECT_FALSE(found("gpt2"));  // nobody knows whether it has a tokenizer
+  file("models--gpt2", kNew, "tokenizer.json", "t", "{}");
+  EXPECT_EQ(find_cached({.cache = folder_}, parse_hub_id("gpt2")), folder_ / "models--gpt2" / "snapshots" / kNew);
+  EXPECT_TRUE(found("gpt2@" + kNew));
+  EXPECT_FALSE(found("gpt2@v1") || found("other") || found("gpt2@" + kOld));
+}
+
+TEST_F(HubCacheTest, KnowsThatThereIsNoTokenizer) {
+  put_two_revisions();
+  absent("models--gpt2", kNew, "tokenizer.json");
+  absent("models--gpt2", kNew, "vocab.json");
+  EXPECT_TRUE(found("gpt2"));
+}
+
+TEST_F(HubCacheTest, DoesNotTakeAPartForTheWhole) {
+  put_two_revisions();
+  file("models--gpt2", kNew, "tokenizer.json", "t", "{}");
+  fs::remove(folder_ / "models--gpt2" / "blobs" / "w");  // a link to a blob that is gone
+  EXPECT_FALSE(found("gpt2"));
+}
+
+TEST_F(HubCacheTest, ComparesSizesWithTheListing) {
+  put_two_revisions();
+  const HubCache cache(folder_, true);
+  cache.remember_tree("gpt2", kNew,
+                      {{.name = "config.json", .size = 4, .git = "c2", .sha256 = "", .xet = ""},
+                       {.name = "model.safetensors", .size = 1000, .git = "", .sha256 = "w", .xet = ""}});
+  EXPECT_TRUE(found("gpt2"));
+  put(folder_ / "models--gpt2" / "blobs" / "w", "short");
+  EXPECT_FALSE(found("gpt2"));
+}
+
+TEST_F(HubCacheTest, DoesNotTrustWhatRefsHold) {
+  put_two_revisions();
+  file("models--gpt2", kNew, "tokenizer.json", "t", "{}");
+  for (const std::string& text : {std::string("../../.."), std::string(), std::string(5'000, '2'), kNew.substr(1)}) {
+    ref("models--gpt2", "main", text);
+    EXPECT_FALSE(found("gpt2")) << text;
+  }
+  ref("models--gpt2", "main", kNew + "\n");
+  EXPECT_TRUE(found("gpt2"));
+}
+
+TEST_F(HubCacheTest, KnowsTheNameOfASnapshot) {
+  EXPECT_EQ(repo_of_snapshot(folder_ / "models--a--b" / "snapshots" / kNew), "a/b");
+  EXPECT_EQ(repo_of_snapshot(folder_ / "models--a--b" / "snapshots" / kNew / ""), "a/b");
+  EXPECT_FALSE(repo_of_snapshot(folder_ / "models--a--b" / "snapshots" / "main"));
+  EXPECT_FALSE(repo_of_snapshot(folder_));
+}
+
+TEST_F(HubCacheTest, ListsModelsWithTheirRevisions) {
+  put_two_revisions();
+  file("models--org--m", kOld, "config.json", "c", "{}");
+  fs::create_directories(folder_ / "datasets--a--b" / "snapshots");
+  fs::create_directories(folder_ / ".locks" / "models--gpt2");
+  put(folder_ / "models--gpt2" / "blobs" / "x.incomplete", "12345");
+  const CacheScan found = scan(folder_);
+  ASSERT_EQ(found.models.size(), 2);
+  EXPECT_THAT(found.notes, IsEmpty());
+  const CachedModel& gpt2 = found.models[0];
+  EXPECT_EQ(gpt2.repo, "gpt2");
+  EXPECT_EQ(gpt2.bytes, 3 + 4 + 1000 + 100);
+  EXPECT_EQ(gpt2.incomplete_bytes, 5);
+  ASSERT_EQ(gpt2.revisions.size(), 2);
+  EXPECT_THAT(gpt2.revisions[0].refs, ElementsAre("refs/pr/1"));
+  EXPECT_EQ(gpt2.revisions[0].bytes, 3 + 1000 + 100);
+  EXPECT_THAT(gpt2.revisions[1].refs, ElementsAre("main"));
+  EXPECT_EQ(found.models[1].repo, "org/m");
+}
+
+TEST_F(HubCacheTest, ListsACacheThatIsNotThere) { EXPECT_THAT(scan(folder_ / "none").models, IsEmpty()); }
+
+TEST_F(HubCacheTest, TellsOfLinksThatLeadNowhere) {
+  put_two_revisions();
+  fs::remove(folder_ / "models--gpt2" / "blobs" / "c1");
+  EXPECT_THAT(scan(folder_).notes, ElementsAre(HasSubstr("a link to a blob that is gone")));
+}
+
+TEST_F(HubCacheTest, RemovesARevisionAndKeepsWhatOthersUse) {
+  put_two_revisions();
+  const Removal plan = removal({"gpt2@refs/pr/1"});
+  EXPECT_EQ(plan.bytes, 3 + 100);
+  remove(plan);
+  const fs::path repo = folder_ / "models--gpt2";
+  EXPECT_FALSE(fs::exists(repo / "snapshots" / kOld) || fs::exists(repo / "refs" / "refs" / "pr" / "1"));
+  EXPECT_FALSE(fs::exists(repo / "blobs" / "c1") || fs::exists(repo / "blobs" / "o"));
+  EXPECT_EQ(read_file(repo / "snapshots" / kNew / "model.safetensors", 2000).size(), 1000);
+  EXPECT_EQ(scan(folder_).models[0].revisions.size(), 1);
+}
+
+TEST_F(HubCacheTest, RemovesAWholeModel) {
+  put_two_revisions();
+  file("models--org--m", kOld, "config.json", "c", "{}");
+  EXPECT_EQ(removal({"gpt2@main", kOld}).revisions, std::vector<std::string>{"gpt2"});  // all there are
+  const Removal plan = removal({"gpt2"});
+  EXPECT_EQ(plan.bytes, 3 + 4 + 1000 + 100);
+  remove(plan);
+  EXPECT_FALSE(fs::exists(folder_ / "models--gpt2"));
+  EXPECT_TRUE(fs::exists(folder_ / "models--org--m"));
+}
+
+TEST_F(HubCacheTest, RefusesToRemoveWhatIsNotThere) {
+  put_two_revisions();
+  for (const char* what : {"none", "gpt2@none", "../x", "", "gpt2@", "22222"}) {
+    EXPECT_THAT(error_of([&] { removal({what}); }, Error::Kind::usage), HasSubstr("no such model or revision")) << what;
+  }
+}
+
+// Links that somebody planted lead out of the cache. Nothing there is removed, or even counted.
+TEST_F(HubCacheTest, NeverRemovesOutsideTheCache) {
+  const fs::path outside = folder_ / "outside", cache = folder_ / "cache", repo = cache / "models--gpt2";
+  fs::create_directories(outside);
+  put(outside / "precious", std::string(5000, 'x'));
+  fs::create_directories(repo / "snapshots" / kOld);
+  fs::create_directories(repo / "blobs");
+  fs::create_symlink(outside / "precious", repo / "snapshots" / kOld / "config.json");
+  fs::create_directory_symlink(outside, repo / "snapshots" / kOld / "sub");
+  fs::create_directory_symlink(outside, repo / "snapshots" / kNew);
+  fs::create_directory_symlink(outside, cache / "models--a--b");
+  const CacheScan found = scan(cache);
+  ASSERT_EQ(found.models.size(), 1);
+  EXPECT_EQ(found.models[0].bytes, 0);
+  remove(plan_removal(found, cache, {"gpt2"}));
+  EXPECT_FALSE(fs::exists(repo));
+  EXPECT_TRUE(fs::exists(outside / "precious"));
+}
+
+}  // namespace
+}  // namespace pkv::hf
