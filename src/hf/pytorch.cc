@@ -25,7 +25,7 @@ constexpr std::string_view kSaveAgain =
 void refuse_old(std::string_view bytes, std::string_view file) {
   constexpr std::string_view kMagicNumber("\x8a\nl\xfc\x9c\x46\xf9 j\xa8P\x19.", 13);
   constexpr std::size_t kTarMark = 257;
-  const bool pickled = bytes.starts_with('\x80') && bytes.substr(2).starts_with(kMagicNumber);
+  const bool pickled = bytes.size() > 2 && bytes[0] == '\x80' && bytes.substr(2).starts_with(kMagicNumber);
   const bool tar = bytes.size() > kTarMark && bytes.substr(kTarMark).starts_with("ustar");
   if (!pickled && !tar) return;
   fail_load({.what = "is a PyTorch file of the old kind, from before version 1.6",

@@ -13,7 +13,7 @@ namespace pkv::hf {
 
 inline std::string little(std::uint64_t n, std::size_t size) {
   std::string bytes;
-  for (std::size_t i = 0; i < size; ++i) bytes += static_cast<char>(n >> (8 * i) & 0xff);
+  for (std::size_t i = 0; i < size; ++i) bytes += static_cast<char>(i < sizeof n ? n >> (8 * i) & 0xff : 0);
   return bytes;
 }
 
