@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <functional>
 #include <utility>
 #include <vector>
 
@@ -103,10 +104,21 @@ void advise(std::span<const std::byte> part, int advice, bool inner) noexcept {
   if (from < to) ::madvise(reinterpret_cast<void*>(from), to - from, advice);
 }
 
+bool within(std::span<const std::byte> part, std::span<const std::byte> whole) noexcept {
+  const std::less_equal<const std::byte*> not_after;
+  return not_after(whole.data(), part.data()) && not_after(part.data() + part.size(), whole.data() + whole.size());
+}
+
 }  // namespace
 
-void MappedFile::will_read(std::span<const std::byte> part) const noexcept { advise(part, MADV_WILLNEED, false); }
-void MappedFile::done_with(std::span<const std::byte> part) const noexcept { advise(part, MADV_DONTNEED, true); }
+void MappedFile::will_read(std::span<const std::byte> part) const noexcept {
+  if (within(part, bytes())) advise(part, MADV_WILLNEED, false);
+}
+
+// On memory that is not of a file this would be the loss of what is in it.
+void MappedFile::done_with(std::span<const std::byte> part) const noexcept {
+  if (within(part, bytes())) advise(part, MADV_DONTNEED, true);
+}
 
 bool leave_page_cache(const std::filesystem::path& path) {
   {

@@ -30,7 +30,7 @@ class MappedFile {
   const std::filesystem::path& path() const { return path_; }
 
   // Hints about a part of `bytes()`: it will be read soon, from its beginning to its end; its pages are no longer
-  // needed in memory (they are read again when they are).
+  // needed in memory (they are read again when they are). Memory elsewhere is left alone.
   void will_read(std::span<const std::byte> part) const noexcept;
   void done_with(std::span<const std::byte> part) const noexcept;
 

@@ -10,14 +10,26 @@
 #include "base/file.h"
 #include "hf/index.h"
 #include "hf/json.h"
+#include "hf/pytorch.h"
+#include "hf/safetensors.h"
 
 namespace pkv::hf {
 namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::string_view kSingle = "model.safetensors";
-constexpr std::string_view kIndex = "model.safetensors.index.json";
+constexpr std::string_view kSafeTensors = ".safetensors", kPyTorch = ".bin", kIndexEnd = ".index.json";
+
+// Names of weight files, in the order of preference.
+struct Weights {
+  std::string_view single, extension;
+  std::string index() const { return std::string(single) + std::string(kIndexEnd); }
+};
+constexpr std::array<Weights, 2> kWeights{{{"model.safetensors", kSafeTensors}, {"pytorch_model.bin", kPyTorch}}};
+
+TensorFile open_tensors(const fs::path& path, std::string_view extension) {
+  return extension == kPyTorch ? open_pytorch(path) : SafeTensors::open(path);
+}
 
 // A link to nothing counts as an error and not as absence: the Hub's cache is made of links, and a download that broke
 // off leaves such.
@@ -45,7 +57,7 @@ void check_folder(const fs::path& path) {
   if (fs::is_directory(path, error)) return;
   fail_load({.what = "is a file, not a model folder",
              .where = path.string(),
-             .hint = "give the folder that holds config.json and model.safetensors"});
+             .hint = "give the folder that holds config.json and the weights"});
 }
 
 void check_config(const fs::path& folder) {
@@ -88,7 +100,7 @@ std::vector<std::string> other_weights(const fs::path& folder) {
       folder.string());
   fail_load({.what = "has no weights that pkv reads",
              .where = folder.string(),
-             .expected = fmt::format("{} or {}", kSingle, kIndex),
+             .expected = fmt::format("{} or {}, or an index of shards", kWeights[0].single, kWeights[1].single),
              .found = others.empty() ? "neither" : fmt::format("{}", fmt::join(shown, ", ")),
              .hint = others.empty() ? "download the model again, with its weights" : convert});
 }
@@ -114,21 +126,26 @@ void Folder::open_weights() {
   const std::string named = config_->text_or({"transformers_weights"}, "");
   if (config_->has("transformers_weights")) {
     if (!is_plain_file_name(named)) config_->unsupported("transformers_weights", "a plain file name");
-    if (named.ends_with(".safetensors.index.json")) return open_index(path_ / named);
-    if (named.ends_with(".safetensors")) return add(SafeTensors::open(path_ / named));
+    if (named.ends_with(".safetensors.index.json")) return open_index(path_ / named, kSafeTensors);
+    if (named.ends_with(kSafeTensors)) return add(SafeTensors::open(path_ / named));
     config_->unsupported("transformers_weights", "a name that ends in .safetensors or .safetensors.index.json");
   }
-  if (present(path_ / kSingle)) {
-    if (present(path_ / kIndex)) notes_.push_back(fmt::format("{} is not used: {} is there too", kIndex, kSingle));
-    return add(SafeTensors::open(path_ / kSingle));
+  for (const Weights& weights : kWeights) {
+    const fs::path single = path_ / weights.single, index = path_ / weights.index();
+    if (present(single)) {
+      if (present(index)) {
+        notes_.push_back(fmt::format("{} is not used: {} is there too", weights.index(), weights.single));
+      }
+      return add(open_tensors(single, weights.extension));
+    }
+    if (present(index)) return open_index(index, weights.extension);
   }
-  if (!present(path_ / kIndex)) fail_no_weights(path_);
-  open_index(path_ / kIndex);
+  fail_no_weights(path_);
 }
 
-void Folder::open_index(const fs::path& path) {
-  const Index index = parse_index(read_file(path, Index::kMaxFile), path.string());
-  std::vector<SafeTensors> shards;
+void Folder::open_index(const fs::path& path, std::string_view extension) {
+  const Index index = parse_index(read_file(path, Index::kMaxFile), path.string(), extension);
+  std::vector<TensorFile> shards;
   for (const std::string& name : index.shards) {
     if (!present(path_ / name)) {
       fail_load({.what = "shard is missing",
@@ -136,7 +153,7 @@ void Folder::open_index(const fs::path& path) {
                  .expected = fmt::format("the file, as {} names it", path.filename().string()),
                  .hint = "download the model again"});
     }
-    shards.push_back(SafeTensors::open(path_ / name));
+    shards.push_back(open_tensors(path_ / name, extension));
   }
   for (const Index::Entry& e : index.entries) {
     if (shards[e.shard].has(e.tensor)) continue;
@@ -144,12 +161,12 @@ void Folder::open_index(const fs::path& path) {
                .where = fmt::format("{}: tensor {}", shards[e.shard].path().string(), quote(e.tensor)),
                .expected = fmt::format("in this shard, as {} says", path.filename().string())});
   }
-  for (const SafeTensors& shard : shards) note_unnamed(index, shard, path.filename().string());
-  for (SafeTensors& shard : shards) add(std::move(shard));
+  for (const TensorFile& shard : shards) note_unnamed(index, shard, path.filename().string());
+  for (const TensorFile& shard : shards) add(shard);
 }
 
 // transformers loads whatever the shards hold, and so do we; but not in silence.
-void Folder::note_unnamed(const Index& index, const SafeTensors& shard, std::string_view index_name) {
+void Folder::note_unnamed(const Index& index, const TensorFile& shard, std::string_view index_name) {
   std::vector<std::string_view> unnamed;
   const auto look = [&](const auto& tensor) {
     if (index.find(tensor.name) == nullptr) unnamed.push_back(tensor.name);
@@ -162,8 +179,9 @@ void Folder::note_unnamed(const Index& index, const SafeTensors& shard, std::str
                                quote(std::ranges::min(unnamed))));
 }
 
-void Folder::add(SafeTensors file) {
+void Folder::add(const TensorFile& file) {
   files_.push_back(file.path());
+  std::ranges::copy(file.notes(), std::back_inserter(notes_));
   std::ranges::copy(file.tensors(), std::back_inserter(tensors_));
   std::ranges::copy(file.unreadable(), std::back_inserter(unreadable_));
 }

@@ -1,6 +1,7 @@
 // A model folder as transformers' save_pretrained and the Hub lay it out: config.json, generation_config.json, and
-// model.safetensors or model.safetensors.index.json with shards. Opening maps the files and checks headers; it does not
-// read weights. Gives names and Views; knows nothing of what they mean. Tokenizer files are read by room text.
+// model.safetensors or model.safetensors.index.json with shards; where there are none, pytorch_model.bin or its index
+// with shards. Opening maps the files and checks headers; it does not read weights. Gives names and Views; knows
+// nothing of what they mean. Tokenizer files are read by room text.
 #pragma once
 
 #include <filesystem>
@@ -11,7 +12,7 @@
 #include <vector>
 
 #include "hf/config.h"
-#include "hf/safetensors.h"
+#include "hf/tensor_file.h"
 
 namespace pkv::hf {
 
@@ -19,15 +20,15 @@ struct Index;
 
 class Folder {
  public:
-  // Which weights: those that config's transformers_weights names, else model.safetensors, else the index, as
-  // transformers chooses. Load errors name the file at fault.
+  // Which weights: those that config's transformers_weights names, else the first that is there of model.safetensors,
+  // its index, pytorch_model.bin and its index, as transformers chooses. Load errors name the file at fault.
   static Folder open(const std::filesystem::path& path);
 
   const std::filesystem::path& path() const { return path_; }
   const Config& config() const { return *config_; }
   const Config* generation_config() const { return generation_config_.get(); }  // null when there is no such file
 
-  std::span<const std::filesystem::path> files() const { return files_; }  // the safetensors files, sorted by name
+  std::span<const std::filesystem::path> files() const { return files_; }  // with the weights, sorted by name
   std::span<const Tensor> tensors() const { return tensors_; }             // of all files, sorted by name
   std::span<const Unreadable> unreadable() const { return unreadable_; }   // likewise
   const Tensor* find(std::string_view name) const;  // null when absent; error when its dtype cannot be read
@@ -37,9 +38,9 @@ class Folder {
 
  private:
   void open_weights();
-  void open_index(const std::filesystem::path& index);
-  void note_unnamed(const Index& index, const SafeTensors& shard, std::string_view index_name);
-  void add(SafeTensors file);
+  void open_index(const std::filesystem::path& index, std::string_view extension);
+  void note_unnamed(const Index& index, const TensorFile& shard, std::string_view index_name);
+  void add(const TensorFile& file);
   void sort_names();
 
   std::filesystem::path path_;

@@ -15,7 +15,8 @@ namespace {
 // Takes weight_map; lets everything else (metadata) pass, to a limited depth.
 class IndexReader : public JsonEvents {
  public:
-  using JsonEvents::JsonEvents;
+  IndexReader(std::string_view text, std::string_view file, std::string_view extension)
+      : JsonEvents(text, file), extension_(extension) {}
 
   bool null() override { return skipping() || JsonEvents::null(); }
   bool boolean(bool value) override { return skipping() || JsonEvents::boolean(value); }
@@ -82,17 +83,17 @@ class IndexReader : public JsonEvents {
   [[noreturn]] bool refuse(std::string found) const override {
     const bool inside = in_map_ && depth_ == 2;
     fail_load(
-        {.what = "is not an index of safetensors",
+        {.what = "is not an index of shards",
          .where = inside ? place(tensor_) : std::string(file_),
          .expected = inside ? "the name of a shard" : "an object with weight_map, an object of tensors and shards",
          .found = std::move(found)});
   }
 
   void add(const std::string& shard) {
-    if (!is_plain_file_name(shard) || !shard.ends_with(".safetensors")) {
+    if (!is_plain_file_name(shard) || !shard.ends_with(extension_)) {
       fail_load({.what = "shard is not a file of this folder",
                  .where = place(tensor_),
-                 .expected = "a plain file name that ends in .safetensors",
+                 .expected = fmt::format("a plain file name that ends in {}", extension_),
                  .found = quote(shard)});
     }
     const std::size_t number = shards_.emplace(shard, shards_.size()).first->second;
@@ -109,6 +110,7 @@ class IndexReader : public JsonEvents {
     for (Index::Entry& e : index_.entries) e.shard = place_of[e.shard];
   }
 
+  std::string_view extension_;
   Index index_;
   std::map<std::string, std::size_t> shards_;
   std::string tensor_;
@@ -129,8 +131,8 @@ const Index::Entry* Index::find(std::string_view tensor) const {
   return at != entries.end() && at->tensor == tensor ? &*at : nullptr;
 }
 
-Index parse_index(std::string_view text, std::string_view file) {
-  IndexReader reader(text, file);
+Index parse_index(std::string_view text, std::string_view file, std::string_view extension) {
+  IndexReader reader(text, file, extension);
   reader.read();
   return reader.finish();
 }

@@ -1,5 +1,5 @@
-// model.safetensors.index.json: which shard holds which tensor. Reads and checks the file by itself; whether the shards
-// agree is for Folder to find out. Not part of the room's door.
+// model.safetensors.index.json, or pytorch_model.bin.index.json: which shard holds which tensor. Reads and checks the
+// file by itself; whether the shards agree is for Folder to find out. Not part of the room's door.
 #pragma once
 
 #include <cstdint>
@@ -16,12 +16,13 @@ struct Index {
     std::string tensor;
     std::size_t shard;  // place in `shards`
   };
-  std::vector<std::string> shards;  // plain file names that end in .safetensors; sorted
+  std::vector<std::string> shards;  // plain file names with the extension; sorted
   std::vector<Entry> entries;       // sorted by tensor
 
   const Entry* find(std::string_view tensor) const;  // null when absent
 };
-Index parse_index(std::string_view text, std::string_view file);
+// `extension`: that of the shards, with its point.
+Index parse_index(std::string_view text, std::string_view file, std::string_view extension = ".safetensors");
 
 // Whether a name from a file may be used as a file within the folder: no path, nothing hidden in it.
 bool is_plain_file_name(std::string_view name);

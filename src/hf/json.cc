@@ -101,6 +101,15 @@ std::string quote(std::string_view text, std::size_t most) {
 
 std::string short_json(const Json& value, std::size_t most) { return cut(ascii(value), most); }
 
+bool is_utf8(std::string_view text) {
+  try {
+    static_cast<void>(Json(text).dump());
+    return true;
+  } catch (const Json::type_error&) {
+    return false;
+  }
+}
+
 bool JsonEvents::null() { return refuse("null"); }
 bool JsonEvents::boolean(bool value) { return refuse(value ? "true" : "false"); }
 bool JsonEvents::number_integer(std::int64_t value) { return refuse(std::to_string(value)); }

@@ -17,6 +17,8 @@ std::string quote(std::string_view text, std::size_t most = 120);
 // A value as JSON of one line, escaped to ASCII, cut at `most` characters.
 std::string short_json(const nlohmann::json& value, std::size_t most = 60);
 
+bool is_utf8(std::string_view text);
+
 // The events of one document. Every event is refused unless a reader overrides it.
 class JsonEvents : public nlohmann::json_sax<nlohmann::json> {
  public:

@@ -1,67 +1,35 @@
 // One safetensors file: its header checked to the full rules of the format, its tensors as Views into the mapped file.
 // Reading the header does not read the data. Also the writer, to the same rules.
-//
-// The mapping is of the file itself: a program that truncates it meanwhile makes a later read of its data a SIGBUS.
-// Replace model files by renaming, as this writer does; never write into them.
 #pragma once
 
 #include <cstdint>
 #include <filesystem>
 #include <functional>
 #include <map>
-#include <memory>
 #include <optional>
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
-#include "base/file.h"
-#include "tensor/view.h"
+#include "hf/tensor_file.h"
 
 namespace pkv::hf {
 
-struct Tensor {
-  std::string name;
-  DType dtype = DType::f32;
-  std::vector<std::int64_t> shape;
-  std::span<const std::byte> data = {};              // may be unaligned for its dtype
-  std::shared_ptr<const MappedFile> file = nullptr;  // keeps `data` alive; empty for tensors that are to be written
-
-  bool aligned() const;  // `data` starts at a multiple of its element's size
-  View view() const;     // error for a rank above View::kMaxRank
-};
-
-// A tensor of a dtype that the format has and pkv cannot read (8-bit floats and smaller, complex numbers). It can be
-// listed; asking for it is an error, and does not hinder the others of its file.
-struct Unreadable {
-  std::string name;
-  std::string_view dtype;  // as in the file: "F8_E4M3"
-  std::vector<std::int64_t> shape;
-  std::uint64_t bytes = 0;
-  std::shared_ptr<const MappedFile> file = nullptr;
-};
-[[noreturn]] void fail_unreadable(const Unreadable& tensor);
-
-class SafeTensors {
+class SafeTensors : public TensorFile {
  public:
   static constexpr std::uint64_t kMaxHeader = 100'000'000;
 
+  // Tensors are in the order of their data.
   static SafeTensors open(const std::filesystem::path& path);
 
-  const std::filesystem::path& path() const { return path_; }
-  std::span<const Tensor> tensors() const { return tensors_; }            // in the order of their data
-  std::span<const Unreadable> unreadable() const { return unreadable_; }  // sorted by name
-  bool has(std::string_view name) const;                                  // readable or not
-  const Tensor* find(std::string_view name) const;                        // null when absent; error when unreadable
-  const Tensor& get(std::string_view name) const;  // error that names file and tensor when absent
   const std::map<std::string, std::string>& metadata() const { return metadata_; }
 
  private:
-  std::filesystem::path path_;
-  std::vector<Tensor> tensors_;
-  std::vector<Unreadable> unreadable_;
-  std::vector<std::size_t> by_name_;  // places in tensors_
+  SafeTensors(TensorFile file, std::map<std::string, std::string> metadata)
+      : TensorFile(std::move(file)), metadata_(std::move(metadata)) {}
+
   std::map<std::string, std::string> metadata_;
 };
 
