@@ -171,22 +171,23 @@ SavedPast read_past(hf::SafeTensors file) {
   std::vector<std::uint64_t> checksums(static_cast<std::size_t>(blocks[0]));
   std::memcpy(checksums.data(), sums.data.data(), sums.data.size());
   const auto state = file.metadata().find("weights_files");
-  SavedPast saved{.file = {},
-                  .model = text(file, "model"),
-                  .identity = {.config = text(file, "config"),
-                               .weights = text(file, "weights"),
-                               .format = text(file, "format"),
-                               .past_dtype = text(file, "past_dtype"),
-                               .tokenizer = text(file, "tokenizer"),
-                               .backend = text(file, "backend"),
-                               .numerics = text(file, "numerics")},
-                  .weights_files = state == file.metadata().end() ? "" : state->second,
-                  .shape = shape,
-                  .ids = std::move(ids),
-                  .checksums = std::move(checksums),
-                  .blocks = data.data};
-  saved.file = std::move(file);
-  return saved;
+  std::string weights_files = state == file.metadata().end() ? "" : state->second, model = text(file, "model");
+  PastIdentity identity{.config = text(file, "config"),
+                        .weights = text(file, "weights"),
+                        .format = text(file, "format"),
+                        .past_dtype = text(file, "past_dtype"),
+                        .tokenizer = text(file, "tokenizer"),
+                        .backend = text(file, "backend"),
+                        .numerics = text(file, "numerics")};
+  const std::span<const std::byte> bytes = data.data;  // `data` moves with the file
+  return {.file = std::move(file),
+          .model = std::move(model),
+          .identity = std::move(identity),
+          .weights_files = std::move(weights_files),
+          .shape = shape,
+          .ids = std::move(ids),
+          .checksums = std::move(checksums),
+          .blocks = bytes};
 }
 
 SavedPast open_past(const std::filesystem::path& path) {
