@@ -294,14 +294,21 @@ void Run::part() {
   find_parting(report_, subject_, whole(), suspect, tolerance_, fed());
 }
 
-// Also where the logits agree but the past does not matter: it may be another text's.
+// Also where the logits agree but the past does not matter: it may be another text's. And where rounding could explain
+// the difference, but without a past does much less: then a cause that explains it better is worth knowing.
 void Run::explain() {
   const Outcome outcome = report_.verdict.outcome;
   const bool unused = report_.evidence.used.shown == Finding::Shown::no && !account_.absent();
-  if (outcome == Outcome::within_rounding && !report_.total.same_bits) name_rounding(report_);
-  if (outcome != Outcome::differs && !(outcome == Outcome::empty && unused)) return;
-  part();
-  check::explain(report_, subject_, {whole(), pieces_.first, reused_}, fed());
+  if (outcome == Outcome::within_rounding && !report_.total.same_bits) {
+    if (more_than_rounding_does(report_)) {
+      check::explain(report_, subject_, {whole(), pieces_.worst, reused_, moved_without_past(report_)}, fed());
+    }
+    const bool named = !report_.causes.empty() && report_.causes.front().confirmed;
+    if (!named) report_.causes.clear(), name_rounding(report_);
+  } else if (outcome == Outcome::differs || (outcome == Outcome::empty && unused)) {
+    part();
+    check::explain(report_, subject_, {whole(), pieces_.first, reused_, report_.bound.value}, fed());
+  }
   report_.verdict = judge(report_);
 }
 
