@@ -114,7 +114,7 @@ void Observe::observe(std::int64_t past, std::int64_t rows, Method method) {
   rows = std::min(std::ssize(whole_.ids) - past, rows);
   const Ids ids = whole_.ids.first(static_cast<std::size_t>(past + rows));
   for (const Observation& o : search_.observations) {
-    if (o.past == past && std::ssize(o.ids) >= std::ssize(ids)) return;
+    if (o.past == past && o.ids.size() == ids.size()) return;
   }
   const auto session = after_past(subject_, whole_.ids, whole_.other, past, method, fed_);
   report_.explaining_feeds++;
