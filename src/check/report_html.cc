@@ -177,7 +177,7 @@ std::string summary_html(std::span<const Report> reports, std::span<const NotChe
   for (const auto& other : others) all += page::heading(other.model) + page::preformatted(other.message);
   if (!reports.empty()) all += page::origin(reports[0].environment, reports[0].command);
   return page::document({.title = "Can their pasts be reused?",
-                         .lead = text(fmt::format("{} of {}", holding, counted(std::ssize(reports), "model"))),
+                         .lead = text(fmt::format("Yes for {} of {}", holding, counted(std::ssize(reports), "model"))),
                          .body = all});
 }
 
