@@ -53,6 +53,9 @@ Json cells_of(const Report& r, const Extent& extent, bool labelled) {
                    {"shade", shade},
                    {"apart", short_number(c.max_abs)},
                    {"ulps", short_count(c.ulps)}});
+    if (r.positions_of_cell > 1) {
+      all.back()["to"] = std::min(c.place.position + r.positions_of_cell, std::ssize(r.ids));
+    }
     if (labelled) all.back()["ink"] = c.max_abs != 0 && shade > 0.6 ? "var(--paper)" : "var(--ink)";
   }
   return all;
@@ -62,6 +65,16 @@ Json sorted(const std::set<std::int64_t>& values) {
   Json all = Json::array();
   for (const auto v : values) all.push_back(v);
   return all;
+}
+
+// Groups of positions begin where their split does, so those of two splits may overlap.
+void lay_side_by_side(Json& spec, std::int64_t first, std::int64_t end) {
+  spec["scales"][0]["type"] = "linear";
+  spec["scales"][0]["zero"] = false;
+  spec["scales"][0]["domain"] = {first, end};
+  Json& place = spec["marks"][0]["encode"]["update"];
+  place.erase("width");
+  place["x2"] = {{"scale", "x"}, {"field", "to"}};
 }
 
 Json heat_map_specification(const Report& r, const Extent& extent) {
@@ -87,8 +100,11 @@ Json heat_map_specification(const Report& r, const Extent& extent) {
   const bool labelled = columns <= kMostLabelled;
   spec["data"][0]["values"] = cells_of(r, extent, labelled);
   spec["scales"][0]["domain"] = sorted(positions);
+  if (r.positions_of_cell > 1) lay_side_by_side(spec, *positions.begin(), std::ssize(r.ids));
   spec["scales"][1]["domain"] = sorted(pasts);
-  spec["scales"][0]["padding"] = spec["scales"][1]["padding"] = columns > 64 ? 0 : 0.04;
+  const double padding = columns > 64 ? 0 : 0.04;
+  if (r.positions_of_cell == 1) spec["scales"][0]["padding"] = padding;
+  spec["scales"][1]["padding"] = padding;
   if (!labelled) spec["marks"].erase(1);
   spec["usermeta"] = {{"widest", 60 + columns * kCell}};
   spec["height"] = std::clamp<std::int64_t>(rows * (labelled ? 36 : 22), 36, kMostHeight);
@@ -110,69 +126,6 @@ std::string heat_map_words(const Report& r, const Extent& extent) {
                                               short_number(extent.least), short_number(extent.most));
   if (r.subject.promises_same_bits) return words + ", red any, " + scale + ".";
   return words + fmt::format(", blue as much as rounding explains (up to {:.2g}), red more; {}.", r.bound.value, scale);
-}
-
-Json bins_of(const Histogram& h) {
-  Json all = Json::array();
-  for (std::size_t i = 0; i < h.counts.size(); ++i) {
-    const double from = h.first + static_cast<double>(i) * h.width;
-    all.push_back({{"from", from}, {"to", from + h.width}, {"count", h.counts[i]}});
-  }
-  return all;
-}
-
-// A step line ends where its last bin does.
-Json steps_of(const Histogram& h) {
-  Json all = bins_of(h);
-  if (!all.empty()) all.push_back({{"from", all.back()["to"]}, {"count", all.back()["count"]}});
-  return all;
-}
-
-Json histogram_specification(const Histogram& bars, const char* colour, const char* title) {
-  Json spec = Json::parse(R"json({
-    "height": 220,
-    "data": [{"name": "bars"}],
-    "scales": [{"name": "x", "type": "linear", "zero": false, "range": "width"},
-               {"name": "y", "type": "sqrt", "zero": true, "nice": true, "range": "height",
-                "domain": {"data": "bars", "field": "count"}}],
-    "axes": [{"orient": "left", "scale": "y", "grid": true, "domain": false, "ticks": false, "tickCount": 5,
-              "title": "tokens"},
-             {"orient": "bottom", "scale": "x", "tickCount": 8}],
-    "marks": [{"type": "rect", "from": {"data": "bars"}, "encode": {
-      "enter": {"tooltip": {"signal": "datum.count + ' tokens from ' + format(datum.from, '.3g') + ' to ' + format(datum.to, '.3g')"}},
-      "update": {"x": {"scale": "x", "field": "from"}, "x2": {"scale": "x", "field": "to"},
-                 "y": {"scale": "y", "field": "count"}, "y2": {"scale": "y", "value": 0}}}}]
-})json");
-  spec["data"][0]["values"] = bins_of(bars);
-  spec["scales"][0]["domain"] = {bars.first, bars.first + static_cast<double>(bars.counts.size()) * bars.width};
-  spec["axes"][1]["title"] = title;
-  spec["marks"][0]["encode"]["enter"]["fill"] = {{"value", colour}};
-  return spec;
-}
-
-Json logits_specification(const Report& r) {
-  Json spec = histogram_specification(r.without_past, "var(--first)", "logit");
-  spec["data"].push_back({{"name", "steps"}, {"values", steps_of(r.with_past)}});
-  spec["scales"][1]["domain"] = Json::parse(R"json({"fields": [{"data": "bars", "field": "count"},
-                                                           {"data": "steps", "field": "count"}]})json");
-  spec["scales"].push_back(
-      Json::parse(R"json({"name": "run", "type": "ordinal", "domain": ["without past", "with past"],
-                                           "range": ["var(--first)", "var(--second)"]
-})json"));
-  spec["legends"] = Json::parse(R"json([{"fill": "run", "symbolType": "square", "symbolStrokeWidth": 0}])json");
-  spec["marks"][0]["encode"]["enter"]["fillOpacity"] = {{"value", 0.45}};
-  spec["marks"].push_back(
-      Json::parse(R"json({"type": "line", "from": {"data": "steps"}, "interactive": false, "encode": {
-    "enter": {"stroke": {"value": "var(--second)"
-  }
-  , "strokeWidth" : {"value" : 1.75}, "interpolate" : { "value" : "step-after" }
-  }
-  , "update" : {
-    "x" : {"scale" : "x", "field" : "from"}, "y" : { "scale" : "y", "field" : "count" }
-  }
-  }
-  })json"));
-  return spec;
 }
 
 // Of a logarithmic axis: decades, and within few of them also 2 and 5.
@@ -276,27 +229,6 @@ Html layers_chart(const Report& r) {
                            "the largest state. Hollow: equal bit for bit.",
                            where),
                layers_specification(r, extent));
-}
-
-Html logits_chart(const Report& r) {
-  if (r.without_past.counts.empty() || r.without_past.width <= 0) return {};
-  return drawn(
-      "The last position's logits",
-      fmt::format("How many of the {} of the vocabulary get which logit, on a square-root scale. Where the line "
-                  "follows the area, the two runs agree.",
-                  counted(r.vocab, "token")),
-      logits_specification(r));
-}
-
-Html differences_chart(const Report& r) {
-  const auto& counts = r.distances.counts;
-  if (counts.empty()) return {};
-  if (r.table.absolute.max == 0 || r.distances.width <= 0) {
-    return page::paragraph(page::text("Their differences are all exactly 0."));
-  }
-  return drawn("Their differences",
-               "How many tokens' logits are how far from those without past, on a square-root scale.",
-               histogram_specification(r.distances, "var(--third)", "|Δ|"));
 }
 
 }  // namespace pkv::check
