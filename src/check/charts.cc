@@ -53,8 +53,10 @@ Json cells_of(const Report& r, const Extent& extent, bool labelled) {
                    {"shade", shade},
                    {"apart", short_number(c.max_abs)},
                    {"ulps", short_count(c.ulps)}});
-    if (r.positions_of_cell > 1) {
-      all.back()["to"] = std::min(c.place.position + r.positions_of_cell, std::ssize(r.ids));
+    if (const auto group = r.positions_of_cell; group > 1) {
+      const std::int64_t from = c.place.position / group * group;
+      all.back()["from"] = std::max(from, c.place.past);
+      all.back()["to"] = std::min(from + group, std::ssize(r.ids));
     }
     if (labelled) all.back()["ink"] = c.max_abs != 0 && shade > 0.6 ? "var(--paper)" : "var(--ink)";
   }
@@ -67,13 +69,14 @@ Json sorted(const std::set<std::int64_t>& values) {
   return all;
 }
 
-// Groups of positions begin where their split does, so those of two splits may overlap.
-void lay_side_by_side(Json& spec, std::int64_t first, std::int64_t end) {
+// Groups of positions, each of which stands for its worst, on an axis of positions.
+void lay_side_by_side(Json& spec, std::int64_t end) {
   spec["scales"][0]["type"] = "linear";
   spec["scales"][0]["zero"] = false;
-  spec["scales"][0]["domain"] = {first, end};
+  spec["scales"][0]["domain"] = {1, end};
   Json& place = spec["marks"][0]["encode"]["update"];
   place.erase("width");
+  place["x"] = {{"scale", "x"}, {"field", "from"}};
   place["x2"] = {{"scale", "x"}, {"field", "to"}};
 }
 
@@ -100,7 +103,7 @@ Json heat_map_specification(const Report& r, const Extent& extent) {
   const bool labelled = columns <= kMostLabelled;
   spec["data"][0]["values"] = cells_of(r, extent, labelled);
   spec["scales"][0]["domain"] = sorted(positions);
-  if (r.positions_of_cell > 1) lay_side_by_side(spec, *positions.begin(), std::ssize(r.ids));
+  if (r.positions_of_cell > 1) lay_side_by_side(spec, std::ssize(r.ids));
   spec["scales"][1]["domain"] = sorted(pasts);
   const double padding = columns > 64 ? 0 : 0.04;
   if (r.positions_of_cell == 1) spec["scales"][0]["padding"] = padding;
@@ -202,7 +205,7 @@ Html drawn(const char* title, const std::string& words, const Json& spec) {
 }  // namespace
 
 Html heat_map(const Report& r) {
-  if (r.cells.empty()) return {};
+  if (r.cells.size() < 2) return {};  // the table of experiments says as much
   Extent extent;
   for (const Cell& c : r.cells) extent.add(c.max_abs);
   const bool finite = std::all_of(r.cells.begin(), r.cells.end(), [](auto& c) { return std::isfinite(c.max_abs); });
