@@ -131,14 +131,15 @@ std::string heat_map_words(const Report& r, const Extent& extent) {
   return words + fmt::format(", blue as much as rounding explains (up to {:.2g}), red more; {}.", r.bound.value, scale);
 }
 
+bool few_decades(double least, double most) { return most < 300 * least; }
+
 // Of a logarithmic axis: decades, and within few of them also 2 and 5.
 Json ticks_between(double least, double most) {
-  const bool few = most < 300 * least;
   Json all = Json::array();
   for (double decade = std::pow(10, std::floor(std::log10(least))); decade <= most; decade *= 10) {
     for (const double step : {1.0, 2.0, 5.0}) {
       const double tick = step * decade;
-      if ((few || step == 1) && tick >= least && tick <= most) all.push_back(tick);
+      if ((step == 1 || few_decades(least, most)) && tick >= least && tick <= most) all.push_back(tick);
     }
   }
   return all;
@@ -174,7 +175,7 @@ Json layers_specification(const Report& r, const Extent& extent) {
                 "domain": {"data": "layers", "field": "layer"}},
                {"name": "y", "type": "log", "range": "height"}],
     "axes": [{"orient": "left", "scale": "y", "grid": true, "domain": false, "ticks": false,
-              "format": "~g", "title": "largest |Δ| / largest |state|"},
+              "title": "largest |Δ| / largest |state|"},
              {"orient": "bottom", "scale": "x", "title": "states after layer"}],
     "marks": [
       {"type": "line", "from": {"data": "layers"}, "interactive": false, "encode": {
@@ -193,8 +194,10 @@ Json layers_specification(const Report& r, const Extent& extent) {
         "update": {"x": {"scale": "x", "field": "layer"}, "y": {"scale": "y", "field": "share"}}}}]
 })json");
   spec["data"][0]["values"] = layers_of(r, extent);
-  spec["scales"][1]["domain"] = {extent.least / 3, extent.most * 1.5};
-  spec["axes"][0]["values"] = ticks_between(extent.least / 3, extent.most * 1.5);
+  const double least = extent.least / 3, most = extent.most * 1.5;
+  spec["scales"][1]["domain"] = {least, most};
+  spec["axes"][0]["values"] = ticks_between(least, most);
+  spec["axes"][0]["format"] = few_decades(least, most) ? "~g" : ".0e";
   return spec;
 }
 
