@@ -47,6 +47,7 @@ Html verdict(const Report& r) {
   if (r.causes.empty() && r.causes_tried > 0) {
     inside += page::paragraph(page::strong("Cause: ") + text(unknown_cause(r)));
   }
+  if (r.causes_tried > 0) inside += page::paragraph(page::muted(capital(cost_of_explaining(r)) + "."));
   Html all = page::verdict(tone_of(r.verdict.outcome), headline(r.verdict.outcome), inside);
   for (const auto& reason : r.verdict.reasons) all += page::paragraph(text(reason));
   return all;
