@@ -108,24 +108,17 @@ Html proofs(const Report& r) {
   return page::marks(items);
 }
 
-Html rounding(const Bound& b) {
-  if (b.reason.empty()) return {};
-  return page::paragraph(text(b.reason));
-}
-
 using Heading = Html (*)(std::string_view);
 
 Html body(const Report& r, Heading heading) {
   Html all = heading("The logits of the last position") + article_table(r.table);
   all += logits_chart(r) + differences_chart(r);
-  if (!r.cells.empty() || !r.layers.empty() || r.parting) {
-    all += heading("Where the runs part");
-    if (r.parting) all += page::paragraph(sentence(r.parting->sentence));
-    all += heat_map(r) + layers_chart(r);
-  }
+  Html parting = r.parting ? page::paragraph(sentence(r.parting->sentence)) : Html{};
+  parting += heat_map(r) + layers_chart(r);
+  if (!parting.markup.empty()) all += heading("Where the runs part") + parting;
   all += heading("Ways to use a past, each tried") + experiments(r);
   all += heading("Was anything tested?") + proofs(r);
-  if (r.total.same_bits && !r.subject.promises_same_bits) all += rounding(r.bound);
+  if (r.total.same_bits && !r.subject.promises_same_bits) all += page::paragraph(text(r.bound.reason));
   for (const auto& note : r.notes) all += page::paragraph(text(note));
   return all;
 }
