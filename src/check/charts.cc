@@ -53,6 +53,11 @@ Json cells_of(const Report& r, const Extent& extent, bool labelled) {
                    {"shade", shade},
                    {"apart", short_number(c.max_abs)},
                    {"ulps", short_count(c.ulps)}});
+    if (const auto group = r.positions_of_cell; group > 1) {
+      const std::int64_t from = c.place.position / group * group;
+      all.back()["from"] = std::max(from, c.place.past);
+      all.back()["to"] = std::min(from + group, std::ssize(r.ids));
+    }
     if (labelled) all.back()["ink"] = c.max_abs != 0 && shade > 0.6 ? "var(--paper)" : "var(--ink)";
   }
   return all;
@@ -62,6 +67,17 @@ Json sorted(const std::set<std::int64_t>& values) {
   Json all = Json::array();
   for (const auto v : values) all.push_back(v);
   return all;
+}
+
+// Groups of positions, each of which stands for its worst, on an axis of positions.
+void lay_side_by_side(Json& spec, std::int64_t end) {
+  spec["scales"][0]["type"] = "linear";
+  spec["scales"][0]["zero"] = false;
+  spec["scales"][0]["domain"] = {1, end};
+  Json& place = spec["marks"][0]["encode"]["update"];
+  place.erase("width");
+  place["x"] = {{"scale", "x"}, {"field", "from"}};
+  place["x2"] = {{"scale", "x"}, {"field", "to"}};
 }
 
 Json heat_map_specification(const Report& r, const Extent& extent) {
@@ -87,8 +103,11 @@ Json heat_map_specification(const Report& r, const Extent& extent) {
   const bool labelled = columns <= kMostLabelled;
   spec["data"][0]["values"] = cells_of(r, extent, labelled);
   spec["scales"][0]["domain"] = sorted(positions);
+  if (r.positions_of_cell > 1) lay_side_by_side(spec, std::ssize(r.ids));
   spec["scales"][1]["domain"] = sorted(pasts);
-  spec["scales"][0]["padding"] = spec["scales"][1]["padding"] = columns > 64 ? 0 : 0.04;
+  const double padding = columns > 64 ? 0 : 0.04;
+  if (r.positions_of_cell == 1) spec["scales"][0]["padding"] = padding;
+  spec["scales"][1]["padding"] = padding;
   if (!labelled) spec["marks"].erase(1);
   spec["usermeta"] = {{"widest", 60 + columns * kCell}};
   spec["height"] = std::clamp<std::int64_t>(rows * (labelled ? 36 : 22), 36, kMostHeight);
@@ -112,77 +131,15 @@ std::string heat_map_words(const Report& r, const Extent& extent) {
   return words + fmt::format(", blue as much as rounding explains (up to {:.2g}), red more; {}.", r.bound.value, scale);
 }
 
-Json bins_of(const Histogram& h) {
-  Json all = Json::array();
-  for (std::size_t i = 0; i < h.counts.size(); ++i) {
-    const double from = h.first + static_cast<double>(i) * h.width;
-    all.push_back({{"from", from}, {"to", from + h.width}, {"count", h.counts[i]}});
-  }
-  return all;
-}
-
-// A step line ends where its last bin does.
-Json steps_of(const Histogram& h) {
-  Json all = bins_of(h);
-  if (!all.empty()) all.push_back({{"from", all.back()["to"]}, {"count", all.back()["count"]}});
-  return all;
-}
-
-Json histogram_specification(const Histogram& bars, const char* colour, const char* title) {
-  Json spec = Json::parse(R"json({
-    "height": 220,
-    "data": [{"name": "bars"}],
-    "scales": [{"name": "x", "type": "linear", "zero": false, "range": "width"},
-               {"name": "y", "type": "sqrt", "zero": true, "nice": true, "range": "height",
-                "domain": {"data": "bars", "field": "count"}}],
-    "axes": [{"orient": "left", "scale": "y", "grid": true, "domain": false, "ticks": false, "tickCount": 5,
-              "title": "tokens"},
-             {"orient": "bottom", "scale": "x", "tickCount": 8}],
-    "marks": [{"type": "rect", "from": {"data": "bars"}, "encode": {
-      "enter": {"tooltip": {"signal": "datum.count + ' tokens from ' + format(datum.from, '.3g') + ' to ' + format(datum.to, '.3g')"}},
-      "update": {"x": {"scale": "x", "field": "from"}, "x2": {"scale": "x", "field": "to"},
-                 "y": {"scale": "y", "field": "count"}, "y2": {"scale": "y", "value": 0}}}}]
-})json");
-  spec["data"][0]["values"] = bins_of(bars);
-  spec["scales"][0]["domain"] = {bars.first, bars.first + static_cast<double>(bars.counts.size()) * bars.width};
-  spec["axes"][1]["title"] = title;
-  spec["marks"][0]["encode"]["enter"]["fill"] = {{"value", colour}};
-  return spec;
-}
-
-Json logits_specification(const Report& r) {
-  Json spec = histogram_specification(r.without_past, "var(--first)", "logit");
-  spec["data"].push_back({{"name", "steps"}, {"values", steps_of(r.with_past)}});
-  spec["scales"][1]["domain"] = Json::parse(R"json({"fields": [{"data": "bars", "field": "count"},
-                                                           {"data": "steps", "field": "count"}]})json");
-  spec["scales"].push_back(
-      Json::parse(R"json({"name": "run", "type": "ordinal", "domain": ["without past", "with past"],
-                                           "range": ["var(--first)", "var(--second)"]
-})json"));
-  spec["legends"] = Json::parse(R"json([{"fill": "run", "symbolType": "square", "symbolStrokeWidth": 0}])json");
-  spec["marks"][0]["encode"]["enter"]["fillOpacity"] = {{"value", 0.45}};
-  spec["marks"].push_back(
-      Json::parse(R"json({"type": "line", "from": {"data": "steps"}, "interactive": false, "encode": {
-    "enter": {"stroke": {"value": "var(--second)"
-  }
-  , "strokeWidth" : {"value" : 1.75}, "interpolate" : { "value" : "step-after" }
-  }
-  , "update" : {
-    "x" : {"scale" : "x", "field" : "from"}, "y" : { "scale" : "y", "field" : "count" }
-  }
-  }
-  })json"));
-  return spec;
-}
+bool few_decades(double least, double most) { return most < 300 * least; }
 
 // Of a logarithmic axis: decades, and within few of them also 2 and 5.
 Json ticks_between(double least, double most) {
-  const bool few = most < 300 * least;
   Json all = Json::array();
   for (double decade = std::pow(10, std::floor(std::log10(least))); decade <= most; decade *= 10) {
     for (const double step : {1.0, 2.0, 5.0}) {
       const double tick = step * decade;
-      if ((few || step == 1) && tick >= least && tick <= most) all.push_back(tick);
+      if ((step == 1 || few_decades(least, most)) && tick >= least && tick <= most) all.push_back(tick);
     }
   }
   return all;
@@ -218,7 +175,7 @@ Json layers_specification(const Report& r, const Extent& extent) {
                 "domain": {"data": "layers", "field": "layer"}},
                {"name": "y", "type": "log", "range": "height"}],
     "axes": [{"orient": "left", "scale": "y", "grid": true, "domain": false, "ticks": false,
-              "format": "~g", "title": "largest |Δ| / largest |state|"},
+              "title": "largest |Δ| / largest |state|"},
              {"orient": "bottom", "scale": "x", "title": "states after layer"}],
     "marks": [
       {"type": "line", "from": {"data": "layers"}, "interactive": false, "encode": {
@@ -237,8 +194,10 @@ Json layers_specification(const Report& r, const Extent& extent) {
         "update": {"x": {"scale": "x", "field": "layer"}, "y": {"scale": "y", "field": "share"}}}}]
 })json");
   spec["data"][0]["values"] = layers_of(r, extent);
-  spec["scales"][1]["domain"] = {extent.least / 3, extent.most * 1.5};
-  spec["axes"][0]["values"] = ticks_between(extent.least / 3, extent.most * 1.5);
+  const double least = extent.least / 3, most = extent.most * 1.5;
+  spec["scales"][1]["domain"] = {least, most};
+  spec["axes"][0]["values"] = ticks_between(least, most);
+  spec["axes"][0]["format"] = few_decades(least, most) ? "~g" : ".0e";
   return spec;
 }
 
@@ -249,7 +208,7 @@ Html drawn(const char* title, const std::string& words, const Json& spec) {
 }  // namespace
 
 Html heat_map(const Report& r) {
-  if (r.cells.empty()) return {};
+  if (r.cells.size() < 2) return {};  // the table of experiments says as much
   Extent extent;
   for (const Cell& c : r.cells) extent.add(c.max_abs);
   const bool finite = std::all_of(r.cells.begin(), r.cells.end(), [](auto& c) { return std::isfinite(c.max_abs); });
@@ -276,27 +235,6 @@ Html layers_chart(const Report& r) {
                            "the largest state. Hollow: equal bit for bit.",
                            where),
                layers_specification(r, extent));
-}
-
-Html logits_chart(const Report& r) {
-  if (r.without_past.counts.empty() || r.without_past.width <= 0) return {};
-  return drawn(
-      "The last position's logits",
-      fmt::format("How many of the {} of the vocabulary get which logit, on a square-root scale. Where the line "
-                  "follows the area, the two runs agree.",
-                  counted(r.vocab, "token")),
-      logits_specification(r));
-}
-
-Html differences_chart(const Report& r) {
-  const auto& counts = r.distances.counts;
-  if (counts.empty()) return {};
-  if (r.table.absolute.max == 0 || r.distances.width <= 0) {
-    return page::paragraph(page::text("Their differences are all exactly 0."));
-  }
-  return drawn("Their differences",
-               "How many tokens' logits are how far from those without past, on a square-root scale.",
-               histogram_specification(r.distances, "var(--third)", "|Δ|"));
 }
 
 }  // namespace pkv::check

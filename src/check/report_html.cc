@@ -47,6 +47,7 @@ Html verdict(const Report& r) {
   if (r.causes.empty() && r.causes_tried > 0) {
     inside += page::paragraph(page::strong("Cause: ") + text(unknown_cause(r)));
   }
+  if (r.causes_tried > 0) inside += page::paragraph(page::muted(capital(cost_of_explaining(r)) + "."));
   Html all = page::verdict(tone_of(r.verdict.outcome), headline(r.verdict.outcome), inside);
   for (const auto& reason : r.verdict.reasons) all += page::paragraph(text(reason));
   return all;
@@ -107,24 +108,17 @@ Html proofs(const Report& r) {
   return page::marks(items);
 }
 
-Html rounding(const Bound& b) {
-  if (b.reason.empty()) return {};
-  return page::paragraph(text(b.reason));
-}
-
 using Heading = Html (*)(std::string_view);
 
 Html body(const Report& r, Heading heading) {
   Html all = heading("The logits of the last position") + article_table(r.table);
   all += logits_chart(r) + differences_chart(r);
-  if (!r.cells.empty() || !r.layers.empty() || r.parting) {
-    all += heading("Where the runs part");
-    if (r.parting) all += page::paragraph(sentence(r.parting->sentence));
-    all += heat_map(r) + layers_chart(r);
-  }
+  Html parting = r.parting ? page::paragraph(sentence(r.parting->sentence)) : Html{};
+  parting += heat_map(r) + layers_chart(r);
+  if (!parting.markup.empty()) all += heading("Where the runs part") + parting;
   all += heading("Ways to use a past, each tried") + experiments(r);
   all += heading("Was anything tested?") + proofs(r);
-  if (r.total.same_bits && !r.subject.promises_same_bits) all += rounding(r.bound);
+  if (r.total.same_bits && !r.subject.promises_same_bits) all += page::paragraph(text(r.bound.reason));
   for (const auto& note : r.notes) all += page::paragraph(text(note));
   return all;
 }
@@ -179,7 +173,7 @@ std::string summary_html(std::span<const Report> reports, std::span<const NotChe
   for (const auto& other : others) all += page::heading(other.model) + page::preformatted(other.message);
   if (!reports.empty()) all += page::origin(reports[0].environment, reports[0].command);
   return page::document({.title = "Can their pasts be reused?",
-                         .lead = text(fmt::format("{} of {}", holding, counted(std::ssize(reports), "model"))),
+                         .lead = text(fmt::format("Yes for {} of {}", holding, counted(std::ssize(reports), "model"))),
                          .body = all});
 }
 
