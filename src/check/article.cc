@@ -11,7 +11,7 @@ namespace {
 using Conclusion = PublishedRun::Conclusion;
 
 constexpr std::string_view kConv1d =
-    "4 bits were asked for, but the library of that month left Conv1D layers, which are all that GPT-2 has, "
+    "4 bits were asked for; the library of that month left Conv1D layers, which are all that GPT-2 has, "
     "unquantised";
 
 // Source: the post's tables. Shapes: the models' published configurations.
