@@ -73,7 +73,7 @@ class Find {
  private:
   struct Partial {
     What what;
-    double explained;  // of the first observation that it could be held against
+    double explained;  // of the observations up to the first that it does not reproduce
   };
 
   bool reproduces(const Fit& f) const {
@@ -113,7 +113,7 @@ void Find::try_one(const What& what) {
     if (!add_simulated(fit, o, what)) continue;
     if (first) found_.tried++;
     if (reproduces(fit)) continue;
-    if (first || fit.explained() >= kLeastExplained) partial_.push_back({what, fit.explained()});
+    partial_.push_back({what, fit.explained()});
     return;
   }
   if (fit.rows > 0) keep(what, fit, true);
