@@ -143,7 +143,8 @@ std::string run_text(const RetoldRun& r, std::size_t at, std::size_t count, bool
   all += fmt::format("\n  {}:\n\n{}\n", kHowThen, aligned(table_cells(r.then.table), 2));
   all += wrapped(r.then.verdict.holds() ? "  ✓ " : "  ✗ ", cause_sentence(r)) + wrapped("    ", posts_rounding(r));
   if (r.real) all += "\n" + aligned(figure_rows(r), 2) + "\n" + wrapped("    ", figures_sentence(r));
-  all += fmt::format("\n  {}:\n\n{}\n", kHowNow, aligned(table_cells(r.now.table), 2));
+  all +=
+      fmt::format("\n  {}, in {}:\n\n{}\n", kHowNow, formats_cell(r.now.subject), aligned(table_cells(r.now.table), 2));
   return all + wrapped(r.now.verdict.holds() ? "  ✓ " : "  ✗ ", now_sentence(r)) + "\n";
 }
 
@@ -153,7 +154,8 @@ std::string run_markdown(const RetoldRun& r, std::size_t at, std::size_t count) 
   all += fmt::format("{}:\n\n{}\n", kHowThen, markdown_table(table_cells(r.then.table)));
   all += fmt::format("**{}** {}\n\n", cause_sentence(r), posts_rounding(r));
   if (r.real) all += fmt::format("{}\n{}\n\n", markdown_table(figure_rows(r)), figures_sentence(r));
-  return all + fmt::format("{}:\n\n{}\n**{}**\n\n", kHowNow, markdown_table(table_cells(r.now.table)), now_sentence(r));
+  return all + fmt::format("{}, in {}:\n\n{}\n**{}**\n\n", kHowNow, formats_cell(r.now.subject),
+                           markdown_table(table_cells(r.now.table)), now_sentence(r));
 }
 
 Json json_of(const Figures& f) {
