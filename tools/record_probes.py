@@ -80,20 +80,31 @@ def counts(n, past):
 
 def mask_causes(n, past):
     """Which keys k a new token q sees, by the name of the cause."""
+    several = n - past > 1
     causes = {"past-ignored": lambda q, k: past <= k <= q, "top-left-mask": lambda q, k: k <= q - past}
-    if n - past > 1:
+    if several:
         causes["later-tokens-seen"] = lambda q, k: True
     for c in counts(n, past):
         causes[f"window={c}"] = lambda q, k, c=c: q - c < k <= q
-        if c <= past:
+        if several:
+            causes[f"window-of-call={c}"] = lambda q, k, c=c: min(n - c, q) <= k <= q
+        if c < past:  # all of them dropped is a past that is ignored
             causes[f"first-dropped={c}"] = lambda q, k, c=c: c <= k <= q
     return causes
 
 
-def position_causes(past):
+def position_causes(n, past):
     """Position of a new token q, by the name of the cause."""
-    return {"position-restarted": lambda q: q - past, "position-one-far": lambda q: q + 1,
-            "position-one-short": lambda q: q - 1}
+    causes = {"position-restarted": lambda q: q - past, "position-one-far": lambda q: q + 1,
+              "position-one-short": lambda q: q - 1}
+    if n - past > 1:
+        causes["position-frozen"] = lambda q: past
+    for c in counts(n, past):
+        if c < n - 2:  # of the last token alone, that is one short
+            causes[f"position-stops={c}"] = lambda q, c=c: min(q, c)
+        if 2 <= c <= ALL_COUNTS // 2:
+            causes[f"position-from-padding={c}"] = lambda q, c=c: q + c
+    return causes
 
 
 def mask_of(model, n, past, sees):
@@ -124,7 +135,9 @@ def suppositions(runs, ids, past, tensors):
     positions = {}
     if "position_ids" in runs.takes:
         tensors["probe.right_positions"] = lambda: runs.whole(ids, **positions_of(model, n, past, lambda q: q))[past:]
-        positions = position_causes(past)
+        positions = position_causes(n, past)
+        if past > 1 and masks:  # where keys carry their position with them
+            masks["last-of-past-lost"] = mask_of(model, n, past, lambda q, k: k <= q and k != past - 1)
     if masks:
         right = mask_of(model, n, past, lambda q, k: k <= q)
         tensors["probe.right_mask"] = lambda: runs.whole(ids, **right)[past:]
@@ -134,7 +147,7 @@ def suppositions(runs, ids, past, tensors):
         at = lambda position=position: positions_of(model, n, past, position)
         tensors[f"suppose.{name}"] = lambda at=at: runs.whole(ids, **at())[past:]
         for other in ("past-ignored", "top-left-mask", "later-tokens-seen"):
-            if other in masks:
+            if other in masks and "=" not in name:
                 both = lambda at=at, mask=masks[other]: runs.whole(ids, **at(), **mask)[past:]
                 tensors[f"suppose.{other}+{name}"] = both
 
@@ -204,8 +217,9 @@ def record(model, ids, past, past_length, hidden):
             "suppose.new-tokens-alone": lambda: runs.whole(rest),
             "suppose.past-of-another-text": lambda: runs.whole(short[:past] + rest)[past:],
             "suppose.past-changed-in-place": lambda: runs.whole(ids + rest)[last:]}
-    suppositions(runs, ids, past, todo)
-    changes(runs, ids, short, past, todo)
+    if past_length(runs.past_of(ids[:past])) > 0:  # what is not kept cannot be misread
+        suppositions(runs, ids, past, todo)
+        changes(runs, ids, short, past, todo)
     later(runs, text, other, hidden, todo)
     tensors = {name: attempt(name, run) for name, run in todo.items()}
     metadata = {"probes": str(VERSION), "probe_past": str(past)}

@@ -31,7 +31,7 @@ struct PublishedRun {
   std::string_view key;                       // of its model: "mpt"
   std::string_view family;                    // "MPT", as in Description
   std::string_view bundled;                   // stands for its model where that is not given: "tiny-mpt"
-  std::string_view load_in;                   // what the weights were in: "fp32", "fp16", "fp4", "int8"
+  std::string_view load_in;                   // what was asked for: "fp32", "fp4", "int8"
   std::string_view remark;                    // on how it was loaded; empty where that is plain
   std::int64_t layers, inner, hidden, vocab;  // of its model; inner: width of the MLP
   Conclusion conclusion;

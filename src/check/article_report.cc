@@ -44,13 +44,9 @@ std::string conclusion_name(Conclusion c) {
   return c == Conclusion::can ? "can" : c == Conclusion::cannot ? "cannot" : "differs";
 }
 
-std::string loaded(const RetoldRun& r) {
-  const std::string format(formats_cell(r.then.subject));
-  return r.published->remark.empty() ? format : fmt::format("{}: {}", format, r.published->remark);
-}
-
 std::string stand_in(const RetoldRun& r) {
-  return r.real ? r.then.subject.name : r.then.subject.name + " stands for it";
+  const std::string model = r.real ? r.then.subject.name : r.then.subject.name + " stands for it";
+  return printable(fmt::format("{} · {}", formats_cell(r.then.subject), model));
 }
 
 // The cause as the checker found it, or what it says of a run without a fault.
@@ -64,11 +60,13 @@ std::string cause_sentence(const RetoldRun& r) {
 std::string posts_rounding(const RetoldRun& r) {
   const Bound b = published_bound(*r.published);
   const double apart = r.published->figures.max_abs;
-  const std::string compared = apart > b.value
-                                   ? fmt::format("{:.2g} times what rounding could explain", apart / b.value)
-                                   : "what rounding could explain";
-  return fmt::format("The post's own logits were up to {} apart: {} ({:.2g} for {} layers in {}).", short_number(apart),
-                     compared, b.value, b.layers, b.values_format);
+  const std::string could = fmt::format("{:.2g} ({} layers in {})", b.value, b.layers, b.values_format);
+  if (apart <= b.value) {
+    return fmt::format("The post's own logits were up to {} apart, and rounding could explain {}.", short_number(apart),
+                       could);
+  }
+  return fmt::format("The post's own logits were up to {} apart, {} times what rounding could explain: {}.",
+                     short_number(apart), grouped(std::llround(apart / b.value)), could);
 }
 
 std::string now_sentence(const RetoldRun& r) { return name_of(r.now.verdict.outcome) + ": " + r.now.verdict.sentence; }
@@ -140,20 +138,24 @@ std::string summary_lines(std::span<const RetoldRun> runs, bool colour) {
 std::string run_text(const RetoldRun& r, std::size_t at, std::size_t count, bool colour) {
   const std::string head = heading(r, at, count);
   std::string all = colour ? fmt::format("\033[1m{}\033[0m", head) : head;
-  all += fmt::format(" · {}\n{}\n", stand_in(r), wrapped("     ", "in " + loaded(r)));
-  all += wrapped("  ", fmt::format("{}:", kHowThen)) + "\n" + aligned(table_cells(r.then.table), 2) + "\n";
+  all += fmt::format(" · {}\n", shortened(stand_in(r), terminal_columns - columns_of(head) - 3));
+  if (!r.published->remark.empty()) all += wrapped("     ", fmt::format("{}.", r.published->remark));
+  all += fmt::format("\n  {}:\n\n{}\n", kHowThen, aligned(table_cells(r.then.table), 2));
   all += wrapped(r.then.verdict.holds() ? "  ✓ " : "  ✗ ", cause_sentence(r)) + wrapped("    ", posts_rounding(r));
   if (r.real) all += "\n" + aligned(figure_rows(r), 2) + "\n" + wrapped("    ", figures_sentence(r));
-  all += "\n" + wrapped("  ", fmt::format("{}:", kHowNow)) + "\n" + aligned(table_cells(r.now.table), 2) + "\n";
+  all +=
+      fmt::format("\n  {}, in {}:\n\n{}\n", kHowNow, formats_cell(r.now.subject), aligned(table_cells(r.now.table), 2));
   return all + wrapped(r.now.verdict.holds() ? "  ✓ " : "  ✗ ", now_sentence(r)) + "\n";
 }
 
 std::string run_markdown(const RetoldRun& r, std::size_t at, std::size_t count) {
-  std::string all = fmt::format("## {}\n\n{}, in {}.\n\n", heading(r, at, count), stand_in(r), loaded(r));
+  const std::string remark = r.published->remark.empty() ? "" : fmt::format("\n{}.\n", r.published->remark);
+  std::string all = fmt::format("## {}\n\n{}\n{}\n", heading(r, at, count), stand_in(r), remark);
   all += fmt::format("{}:\n\n{}\n", kHowThen, markdown_table(table_cells(r.then.table)));
-  all += fmt::format("**{}**. {}\n\n", cause_sentence(r), posts_rounding(r));
+  all += fmt::format("**{}** {}\n\n", cause_sentence(r), posts_rounding(r));
   if (r.real) all += fmt::format("{}\n{}\n\n", markdown_table(figure_rows(r)), figures_sentence(r));
-  return all + fmt::format("{}:\n\n{}\n**{}**\n\n", kHowNow, markdown_table(table_cells(r.now.table)), now_sentence(r));
+  return all + fmt::format("{}, in {}:\n\n{}\n**{}**\n\n", kHowNow, formats_cell(r.now.subject),
+                           markdown_table(table_cells(r.now.table)), now_sentence(r));
 }
 
 Json json_of(const Figures& f) {
@@ -186,7 +188,7 @@ Json json_of(const RetoldRun& r) {
 }  // namespace
 
 std::string article_text_report(std::span<const RetoldRun> runs, bool colour) {
-  std::string all = fmt::format("{}\n{}\n\n", kTitle, wrapped("", kSource));
+  std::string all = fmt::format("{}\n{}\n\n", kTitle, kSource);
   for (std::size_t i = 0; i < runs.size(); ++i) all += run_text(runs[i], i, runs.size(), colour);
   return all + summary_lines(runs, colour) + "\n" + wrapped("", closing(runs));
 }
