@@ -2,6 +2,7 @@
 #include "generate/generate.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <atomic>
 #include <csignal>
@@ -14,6 +15,7 @@
 #include "base/file.h"
 #include "generate/defaults.h"
 #include "program.h"
+#include "text/utf8.h"
 #include "writing/writing.h"
 
 namespace pkv::program {
@@ -24,7 +26,8 @@ constexpr std::uint64_t kMaxPrompt = 256 << 20;
 struct GenerateOptions {
   std::string model;
   std::optional<std::string> prompt, prompt_file;
-  bool no_special_tokens = false, no_past = false, no_generation_config = false, beyond_context = false;
+  bool no_special_tokens = false, no_past = false, no_generation_config = false, ignore_eos = false,
+       beyond_context = false;
   std::optional<bool> do_sample;
   std::optional<double> temperature, top_p, min_p, repetition_penalty;
   std::optional<std::int64_t> max_new_tokens, top_k, num_sequences;
@@ -78,6 +81,7 @@ generate::Options options_of(const GenerateOptions& o, const generate::Defaults&
   options.num_sequences = o.num_sequences.value_or(options.num_sequences);
   const auto tokens = static_cast<std::int64_t>(prompt);
   options.max_new_tokens = o.max_new_tokens.value_or(generate::default_new_tokens(defaults, card, tokens));
+  if (o.ignore_eos) options.eos_token_id.clear();
   options.use_past = !o.no_past;
   options.log_probabilities = options.logits_hash = o.output.format == Format::json;
   options.beyond_context = o.beyond_context;
@@ -89,6 +93,7 @@ std::vector<std::string> stop_texts(const GenerateOptions& o, const generate::De
                                     const text::Tokenizer& tokenizer, std::vector<std::int32_t>& eos) {
   std::vector<std::string> texts;
   for (const std::string& stop : o.stop.empty() ? defaults.stop_strings : o.stop) {
+    if (text::first_invalid_utf8(stop)) fail_usage({.what = "a stop text is not UTF-8", .where = "--stop"});
     const auto id = tokenizer.id(stop);
     if (id && tokenizer.is_special(*id)) {
       eos.push_back(*id);
@@ -102,12 +107,26 @@ std::vector<std::string> stop_texts(const GenerateOptions& o, const generate::De
 std::atomic<bool> interrupted = false;
 static_assert(std::atomic<bool>::is_always_lock_free);
 
-// The first Ctrl-C ends the text where it is, a second one the program.
+// The first Ctrl-C ends the text where it is, a second one the program. A shell's background job stays deaf to it.
 void catch_interrupt() {
-  std::signal(SIGINT, [](int) {
+  const auto before = std::signal(SIGINT, [](int) {
     interrupted = true;
     std::signal(SIGINT, SIG_DFL);
   });
+  if (before == SIG_IGN) std::signal(SIGINT, SIG_IGN);
+}
+
+// What the model's files decided and nobody on the command line asked for.
+void note_settings(const generate::Defaults& defaults, const generate::Sampling& s) {
+  std::vector<std::string> said;
+  if (defaults.options.sampling.do_sample && s.do_sample) {
+    said.push_back(fmt::format("drawing with temperature {:g}, top_k {}, top_p {:g}, min_p {:g}", s.temperature,
+                               s.top_k, s.top_p, s.min_p));
+  }
+  if (defaults.options.sampling.repetition_penalty != 1 && s.repetition_penalty != 1) {
+    said.push_back(fmt::format("repetition_penalty {:g}", s.repetition_penalty));
+  }
+  if (!said.empty()) note(fmt::format("{}: {}", defaults.file, fmt::join(said, ", ")));
 }
 
 // Without a prompt, the saved text is written on.
@@ -131,6 +150,7 @@ int run(const GenerateOptions& o) {
   std::optional<model::Restored> restored;
   if (!o.past.file.empty()) restored = o.past.restore(model, ids, o.engine.threads);
   generate::Options options = options_of(o, defaults, model.card(), ids.size());
+  note_settings(defaults, options.sampling);
   Writing writing{.prompt = prompt, .ids = ids};
   writing.stop = stop_texts(o, defaults, tokenizer, options.eos_token_id);
   writing.options = options;
@@ -171,6 +191,7 @@ void add_generate(CLI::App& app, Action& action) {
   command->add_option("--max-new-tokens", o.max_new_tokens, "tokens to write (default: as the model says, or 20)")
       ->check(at_least(1));
   command->add_option("--stop", o.stop, "end before this text; may be given several times")->allow_extra_args(false);
+  command->add_flag("--ignore-eos", o.ignore_eos, "write on after end-of-text tokens");
   command->add_flag("--no-past", o.no_past, "compute every token from the whole text: the same text, slower");
   add_sampling(*command, o);
   command->add_flag("--no-generation-config", o.no_generation_config,

@@ -1,6 +1,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <functional>
+#include <map>
 #include <numeric>
 
 #include "base/error.h"
@@ -16,8 +18,8 @@ using Ids = std::vector<std::int32_t>;
 const model::Model& tiny(const std::string& name) {
   static std::map<std::string, model::Model> models;
   if (const auto at = models.find(name); at != models.end()) return at->second;
-  const auto folder = hf::Folder::open(std::string(PKV_SOURCE_DIR) + "/models/" + name);
-  return models.emplace(name, model::load(folder, kernels::Backend("cpu", 2))).first->second;
+  auto folder = hf::Folder::open(std::string(PKV_SOURCE_DIR) + "/models/" + name);
+  return models.emplace(name, model::load(std::move(folder), kernels::Backend("cpu", 2))).first->second;
 }
 
 const model::Model& gpt2() { return tiny("tiny-gpt2"); }
