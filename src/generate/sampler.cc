@@ -172,18 +172,19 @@ double Sampler::sum_weights() {
 
 // Cuts what is kept behind the token at which the weights reach the bar. False if they do not.
 bool Sampler::cut_nucleus(double bar) {
-  std::ranges::sort(kept_, [](const Candidate& a, const Candidate& b) {
+  const auto before = [](const Candidate& a, const Candidate& b) {
     return a.score > b.score || (a.score == b.score && a.id < b.id);
-  });
+  };
+  ordered_ = kept_;
+  std::ranges::sort(ordered_, before);
   double running = 0;
-  const auto crossing = std::ranges::find_if(kept_, [&](const Candidate& c) {
+  const auto crossing = std::ranges::find_if(ordered_, [&](const Candidate& c) {
     running += weight(c.score, best_);
     return running >= bar;
   });
-  const bool reached = crossing != kept_.end();
-  if (reached) kept_.erase(crossing + 1, kept_.end());
-  std::ranges::sort(kept_, {}, &Candidate::id);
-  return reached;
+  if (crossing == ordered_.end()) return false;
+  std::erase_if(kept_, [&](const Candidate& c) { return before(*crossing, c); });
+  return true;
 }
 
 // Out of the whole vocabulary the nucleus is looked for among few, then among more.

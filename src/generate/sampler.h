@@ -71,7 +71,7 @@ class Sampler {
   std::vector<float> greatest_;    // of each block of scores_
   float best_ = 0;
   bool all_ = true;  // nothing was taken out: kept_ is not used
-  std::vector<Candidate> kept_;
+  std::vector<Candidate> kept_, ordered_;
   std::vector<float> ranked_;
   std::vector<double> sums_;  // weights of each block of what is kept
 };

@@ -12,6 +12,9 @@
 #include "text/text.h"
 
 namespace pkv::generate {
+
+static void PrintTo(const Candidate& c, std::ostream* os) { *os << c.id << ": " << c.score; }
+
 namespace {
 
 using nlohmann::json;
@@ -42,8 +45,6 @@ TEST(GenerateGolden, DrawsAreMadeFromWhatTransformersLeaves) {
                               << " tokens, we " << kept.size();
   }
 }
-
-void PrintTo(const Candidate& c, std::ostream* os) { *os << c.id << ": " << c.score; }
 
 class GenerateGolden : public testing::TestWithParam<std::tuple<std::string, std::string>> {};
 

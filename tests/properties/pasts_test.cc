@@ -115,7 +115,7 @@ TEST_P(Pasts, ContinueWithTheSameBits) {
   EXPECT_GE(turn, naive ? 11u : 45u);
 }
 
-INSTANTIATE_TEST_SUITE_P(Tables, Pasts, testing::Values("cpu", "naive"), [](const auto& info) { return info.param; });
+INSTANTIATE_TEST_SUITE_P(Tables, Pasts, testing::Values("cpu", "naive"), [](const auto& table) { return table.param; });
 
 }  // namespace
 }  // namespace pkv

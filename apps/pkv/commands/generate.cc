@@ -28,7 +28,7 @@ struct GenerateOptions {
   std::optional<std::string> prompt, prompt_file;
   bool no_special_tokens = false, no_past = false, no_generation_config = false, ignore_eos = false,
        beyond_context = false;
-  std::optional<bool> do_sample;
+  bool do_sample = false, greedy = false;
   std::optional<double> temperature, top_p, min_p, repetition_penalty;
   std::optional<std::int64_t> max_new_tokens, top_k, num_sequences;
   std::optional<std::uint64_t> seed;
@@ -59,12 +59,12 @@ std::vector<std::int32_t> prompt_ids(const GenerateOptions& options, const std::
 // What the command line says wins over the model's files.
 void sampling_of(const GenerateOptions& o, generate::Sampling& s) {
   const bool asked = (o.temperature && *o.temperature != 0) || o.top_k || o.top_p || o.min_p || o.seed;
-  const bool greedy = o.do_sample == false || o.temperature == 0;
+  const bool greedy = o.greedy || o.temperature == 0;
   if (asked && greedy) {
     fail_usage({.what = "what makes a choice random has no meaning when the best token is always taken",
                 .expected = "--greedy, or --temperature, --top-k, --top-p, --min-p, --seed"});
   }
-  s.do_sample = !greedy && (s.do_sample || asked || o.do_sample == true);
+  s.do_sample = !greedy && (s.do_sample || asked || o.do_sample);
   if (o.temperature && *o.temperature != 0) s.temperature = *o.temperature;
   s.top_k = o.top_k.value_or(s.top_k);
   s.top_p = o.top_p.value_or(s.top_p);
@@ -167,7 +167,8 @@ int run(const GenerateOptions& o) {
 }
 
 void add_sampling(CLI::App& command, GenerateOptions& o) {
-  command.add_flag("--do-sample,!--greedy", o.do_sample, "draw tokens, or always take the best (default: the best)");
+  auto* draw = command.add_flag("--do-sample", o.do_sample, "draw tokens (default: as the model's files say)");
+  command.add_flag("--greedy", o.greedy, "always take the best token, whatever they say")->excludes(draw);
   command.add_option("--temperature", o.temperature, "divides the scores; implies --do-sample; 0: --greedy");
   command.add_option("--top-k", o.top_k, "draw from the K best only (default when drawing: 50; 0: from all)");
   command.add_option("--top-p", o.top_p, "draw from the best that make up this probability");
@@ -203,8 +204,9 @@ void add_generate(CLI::App& app, Action& action) {
   o.engine.add(*command);
   o.output.add(*command, {"text", "json"});
   command->footer(
+      "\nCtrl-C ends the text where it is; the exit code is then 130.\n"
       "\nExamples:\n"
-      "  pkv generate tiny-gpt2 --prompt \"Once upon a time\" --max-new-tokens 100\n"
+      "  pkv generate tiny-gpt2 --prompt \"My friend likes\" --max-new-tokens 100\n"
       "  pkv generate tiny-falcon --temperature 0.8 --top-p 0.95 --seed 1 --num-sequences 3\n"
       "  pkv generate tiny-mpt --prompt-file - --stop \".\" < story.txt\n"
       "  pkv generate tiny-gpt2 --no-past --output json\n"

@@ -42,7 +42,7 @@ std::string header(std::size_t sequence, std::size_t of, std::uint64_t seed) {
 std::string_view reason(const generate::Sequence& s) {
   switch (s.finish) {
     case generate::Finish::length:
-      return "stopped at --max-new-tokens";
+      return "token limit";
     case generate::Finish::eos:
       return "end of text";
     case generate::Finish::stop:
@@ -125,14 +125,13 @@ void Writer::finish(const model::Model& model, const std::string& name, const ge
 void Writer::summarise(const generate::Result& result) const {
   std::size_t tokens = 0;
   for (const generate::Sequence& s : result.sequences) tokens += s.ids.size();
-  std::string line = fmt::format("{} tokens in {:.2f} s", tokens, result.seconds);
+  std::string line = fmt::format("{} + {} tokens in {:.2f} s", result.prompt_tokens, tokens, result.seconds);
   const double first = tokens > 0 ? result.sequences[0].seconds[0] : 0;
+  if (tokens > 0) line += fmt::format(" · first after {:.0f} ms", 1e3 * first);
   if (tokens > pages_.size() && result.seconds > first) {
     const auto after = static_cast<double>(tokens - pages_.size());
-    line += fmt::format(" · {:.1f} tokens/s", after / (result.seconds - first));
+    line += fmt::format(", then {:.4g} tokens/s", after / (result.seconds - first));
   }
-  if (tokens > 0) line += fmt::format(" · first after {:.0f} ms", 1e3 * first);
-  line += fmt::format(" (prompt: {})", result.prompt_tokens);
   if (pages_.size() == 1) line += fmt::format(" · {}", reason(result.sequences[0]));
   if (writing_.options.sampling.do_sample) line += fmt::format(" · seed {}", writing_.options.sampling.seed);
   const bool colour = output_.colour() && terminal(STDERR_FILENO);
