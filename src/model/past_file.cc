@@ -170,6 +170,7 @@ SavedPast read_past(hf::SafeTensors file) {
   }
   std::vector<std::uint64_t> checksums(static_cast<std::size_t>(blocks[0]));
   std::memcpy(checksums.data(), sums.data.data(), sums.data.size());
+  hf::Config::parse(text(file, "config"), file.path().string() + ": metadata 'config'");  // or refused
   const auto state = file.metadata().find("weights_files");
   std::string weights_files = state == file.metadata().end() ? "" : state->second, model = text(file, "model");
   PastIdentity identity{.config = text(file, "config"),

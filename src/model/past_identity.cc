@@ -70,11 +70,12 @@ void require_same_config(const SavedPast& saved, const std::string& ours) {
   const auto value = [](const nlohmann::json& json, const std::string& key) {
     return json.contains(key) ? fmt::format("{}: {}", key, json.at(key).dump().substr(0, 60)) : key + " missing";
   };
-  std::string key = "nothing";
-  for (const nlohmann::json* json : {&theirs, &mine}) {
-    for (const auto& [name, v] : json->items()) {
-      if (!theirs.contains(name) || !mine.contains(name) || theirs.at(name) != mine.at(name)) key = name;
-    }
+  const auto differs = [&](const std::string& name) {
+    return !theirs.contains(name) || !mine.contains(name) || theirs.at(name) != mine.at(name);
+  };
+  std::string key = "model_type";
+  for (const nlohmann::json* json : {&mine, &theirs}) {
+    for (auto at = json->begin(); at != json->end() && !differs(key); ++at) key = at.key();
   }
   fail_load({.what = "the saved past is of a model with another config",
              .where = saved.file.path().string(),
@@ -118,7 +119,8 @@ void require_fit(const SavedPast& saved, const Model& model, const PastFileOptio
   const PastIdentity ours = cheap_identity(model);
   const PastIdentity& theirs = saved.identity;
   require_same_config(saved, ours.config);
-  require_same(saved, "was made with weights in another format", ours.format, theirs.format, "--load-in, --dtype");
+  require_same(saved, "was made with weights in another format", ours.format, theirs.format,
+               "the --load-in and --dtype that it was saved with");
   require_same(saved, "has another number format", ours.past_dtype, theirs.past_dtype,
                "--past-dtype " + theirs.past_dtype);
   require_same(saved, "was made with another tokenizer", ours.tokenizer, theirs.tokenizer, "save it again");

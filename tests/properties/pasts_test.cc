@@ -91,16 +91,18 @@ class Pasts : public testing::TestWithParam<std::string> {
   support::TemporaryFolder folder_;
 };
 
+// Plain loops are slow: with them, each format of weights meets one of the past's.
 TEST_P(Pasts, ContinueWithTheSameBits) {
-  std::size_t turn = 0;
+  const bool naive = GetParam() == "naive";
+  std::size_t turn = 0, tried = 0;
   for (const fs::path& folder : support::model_folders(support::source() / "models")) {
     if (!model::inspect(hf::Folder::open(folder)).card.causal) continue;
     for (const Format& format : formats()) {
       for (const DType kept : {DType::f32, DType::f16, DType::bf16}) {
+        if (naive && ++tried % 4 != 0) continue;
         model::LoadOptions options = format.options;
         options.past_dtype = kept;
         const model::Model m = support::load(folder, GetParam(), 2, options);
-        const bool naive = GetParam() == "naive";
         const std::int64_t saved = kLengths[turn++ % (naive ? 3 : std::size(kLengths))];
         const Interrupted run(m, folder_.path() / "past",
                               fmt::format("{} {} past {} {} after {}", folder.filename().string(), format.name,
@@ -110,10 +112,10 @@ TEST_P(Pasts, ContinueWithTheSameBits) {
       }
     }
   }
-  EXPECT_GE(turn, 15u);
+  EXPECT_GE(turn, naive ? 11u : 45u);
 }
 
-INSTANTIATE_TEST_SUITE_P(Tables, Pasts, testing::Values("cpu", "naive"), [](const auto& info) { return info.param; });
+INSTANTIATE_TEST_SUITE_P(Tables, Pasts, testing::Values("cpu", "naive"), [](const auto& table) { return table.param; });
 
 }  // namespace
 }  // namespace pkv

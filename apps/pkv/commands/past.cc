@@ -44,6 +44,9 @@ std::string blocks_text(const model::SavedPast& saved) {
 }
 
 int run_save(const SaveOptions& options) {
+  if (!options.prompt.text && !options.prompt.file && !options.prompt.ids) {
+    fail_usage({.what = "no text to save the past of", .expected = "--prompt, --prompt-file or --ids"});
+  }
   const std::filesystem::path folder = find_model(options.model);
   const model::Model model = load_model(folder, options.engine);
   model::require_savable(model);
@@ -138,7 +141,7 @@ void add_save(CLI::App& past, Action& action) {
   auto* file = command->add_option("--prompt-file", options->prompt.file, "a file with it, taken as it is")
                    ->check(CLI::ExistingFile)
                    ->excludes(text);
-  auto* ids = command->add_option("--ids", options->prompt.ids, "token ids: 1,2,3")->excludes(text)->excludes(file);
+  command->add_option("--ids", options->prompt.ids, "token ids: 1,2,3")->excludes(text)->excludes(file);
   command->add_flag("--no-special-tokens", options->prompt.no_special_tokens, kNoSpecialTokens);
   command->add_option("--past-file", options->past_file, "the file to write, readable by its owner only")->required();
   command->add_flag("--beyond-context", options->beyond_context,
@@ -150,10 +153,7 @@ void add_save(CLI::App& past, Action& action) {
       "\nExamples:\n"
       "  pkv past save tiny-gpt2 --prompt \"I like to eat\" --past-file eat.safetensors\n"
       "  pkv past save tiny-mpt --prompt-file story.txt --load-in nf4 --past-file story.safetensors\n");
-  command->callback([options, text, file, ids, &action] {
-    if (!*text && !*file && !*ids) throw CLI::RequiredError("--prompt, --prompt-file or --ids");
-    action = [options] { return run_save(*options); };
-  });
+  command->callback([options, &action] { action = [options] { return run_save(*options); }; });
 }
 
 void add_show(CLI::App& past, Action& action) {

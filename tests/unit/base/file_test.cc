@@ -50,6 +50,16 @@ TEST_F(Files, MappedBytesAreTheFile) {
   EXPECT_TRUE(MappedFile(folder_ / "empty").bytes().empty());
 }
 
+TEST_F(Files, StateTellsAFileFromAChangedOne) {
+  write_file(folder_ / "a", "hello");
+  EXPECT_EQ(MappedFile(folder_ / "a").state(), "") << "changed just now, so that another change could go unseen";
+  const fs::path old = "/proc/self/exe";
+  const MappedFile first(old), again(old);
+  EXPECT_NE(first.state(), "");
+  EXPECT_EQ(first.state(), again.state());
+  EXPECT_NE(first.state(), MappedFile("/bin/sh").state());
+}
+
 TEST_F(Files, ErrorsNameThePath) {
   EXPECT_THAT(error_of([&] { MappedFile(folder_ / "missing"); }), HasSubstr("missing: cannot open: No such file"));
   EXPECT_THAT(error_of([&] { MappedFile{folder_}; }), HasSubstr("not a regular file"));
