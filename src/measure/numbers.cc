@@ -24,8 +24,7 @@ std::string time_text(double seconds) {
   if (seconds < 0.9995e-3) return three(seconds * 1e6) + " us";
   if (seconds < 0.9995) return three(seconds * 1e3) + " ms";
   if (seconds < 120) return three(seconds) + " s";
-  const auto whole = std::llround(seconds);
-  return fmt::format("{} min {} s", whole / 60, whole % 60);
+  return seconds < 7200 ? three(seconds / 60) + " min" : three(seconds / 3600) + " h";
 }
 
 std::string spread_text(const Spread& s) {
