@@ -57,11 +57,11 @@ std::string hash_text(std::uint64_t hash) { return fmt::format("{:016x}", hash);
 std::string share_text(const Samples& shares) { return shares.empty() ? "" : fmt::format("{:.2f}", median_of(shares)); }
 
 std::string passes_text(const Generation& g) {
-  const std::string about = g.sampled() ? "about " : "";
   const auto two = g.passes(2), ten = g.passes(10);
+  const auto about = [&](std::int64_t from) { return g.sampled() && from > 1 ? "about " : ""; };
   if (!two) return fmt::format("not twice as fast within {}", counted(g.new_tokens, "new token"));
-  std::string text = fmt::format("twice as fast from {}{} on", about, counted(*two, "new token"));
-  return ten ? text + fmt::format(", 10 times from {}{}", about, grouped(*ten)) : text + ", 10 times not reached";
+  const std::string text = fmt::format("twice as fast from {}{} on", about(*two), counted(*two, "new token"));
+  return ten ? text + fmt::format(", 10 times from {}{}", about(*ten), grouped(*ten)) : text + ", 10 times not reached";
 }
 
 std::string prompt_text(const Generation& g) {

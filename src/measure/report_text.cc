@@ -62,7 +62,7 @@ std::string reuse_of(const Result& r) {
     row.push_back(u.saved_bytes > 0 ? bytes_text(static_cast<double>(u.saved_bytes)) : "");
     rows.push_back(row);
   }
-  std::string text = "Time to the first token after a prefix:\n" + aligned(rows, 2);
+  std::string text = "  Time to the first token after a prefix:\n" + aligned(rows, 2);
   for (const std::string& sentence : worth_sentences(r)) text += wrapped("  ", sentence);
   return text + "\n";
 }

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
+#include <regex>
 #include <sstream>
 
 #include "base/columns.h"
@@ -51,11 +52,14 @@ TEST(ReportText, FitsATerminal) {
   for (std::string line; std::getline(lines, line);) EXPECT_LE(columns_of(line), terminal_columns) << line;
 }
 
+// Without the lines' ends, where sentences break.
+std::string in_one_line(const std::string& text) { return std::regex_replace(text, std::regex("\\s+"), " "); }
+
 TEST(ReportText, SaysWhatWasFound) {
   const Result r = made_up();
-  const std::string text = report_text(r);
+  const std::string text = in_one_line(report_text(r));
   for (const char* part : {"toy · Toy · fp32, past fp16 · a clock", "✓ about ", "times faster with the past",
-                           "The same logits bit for bit in every variant", "prompt 300 after 1,000", "\n  2,048  ",
+                           "The same logits bit for bit in every variant", "prompt 300 after 1,000", " 2,048 ",
                            "Faster than recomputing: ", "Peak memory 123 MB."}) {
     EXPECT_NE(text.find(part), std::string::npos) << part << " in\n" << text;
   }
@@ -71,8 +75,8 @@ TEST(ReportText, NeverCallsInterpolationMeasurement) {
   o.seconds = 100;
   const Result r = measured(toy, o);
   ASSERT_TRUE(r.generation[0].sampled());
-  const std::string text = report_text(r);
-  EXPECT_NE(text.find("without past  ~"), std::string::npos) << text;
+  const std::string text = in_one_line(report_text(r));
+  EXPECT_NE(text.find("without past ~"), std::string::npos) << text;
   EXPECT_NE(text.find("interpolated between them"), std::string::npos) << text;
   EXPECT_NE(report_markdown(r).find("| ~"), std::string::npos);
   EXPECT_EQ(nlohmann::json::parse(report_json(r))["generation"][0]["without_past_is_sampled"], true);
@@ -82,7 +86,7 @@ TEST(ReportText, AFailureHasNoTimes) {
   Toy toy;
   toy.wrong_from = 8;
   const Result r = measured(toy, {.new_tokens = 5, .prompt_tokens = {4}});
-  const std::string text = report_text(r);
+  const std::string text = in_one_line(report_text(r));
   EXPECT_NE(text.find("✗ no speed-up: the answer changes. Without past the logits after 8 tokens"), std::string::npos)
       << text;
   EXPECT_EQ(text.find("times faster"), std::string::npos) << text;
