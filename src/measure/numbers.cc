@@ -24,8 +24,7 @@ std::string time_text(double seconds) {
   if (seconds < 0.9995e-3) return three(seconds * 1e6) + " us";
   if (seconds < 0.9995) return three(seconds * 1e3) + " ms";
   if (seconds < 120) return three(seconds) + " s";
-  const auto whole = std::llround(seconds);
-  return fmt::format("{} min {} s", whole / 60, whole % 60);
+  return seconds < 7200 ? three(seconds / 60) + " min" : three(seconds / 3600) + " h";
 }
 
 std::string spread_text(const Spread& s) {
@@ -58,11 +57,11 @@ std::string hash_text(std::uint64_t hash) { return fmt::format("{:016x}", hash);
 std::string share_text(const Samples& shares) { return shares.empty() ? "" : fmt::format("{:.2f}", median_of(shares)); }
 
 std::string passes_text(const Generation& g) {
-  const std::string about = g.sampled() ? "about " : "";
   const auto two = g.passes(2), ten = g.passes(10);
+  const auto about = [&](std::int64_t from) { return g.sampled() && from > 1 ? "about " : ""; };
   if (!two) return fmt::format("not twice as fast within {}", counted(g.new_tokens, "new token"));
-  std::string text = fmt::format("twice as fast from {}{} on", about, counted(*two, "new token"));
-  return ten ? text + fmt::format(", 10 times from {}{}", about, grouped(*ten)) : text + ", 10 times not reached";
+  const std::string text = fmt::format("twice as fast from {}{} on", about(*two), counted(*two, "new token"));
+  return ten ? text + fmt::format(", 10 times from {}{}", about(*ten), grouped(*ten)) : text + ", 10 times not reached";
 }
 
 std::string prompt_text(const Generation& g) {

@@ -7,7 +7,7 @@
 
 namespace pkv::measure {
 
-std::string time_text(double seconds);           // "812 us", "1.23 ms", "45.6 s", "3 min 20 s"
+std::string time_text(double seconds);           // "812 us", "1.23 ms", "45.6 s", "3.33 min"
 std::string spread_text(const Spread& seconds);  // "1.23 ms ± 2 %"; without the spread when there is one value
 std::string times_text(const Ratio& ratio);      // "12.3 ± 0.4", "12.3"
 std::string rate_text(double per_second);        // "1,234", "12.3", "0.21"

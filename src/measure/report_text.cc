@@ -46,14 +46,14 @@ std::string block_of(const Generation& g) {
 
 std::string reuse_of(const Result& r) {
   if (r.reuse.empty()) return "";
-  std::vector<Row> rows{{"first token after"}};
+  std::vector<Row> rows{{"prefix"}};
   for (int way = 0; way < Reuse::ways; ++way) {
     rows[0].emplace_back(name_of(static_cast<Reuse::Way>(way)));
     if (way > 0) rows[0].emplace_back("");
   }
   rows[0].emplace_back("saved");
   for (const Reuse& u : r.reuse) {
-    Row row{fmt::format("a prefix of {}", grouped(u.prefix))};
+    Row row{grouped(u.prefix)};
     for (int way = 0; way < Reuse::ways; ++way) {
       const bool measured = !u.seconds[way].empty();
       row.push_back(measured ? time_text(median_of(u.seconds[way])) : "");
@@ -62,7 +62,7 @@ std::string reuse_of(const Result& r) {
     row.push_back(u.saved_bytes > 0 ? bytes_text(static_cast<double>(u.saved_bytes)) : "");
     rows.push_back(row);
   }
-  std::string text = aligned(rows, 2);
+  std::string text = "  Time to the first token after a prefix:\n" + aligned(rows, 2);
   for (const std::string& sentence : worth_sentences(r)) text += wrapped("  ", sentence);
   return text + "\n";
 }
@@ -72,8 +72,7 @@ std::string machine_of(const Result& r) {
   if (!r.read_rate.empty()) {
     text += wrapped("  ", fmt::format("The machine, in the same run: reads {} per second, {} multiply-adds per second.",
                                       bytes_text(median_of(r.read_rate)), large_text(median_of(r.fma_rate))));
-    std::vector<Row> rows{
-        {"share of that reached", "bytes/token", "FLOP/token", "of reading", "prompt, of multiply-adds"}};
+    std::vector<Row> rows{{"share of it reached", "bytes/token", "FLOP/token", "reading", "prompt: multiply-adds"}};
     for (const Generation& g : r.generation) {
       rows.push_back({fmt::format("prompt {}", prompt_text(g)), bytes_text(g.bytes_per_token),
                       large_text(g.flop_per_token), share_text(g.read_share), share_text(g.fma_share)});

@@ -19,7 +19,7 @@ struct Toy : Subject {
   std::int64_t wrong_from = -1;  // texts of that many tokens fed in one call get other logits
   bool wrong_saved = false;      // restored pasts give other logits
   bool not_a_number = false;
-  double slower = 0;  // seconds that each call takes longer than the one before it
+  double slower = 0;  // share of its time that each call takes longer than the one before it
   std::vector<std::pair<std::int64_t, std::int64_t>> calls;  // past, tokens
 
   static constexpr double kCall = 1, kToken = 0.1, kRestore = 0.5, kDisk = 2;
@@ -55,8 +55,8 @@ struct ToySession : Session {
   explicit ToySession(Toy& t) : toy(t) {}
   std::span<const float> feed(std::span<const std::int32_t> more) override {
     toy.calls.emplace_back(std::ssize(ids), std::ssize(more));
-    toy.now += Toy::kCall + Toy::kToken * static_cast<double>(more.size()) +
-               toy.slower * static_cast<double>(toy.calls.size());
+    toy.now += (Toy::kCall + Toy::kToken * static_cast<double>(more.size())) *
+               (1 + toy.slower * static_cast<double>(toy.calls.size()));
     ids.insert(ids.end(), more.begin(), more.end());
     const bool other = wrong || (toy.wrong_from >= 0 && std::ssize(more) >= toy.wrong_from);
     std::uint64_t seed = other ? 99 : 7;
