@@ -45,7 +45,8 @@ class Server:
         self.asked = self.process.communicate()[0].splitlines()
 
     def fetched(self):
-        return [line for line in self.asked if line.startswith("GET") and "/api/models" not in line]
+        """Files alone: huggingface_hub asks for other things besides, such as /api/agent-harnesses."""
+        return [line for line in self.asked if line.startswith("GET") and ("/resolve" in line or "/cdn/" in line)]
 
 
 def environment(cache, endpoint):
