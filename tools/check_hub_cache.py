@@ -45,7 +45,8 @@ class Server:
         self.asked = self.process.communicate()[0].splitlines()
 
     def fetched(self):
-        return [line for line in self.asked if line.startswith("GET") and "/api/models" not in line]
+        """Files alone: huggingface_hub asks for other things besides, such as /api/agent-harnesses."""
+        return [line for line in self.asked if line.startswith("GET") and ("/resolve" in line or "/cdn/" in line)]
 
 
 def environment(cache, endpoint):
@@ -173,6 +174,26 @@ def one_mends_the_other(build, folder):
     check(ran.returncode == 0 and left.stdout == "0\n", "what pkv removes is gone for huggingface_hub")
 
 
+def shared_blobs_go_with_their_last_user(build, folder):
+    cache = folder / "shared"
+    code = ("import sys, pathlib; from huggingface_hub.utils import _shared_blobs as s\n"
+            "b = pathlib.Path(sys.argv[1]); print(s.publish_blob_to_shared_store(blob_path=str(b), xet_hash='e' * 64, "
+            "cache_dir=sys.argv[2], expected_size=b.stat().st_size))")
+    for name in ("one", "two"):
+        repo = cache / f"models--local--{name}"
+        shutil.copytree(folder / "ours-tiny-gpt2" / "models--local--tiny-gpt2", repo, symlinks=True)
+        blob = next(p for p in (repo / "blobs").iterdir() if len(p.name) == 64)
+        subprocess.run([sys.executable, "-c", code, blob, cache], check=True, capture_output=True)
+    stored = cache / "blobs" / "ee" / ("e" * 64)
+    check(stored.is_file() and blob.is_symlink(), "huggingface_hub shares a blob of two models")
+    ran = pkv(build, cache, "http://127.0.0.1:9", "check", "local/two")
+    check(ran.returncode == 0, f"pkv checks a model whose blob is shared {ran.stderr}")
+    pkv(build, cache, "http://127.0.0.1:9", "cache", "remove", "local/one", "--yes")
+    check(stored.is_file(), "what pkv removes of one leaves the other's")
+    pkv(build, cache, "http://127.0.0.1:9", "cache", "remove", "local/two", "--yes")
+    check(not stored.exists(), "and the last takes it along")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("build", type=pathlib.Path, help="the folder of a preset's build, with pkv and hub_server")
@@ -183,7 +204,7 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         folder = pathlib.Path(folder)
         for step in (one_reads_the_other, one_scans_the_other, transformers_reads_ours, they_lock_each_other_out,
-                     one_mends_the_other):
+                     one_mends_the_other, shared_blobs_go_with_their_last_user):
             step(build, folder)
     print(f"{failures} of these fail" if failures else "all of these hold")
     return failures != 0

@@ -70,8 +70,8 @@ int main(int argc, char** argv) {
   app.require_subcommand(1);
   app.formatter(help_formatter());
   app.footer(
-      "\nMODEL is a Hugging Face model folder, a bundled model (tiny-gpt2, tiny-roberta, tiny-mpt,\n"
-      "tiny-falcon), or a model of the Hugging Face Hub: gpt2, organisation/name@revision.\n\n"
+      "\nMODEL is a Hugging Face model folder, a bundled model (tiny-gpt2, tiny-roberta,\n"
+      "tiny-mpt, tiny-falcon), or a model of the Hugging Face Hub: gpt2,\norganisation/name@revision.\n\n"
       "Exit codes: 0 the property holds, 1 it does not, 2 usage, 3 cannot load, 4 internal.\n\n"
       "Examples:\n"
       "  pkv review                       check all bundled models\n"

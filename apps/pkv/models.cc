@@ -93,6 +93,7 @@ fs::path find_model(const std::string& model) {
     Error::Text text = e.text();
     if (!maybe_not_hub || !text.expected.empty()) throw;
     text.expected = what_models_are();
+    if (models_in(models_folder()).empty()) text.hint = fmt::format("{}, or {}", kWhereModelsAre, text.hint);
     throw Error(e.kind(), text);
   }
 }

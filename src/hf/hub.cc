@@ -99,6 +99,7 @@ class Download {
     if (wish_.only_plan) return plan_;
     require_space(cache_, plan_.id, plan_.missing());
     fetch_all();
+    if (fresh_tree_) cache_.remember_tree(plan_.id.repo, plan_.commit, files_);
     for (const std::string& name : absent_) cache_.remember_absent(plan_.id.repo, plan_.commit, name);
     cache_.remember_commit(plan_.id, plan_.commit);
     return plan_;
@@ -110,13 +111,11 @@ class Download {
     const RepoInfo info = client_.info(plan_.id);
     plan_.commit = info.commit;
     plan_.folder = cache_.snapshot(plan_.id.repo, plan_.commit);
-    cache_.prepare(plan_.id.repo);
     if (auto known = cache_.tree(plan_.id.repo, plan_.commit)) {
       files_ = std::move(*known);
     } else if (auto tree = client_.tree(plan_.id, plan_.commit)) {
       files_ = std::move(*tree);
-      const bool sized = std::ranges::all_of(files_, [](const RepoFile& file) { return file.size.has_value(); });
-      if (sized) cache_.remember_tree(plan_.id.repo, plan_.commit, files_);
+      fresh_tree_ = std::ranges::all_of(files_, [](const RepoFile& file) { return file.size.has_value(); });
     } else {
       for (const std::string& name : info.files)
         files_.push_back({.name = name, .size = {}, .git = {}, .sha256 = {}, .xet = {}});
@@ -200,6 +199,7 @@ class Download {
   HubClient client_;
   HubPlan plan_;
   Files files_;
+  bool fresh_tree_ = false;  // the Hub's own listing, to be kept
   std::vector<std::string> absent_;
 };
 

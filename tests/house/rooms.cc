@@ -37,8 +37,9 @@ const std::vector<std::pair<std::string, std::string>> kLibraryHeaders = {
 };
 
 // What the system gives besides the standard library, whose headers have neither a folder nor an ending.
-const std::regex kSystem(R"((sys|linux|net|netinet|arpa|asm)/.*|(dirent|dlfcn|endian|errno|fcntl|limits|netdb|poll|)"
-                         R"(pthread|pwd|sched|signal|spawn|stdlib|string|syslog|termios|time|unistd|wchar)\.h)");
+const std::regex kSystem(
+    R"((sys|linux|net|netinet|arpa|asm)/.*|(dirent|dlfcn|endian|errno|fcntl|fnmatch|limits|netdb|poll|)"
+    R"(pthread|pwd|sched|signal|spawn|stdlib|string|syslog|termios|time|unistd|wchar)\.h)");
 
 const std::regex kIntrinsics(R"(.*intrin\.h|cpuid\.h|arm_[a-z0-9_]+\.h)");
 

@@ -226,7 +226,7 @@ TEST_F(HubFaults, AsksNobodyOffline) {
 
 TEST_F(HubFaults, RefusesAnswersThatAreNoHubs) {
   const std::string ok = "HTTP/1.1 200 OK\r\n";
-  for (const std::string raw :
+  for (const std::string& raw :
        {std::string("SSH-2.0-OpenSSH\r\n\r\n"), ok + "\r\n<html>log in here</html>", ok + "\r\n[[[[[[[[", ok + "\r\n{}",
         ok + "\r\n{\"sha\": \"../../..\"}", ok + "\r\n" + std::string(100'000, '['),
         ok + "X: " + std::string(90'000, 'x') + "\r\n\r\n"}) {

@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <csignal>
 #include <cstdlib>
 #include <filesystem>
 #include <string>
@@ -35,6 +36,7 @@ class HubTest : public testing::Test {
  protected:
   HubTest() {
     ::setenv("no_proxy", "127.0.0.1,localhost", 1);
+    std::signal(SIGPIPE, SIG_IGN);
     settings_.cache = folder_.path() / "hub";
     settings_.endpoint = server_.endpoint();
     settings_.backoff = std::chrono::milliseconds(1);

@@ -129,7 +129,8 @@ TEST_F(HubPrograms, MendWhatAKillLeft) {
     if (left > 0 && left < 200'000) {
       EXPECT_EQ(server_.count("GET", "/cdn/"), 1);
       for (const Asked& asked : server_.asked()) {
-        if (asked.path.starts_with("/cdn/")) EXPECT_EQ(asked.range, fmt::format("bytes={}-", left));
+        if (!asked.path.starts_with("/cdn/")) continue;
+        EXPECT_EQ(asked.range, fmt::format("bytes={}-", left));
       }
     }
   }

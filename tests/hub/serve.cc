@@ -1,6 +1,6 @@
-// hub_server FOLDER...: plays the Hub for the models in these folders, each by its folder's name below `local/`
-// (FOLDER of last name m is local/m), until its input ends. Prints the address for HF_ENDPOINT. For
-// tools/check_hub_cache.py, and to try things by hand.
+// hub_server [--slow BYTES_PER_MS] FOLDER...: plays the Hub for the models in these folders, each by its folder's name
+// below `local/` (FOLDER of last name m is local/m), until its input ends. Prints the address for HF_ENDPOINT, and at
+// the end what it was asked. For tools/check_hub_cache.py, and to try things by hand.
 #include <cstdio>
 #include <filesystem>
 #include <string>
@@ -11,7 +11,12 @@
 int main(int argc, char** argv) {
   namespace fs = std::filesystem;
   pkv::support::HubServer server;
-  for (int i = 1; i < argc; ++i) {
+  int first = 1;
+  if (argc > 2 && std::string(argv[1]) == "--slow") {
+    server.fault({.method = "GET", .path = "/cdn/", .times = 1'000'000, .bytes_per_ms = std::stoi(argv[2])});
+    first = 3;
+  }
+  for (int i = first; i < argc; ++i) {
     pkv::support::ServedFiles files;
     for (const auto& entry : fs::directory_iterator(argv[i])) {
       if (!entry.is_regular_file()) continue;

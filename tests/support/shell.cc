@@ -47,7 +47,7 @@ Ran Shell::run(const std::string& command) const {
                     "export LC_ALL=C.UTF-8 TERM=dumb NO_COLOR=1\n"
                     "unset HF_TOKEN HF_TOKEN_PATH HF_HUB_CACHE HUGGINGFACE_HUB_CACHE HF_ENDPOINT\n"
                     "export HF_HUB_OFFLINE=1 HF_HOME='" +
-                    (folder_.path() / "huggingface").string() +
+                    (work_ / "huggingface").string() +
                     "'\n"
                     "set -o pipefail\n"
                     "cd '" +

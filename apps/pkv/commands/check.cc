@@ -168,7 +168,7 @@ int run_review(CheckOptions options) {
 void add_check(CLI::App& app, Action& action) {
   auto options = std::make_shared<CheckOptions>();
   CLI::App* command = app.add_subcommand("check", "Are the logits with the past the logits without it?");
-  command->add_option("MODEL", options->models, "a model folder, a bundled model, or a Hub model")->expected(1);
+  command->add_option("MODEL", options->models, "a folder, a bundled model, or a Hub model")->expected(1);
   options->add(*command);
   command->add_option("--recorded", options->recorded, "compare two recorded files: without past, with past")
       ->expected(2)
@@ -194,7 +194,7 @@ void add_check(CLI::App& app, Action& action) {
 void add_review(CLI::App& app, Action& action) {
   auto options = std::make_shared<CheckOptions>();
   CLI::App* command = app.add_subcommand("review", "Check many models: a table each, then a summary");
-  command->add_option("MODEL", options->models, "model folders, bundled models or Hub models (default: all bundled ones)");
+  command->add_option("MODEL", options->models, "folders, bundled models or Hub models (default: all bundled ones)");
   options->add(*command);
   command->remove_option(command->get_option("--load-in"));
   command

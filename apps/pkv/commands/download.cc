@@ -80,11 +80,11 @@ void add_download(CLI::App& app, Action& action) {
   command->add_flag("--dry-run", options->dry_run, "say what would be fetched, and how big it is");
   options->output.add(*command, {"table", "json"});
   command->footer(
-      "\nPrints the folder, which huggingface_hub finds too. A download that was broken off\n"
-      "goes on where it ended. A revision that moved is fetched anew; other commands use\n"
-      "what the cache holds without asking.\n"
-      "\nEnvironment: HF_TOKEN, HF_HOME, HF_HUB_CACHE, HF_ENDPOINT, HF_HUB_OFFLINE and more,\n"
-      "as huggingface_hub reads them.\n"
+      "\nPrints the folder, which huggingface_hub finds too. A download that was broken\n"
+      "off goes on where it ended. A revision that moved is fetched anew; other\n"
+      "commands use what the cache holds without asking.\n"
+      "\nEnvironment: HF_TOKEN, HF_HOME, HF_HUB_CACHE, HF_ENDPOINT, HF_HUB_OFFLINE and\n"
+      "more, as huggingface_hub reads them.\n"
       "\nExamples:\n"
       "  pkv download gpt2\n"
       "  pkv download mosaicml/mpt-7b --dry-run\n"

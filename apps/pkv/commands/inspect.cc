@@ -123,7 +123,7 @@ int run(const InspectOptions& options) {
 void add_inspect(CLI::App& app, Action& action) {
   auto options = std::make_shared<InspectOptions>();
   CLI::App* command = app.add_subcommand("inspect", "What is in a model folder; reads no weights");
-  command->add_option("MODEL", options->model, "a model folder, a bundled model, or a Hub model")->required();
+  command->add_option("MODEL", options->model, "a folder, a bundled model, or a Hub model")->required();
   command->add_flag("--tensors", options->tensors, "list the tensors too");
   options->output.add(*command, {"table", "json"});
   command->footer(

@@ -90,7 +90,7 @@ int run(const LogitsOptions& options) {
 void add_logits(CLI::App& app, Action& action) {
   auto options = std::make_shared<LogitsOptions>();
   CLI::App* command = app.add_subcommand("logits", "Write a text's logits to a safetensors file");
-  command->add_option("MODEL", options->model, "a model folder, a bundled model, or a Hub model")->required();
+  command->add_option("MODEL", options->model, "a folder, a bundled model, or a Hub model")->required();
   options->text.add(*command);
   options->engine.add(*command);
   options->engine.add_as(*command);

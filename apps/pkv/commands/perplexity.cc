@@ -140,7 +140,7 @@ int run(const PerplexityOptions& options) {
 void add_perplexity(CLI::App& app, Action& action) {
   auto options = std::make_shared<PerplexityOptions>();
   CLI::App* command = app.add_subcommand("perplexity", "How well a model predicts a text; what a number format costs");
-  command->add_option("MODEL", options->model, "a model folder, a bundled model, or a Hub model")->required();
+  command->add_option("MODEL", options->model, "a folder, a bundled model, or a Hub model")->required();
   command->add_option("--text-file", options->file, "a file with the text, taken as it is, of any length")
       ->required()
       ->check(CLI::ExistingFile);

@@ -100,7 +100,7 @@ void add_storage(CLI::App& command, DType& storage) {
 void add_quantize(CLI::App& app, Action& action) {
   auto options = std::make_shared<QuantizeOptions>();
   CLI::App* command = app.add_subcommand("quantize", "Write a model in 8 or 4 bits, as bitsandbytes does");
-  command->add_option("MODEL", options->model, "a model folder, a bundled model, or a Hub model")->required();
+  command->add_option("MODEL", options->model, "a folder, a bundled model, or a Hub model")->required();
   command->add_option("--output-dir", options->folder, "the folder to write; must not exist or be empty")->required();
   options->engine.add_load_in(*command, {"int8", "fp4", "nf4"}, "number format of the matrices");
   command->get_option("--load-in")->required();

@@ -68,7 +68,7 @@ int run(const TokenizeOptions& options) {
 void add_tokenize(CLI::App& app, Action& action) {
   auto options = std::make_shared<TokenizeOptions>();
   CLI::App* command = app.add_subcommand("tokenize", "Text to token ids, or back");
-  command->add_option("MODEL", options->model, "a model folder, a bundled model, or a Hub model")->required();
+  command->add_option("MODEL", options->model, "a folder, a bundled model, or a Hub model")->required();
   options->text.add(*command);
   command->get_option("--text")->description("the text (default: read from stdin)");
   command->add_flag("--decode", options->decode, "ids to text: ids from --ids, --text, --text-file or stdin");

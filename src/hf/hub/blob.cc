@@ -47,7 +47,7 @@ BlobWriter::BlobWriter(fs::path blob, std::string etag, std::optional<std::uint6
 BlobWriter::~BlobWriter() {
   if (descriptor_ < 0) return;
   ::close(descriptor_);
-  if (!shared_) ::unlink(path_.c_str());
+  if (!shared_ || written_ == 0) ::unlink(path_.c_str());
 }
 
 // Digests what is there already.

@@ -163,6 +163,7 @@ void HubCache::remember_absent(std::string_view id, std::string_view commit, con
 
 void HubCache::prepare(std::string_view id) const {
   make_folders(repo(id) / "blobs");
+  make_folders(repo(id) / "snapshots");
   const fs::path tag = root_ / "CACHEDIR.TAG";  // https://bford.info/cachedir/
   std::error_code error;
   if (fs::exists(tag, error)) return;

@@ -74,8 +74,9 @@ bool worth_another_try(const HttpResponse& response) {
 }
 
 void fail_offline(const HubId& id) {
-  throw HubUnreachable({.what = "not in the cache, and HF_HUB_OFFLINE forbids asking the Hub",
+  throw HubUnreachable({.what = "HF_HUB_OFFLINE forbids asking the Hub",
                         .where = id.text(),
+                        .found = "nothing of that name in the cache, or not all of it",
                         .hint = "HF_HUB_OFFLINE=0, once, with a network"});
 }
 

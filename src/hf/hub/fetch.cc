@@ -66,6 +66,7 @@ class Transfer {
                  .expected = fmt::format("{} bytes, as it is listed", *wanted_.size),
                  .found = fmt::format("{} bytes", *metadata.size)});
     }
+    work_.cache.prepare(work_.id.repo);
     const BlobLock lock(work_.cache.lock(work_.id.repo, metadata.etag), work_.stop, [&] {
       work_.tell(fmt::format("{}: another program is fetching {}; waiting for it", work_.id.text(), wanted_.file));
     });
@@ -211,7 +212,9 @@ void fetch(const HubSettings& settings, const HubCache& cache, const HubId& id, 
 
 void require_space(const HubCache& cache, const HubId& id, std::uint64_t bytes) {
   std::error_code error;
-  const fs::space_info space = fs::space(cache.root(), error);
+  fs::path folder = fs::absolute(cache.root(), error);
+  while (!fs::exists(folder, error) && folder.has_relative_path()) folder = folder.parent_path();
+  const fs::space_info space = fs::space(folder, error);
   if (error || space.available >= bytes) return;
   fail_load({.what = "not enough room on the disk of the cache",
              .where = cache.repo(id.repo).string(),

@@ -1,5 +1,6 @@
 // One connection's worth of HTTP(S) over libcurl: a request, its response, no redirects followed, nothing retried. What
 // a response may cost is bounded: headers, and bodies nobody asked for. Certificates are verified. One Http per thread.
+// The program ignores SIGPIPE: OpenSSL may write to a connection that is gone.
 #pragma once
 
 #include <atomic>

@@ -50,8 +50,8 @@ std::string digest_of(const Json& object, const char* name, Digest::Kind kind) {
 
 void sort_by_name(std::vector<RepoFile>& files) {
   std::ranges::sort(files, {}, &RepoFile::name);
-  const auto [first, last] = std::ranges::unique(files, {}, &RepoFile::name);
-  files.erase(first, last);
+  const auto same = [](const RepoFile& a, const RepoFile& b) { return a.name == b.name; };
+  files.erase(std::unique(files.begin(), files.end(), same), files.end());
 }
 
 void add_file(std::vector<RepoFile>& files, RepoFile file) {
@@ -145,8 +145,7 @@ std::vector<std::string> parse_weight_map(std::string_view text, std::string_vie
     files.push_back(file.get<std::string>());
   }
   std::ranges::sort(files);
-  const auto [first, last] = std::ranges::unique(files);
-  files.erase(first, last);
+  files.erase(std::unique(files.begin(), files.end()), files.end());
   return files;
 }
 

@@ -10,6 +10,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "hf/hub/shared_store.h"
 #include "hf/json.h"
 
 namespace pkv::hf {
@@ -88,7 +89,8 @@ CachedRevision scan_revision(const fs::path& folder, const fs::path& repo, Blobs
     }
     ++revision.files;
     const bool inside = blob == file || blob.parent_path() == repo / "blobs";
-    if (!inside || std::ranges::find(revision.blobs, blob) != revision.blobs.end()) continue;
+    const bool elsewhere = fs::is_symlink(blob, error) && !shared_blob(repo.parent_path(), blob);
+    if (!inside || elsewhere || std::ranges::find(revision.blobs, blob) != revision.blobs.end()) continue;
     revision.blobs.push_back(blob);
     revision.bytes += static_cast<std::uint64_t>(st->st_size);
   }
@@ -140,22 +142,22 @@ std::optional<Target> find_target(const CacheScan& scan, const std::string& what
   return {};
 }
 
-void add_model(Removal& removal, const CachedModel& model, const fs::path& cache) {
+void add_model(Removal& removal, std::set<fs::path>& blobs, const CachedModel& model) {
   removal.revisions.push_back(model.repo);
   // Links and names first.
   for (const char* part : {"refs", "snapshots"}) removal.folders.push_back(model.folder / part);
   removal.folders.push_back(model.folder);
-  removal.folders.push_back(cache / ".locks" / model.folder.filename());
-  removal.bytes += model.bytes + model.incomplete_bytes;
+  removal.folders.push_back(removal.cache / ".locks" / model.folder.filename());
+  removal.bytes += model.incomplete_bytes;
+  for (const CachedRevision& revision : model.revisions) blobs.insert(revision.blobs.begin(), revision.blobs.end());
 }
 
-void add_revision(Removal& removal, const CachedModel& model, const std::set<std::string>& commits) {
+void add_revisions(Removal& removal, std::set<fs::path>& blobs, const CachedModel& model,
+                   const std::set<std::string>& commits) {
   std::set<fs::path> kept, gone;
   for (const CachedRevision& revision : model.revisions) {
-    auto& blobs = commits.contains(revision.commit) ? gone : kept;
-    blobs.insert(revision.blobs.begin(), revision.blobs.end());
-  }
-  for (const CachedRevision& revision : model.revisions) {
+    auto& its = commits.contains(revision.commit) ? gone : kept;
+    its.insert(revision.blobs.begin(), revision.blobs.end());
     if (!commits.contains(revision.commit)) continue;
     removal.revisions.push_back(model.repo + "@" + revision.commit);
     for (const std::string& ref : revision.refs) removal.files.push_back(model.folder / "refs" / ref);
@@ -165,10 +167,25 @@ void add_revision(Removal& removal, const CachedModel& model, const std::set<std
   }
   for (const fs::path& blob : gone) {
     if (kept.contains(blob)) continue;
-    std::error_code error;
-    const std::uintmax_t size = fs::file_size(blob, error);
-    if (!error) removal.bytes += size;
+    blobs.insert(blob);
     if (blob.parent_path() == model.folder / "blobs") removal.files.push_back(blob);
+  }
+}
+
+// What the blobs to be removed will free: a shared one only when nobody else uses it.
+void count(Removal& removal, const std::set<fs::path>& blobs) {
+  std::set<fs::path> whole, stored;
+  for (const fs::path& blob : blobs) whole.insert(fs::absolute(blob).lexically_normal());
+  for (const fs::path& blob : blobs) {
+    std::error_code error;
+    if (!fs::is_symlink(blob, error)) {
+      removal.bytes += fs::file_size(blob, error);
+    } else if (const auto shared = shared_blob(removal.cache, blob); shared && stored.insert(*shared).second) {
+      removal.shared.push_back(*shared);
+      const auto users = blobs_that_share(removal.cache, *shared);
+      if (users && !users->empty() && std::ranges::includes(whole, *users))
+        removal.bytes += fs::file_size(*shared, error);
+    }
   }
 }
 
@@ -201,14 +218,16 @@ Removal plan_removal(const CacheScan& scan, const fs::path& cache, const std::ve
       for (const CachedRevision& revision : target->model->revisions) commits.insert(revision.commit);
     }
   }
-  Removal removal;
+  Removal removal{.cache = cache};
+  std::set<fs::path> blobs;
   for (const auto& [model, commits] : chosen) {
     if (commits.size() == model->revisions.size()) {
-      add_model(removal, *model, cache);
+      add_model(removal, blobs, *model);
     } else {
-      add_revision(removal, *model, commits);
+      add_revisions(removal, blobs, *model, commits);
     }
   }
+  count(removal, blobs);
   return removal;
 }
 
@@ -224,6 +243,7 @@ void remove(const Removal& removal) {
   };
   for (const fs::path& folder : removal.folders) gone(folder, true);
   for (const fs::path& file : removal.files) gone(file, false);
+  for (const fs::path& stored : removal.shared) sweep_shared_blob(removal.cache, stored);
 }
 
 }  // namespace pkv::hf

@@ -38,7 +38,9 @@ CacheScan scan(const std::filesystem::path& cache);
 struct Removal {
   std::vector<std::string> revisions;  // "gpt2" for a whole model, "gpt2@COMMIT" for one of its revisions
   std::vector<std::filesystem::path> folders, files;  // to remove; folders with all they hold
-  std::uint64_t bytes = 0;                            // that will be free
+  std::filesystem::path cache;
+  std::vector<std::filesystem::path> shared;  // of the store that models share; to remove if nobody uses them
+  std::uint64_t bytes = 0;                    // that will be free
 };
 // What removing these takes away: NAME, NAME@REVISION, or a COMMIT. Blobs that other revisions use stay. Error::usage
 // when the cache has no such thing.

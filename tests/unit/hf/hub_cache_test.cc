@@ -163,6 +163,53 @@ TEST_F(HubCacheTest, RefusesToRemoveWhatIsNotThere) {
   }
 }
 
+// The store that huggingface_hub shares between models, since its version 2.
+class SharedStoreTest : public HubCacheTest {
+ protected:
+  SharedStoreTest() : hash_(64, 'e'), stored_(folder_ / "blobs" / "ee" / hash_) {}
+  void share(const std::string& repo) {
+    file(repo, kOld, "model.safetensors", "w", "");
+    fs::create_directories(stored_.parent_path());
+    put(folder_ / "blobs" / ".huggingface-shared-blobs", "1\n");
+    put(stored_, std::string(700, 'w'));
+    fs::remove(folder_ / repo / "blobs" / "w");
+    fs::create_symlink("../../blobs/ee/" + hash_, folder_ / repo / "blobs" / "w");
+    list_ += repo + "/blobs/w\n";
+    put(stored_.string() + ".refs", list_);
+  }
+  const std::string hash_;
+  const fs::path stored_;
+  std::string list_;
+};
+
+TEST_F(SharedStoreTest, FreesABlobWithItsLastUser) {
+  share("models--a");
+  share("models--b");
+  EXPECT_EQ(scan(folder_).models[0].bytes, 700);
+  EXPECT_EQ(removal({"a", "b"}).bytes, 700);
+  EXPECT_EQ(removal({"a"}).bytes, 0);
+  remove(removal({"a"}));
+  EXPECT_TRUE(fs::exists(stored_));
+  EXPECT_EQ(removal({"b"}).bytes, 700);
+  remove(removal({"b"}));
+  EXPECT_FALSE(fs::exists(stored_));
+}
+
+TEST_F(SharedStoreTest, KeepsABlobWhoseUsersNobodyListed) {
+  share("models--a");
+  fs::remove(stored_.string() + ".refs");
+  EXPECT_EQ(removal({"a"}).bytes, 0);
+  remove(removal({"a"}));
+  EXPECT_TRUE(fs::exists(stored_));
+}
+
+TEST_F(SharedStoreTest, IsNotAnyFolderOfThatName) {
+  share("models--a");
+  put(folder_ / "blobs" / ".huggingface-shared-blobs", "2\n");
+  remove(removal({"a"}));
+  EXPECT_TRUE(fs::exists(stored_));
+}
+
 // Links that somebody planted lead out of the cache. Nothing there is removed, or even counted.
 TEST_F(HubCacheTest, NeverRemovesOutsideTheCache) {
   const fs::path outside = folder_ / "outside", cache = folder_ / "cache", repo = cache / "models--gpt2";
