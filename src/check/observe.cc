@@ -39,10 +39,12 @@ class Observe {
   }
 
   void run() {
-    observe();
-    Found found = find_causes(search_);
-    report_.causes = std::move(found.causes);
-    report_.causes_tried = found.tried;
+    if (report_.evidence.noise <= report_.bound.value) {  // otherwise chance would have to be reproduced
+      observe();
+      Found found = find_causes(search_);
+      report_.causes = std::move(found.causes);
+      report_.causes_tried = found.tried;
+    }
     add_evidence();
     const auto certain = [](const Explanation& e) { return e.confirmed; };
     if (std::any_of(report_.causes.begin(), report_.causes.end(), certain)) {
@@ -178,8 +180,12 @@ std::optional<std::vector<std::int32_t>> fed_instead(const Observation& o, const
 
 std::optional<Logits> Observe::simulate(const Observation& o, std::span<const Supposition> what) {
   if (cause_of_name(what[0].cause).kind == Cause::Kind::fed) {
-    const auto ids = what.size() == 1 ? fed_instead(o, what[0]) : std::nullopt;
+    auto ids = what.size() == 1 ? fed_instead(o, what[0]) : std::nullopt;
     if (!ids) return std::nullopt;
+    Logits logits = last_of(*ids, o.faulty.rows());
+    if (what[0].cause != "past-of-another-text" || largest_distance(logits, o.faulty) == 0) return logits;
+    // The text's end has been fed alone, too.
+    std::copy_n(whole_.ids.end() - o.past, o.past, ids->begin());
     return last_of(*ids, o.faulty.rows());
   }
   Counterfactual* power = subject_.counterfactual();

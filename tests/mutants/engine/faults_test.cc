@@ -124,10 +124,11 @@ std::string without_counts(std::string fault) {
 }
 
 // Where it is a fault at all: positions are but distances to ALiBi, so that new tokens alone are new tokens that ignore
-// their past; a past in fp16 is not rounded to fp16; what attends both ways does so without a fault.
+// their past; a past in fp16 is not rounded to fp16, nor is one in bf16, of fewer digits; what attends both ways does
+// so without a fault.
 bool means_anything(const model::Model& model, const std::string& fault, const std::string& format) {
   if (fault == "new-tokens-alone" && model.card().positions == "ALiBi") return false;
-  if (fault == "past-in-" + format) return false;
+  if (fault == "past-in-" + format || (fault == "past-in-fp16" && format == "bf16")) return false;
   if (fault == "rows-not-independent" && format != "int8") return false;
   if (!model.card().causal && fault != "past-absent" && fault != "new-tokens-alone") return false;
   try {
@@ -194,9 +195,9 @@ TEST_P(Faults, AreFoundAndNamed) {
     if (name == without_counts(fault) || name == "nothing") continue;
     others += fmt::format("{}`{}` {}", others.empty() ? "" : ", ", name, count);
   }
-  const std::string row = fmt::format("| `{}` | {} | {} | {} | {} | {} |", fault, checks, names[without_counts(fault)],
-                                      others.empty() ? "0" : others, names["nothing"], checks > 0 ? feeds / checks : 0);
-  fmt::print("{}\n", row);
+  const std::string row = fmt::format("| `{}` | {} | {} | {} | {} |", fault, checks, names[without_counts(fault)],
+                                      others.empty() ? "0" : others, names["nothing"]);
+  fmt::print("{} {} feeds for each\n", row, checks > 0 ? feeds / checks : 0);
   if (!many()) expect_documented(fault, row);
 }
 
