@@ -98,6 +98,7 @@ std::string cause_lines(const Report& r, const Paint& paint) {
     if (!e.reference.empty()) lines += wrapped("    seen in:  ", e.reference);
   }
   if (lines.empty() && r.causes_tried > 0) lines = wrapped("  cause: ", unknown_cause(r));
+  if (r.causes_tried > 0) lines += wrapped("    cost:     ", cost_of_explaining(r));
   return lines.empty() ? "" : lines + "\n";
 }
 
