@@ -24,16 +24,20 @@ struct Figures {
 // As the post's table has them. Its columns without past and of the difference suffice, but for one mean.
 Figures figures_of(const Table& table);
 
+struct PublishedModel {
+  std::string_view key;                       // "mpt"
+  std::string_view family;                    // "MPT", as in Description
+  std::string_view bundled;                   // stands for it where it is not given: "tiny-mpt"
+  std::int64_t layers, inner, hidden, vocab;  // inner: width of the MLP
+};
+
 struct PublishedRun {
   enum class Conclusion : std::uint8_t { can, cannot, none };  // none: the post shows that it differs, no more
 
-  std::string_view name;                      // "MPT-7B 4-bit"
-  std::string_view key;                       // of its model: "mpt"
-  std::string_view family;                    // "MPT", as in Description
-  std::string_view bundled;                   // stands for its model where that is not given: "tiny-mpt"
-  std::string_view load_in;                   // what was asked for: "fp32", "fp4", "int8"
-  std::string_view remark;                    // on how it was loaded; empty where that is plain
-  std::int64_t layers, inner, hidden, vocab;  // of its model; inner: width of the MLP
+  std::string_view name;  // "MPT-7B 4-bit"
+  const PublishedModel* model;
+  std::string_view load_in;  // what was asked for: "fp32", "fp4", "int8"
+  std::string_view remark;   // on how it was loaded; empty where that is plain
   Conclusion conclusion;
   Figures figures;
 };

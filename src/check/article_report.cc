@@ -35,7 +35,9 @@ std::string figure(double value) {
   return value != 0 && std::abs(value) < 1e-6 ? fmt::format("{:.6e}", value) : fmt::format("{:.6f}", value);
 }
 
-std::string percent(double share) { return fmt::format("{:.2g} %", 100 * share); }
+std::string percent(double share) {
+  return share < 0.995 ? fmt::format("{:.2g} %", 100 * share) : grouped(std::llround(100 * share)) + " %";
+}
 
 // Of one of the post's figures; its last digit is a rounding of its own.
 double off_by(double ours, double posts) { return std::abs(ours - posts) / std::abs(posts); }

@@ -26,7 +26,7 @@ struct ArticleOptions {
 // By the key of the post's model.
 std::map<std::string, std::string, std::less<>> chosen_models(const std::vector<std::string>& given) {
   std::map<std::string, std::string, std::less<>> models;
-  for (const PublishedRun& run : check::published_runs()) models.emplace(run.key, run.bundled);
+  for (const PublishedRun& run : check::published_runs()) models.emplace(run.model->key, run.model->bundled);
   for (const std::string& one : given) {
     const std::size_t sign = one.find('=');
     const auto known = models.find(one.substr(0, sign));
@@ -48,15 +48,15 @@ EngineOptions formats_of(const PublishedRun& run, EngineOptions engine) {
   return engine;
 }
 
-bool is_the_posts(const model::Card& card, const PublishedRun& run) {
-  return card.layers == run.layers && card.inner == run.inner && card.hidden == run.hidden && card.vocab == run.vocab;
+bool is_the_posts(const model::Card& card, const check::PublishedModel& m) {
+  return card.layers == m.layers && card.inner == m.inner && card.hidden == m.hidden && card.vocab == m.vocab;
 }
 
 void require_family(const model::Card& card, const PublishedRun& run, const std::string& model) {
-  if (card.family == run.family) return;
+  if (card.family == run.model->family) return;
   fail_usage({.what = "not a model of the kind that the run needs",
-              .where = fmt::format("--models {}={}", run.key, model),
-              .expected = std::string(run.family),
+              .where = fmt::format("--models {}={}", run.model->key, model),
+              .expected = std::string(run.model->family),
               .found = card.family});
 }
 
@@ -65,7 +65,7 @@ check::Report run_as(const PublishedRun& run, const std::string& model, const En
   const std::filesystem::path folder = find_model(model);
   EngineSubject subject(load_model(folder, engine), display_name(folder), engine.as);
   require_family(subject.model().card(), run, model);
-  real = is_the_posts(subject.model().card(), run);
+  real = is_the_posts(subject.model().card(), *run.model);
   const std::string text(check::article_text);
   const TextOptions words{.text = text};
   return check::run(subject, read_input(words, folder).ids,
@@ -94,7 +94,7 @@ int run_article(const ArticleOptions& options) {
   std::vector<check::RetoldRun> told;
   for (const PublishedRun& run : runs) {
     const std::string label = fmt::format("{}/{} {}", told.size() + 1, runs.size(), run.name);
-    told.push_back(retell(run, models.find(run.key)->second, options.engine, label));
+    told.push_back(retell(run, models.find(run.model->key)->second, options.engine, label));
   }
   options.output.write(render(told, options.output));
   return std::all_of(told.begin(), told.end(), check::explained) ? holds : does_not_hold;
@@ -104,7 +104,7 @@ int run_article(const ArticleOptions& options) {
 
 void add_article(CLI::App& app, Action& action) {
   auto options = std::make_shared<ArticleOptions>();
-  CLI::App* command = app.add_subcommand("article", "The runs that pkv grew out of, and what had happened in them");
+  CLI::App* command = app.add_subcommand("article", "The article's seven runs, told again: what had happened");
   command
       ->add_option("--models", options->models,
                    "models to run: gpt2=MODEL,roberta=MODEL,mpt=MODEL,falcon=MODEL, or some of these (default: bundled "
