@@ -65,7 +65,8 @@ TEST_P(GenerateGolden, GreedyTextsEqualTransformers) {
   const model::Model model = support::load(folder, table);
   const text::Tokenizer tokenizer = text::Tokenizer::load(folder);
   int compared = 0;
-  for (const json& c : read("text.json")["cases"]) {
+  const json golden = read("text.json");
+  for (const json& c : golden["cases"]) {
     if (c["model"] != name || (table == "naive" && c["ids"].size() > 60)) continue;
     const std::string prompt = c["prompt"];
     const Ids ids = tokenizer.encode(prompt);

@@ -175,7 +175,8 @@ void add_sampling(CLI::App& command, GenerateOptions& o) {
   command.add_option("--min-p", o.min_p, "draw from those with this share of the best one's probability");
   command.add_option("--repetition-penalty", o.repetition_penalty,
                      "above 1: tokens that are in the text already, the prompt's too, become less likely");
-  command.add_option("--seed", o.seed, "the same draws again (default: another each time; it is shown)");
+  command.add_option("--seed", o.seed, "the same draws again (default: another each time; it is shown)")
+      ->check(at_least(0));
   command.add_option("--num-sequences", o.num_sequences, "how many texts to draw for the same prompt");
 }
 
