@@ -7,6 +7,7 @@
 #include <atomic>
 #include <charconv>
 #include <cstring>
+#include <map>
 
 #include "base/error.h"
 #include "base/pool.h"
@@ -133,10 +134,15 @@ hf::Planned planned(std::string name, DType dtype, const std::vector<T>& values)
   return {.name = std::move(name), .dtype = dtype, .shape = {std::ssize(values)}, .write = write};
 }
 
+std::string folder_name(const std::filesystem::path& folder) {
+  const std::filesystem::path path = std::filesystem::absolute(folder).lexically_normal();
+  return (path.has_filename() ? path : path.parent_path()).filename().string();
+}
+
 Metadata metadata_of(const Model& model, const PastFileOptions& options, const PastShape& shape) {
   const PastIdentity identity = identity_of(model, options);
   Metadata m{{"schema", std::string(kSchema)},
-             {"model", model.folder().path().filename().string()},
+             {"model", folder_name(model.folder().path())},
              {"config", identity.config},
              {"weights", identity.weights},
              {"format", identity.format},
