@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <limits>
 #include <memory>
 
 #include "base/environment.h"
@@ -24,12 +25,13 @@ struct BenchOptions {
   OutputOptions output;
 };
 
-// 1, 4, 16, ... and the longest prompt.
-std::vector<std::int64_t> default_prefixes(const std::vector<std::int64_t>& prompts) {
+// 1, 4, 16, ... and the longest prompt, or what the context has room for beside the token after it.
+std::vector<std::int64_t> default_prefixes(const std::vector<std::int64_t>& prompts, std::int64_t room) {
   const std::int64_t longest = prompts.empty() ? 0 : *std::max_element(prompts.begin(), prompts.end());
+  const std::int64_t last = std::min(longest, room);
   std::vector<std::int64_t> all;
-  for (std::int64_t n = 1; n < longest; n *= 4) all.push_back(n);
-  if (longest > 0) all.push_back(longest);
+  for (std::int64_t n = 1; n < last; n *= 4) all.push_back(n);
+  if (last > 0) all.push_back(last);
   return all;
 }
 
@@ -51,13 +53,11 @@ void choose_instruction_set(const std::string& name) {
               .found = name});
 }
 
-// Lengths that were not asked for are no error when the context has no room for them.
 measure::Options plan_of(const BenchOptions& options, const model::Card& card) {
   measure::Options plan = options.plan;
-  plan.prefix_tokens = options.prefixes.value_or(default_prefixes(plan.prompt_tokens));
-  if (!options.prefixes && (card.context_is_hard || !options.beyond_context)) {
-    std::erase_if(plan.prefix_tokens, [&](std::int64_t n) { return n >= card.context; });
-  }
+  const bool limited = card.context_is_hard || !options.beyond_context;
+  const std::int64_t room = limited ? card.context - 1 : std::numeric_limits<std::int64_t>::max();
+  plan.prefix_tokens = options.prefixes.value_or(default_prefixes(plan.prompt_tokens, room));
   std::erase(plan.prefix_tokens, 0);
   std::sort(plan.prefix_tokens.begin(), plan.prefix_tokens.end());
   return plan;
