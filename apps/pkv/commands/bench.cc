@@ -16,6 +16,8 @@
 namespace pkv::program {
 namespace {
 
+constexpr int kMost = 1 << 24;  // tokens, repetitions
+
 struct BenchOptions {
   std::string model, isa, svg, past_dir;
   measure::Options plan;
@@ -97,10 +99,10 @@ int run(const BenchOptions& options) {
 
 void add_lengths(CLI::App& command, BenchOptions& options) {
   const auto list = [&](const char* name, std::vector<std::int64_t>& values, const char* what, int least) {
-    command.add_option(name, values, what)->delimiter(',')->allow_extra_args(false)->check(at_least(least));
+    command.add_option(name, values, what)->delimiter(',')->allow_extra_args(false)->check(CLI::Range(least, kMost));
   };
   command.add_option("--new-tokens", options.plan.new_tokens, "tokens to generate (0: only the reuse of prefixes)")
-      ->check(at_least(0))
+      ->check(CLI::Range(0, kMost))
       ->capture_default_str();
   list("--prompt-tokens", options.plan.prompt_tokens, "lengths of the prompt (default: 16,128,512)", 1);
   list("--depth", options.plan.depths, "tokens before the prompt whose past is there already (default: 0)", 0);
@@ -110,7 +112,7 @@ void add_lengths(CLI::App& command, BenchOptions& options) {
           "--prefix-tokens", set, "lengths of a prefix to reuse (default: 1,4,16,... to the longest prompt; 0: none)")
       ->delimiter(',')
       ->allow_extra_args(false)
-      ->check(at_least(0));
+      ->check(CLI::Range(0, kMost));
 }
 
 }  // namespace
@@ -121,7 +123,7 @@ void add_bench(CLI::App& app, Action& action) {
   command->add_option("MODEL", options->model, "a model folder or a bundled model")->required();
   add_lengths(*command, *options);
   command->add_option("--repetitions", options->plan.repetitions, "timed rounds of all variants in turn")
-      ->check(at_least(1))
+      ->check(CLI::Range(1, kMost))
       ->capture_default_str();
   command->add_option("--warmup", options->plan.warmup, "untimed rounds before them; at least 1 is made")
       ->check(at_least(0))
