@@ -1,7 +1,8 @@
 # What the HTML pages of src/base/page.h hold beside their words, compiled into pkv_base: their style, and the script that
 # draws charts. That is Vega, from the distribution's package libjs-vega, with its licence.
 find_path(PKV_VEGA vega-view.min.js PATHS /usr/share/javascript/vega DOC "The folder of Vega's modules (Debian: libjs-vega)")
-find_file(PKV_VEGA_LICENCE copyright PATHS /usr/share/doc/libjs-vega DOC "The licence of Vega (Debian: libjs-vega)")
+find_file(PKV_VEGA_LICENCE copyright PATHS /usr/share/doc/libjs-vega NO_DEFAULT_PATH
+          DOC "The licence of Vega (Debian: libjs-vega)")
 if(NOT PKV_VEGA OR NOT PKV_VEGA_LICENCE)
   message(FATAL_ERROR "Vega was not found. On Debian: apt-get install libjs-vega")
 endif()

@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "program.h"
+#include "subjects/implementation.h"
 
 namespace pkv::program {
 namespace {
@@ -80,11 +81,13 @@ std::string display_name(const fs::path& folder) {
 
 model::Model load_model(const fs::path& folder, const EngineOptions& options) {
   model::LoadOptions formats = options.load_options();
+  hf::Folder opened = hf::Folder::open(folder);
+  if (const std::string changed = load_as(options.as, opened, formats); !changed.empty()) note(changed);
   if (formats.quantize) {
     formats.progress =
         progress_bar(fmt::format("{} in {}", display_name(folder), quant::name_of(formats.quantize->format)));
   }
-  model::Model model = model::load(hf::Folder::open(folder), options.open(), formats);
+  model::Model model = model::load(std::move(opened), options.open(), formats);
   for (const std::string& line : model.notes()) note(line);
   return model;
 }

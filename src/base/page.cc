@@ -140,9 +140,10 @@ Html table(const Table& table) {
     }
     body += line("tr", cells).markup;
   }
-  Html all = table.caption.empty() ? Html{} : element("caption", "", text(table.caption));
-  all += line("thead", line("tr", head).markup) + line("tbody", body);
-  return element("div", "class=\"scroll\"", element("table", "", all)) + Html{"\n"};
+  const Html all = line("thead", line("tr", head).markup) + line("tbody", body);
+  Html caption;
+  if (!table.caption.empty()) caption = element("p", "class=\"caption\"", text(table.caption)) + Html{"\n"};
+  return caption + element("div", "class=\"scroll\"", element("table", "", all)) + Html{"\n"};
 }
 
 Html chart(const Chart& chart) {

@@ -35,18 +35,27 @@ const Cause& cause_of_name(std::string_view name);  // internal error when there
 // What to say when causes were tried and none is left.
 std::string unknown_cause(const Report& report);
 
+// "24 causes tried with 40 feeds of 512 tokens"
+std::string cost_of_explaining(const Report& report);
+
 // What a check knows beyond its report.
 struct Wrong {
   Whole whole;
   std::optional<Place> in_pieces;                  // the first difference of a past used once, and
   std::optional<std::pair<Method, Place>> reused;  // of a past used more than once
+  double bound = 0;                                // how far logits move where nothing is wrong
 };
 
 // Reads everything of the report but causes and verdict, and fills in `causes`, `causes_tried` and what it cost.
 void explain(Report& report, Subject& subject, const Wrong& wrong, const Fed& fed);
 
-// Of a report that differs within rounding: the cause "rounding", and how sure it is. True where the texts' beginnings,
-// fed without a past, do not move as much: then something else may hide below the bound.
-bool name_rounding(Report& report);
+// How far logits move without a past, in calls of other lengths and from run to run: what rounding does here.
+double moved_without_past(const Report& report);
+
+// True where the past moves logits much more than that: then a fault may hide below the bound.
+bool more_than_rounding_does(const Report& report);
+
+// Adds the cause "rounding" to a report that differs within rounding; it is certain where the past adds nothing to it.
+void name_rounding(Report& report);
 
 }  // namespace pkv::check

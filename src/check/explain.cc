@@ -22,6 +22,7 @@ constexpr std::int64_t kAllCounts = 16;  // numbers up to here are all tried
 constexpr std::size_t kMostRanked = 3;
 constexpr std::size_t kRankedInFull = 5;  // that many of the best are held against all observations
 constexpr std::int64_t kMostPairs = 100;
+constexpr std::size_t kPairsWithAllCounts = 3;
 
 using What = std::vector<Supposition>;
 
@@ -73,20 +74,24 @@ class Find {
  private:
   struct Partial {
     What what;
-    double explained;  // of the first observation that it could be held against
+    double explained;  // of the observations up to the first that it does not reproduce
   };
 
+  static void sort_by_share(std::vector<Partial>& some) {
+    std::stable_sort(some.begin(), some.end(),
+                     [](const Partial& a, const Partial& b) { return a.explained > b.explained; });
+  }
   bool reproduces(const Fit& f) const {
     if (f.same()) return true;
     return !search_.tolerance.same_bits && f.largest <= search_.tolerance.bound && f.explained() >= kLeastExplained;
   }
   bool may_be(const Cause& c) const { return search_.past_absent == (c.name == "past-absent"); }
-  std::vector<const Observation*> fitting(const What& what) const;
   bool add_simulated(Fit& fit, const Observation& o, const What& what) const;
   void try_one(const What& what);
   void try_counts();
   std::vector<std::int64_t> counts(const Cause& cause) const;
   void try_pairs();
+  void try_pair_counts(What what);
   void rank();
   void keep(const What& what, const Fit& fit, bool confirmed);
 
@@ -113,7 +118,7 @@ void Find::try_one(const What& what) {
     if (!add_simulated(fit, o, what)) continue;
     if (first) found_.tried++;
     if (reproduces(fit)) continue;
-    if (first || fit.explained() >= kLeastExplained) partial_.push_back({what, fit.explained()});
+    partial_.push_back({what, fit.explained()});
     return;
   }
   if (fit.rows > 0) keep(what, fit, true);
@@ -123,7 +128,8 @@ void Find::try_one(const What& what) {
 // what ends exactly at its past, and what ends exactly at its last token.
 std::vector<std::int64_t> Find::counts(const Cause& cause) const {
   const auto& o = search_.observations.front();
-  const auto longest = static_cast<std::int64_t>(search_.observations.back().ids.size());
+  std::int64_t longest = 0;
+  for (const Observation& each : search_.observations) longest = std::max(longest, std::ssize(each.ids));
   std::set<std::int64_t> all;
   for (std::int64_t n = 1; n <= kAllCounts; ++n) all.insert(n);
   for (std::int64_t n = 2 * kAllCounts; n <= longest + 1; n *= 2) all.insert({n - 1, n, n + 1});
@@ -153,7 +159,8 @@ void Find::try_counts() {
   }
 }
 
-// The likeliest first: those whose halves explain most.
+// The likeliest first: those whose halves explain most. The number that is best for one cause alone need not be the
+// right one beside another, so the best pairs are tried with all.
 void Find::try_pairs() {
   std::vector<Partial> pairs;
   for (const Partial& a : partial_) {
@@ -162,17 +169,33 @@ void Find::try_pairs() {
       if (part > 0 && part < other) pairs.push_back({{a.what[0], b.what[0]}, a.explained + b.explained});
     }
   }
-  std::stable_sort(pairs.begin(), pairs.end(), [](const auto& a, const auto& b) { return a.explained > b.explained; });
+  sort_by_share(pairs);
   if (std::ssize(pairs) > kMostPairs) pairs.resize(kMostPairs);
+  std::vector<Partial> singles = std::exchange(partial_, {});
   for (const Partial& p : pairs) {
     try_one(p.what);
     if (!found_.causes.empty()) return;
   }
+  sort_by_share(partial_);
+  pairs = partial_;
+  std::erase_if(pairs, [](const Partial& p) { return p.what[0].count == 0 && p.what[1].count == 0; });
+  if (pairs.size() > kPairsWithAllCounts) pairs.resize(kPairsWithAllCounts);
+  for (const Partial& p : pairs) try_pair_counts(p.what);
+  partial_.insert(partial_.end(), singles.begin(), singles.end());
+}
+
+void Find::try_pair_counts(What what) {
+  const std::int64_t tried = found_.tried;
+  Supposition& counted = what[0].count > 0 ? what[0] : what[1];
+  for (const std::int64_t n : counts(cause_of_name(counted.cause))) {
+    counted.count = n;
+    if (found_.causes.empty()) try_one(what);
+  }
+  found_.tried = tried;  // the pair has been counted before
 }
 
 void Find::rank() {
-  std::stable_sort(partial_.begin(), partial_.end(),
-                   [](const auto& a, const auto& b) { return a.explained > b.explained; });
+  sort_by_share(partial_);
   if (partial_.size() > kRankedInFull) partial_.resize(kRankedInFull);
   for (const Partial& p : partial_) {
     Fit fit;

@@ -18,7 +18,8 @@
 
 namespace pkv::check {
 
-// A call that went wrong: ids[past ..] got `faulty` and should have got `right`.
+// A call after a past: ids[past ..] got `faulty` and should have got `right`. Where the two are equal, the call went
+// right, and a cause that would have made it wrong is refuted.
 struct Observation {
   std::vector<std::int32_t> ids;  // those of the past first
   std::int64_t past = 0;
@@ -32,7 +33,7 @@ struct Observation {
 using Simulate = std::function<std::optional<Logits>(const Observation&, std::span<const Supposition>)>;
 
 struct Search {
-  std::vector<Observation> observations;
+  std::vector<Observation> observations;  // the cheapest first, those that went right last
   Tolerance tolerance;
   bool past_absent = false;  // the system says that it keeps none
   Simulate simulate;

@@ -139,6 +139,10 @@ class Part {
 
   void run() {
     std::optional<std::int64_t> position = wrong_position(s_.past);
+    if (!position) {  // perhaps in shorter calls only
+      rows_ = s_.position - s_.past + 1;
+      position = wrong_position(s_.past);
+    }
     if (!position) return;
     while (s_.past - s_.right_past > 1 && s_.method == Method::pieces) {
       const std::int64_t middle = s_.right_past + (s_.past - s_.right_past) / 2;
@@ -151,6 +155,10 @@ class Part {
 
  private:
   const Description& description() const { return report_.subject; }
+  Ids rest_of(std::int64_t past) const {
+    const Ids rest = whole_.ids.subspan(static_cast<std::size_t>(past));
+    return rest.first(static_cast<std::size_t>(std::min(std::ssize(rest), rows_)));
+  }
   std::optional<std::int64_t> wrong_position(std::int64_t past);
   void look(std::int64_t position);
   void see(Parting& p, const States& right, const States& faulty);
@@ -160,6 +168,7 @@ class Part {
   Subject& subject_;
   const Whole& whole_;
   Suspect s_;
+  std::int64_t rows_ = std::numeric_limits<std::int64_t>::max();  // new tokens of a call, at most
   const Tolerance& tolerance_;
   const Fed& fed_;
 };
@@ -168,7 +177,7 @@ class Part {
 std::optional<std::int64_t> Part::wrong_position(std::int64_t past) {
   const auto session = after_past(subject_, whole_.ids, whole_.other, past, s_.method, fed_);
   if (session == nullptr) return std::nullopt;
-  const Logits faulty = session->feed(whole_.ids.subspan(static_cast<std::size_t>(past)));
+  const Logits faulty = session->feed(rest_of(past));
   if (fed_) fed_(faulty.rows());
   for (std::int64_t r = 0; r < faulty.rows(); ++r) {
     Apart apart;
@@ -194,7 +203,7 @@ std::string heads_words(const std::vector<std::int64_t>& heads, std::int64_t all
 void Part::look(std::int64_t position) {
   Parting p{.past = s_.past, .position = position};
   p.sentence = place_words(p, s_.method) + " is the first to part";
-  const auto rest = whole_.ids.subspan(static_cast<std::size_t>(s_.past));
+  const Ids rest = rest_of(s_.past);
   const auto count = std::min<std::int64_t>(std::ssize(rest), std::max(kMostRows, position - s_.past + 1));
   const auto session = after_past(subject_, whole_.ids, whole_.other, s_.past, s_.method, fed_);
   if (session->look() != nullptr) {

@@ -33,7 +33,7 @@ class Observe {
   Observe(Report& report, Subject& subject, const Wrong& wrong, const Fed& fed)
       : report_(report), subject_(subject), whole_(wrong.whole), wrong_(wrong), fed_(fed) {
     const double noise = report.evidence.noise;
-    search_.tolerance = {report.subject.promises_same_bits && noise == 0, std::max(report.bound.value, noise)};
+    search_.tolerance = {report.subject.promises_same_bits && noise == 0, std::max(wrong.bound, noise)};
     search_.past_absent = report.evidence.exists.shown == Shown::no;
     search_.simulate = [this](const Observation& o, std::span<const Supposition> what) { return simulate(o, what); };
   }
@@ -68,6 +68,7 @@ class Observe {
   const Wrong& wrong_;
   const Fed& fed_;
   Search search_;
+  std::vector<Observation> right_;  // calls that went right
 };
 
 Logits Observe::feed(Session& session, Ids ids) {
@@ -97,19 +98,23 @@ void Observe::observe() {
       if (place && place->past > 0 && place->past < n) splits.insert(place->past);
     }
     for (const std::int64_t past : splits) observe(past, kMostRows);
+    if (report_.parting) observe(first, report_.parting->position - first + 1);
   } else if (wrong_.reused) {
     observe(wrong_.reused->second.past, n, wrong_.reused->first);
   }
   if (report_.evidence.used.shown == Shown::no && !search_.past_absent) observe_another_text();
   std::stable_sort(search_.observations.begin(), search_.observations.end(),
                    [](const Observation& a, const Observation& b) { return a.ids.size() < b.ids.size(); });
+  if (search_.observations.empty() || right_.empty()) return;
+  search_.observations.push_back(right_.front());
+  if (right_.size() > 1) search_.observations.push_back(right_.back());
 }
 
 void Observe::observe(std::int64_t past, std::int64_t rows, Method method) {
   rows = std::min(std::ssize(whole_.ids) - past, rows);
   const Ids ids = whole_.ids.first(static_cast<std::size_t>(past + rows));
   for (const Observation& o : search_.observations) {
-    if (o.past == past && std::ssize(o.ids) >= std::ssize(ids)) return;
+    if (o.past == past && o.ids.size() == ids.size()) return;
   }
   const auto session = after_past(subject_, whole_.ids, whole_.other, past, method, fed_);
   report_.explaining_feeds++;
@@ -146,9 +151,9 @@ void Observe::observe_another_text() {
 
 void Observe::keep(Observation o) {
   const double apart = largest_distance(o.right, o.faulty);
-  if (apart == 0 || !std::isfinite(apart)) return;
-  if (!search_.tolerance.same_bits && apart <= search_.tolerance.bound) return;
-  search_.observations.push_back(std::move(o));
+  if (!std::isfinite(apart)) return;
+  const bool wrong = apart > (search_.tolerance.same_bits ? 0 : search_.tolerance.bound);
+  (wrong ? search_.observations : right_).push_back(std::move(o));
 }
 
 // What any system can be fed; none where it says nothing of this observation.
@@ -231,31 +236,38 @@ std::string unknown_cause(const Report& report) {
                      counted(report.causes_tried, "cause"));
 }
 
+std::string cost_of_explaining(const Report& report) {
+  return fmt::format("{} tried with {} of {}", counted(report.causes_tried, "cause"),
+                     counted(report.explaining_feeds, "feed"), counted(report.explaining_tokens, "token"));
+}
+
 void explain(Report& report, Subject& subject, const Wrong& wrong, const Fed& fed) {
   Observe(report, subject, wrong, fed).run();
 }
 
-bool name_rounding(Report& report) {
+double moved_without_past(const Report& report) {
   const Difference* parts = first_parts_of(report);
-  const double alone = std::max(parts == nullptr ? 0 : parts->max_abs, report.evidence.noise);
-  const bool alike = alone * kMuchMore >= report.total.max_abs;
+  return std::max(parts == nullptr ? 0 : parts->max_abs, report.evidence.noise);
+}
+
+bool more_than_rounding_does(const Report& report) {
+  return report.total.max_abs > kMuchMore * moved_without_past(report);
+}
+
+void name_rounding(Report& report) {
+  const bool more = more_than_rounding_does(report);
   const Cause& c = cause_of_name("rounding");
-  const std::string with = short_number(report.total.max_abs), bound = fmt::format("{:.2g}", report.bound.value);
   report.causes.push_back(
       {.cause = std::string(c.name),
        .statement = std::string(c.statement),
        .look_at = std::string(c.look_at),
        .reference = std::string(c.reference),
-       .evidence = alike
-                       ? fmt::format("with the past logits move by {} at most, without any past, in calls of other "
-                                     "lengths, by {}; rounding could explain {}",
-                                     with, short_number(alone), bound)
-                       : fmt::format("rounding could explain {}, and logits move by {} only; but without any past, in "
-                                     "calls of other lengths, they move by {}",
-                                     bound, with, short_number(alone)),
-       .confirmed = alike,
+       .evidence = fmt::format(
+           "logits move by {} at most, without any past, in calls of other lengths, by {}; rounding "
+           "could explain {:.2g}",
+           short_number(report.total.max_abs), short_number(moved_without_past(report)), report.bound.value),
+       .confirmed = !more,
        .explained = 1});
-  return !alike;
 }
 
 }  // namespace pkv::check

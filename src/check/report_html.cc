@@ -1,5 +1,7 @@
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "base/page.h"
 #include "check/causes.h"
 #include "check/charts.h"
@@ -29,9 +31,11 @@ std::string headline(Outcome outcome) {
 
 Html sentence(std::string_view words) { return text(capital(std::string(words)) + (words.ends_with('.') ? "" : ".")); }
 
-Html cause(const Explanation& e) {
-  Html all = page::paragraph(page::strong(e.confirmed ? "Cause: " : "Perhaps: ") + page::code(e.cause) + text(". ") +
-                             sentence(e.statement));
+// What the verdict's sentence says already is not said again.
+Html cause(const Explanation& e, const Verdict& verdict) {
+  const bool said = verdict.sentence.find(e.statement) != std::string::npos;
+  Html all = page::paragraph(page::strong(e.confirmed ? "Cause: " : "Perhaps: ") + page::code(e.cause) +
+                             (said ? Html{} : text(". ") + sentence(e.statement)));
   std::vector<std::pair<std::string, Html>> facts{{"Evidence", text(e.evidence)}, {"Look at", text(e.look_at)}};
   if (!e.reference.empty()) facts.emplace_back("Seen in", text(e.reference));
   return all + page::facts(facts);
@@ -39,10 +43,11 @@ Html cause(const Explanation& e) {
 
 Html verdict(const Report& r) {
   Html inside = page::paragraph(sentence(r.verdict.sentence));
-  for (const Explanation& e : r.causes) inside += cause(e);
+  for (const Explanation& e : r.causes) inside += cause(e, r.verdict);
   if (r.causes.empty() && r.causes_tried > 0) {
     inside += page::paragraph(page::strong("Cause: ") + text(unknown_cause(r)));
   }
+  if (r.causes_tried > 0) inside += page::paragraph(page::muted(capital(cost_of_explaining(r)) + "."));
   Html all = page::verdict(tone_of(r.verdict.outcome), headline(r.verdict.outcome), inside);
   for (const auto& reason : r.verdict.reasons) all += page::paragraph(text(reason));
   return all;
@@ -59,13 +64,14 @@ Html question() {
 Html article_table(const Table& t) {
   const auto a = pandas_column(t.without_past.values()), b = pandas_column(t.with_past.values());
   const auto c = pandas_column(t.absolute.values()), d = pandas_column(t.relative.values());
-  page::Table table{.head = {"", "without past", "with past", "absolute Δ", "relative Δ"}};
+  page::Table table{.head = {"", "without past", "with past", "absolute Δ", "relative Δ"},
+                    .caption =
+                        "Over the vocabulary: without past, with it, their absolute difference, and that as a "
+                        "share of the first column."};
   for (std::size_t i = 0; i < a.size(); ++i) {
     table.rows.push_back({text(Summary::names[i]), text(a[i]), text(b[i]), text(c[i]), text(d[i])});
   }
-  return page::table(table) +
-         page::paragraph(page::muted("The logits of the last position over the vocabulary, described: without past, "
-                                     "with it, their absolute difference, and that as a share of the first column."));
+  return page::table(table);
 }
 
 std::vector<Html> row_of(const Result& r) {
@@ -102,24 +108,17 @@ Html proofs(const Report& r) {
   return page::marks(items);
 }
 
-Html rounding(const Bound& b) {
-  if (b.reason.empty()) return {};
-  return page::paragraph(text(b.reason));
-}
-
 using Heading = Html (*)(std::string_view);
 
 Html body(const Report& r, Heading heading) {
   Html all = heading("The logits of the last position") + article_table(r.table);
   all += logits_chart(r) + differences_chart(r);
-  if (!r.cells.empty() || !r.layers.empty() || r.parting) {
-    all += heading("Where the runs part");
-    if (r.parting) all += page::paragraph(sentence(r.parting->sentence));
-    all += heat_map(r) + layers_chart(r);
-  }
+  Html parting = r.parting ? page::paragraph(sentence(r.parting->sentence)) : Html{};
+  parting += heat_map(r) + layers_chart(r);
+  if (!parting.markup.empty()) all += heading("Where the runs part") + parting;
   all += heading("Ways to use a past, each tried") + experiments(r);
   all += heading("Was anything tested?") + proofs(r);
-  if (r.total.same_bits && !r.subject.promises_same_bits) all += rounding(r.bound);
+  if (r.total.same_bits && !r.subject.promises_same_bits) all += page::paragraph(text(r.bound.reason));
   for (const auto& note : r.notes) all += page::paragraph(text(note));
   return all;
 }
@@ -174,7 +173,7 @@ std::string summary_html(std::span<const Report> reports, std::span<const NotChe
   for (const auto& other : others) all += page::heading(other.model) + page::preformatted(other.message);
   if (!reports.empty()) all += page::origin(reports[0].environment, reports[0].command);
   return page::document({.title = "Can their pasts be reused?",
-                         .lead = text(fmt::format("{} of {}", holding, counted(std::ssize(reports), "model"))),
+                         .lead = text(fmt::format("Yes for {} of {}", holding, counted(std::ssize(reports), "model"))),
                          .body = all});
 }
 

@@ -112,11 +112,8 @@ Json json_of(const LayerDistance& l) { return {{"max_abs", l.max_abs}, {"largest
 Json known(std::int64_t index) { return index < 0 ? Json(nullptr) : Json(index); }
 
 Json json_of(const Parting& p) {
-  return {{"past", p.past},
-          {"position", p.position},
-          {"layer", known(p.layer)},
-          {"head", known(p.head)},
-          {"sentence", p.sentence}};
+  return {{"past", p.past},        {"position", p.position}, {"layer", known(p.layer)},
+          {"head", known(p.head)}, {"embedded", p.embedded}, {"sentence", p.sentence}};
 }
 
 Json json_of(const Causality& c) {
@@ -144,6 +141,7 @@ Json json_of(const Report& r) {
           {"verdict", json_of(r.verdict)},
           {"causes", each_of(r.causes)},
           {"causes_tried", r.causes_tried},
+          {"explaining", {{"feeds", r.explaining_feeds}, {"tokens", r.explaining_tokens}}},
           {"subject", json_of(r.subject)},
           {"text", r.text},
           {"ids", r.ids},
@@ -155,6 +153,7 @@ Json json_of(const Report& r) {
           {"causality", json_of(r.causality)},
           {"parting", r.parting ? json_of(*r.parting) : Json(nullptr)},
           {"layers", each_of(r.layers)},
+          {"positions_of_cell", r.positions_of_cell},
           {"cells", each_of(r.cells)},
           {"histograms",
            {{"without_past", json_of(r.without_past)},

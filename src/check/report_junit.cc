@@ -50,6 +50,7 @@ std::string causes(const Report& r) {
     if (!e.reference.empty()) all += "  seen in:  " + e.reference + "\n";
   }
   if (r.causes.empty() && r.causes_tried > 0) all += "cause: " + unknown_cause(r) + "\n";
+  if (r.causes_tried > 0) all += "cost: " + cost_of_explaining(r) + "\n";
   return all;
 }
 

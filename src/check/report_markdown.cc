@@ -80,6 +80,7 @@ std::string causes(const Report& r) {
                        printable(e.statement), printable(e.evidence), e.look_at, seen);
   }
   if (all.empty() && r.causes_tried > 0) all = "- cause: " + unknown_cause(r) + "\n";
+  if (r.causes_tried > 0) all += "- cost: " + cost_of_explaining(r) + "\n";
   if (r.parting) all += "- where: " + r.parting->sentence + "\n";
   return all.empty() ? "" : all + "\n";
 }

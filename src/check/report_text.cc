@@ -106,6 +106,7 @@ std::string cause_lines(const Report& r, const Paint& paint) {
     if (!e.reference.empty()) lines += wrapped("    seen in:  ", e.reference);
   }
   if (lines.empty() && r.causes_tried > 0) lines = wrapped("  cause: ", unknown_cause(r));
+  if (r.causes_tried > 0) lines += wrapped("    cost:     ", cost_of_explaining(r));
   return lines.empty() ? "" : lines + "\n";
 }
 
@@ -133,11 +134,12 @@ std::string paragraphs(const Report& r) {
 
 }  // namespace
 
+// The end is what a terminal of few lines shows.
 std::string report_text(const Report& r, bool colour) {
   const Paint paint{colour};
   return paint.bold(shortened(subject_line(r.subject), terminal_columns)) + "\n" + text_line(r) + "\n\n" +
-         verdict_lines(r.verdict, paint) + "\n" + cause_lines(r, paint) + parting_lines(r) + table_lines(r.table) +
-         "\n" + results_lines(r) + "\n" + evidence_lines(r, paint) + paragraphs(r);
+         table_lines(r.table) + "\n" + results_lines(r) + "\n" + evidence_lines(r, paint) + paragraphs(r) + "\n" +
+         cause_lines(r, paint) + parting_lines(r) + verdict_lines(r.verdict, paint);
 }
 
 }  // namespace pkv::check

@@ -39,8 +39,8 @@ class Run {
     report_.evidence.used =
         used_finding(report_.evidence.probes, report_.subject.promises_same_bits ? 0 : tolerance_.bound);
     for (const auto& e : plan_.experiments) experiment(e);
-    control();  // late, so that it also shows what the system remembers from one session to the next
-    see_causality();
+    report_.causality = causality(subject_, whole(), report_.subject, tolerance_, fed());
+    control();  // last, so that it also shows what the system remembers from one session to the next
     report_.evidence.exists = exists_finding(account_);
     report_.evidence.length = length_finding(account_);
     add_first_parts();
@@ -67,7 +67,6 @@ class Run {
   void forked(std::int64_t past, Method method, Difference& sum);
   void rewound(std::int64_t past, Method method, Difference& sum);
   void add_first_parts();
-  void see_causality();
   void draw();
   void part();
   void explain();
@@ -151,6 +150,9 @@ void Run::control() {
   compare(feed(*session, ids_), 0, 0, sum);
   report_.evidence.noise = sum.max_abs;
   report_.evidence.control = control_finding(sum);
+  if (sum.max_abs > tolerance_.bound) {
+    report_.causality = {.sentence = "whether the model is causal cannot be told: its answers change from run to run"};
+  }
   report_.total.not_finite = sum.not_finite;
   report_.total.first_not_finite = sum.first_not_finite;
 }
@@ -265,14 +267,6 @@ void Run::add_first_parts() {
   report_.results.push_back(std::move(result));
 }
 
-void Run::see_causality() {
-  if (report_.evidence.control.shown == Finding::Shown::no && report_.evidence.noise > tolerance_.bound) {
-    report_.causality.sentence = "whether the model is causal cannot be told: its answers change from run to run";
-    return;
-  }
-  report_.causality = causality(subject_, whole(), report_.subject, tolerance_, fed());
-}
-
 void Run::draw() {
   std::vector<Cell> all;
   for (const auto& [past, cells] : cells_) all.insert(all.end(), cells.begin(), cells.end());
@@ -294,14 +288,21 @@ void Run::part() {
   find_parting(report_, subject_, whole(), suspect, tolerance_, fed());
 }
 
-// Also where the logits agree but the past does not matter: it may be another text's.
+// Also where the logits agree but the past does not matter: it may be another text's. And where rounding could explain
+// the difference, but without a past does much less: then a cause that explains it better is worth knowing.
 void Run::explain() {
   const Outcome outcome = report_.verdict.outcome;
   const bool unused = report_.evidence.used.shown == Finding::Shown::no && !account_.absent();
-  if (outcome == Outcome::within_rounding && !report_.total.same_bits) name_rounding(report_);
-  if (outcome != Outcome::differs && !(outcome == Outcome::empty && unused)) return;
-  part();
-  check::explain(report_, subject_, {whole(), pieces_.first, reused_}, fed());
+  if (outcome == Outcome::within_rounding && !report_.total.same_bits) {
+    if (more_than_rounding_does(report_)) {
+      check::explain(report_, subject_, {whole(), pieces_.worst, reused_, moved_without_past(report_)}, fed());
+    }
+    const bool named = !report_.causes.empty() && report_.causes.front().confirmed;
+    if (!named) report_.causes.clear(), name_rounding(report_);
+  } else if (outcome == Outcome::differs || (outcome == Outcome::empty && unused)) {
+    part();
+    check::explain(report_, subject_, {whole(), pieces_.first, reused_, report_.bound.value}, fed());
+  }
   report_.verdict = judge(report_);
 }
 

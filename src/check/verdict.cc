@@ -140,8 +140,21 @@ void add_look_ahead(const Report& r, std::vector<std::string>& reasons) {
                   short_number(first_parts_of(r).max_abs)));
 }
 
+// A difference that rounding could explain, and something else explains better, or nothing does.
+void add_doubt(const Report& r, std::vector<std::string>& reasons) {
+  if (r.causes.empty()) return;
+  const Explanation& e = r.causes.front();
+  if (e.cause != "rounding") {
+    reasons.push_back(
+        fmt::format("So small a difference may be rounding, but this explains it better: {}.", e.statement));
+  } else if (!e.confirmed) {
+    reasons.push_back("Without a past the logits move much less, so it need not be rounding: see the cause.");
+  }
+}
+
 std::vector<std::string> reasons_of(Outcome outcome, const Report& r) {
   std::vector<std::string> reasons;
+  if (outcome == Outcome::within_rounding) add_doubt(r, reasons);
   add_look_ahead(r, reasons);
   if (r.evidence.control.shown == Shown::no) {
     reasons.push_back(capital(r.evidence.control.sentence) + ", so not all of the difference is the past's doing.");

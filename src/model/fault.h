@@ -3,33 +3,56 @@
 #pragma once
 
 #include <cstdint>
-#include <optional>
-
-#include "tensor/dtype.h"
 
 namespace pkv::model {
 
 // What goes wrong in a call that continues a past. Default: nothing.
 struct Fault {
-  enum class Position : std::uint8_t { right, restarted, one_far, one_short };
-  enum class Rotary : std::uint8_t { right, missing, twice };
+  enum class Position : std::uint8_t {
+    right,
+    restarted,  // from 0
+    shifted,    // by `steps`
+    frozen,     // all tokens of the call have the first one's
+    capped,     // none beyond `steps`
+  };
+  enum class Rotary : std::uint8_t {
+    right,
+    missing,
+    twice,
+    interleaved,  // pairs (2i, 2i + 1) instead of (i, i + dim/2)
+    query_late,   // queries, not keys, by as many steps too far as the call has tokens
+  };
   enum class Alibi : std::uint8_t { right, missing, new_tokens_only };
   enum class Mask : std::uint8_t {
     right,
-    past_ignored,   // new tokens see each other, at their right positions
-    top_left,       // row r of the call sees the keys 0 .. r only
-    window,         // the last `count` keys
-    first_dropped,  // all but the first `count` keys
-    later_seen,     // all keys of the call
+    past_ignored,    // new tokens see each other, at their right positions
+    top_left,        // row r of the call sees the keys 0 .. r only
+    window,          // the last `keys` keys
+    window_of_call,  // the last `keys` keys as they are after the call's last token
+    first_dropped,   // all but the first `keys` keys
+    one_more,        // a key beyond their own: the next token's, or an empty place
+    later_seen,      // all keys of the call
+    both_ways,       // the first `keys` tokens see each other, as far as fed; in calls without a past, too
+  };
+  enum class Content : std::uint8_t {
+    right,
+    fp16,  // rounded to that format and back
+    bf16,
+    int8,            // with one scale for each token and head: its largest value is 127
+    heads_shifted,   // each kv head finds its neighbour's
+    values_shifted,  // each key finds the next token's value
+    transposed,      // [tokens, heads] is read as [heads, tokens]
+    hole,            // an empty place, all zeros, after the past
+    last_lost,       // the past's last token is overwritten by the first new one
   };
 
   Position position = Position::right;
   Rotary rotary = Rotary::right;
   Alibi alibi = Alibi::right;
   Mask mask = Mask::right;
-  std::int64_t count = 0;
-  std::optional<DType> past_rounded{};  // fp32 keys and values of the past, rounded to this and back
-  bool heads_shifted = false;           // each kv head finds its neighbour's past
+  Content content = Content::right;
+  std::int64_t keys = 0, steps = 0;
+  bool rows_apart = false;  // int8 with outliers of the whole call: the call's tokens by themselves
 };
 
 }  // namespace pkv::model

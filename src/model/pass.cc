@@ -76,7 +76,7 @@ std::vector<std::int32_t> Pass::positions() const {
   for (const kernels::Sequence& s : sequences_) {
     for (std::int64_t r = 0; r < s.rows; ++r) all.push_back(static_cast<std::int32_t>(s.past + r));
   }
-  if (!affected_.empty()) misplace(all);
+  misplace(all, 0);
   return all;
 }
 
@@ -90,6 +90,7 @@ void Pass::add_positions_after_padding(const View& table, std::int32_t padding) 
                     static_cast<std::int32_t>(std::count(past.begin(), past.end(), padding));
     for (const std::int32_t id : feed.ids) positions.push_back(id == padding ? padding : ++position);
   }
+  misplace(positions, padding + 1);
   add_rows_of(table, upload(Workspace::positions, positions));
 }
 
@@ -104,6 +105,7 @@ void Pass::rotate(const View& q, const View& k, std::int64_t first, std::int64_t
 }
 
 void Pass::rotary(double theta) {
+  theta_ = theta;
   cos_ = buffer(Workspace::cos, card_.head_dim / 2);
   sin_ = buffer(Workspace::sin, card_.head_dim / 2);
   const View view = upload(Workspace::positions, rotary_positions());
@@ -137,6 +139,19 @@ void Pass::multiply(const View& x, const Linear& linear, kernels::Linear call) {
     call.scratch = workspace_.get(backend_, Workspace::scratch, DType::u8, 1, bytes);
     call.outlier_threshold = int8_.threshold, call.outliers_of_call = int8_.outliers_of_call;
   }
+  std::int64_t first = 0;
+  for (const Affected& a : affected_) {
+    if (!a.fault.rows_apart || !linear.quantized || a.first_row >= x[0]) continue;
+    multiply_rows(call, first, a.first_row - first);
+    first = a.first_row;
+  }
+  multiply_rows(call, first, x[0] - first);
+}
+
+void Pass::multiply_rows(kernels::Linear call, std::int64_t first, std::int64_t rows) {
+  if (rows == 0) return;
+  call.x = call.x.rows(first, rows), call.out = call.out.rows(first, rows);
+  if (call.add) call.add = call.add.rows(first, rows);
   backend_.ops().linear(backend_.device(), call);
 }
 
@@ -201,9 +216,7 @@ void Pass::attend(const Attention& a) {
   const Qkv s = split(fused, card_, a.fused);
   if (a.rotary) {
     rotate(s.q, as_heads(s.k), 0, rows_);
-    for (const Affected& f : affected_) {
-      if (f.fault.rotary == Fault::Rotary::twice) rotate(s.q, as_heads(s.k), f.first_row, f.rows);
-    }
+    misrotate(s.q, as_heads(s.k));
   }
   for (std::size_t i = 0; i < feeds_.size(); ++i) sequences_[i].layer = feeds_[i].past->layer(layer_);
   ops.append(device, {.k = s.k, .v = s.v, .sequences = sequences_});

@@ -15,6 +15,7 @@
 #include "model/card.h"
 #include "model/fault.h"
 #include "model/formats.h"
+#include "model/misread.h"
 #include "model/past.h"
 
 namespace pkv::model {
@@ -111,6 +112,7 @@ class Pass {
   void end_half();
   void add_branch(const View& input, const Linear& linear);
   void multiply(const View& x, const Linear& linear, kernels::Linear call);
+  void multiply_rows(kernels::Linear call, std::int64_t first, std::int64_t rows);
   void add_rows_of(const View& table, const View& indices);
   View upload(Workspace::Slot slot, std::span<const std::int32_t> values);
   View buffer(Workspace::Slot slot, std::int64_t columns);
@@ -124,15 +126,16 @@ class Pass {
   };
   void find_affected();
   std::vector<std::int32_t> positions() const;
-  void misplace(std::vector<std::int32_t>& positions) const;
+  std::int64_t misplaced(const Affected& affected, std::int64_t row) const;
+  void misplace(std::vector<std::int32_t>& positions, std::int32_t first) const;
   std::vector<std::int32_t> rotary_positions() const;
   void rotate(const View& q, const View& k, std::int64_t first, std::int64_t rows);
+  void misrotate(const View& q, const View& k);
+  void turn_rows(const Affected& affected, const View& x, bool interleaved);
   void attend_to_past(const kernels::Attend& call);
   std::vector<kernels::Sequence> right_rows() const;
-  std::vector<kernels::Sequence> faulty_rows(const Affected& affected, bool causal) const;
-  void spoil_past(const Affected& affected);
-  void round_past(const View& part, DType dtype);
-  void shift_heads(const std::vector<View>& heads);
+  std::vector<kernels::Sequence> faulty_rows(const Affected& affected, bool causal,
+                                             const kernels::PastLayer& layer) const;
 
   kernels::Backend backend_;
   const Card& card_;
@@ -146,6 +149,7 @@ class Pass {
   std::vector<kernels::Sequence> sequences_;
   std::vector<Affected> affected_;
   View ids_, x_, sum_, input_, cos_, sin_, logits_;
+  double theta_ = 0;
   std::int64_t layer_ = 0;
   bool in_half_ = false, first_branch_ = false;
 };

@@ -1,43 +1,107 @@
 // The part of Pass that computes faults on purpose (fault.h). Rows without one take the ordinary way.
 #include <algorithm>
+#include <cmath>
 
 #include "model/pass.h"
 
 namespace pkv::model {
 
-using kernels::kBlockTokens;
 using kernels::Sequence;
+using Mask = Fault::Mask;
 
 void Pass::find_affected() {
   for (std::size_t i = 0; i < feeds_.size(); ++i) {
     if (feeds_[i].fault == nullptr) continue;
     const Sequence& s = sequences_[i];
-    const std::int64_t first = s.past > 0 ? 0 : feeds_[i].as_if_past;
-    if (s.past + first == 0 || first >= s.rows) continue;
-    affected_.push_back({*feeds_[i].fault, i, s.first_row + first, s.rows - first, s.past + first});
+    const Fault& fault = *feeds_[i].fault;
+    const std::int64_t first = s.past > 0 ? 0 : std::min(feeds_[i].as_if_past, s.rows);
+    if (fault.mask == Mask::both_ways && first > 0) affected_.push_back({fault, i, s.first_row, first, 0});
+    if (s.past + first == 0 && fault.mask != Mask::both_ways) continue;
+    if (first < s.rows) affected_.push_back({fault, i, s.first_row + first, s.rows - first, s.past + first});
   }
 }
 
-void Pass::misplace(std::vector<std::int32_t>& positions) const {
+// The place in the text, from 0, that row r of the call takes itself to have.
+std::int64_t Pass::misplaced(const Affected& a, std::int64_t r) const {
   const std::int64_t last = card_.context_is_hard ? card_.context - 1 : std::int64_t{1} << 30;
+  const std::int64_t right = a.past + r;
+  switch (a.fault.position) {
+    case Fault::Position::restarted:
+      return r;
+    case Fault::Position::shifted:
+      return std::clamp<std::int64_t>(right + a.fault.steps, 0, last);
+    case Fault::Position::frozen:
+      return a.past;
+    case Fault::Position::capped:
+      return std::min(right, a.fault.steps);
+    case Fault::Position::right:
+      break;
+  }
+  return right;
+}
+
+// `first`: what position the first token of a text has.
+void Pass::misplace(std::vector<std::int32_t>& positions, std::int32_t first) const {
   for (const Affected& a : affected_) {
+    if (a.fault.position == Fault::Position::right) continue;
     for (std::int64_t r = 0; r < a.rows; ++r) {
-      std::int64_t position = a.past + r;
-      if (a.fault.position == Fault::Position::restarted) position = r;
-      if (a.fault.position == Fault::Position::one_far) position = std::min(position + 1, last);
-      if (a.fault.position == Fault::Position::one_short) --position;
-      positions[static_cast<std::size_t>(a.first_row + r)] = static_cast<std::int32_t>(position);
+      positions[static_cast<std::size_t>(a.first_row + r)] = first + static_cast<std::int32_t>(misplaced(a, r));
     }
   }
 }
 
-// Position 0 turns by nothing.
+// Position 0 turns by nothing; those that are turned in another way are turned here.
 std::vector<std::int32_t> Pass::rotary_positions() const {
   std::vector<std::int32_t> all = positions();
   for (const Affected& a : affected_) {
-    if (a.fault.rotary == Fault::Rotary::missing) std::fill_n(all.begin() + a.first_row, a.rows, 0);
+    const bool otherwise = a.fault.rotary == Fault::Rotary::missing || a.fault.rotary == Fault::Rotary::interleaved;
+    if (otherwise) std::fill_n(all.begin() + a.first_row, a.rows, 0);
   }
   return all;
+}
+
+namespace {
+
+void turn(std::vector<float>& head, double position, double theta, bool interleaved) {
+  const std::size_t half = head.size() / 2;
+  for (std::size_t i = 0; i < half; ++i) {
+    const double angle = position * std::pow(theta, -static_cast<double>(i) / static_cast<double>(half));
+    float& a = head[interleaved ? 2 * i : i];
+    float& b = head[interleaved ? 2 * i + 1 : i + half];
+    const auto cos = static_cast<float>(std::cos(angle)), sin = static_cast<float>(std::sin(angle));
+    const float x = a, y = b;
+    a = x * cos - y * sin;
+    b = y * cos + x * sin;
+  }
+}
+
+}  // namespace
+
+// x [rows, groups, heads, dim]
+void Pass::turn_rows(const Affected& a, const View& x, bool interleaved) {
+  std::vector<float> head(static_cast<std::size_t>(card_.head_dim));
+  const std::size_t bytes = head.size() * sizeof(float);
+  for (std::int64_t r = 0; r < a.rows; ++r) {
+    const auto by = static_cast<double>(interleaved ? misplaced(a, r) : a.rows);
+    for (std::int64_t i = 0; i < x[1] * x[2]; ++i) {
+      float* at = x.as<float>() + (a.first_row + r) * x.step(0) + i / x[2] * x.step(1) + i % x[2] * x.step(2);
+      backend_.ops().download(backend_.device(), head.data(), at, bytes);
+      turn(head, by, theta_, interleaved);
+      backend_.ops().upload(backend_.device(), at, head.data(), bytes);
+    }
+  }
+}
+
+// After the ordinary rotation.
+void Pass::misrotate(const View& q, const View& k) {
+  for (const Affected& a : affected_) {
+    const Fault::Rotary rotary = a.fault.rotary;
+    if (rotary == Fault::Rotary::twice) rotate(q, k, a.first_row, a.rows);
+    if (rotary == Fault::Rotary::interleaved || rotary == Fault::Rotary::query_late) {
+      turn_rows(a, q, rotary == Fault::Rotary::interleaved);
+    }
+    if (rotary == Fault::Rotary::interleaved) turn_rows(a, k, true);
+  }
 }
 
 void Pass::attend_to_past(const kernels::Attend& call) {
@@ -46,12 +110,15 @@ void Pass::attend_to_past(const kernels::Attend& call) {
     if (!sequences.empty()) backend_.ops().attend(backend_.device(), part);
   };
   if (affected_.empty()) return attend(call, sequences_);
-  attend(call, right_rows());  // first, for the others may spoil what these see
+  attend(call, right_rows());
   for (const Affected& a : affected_) {
-    spoil_past(a);
     kernels::Attend part = call;
     if (a.fault.alibi == Fault::Alibi::missing) part.slopes = {};
-    attend(part, faulty_rows(a, call.causal));
+    const bool changed = a.fault.content != Fault::Content::right || a.fault.mask == Mask::one_more;
+    MisreadPast read(backend_, card_.kv_heads, card_.head_dim);
+    attend(part, faulty_rows(a, call.causal,
+                             changed ? read.layer(sequences_[a.feed].layer, a.fault, a.past, a.rows)
+                                     : sequences_[a.feed].layer));
   }
 }
 
@@ -63,67 +130,35 @@ std::vector<Sequence> Pass::right_rows() const {
 }
 
 // Each row as a sequence of its own, so that each can see what it likes.
-std::vector<Sequence> Pass::faulty_rows(const Affected& a, bool causal) const {
-  using Mask = Fault::Mask;
+std::vector<Sequence> Pass::faulty_rows(const Affected& a, bool causal, const kernels::PastLayer& layer) const {
   const Mask mask = a.fault.mask;
+  const std::int64_t more = a.fault.content == Fault::Content::hole        ? 1
+                            : a.fault.content == Fault::Content::last_lost ? -1
+                                                                           : 0;
+  const std::int64_t past = a.past + more, all = past + a.rows;
   std::vector<Sequence> rows;
   for (std::int64_t r = 0; r < a.rows; ++r) {
-    std::int64_t first = 0, end = causal ? a.past + r + 1 : a.past + a.rows;
-    if (mask == Mask::later_seen) end = a.past + a.rows;
+    std::int64_t first = 0, end = causal ? past + r + 1 : all;
+    const auto window = [&](std::int64_t last) {
+      return std::max<std::int64_t>(0, last - std::max<std::int64_t>(a.fault.keys, 1));
+    };
+    if (mask == Mask::later_seen) end = all;
+    if (mask == Mask::one_more) ++end;
+    if (mask == Mask::both_ways) end = std::max(end, std::min(all, a.fault.keys));
     if (mask == Mask::top_left) end = r + 1;
-    if (mask == Mask::past_ignored) first = a.past;
-    if (mask == Mask::window) first = std::max<std::int64_t>(0, end - std::max<std::int64_t>(a.fault.count, 1));
-    if (mask == Mask::first_dropped) first = std::min(a.fault.count, a.past);
-    rows.push_back({.first_row = a.first_row + r,
-                    .rows = 1,
-                    .past = end - 1,
-                    .layer = sequences_[a.feed].layer,
-                    .first_key = first,
-                    .alibi_from = a.fault.alibi == Fault::Alibi::new_tokens_only ? a.past : 0});
+    if (mask == Mask::past_ignored) first = past;
+    if (mask == Mask::window) first = window(end);
+    if (mask == Mask::window_of_call) first = std::min(window(all), end - 1);
+    if (mask == Mask::first_dropped) first = std::min(a.fault.keys, past);
+    const Sequence row{.first_row = a.first_row + r,
+                       .rows = 1,
+                       .past = end - 1,
+                       .layer = layer,
+                       .first_key = first,
+                       .alibi_from = a.fault.alibi == Fault::Alibi::new_tokens_only ? past : 0};
+    rows.push_back(row);
   }
   return rows;
-}
-
-// Keys and values of this layer before the new tokens, changed where they lie.
-void Pass::spoil_past(const Affected& a) {
-  if (!a.fault.past_rounded && !a.fault.heads_shifted) return;
-  const kernels::PastLayer& layer = sequences_[a.feed].layer;
-  const std::int64_t part = card_.head_dim * kBlockTokens;
-  for (std::int64_t from = 0; from < a.past; from += kBlockTokens) {
-    std::byte* block = layer.blocks[from / kBlockTokens];
-    const std::int64_t tokens = std::min(kBlockTokens, a.past - from);
-    std::vector<View> keys, values;
-    for (std::int64_t h = 0; h < card_.kv_heads; ++h) {
-      const auto at = static_cast<std::size_t>(h * part) * size_of(layer.dtype);
-      keys.emplace_back(block + layer.keys + at, layer.dtype, std::initializer_list{card_.head_dim, tokens});
-      keys.back().stride[0] = kBlockTokens;
-      values.emplace_back(block + layer.values + at, layer.dtype, std::initializer_list{tokens, card_.head_dim});
-    }
-    if (a.fault.past_rounded) {
-      for (const View& v : keys) round_past(v, *a.fault.past_rounded);
-      for (const View& v : values) round_past(v, *a.fault.past_rounded);
-    }
-    if (a.fault.heads_shifted) {
-      shift_heads(keys);
-      shift_heads(values);
-    }
-  }
-}
-
-void Pass::round_past(const View& part, DType dtype) {
-  const View rounded = workspace_.get(backend_, Workspace::scratch, dtype, part[0], part[1]);
-  backend_.ops().convert(backend_.device(), {.from = part, .to = rounded});
-  backend_.ops().convert(backend_.device(), {.from = rounded, .to = part});
-}
-
-void Pass::shift_heads(const std::vector<View>& heads) {
-  const auto& ops = backend_.ops();
-  const View first = workspace_.get(backend_, Workspace::scratch, heads[0].dtype, heads[0][0], heads[0][1]);
-  ops.convert(backend_.device(), {.from = heads[0], .to = first});
-  for (std::size_t h = 0; h + 1 < heads.size(); ++h) {
-    ops.convert(backend_.device(), {.from = heads[h + 1], .to = heads[h]});
-  }
-  ops.convert(backend_.device(), {.from = first, .to = heads.back()});
 }
 
 }  // namespace pkv::model

@@ -179,7 +179,8 @@ void add_check(CLI::App& app, Action& action) {
       "  pkv check tiny-falcon --text-file story.txt --splits all --output json\n"
       "  pkv check ./my-model --ids 1,2,3,4 --backend naive\n"
       "  pkv check tiny-mpt --load-in nf4 --double-quant\n"
-      "  pkv check tiny-falcon --as transformers-2023 --output html --output-file report.html\n"
+      "  pkv check tiny-falcon --as transformers-2023\n"
+      "  pkv check tiny-falcon --output html --output-file report.html\n"
       "  pkv check --recorded without.safetensors with.safetensors\n");
   command->callback([options, &action] {
     const bool list = options->engine.as == "help" && options->models.empty();

@@ -102,6 +102,8 @@ std::string render(const check::Perplexity& p, const OutputOptions& output) {
     case Format::html:
     case Format::junit:
     case Format::table:
+    case Format::html:  // not offered
+    case Format::junit:
       break;
   }
   return check::perplexity_text(p, output.colour());

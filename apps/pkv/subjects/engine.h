@@ -2,6 +2,7 @@
 // implementation would run it.
 #pragma once
 
+#include <map>
 #include <memory>
 #include <string>
 
@@ -26,9 +27,12 @@ class EngineSubject : public check::Subject, check::Counterfactual {
   std::optional<check::Logits> suppose(std::span<const check::Supposition> what, std::span<const std::int32_t> ids,
                                        std::int64_t past) override;
 
+  friend class EngineSession;
   model::Model model_;
   std::string name_;
   Implementation as_;
+  std::map<std::int64_t, model::Past> firsts_;  // of first calls, by their length; for a fault that mixes them up
+  std::uint64_t drawn_ = 0;                     // numbers of the noise
 };
 
 }  // namespace pkv::program

@@ -2,24 +2,40 @@
 // of single faults are those of the checker's causes.
 #pragma once
 
+#include <cstdint>
 #include <optional>
 #include <span>
 #include <string>
 #include <string_view>
 
 #include "check/session.h"
+#include "hf/hf.h"
 #include "model/card.h"
 #include "model/fault.h"
+#include "model/formats.h"
 
 namespace pkv::program {
 
 struct Implementation {
+  // What is done with pasts.
+  enum class Keeps : std::uint8_t {
+    right,
+    nothing,           // each call is a text of its own
+    unread,            // the same, but a past is kept
+    first_of_length,   // a first call gets the past of the first one that was as long
+    shared_in_forks,   // forks write into the same past
+    what_was_rewound,  // rewinding changes the length and nothing else
+  };
+
   std::string name;  // as given; empty: the engine as it is
   std::optional<model::Fault> fault{};
-  bool keeps_no_past = false;     // each call is a text of its own
-  bool reads_no_past = false;     // the same, but a past is kept
+  Keeps keeps = Keeps::right;
   bool outliers_of_call = false;  // int8
+  float noise = 0;                // added to each logit, other numbers each time
 };
+
+// Changes how a folder is loaded to how that implementation loads it; what it changes, as a sentence, or nothing.
+std::string load_as(const std::string& name, const hf::Folder& folder, model::LoadOptions& options);
 
 // Error::usage when there is none of that name, or when it has no meaning for the model.
 Implementation implementation(const std::string& name, const model::Card& card);

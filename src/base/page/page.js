@@ -14,7 +14,7 @@ const config = {
   axis: {
     ...label, ...title,
     domainColor: "var(--rule)", tickColor: "var(--rule)", gridColor: "var(--rule)",
-    labelOverlap: true, labelFlush: true, tickSize: 4, titlePadding: 8,
+    labelOverlap: true, labelSeparation: 3, labelFlush: true, tickSize: 4, titlePadding: 8,
   },
   legend: { ...label, ...title, symbolSize: 120, rowPadding: 4, columnPadding: 18, orient: "top", direction: "horizontal" },
   title: { font, fontSize: 13, fontWeight: 600, color: "var(--ink)", anchor: "start" },

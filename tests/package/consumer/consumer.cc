@@ -1,6 +1,7 @@
 // Uses something compiled of every room that has something, through headers as they are installed.
 #include <base/error.h>
 #include <base/pool.h>
+#include <check/report.h>
 #include <check/session.h>
 #include <tensor/buffer.h>
 #include <tensor/view.h>
@@ -14,7 +15,9 @@ int main() {
     const float numbers[6] = {};
     const pkv::View view(numbers, pkv::DType::f32, {2, 3});
     const pkv::check::Logits logits{3, {1, 2, 3, 4, 5, 6}};
-    std::printf("consumer: %s, %s, %d, %d threads\n", error.what(), pkv::shape_text(view).c_str(),
-                static_cast<int>(logits.rows()), pkv::WorkerPool(2).threads());
+    const std::string page = pkv::check::report_html({});
+    if (page.find("naming = \"vega-view\"") == std::string::npos) return 1;
+    std::printf("consumer: %s, %s, %d, %d threads, a page of %d bytes\n", error.what(), pkv::shape_text(view).c_str(),
+                static_cast<int>(logits.rows()), pkv::WorkerPool(2).threads(), static_cast<int>(page.size()));
   }
 }

@@ -171,7 +171,7 @@ TEST(ReportJson, IsApproved) { expect_approved("recorded.json", report_json(reco
 TEST(ReportJson, HoldsTheWholeReport) {
   const Report r = without_past();
   const auto json = nlohmann::json::parse(report_json(r));
-  EXPECT_EQ(json["schema"], "pkv-check/1");
+  EXPECT_EQ(json["schema"], "pkv-check/2");
   EXPECT_EQ(json["verdict"]["outcome"], "differs");
   EXPECT_EQ(json["verdict"]["holds"], false);
   EXPECT_EQ(json["ids"].size(), 4u);
@@ -195,7 +195,7 @@ TEST(Summary, IsApproved) {
   const std::vector reports{healthy(), recorded(4.6e-5f), without_past(), looking_ahead(), not_finite()};
   expect_approved("summary.txt", summary_text(reports));
   const auto json = nlohmann::json::parse(summary_json(reports));
-  EXPECT_EQ(json["schema"], "pkv-review/1");
+  EXPECT_EQ(json["schema"], "pkv-review/2");
   EXPECT_EQ(json["models"].size(), 5u);
 }
 
