@@ -12,13 +12,21 @@ namespace {
 using page::Html;
 using page::text;
 
+// A figure with its unit and its spread, not broken into lines.
+Html cell(const std::string& figure) {
+  std::string whole;
+  for (const char c : figure) whole += c == ' ' ? "\u00a0" : std::string(1, c);
+  return text(whole);
+}
+
 Html verdict(const Result& r) {
   const Generation* g = longest_generation(r);
   const std::string title =
       !r.holds()     ? "No speed-up: another answer"
       : g == nullptr ? "The same answer"
                      : fmt::format("{}{} times faster", g->sampled() ? "About " : "", times_text(g->faster()));
-  return page::verdict(r.holds() ? page::Tone::good : page::Tone::bad, title, page::paragraph(text(headline(r))));
+  return page::verdict(r.holds() ? page::Tone::good : page::Tone::bad, title,
+                       page::paragraph(text(capital(headline(r)))));
 }
 
 std::vector<Html> row_of(const Generation& g, bool past) {
@@ -26,12 +34,12 @@ std::vector<Html> row_of(const Generation& g, bool past) {
   const Curve& curve = past ? g.with_past : g.without_past;
   const std::string about = !past && g.sampled() ? "~" : "";
   return {text(prompt_text(g)),
-          text(past ? "with past" : "without past"),
-          text(about + spread_text(total)),
-          text(about + rate_text(static_cast<double>(g.new_tokens) / total.median)),
-          text(time_text(median_of(curve.seconds.front()))),
-          text(time_text(median_of(curve.seconds.back()))),
-          text(past ? times_text(g.faster()) : ""),
+          cell(past ? "with past" : "without past"),
+          cell(about + spread_text(total)),
+          cell(about + rate_text(static_cast<double>(g.new_tokens) / total.median)),
+          cell(time_text(median_of(curve.seconds.front()))),
+          cell(time_text(median_of(curve.seconds.back()))),
+          cell(past ? times_text(g.faster()) : ""),
           text(past ? share_text(g.read_share) : ""),
           text(past ? share_text(g.fma_share) : "")};
 }
@@ -68,10 +76,10 @@ Html reuse(const Result& r) {
     std::vector<Html> row{text(grouped(u.prefix))};
     for (int way = 0; way < Reuse::ways; ++way) {
       const bool measured = !u.seconds[way].empty();
-      row.push_back(text(measured ? spread_text(spread_of(u.seconds[way])) : ""));
-      if (way > 0) row.push_back(text(measured ? times_text(u.faster(static_cast<Reuse::Way>(way))) : ""));
+      row.push_back(cell(measured ? spread_text(spread_of(u.seconds[way])) : ""));
+      if (way > 0) row.push_back(cell(measured ? times_text(u.faster(static_cast<Reuse::Way>(way))) : ""));
     }
-    row.push_back(text(u.saved_bytes > 0 ? bytes_text(static_cast<double>(u.saved_bytes)) : ""));
+    row.push_back(cell(u.saved_bytes > 0 ? bytes_text(static_cast<double>(u.saved_bytes)) : ""));
     table.rows.push_back(row);
   }
   Html all = page::heading("Reuse of a prefix") + page::table(table);

@@ -82,11 +82,14 @@ class Panel {
         dots +=
             fmt::format("<circle cx=\"{:.1f}\" cy=\"{:.1f}\" r=\"3\" fill=\"{}\"/>", x(l.x[i]), y(l.y[i]), l.colour);
     }
+    // Above all of the curve that the words stand over.
     const std::size_t at = l.x.size() * 3 / 4;
+    const double highest = *std::max_element(l.y.begin() + static_cast<std::ptrdiff_t>(at / 2),
+                                             l.y.begin() + static_cast<std::ptrdiff_t>(at + 1));
     return fmt::format(
         "<path d=\"{}\" fill=\"none\" stroke=\"{}\" stroke-width=\"2\"/>{}\n<text x=\"{:.1f}\" y=\"{:.1f}\" "
         "text-anchor=\"end\" fill=\"{}\" font-weight=\"bold\">{}</text>\n",
-        path, l.colour, dots, x(l.x[at]) - 6, y(l.y[at]) - 10, l.colour, l.label);
+        path, l.colour, dots, x(l.x[at]) - 6, y(highest) - 8, l.colour, l.label);
   }
 
   double left_, x0_ = 0, x1_ = 0, y0_ = 0, y1_ = 0;

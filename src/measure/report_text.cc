@@ -89,11 +89,9 @@ std::string machine_of(const Result& r) {
 std::string headline(const Result& r) {
   if (!r.holds()) {
     const Disagreement& d = r.disagreements.front();
-    std::string text = fmt::format(
-        "no speed-up: the answer changes. {} the logits after {} are not those with past: whatever is faster, it is "
-        "another answer",
-        d.variant == "without past" ? "Without past" : d.variant, counted(d.tokens, "token"));
-    return text + (r.subject.no_past.empty() ? "." : ": " + r.subject.no_past + ".");
+    const std::string why = r.subject.no_past.empty() ? "" : fmt::format(" ({})", r.subject.no_past);
+    return fmt::format("no speed-up, for the answer changes: {}, the logits after {} are not those with past{}.",
+                       d.variant, counted(d.tokens, "token"), why);
   }
   const Generation* g = longest_generation(r);
   std::string text;

@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <limits>
 #include <memory>
 
 #include "base/environment.h"
@@ -15,6 +16,8 @@
 namespace pkv::program {
 namespace {
 
+constexpr int kMost = 1 << 24;  // tokens, repetitions
+
 struct BenchOptions {
   std::string model, isa, svg, past_dir;
   measure::Options plan;
@@ -24,12 +27,13 @@ struct BenchOptions {
   OutputOptions output;
 };
 
-// 1, 4, 16, ... and the longest prompt.
-std::vector<std::int64_t> default_prefixes(const std::vector<std::int64_t>& prompts) {
+// 1, 4, 16, ... and the longest prompt, or what the context has room for beside the token after it.
+std::vector<std::int64_t> default_prefixes(const std::vector<std::int64_t>& prompts, std::int64_t room) {
   const std::int64_t longest = prompts.empty() ? 0 : *std::max_element(prompts.begin(), prompts.end());
+  const std::int64_t last = std::min(longest, room);
   std::vector<std::int64_t> all;
-  for (std::int64_t n = 1; n < longest; n *= 4) all.push_back(n);
-  if (longest > 0) all.push_back(longest);
+  for (std::int64_t n = 1; n < last; n *= 4) all.push_back(n);
+  if (last > 0) all.push_back(last);
   return all;
 }
 
@@ -51,13 +55,11 @@ void choose_instruction_set(const std::string& name) {
               .found = name});
 }
 
-// Lengths that were not asked for are no error when the context has no room for them.
 measure::Options plan_of(const BenchOptions& options, const model::Card& card) {
   measure::Options plan = options.plan;
-  plan.prefix_tokens = options.prefixes.value_or(default_prefixes(plan.prompt_tokens));
-  if (!options.prefixes && (card.context_is_hard || !options.beyond_context)) {
-    std::erase_if(plan.prefix_tokens, [&](std::int64_t n) { return n >= card.context; });
-  }
+  const bool limited = card.context_is_hard || !options.beyond_context;
+  const std::int64_t room = limited ? card.context - 1 : std::numeric_limits<std::int64_t>::max();
+  plan.prefix_tokens = options.prefixes.value_or(default_prefixes(plan.prompt_tokens, room));
   std::erase(plan.prefix_tokens, 0);
   std::sort(plan.prefix_tokens.begin(), plan.prefix_tokens.end());
   return plan;
@@ -97,10 +99,10 @@ int run(const BenchOptions& options) {
 
 void add_lengths(CLI::App& command, BenchOptions& options) {
   const auto list = [&](const char* name, std::vector<std::int64_t>& values, const char* what, int least) {
-    command.add_option(name, values, what)->delimiter(',')->allow_extra_args(false)->check(at_least(least));
+    command.add_option(name, values, what)->delimiter(',')->allow_extra_args(false)->check(CLI::Range(least, kMost));
   };
   command.add_option("--new-tokens", options.plan.new_tokens, "tokens to generate (0: only the reuse of prefixes)")
-      ->check(at_least(0))
+      ->check(CLI::Range(0, kMost))
       ->capture_default_str();
   list("--prompt-tokens", options.plan.prompt_tokens, "lengths of the prompt (default: 16,128,512)", 1);
   list("--depth", options.plan.depths, "tokens before the prompt whose past is there already (default: 0)", 0);
@@ -110,7 +112,7 @@ void add_lengths(CLI::App& command, BenchOptions& options) {
           "--prefix-tokens", set, "lengths of a prefix to reuse (default: 1,4,16,... to the longest prompt; 0: none)")
       ->delimiter(',')
       ->allow_extra_args(false)
-      ->check(at_least(0));
+      ->check(CLI::Range(0, kMost));
 }
 
 }  // namespace
@@ -121,7 +123,7 @@ void add_bench(CLI::App& app, Action& action) {
   command->add_option("MODEL", options->model, "a model folder or a bundled model")->required();
   add_lengths(*command, *options);
   command->add_option("--repetitions", options->plan.repetitions, "timed rounds of all variants in turn")
-      ->check(at_least(1))
+      ->check(CLI::Range(1, kMost))
       ->capture_default_str();
   command->add_option("--warmup", options->plan.warmup, "untimed rounds before them; at least 1 is made")
       ->check(at_least(0))
