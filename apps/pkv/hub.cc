@@ -7,7 +7,9 @@
 #include <cctype>
 #include <chrono>
 #include <cstdlib>
+#include <deque>
 #include <optional>
+#include <vector>
 
 #include "program.h"
 #include "stop.h"
@@ -32,8 +34,8 @@ bool wants_bar() {
 class DownloadBar {
  public:
   void operator()(std::int64_t done, std::int64_t total) {
-    const double now = seconds_since(start_);
-    if (first_ < 0) first_ = done;
+    if (!start_) start_ = Clock::now();
+    const double now = seconds_since(*start_);
     if (done >= total) return clear();
     if (now < 0.3 || now - drawn_ < 0.1) return;
     measure(done, now);
@@ -49,12 +51,15 @@ class DownloadBar {
   }
 
  private:
-  // A mean that forgets with a time constant of five seconds.
+  // The median of the last five seconds: bytes that an earlier run left, or that another program fetched, arrive all at
+  // once and say nothing about the network.
   void measure(std::int64_t done, double now) {
     if (now - measured_ < 0.5) return;
-    const double rate = static_cast<double>(std::max<std::int64_t>(0, done - last_)) / (now - measured_);
-    const double share = std::min(1.0, (now - measured_) / 5);
-    rate_ = measured_ == 0 ? static_cast<double>(done - first_) / now : rate_ + share * (rate - rate_);
+    rates_.push_back(static_cast<double>(std::max<std::int64_t>(0, done - last_)) / (now - measured_));
+    if (rates_.size() > 10) rates_.pop_front();
+    std::vector<double> sorted(rates_.begin(), rates_.end());
+    std::ranges::sort(sorted);
+    rate_ = sorted[sorted.size() / 2];
     last_ = done;
     measured_ = now;
   }
@@ -63,17 +68,21 @@ class DownloadBar {
     constexpr std::size_t kWidth = 20;
     const double part = static_cast<double>(done) / static_cast<double>(total);
     const auto full = static_cast<std::size_t>(part * kWidth);
-    const std::string left =
-        rate_ < 1 ? "waiting" : fmt::format("{} left", duration_text(static_cast<double>(total - done) / rate_));
-    fmt::print(stderr, "\r\033[K[{}{}] {:3.0f}%  {} of {}  {}/s  {}", std::string(full, '#'),
-               std::string(kWidth - full, '.'), 100 * part, megabytes(static_cast<std::uint64_t>(done)),
-               megabytes(static_cast<std::uint64_t>(total)), megabytes(static_cast<std::uint64_t>(rate_)), left);
+    std::string pace;  // not known at first
+    if (measured_ > 0) {
+      pace = fmt::format("  {}/s", megabytes(static_cast<std::uint64_t>(rate_)));
+      if (rate_ >= 1) pace += fmt::format("  {} left", duration_text(static_cast<double>(total - done) / rate_));
+    }
+    fmt::print(stderr, "\r\033[K[{}{}] {:3.0f}%  {} of {}{}", std::string(full, '#'), std::string(kWidth - full, '.'),
+               100 * part, megabytes(static_cast<std::uint64_t>(done)), megabytes(static_cast<std::uint64_t>(total)),
+               pace);
     std::fflush(stderr);
     visible_ = true;
   }
 
-  Clock::time_point start_ = Clock::now();
-  std::int64_t first_ = -1, last_ = 0;
+  std::optional<Clock::time_point> start_;
+  std::int64_t last_ = 0;
+  std::deque<double> rates_;
   double rate_ = 0, measured_ = 0, drawn_ = 0;
   bool visible_ = false;
 };

@@ -84,6 +84,18 @@ TEST_F(HubDownload, TakesShardsThatTheIndexNames) {
   EXPECT_FALSE(hf::find_cached(settings_, hf::parse_hub_id("m")));
 }
 
+TEST_F(HubDownload, FetchesSeveralFilesAtOnce) {
+  ServedFiles files = a_model();
+  files.erase("model.safetensors");
+  files["model.safetensors.index.json"] = {R"({"weight_map": {"a": "1.safetensors", "b": "2.safetensors"}})"};
+  files["1.safetensors"] = {std::string(50'000, '1'), true};
+  files["2.safetensors"] = {std::string(50'000, '2'), true};
+  server_.put("m", "main", kCommit, files);
+  server_.fault({.method = "GET", .path = "/cdn/", .times = 2, .bytes_per_ms = 100});
+  download("m");
+  EXPECT_EQ(server_.most_at_once(), 2);
+}
+
 TEST_F(HubDownload, TakesPyTorchWeightsOnlyWhereThereAreNoOthers) {
   ServedFiles files = a_model();
   files.erase("model.safetensors");

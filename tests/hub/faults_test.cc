@@ -172,6 +172,16 @@ TEST_F(HubFaults, GoesOnAfterAConnectionThatFellSilent) {
   EXPECT_EQ(server_.asked().back().range, "bytes=9000-");
 }
 
+TEST_F(HubFaults, DoesNotWaitForeverForAnAnswer) {
+  settings_.etag_timeout = std::chrono::milliseconds(1'000);
+  server_.fault({.path = "/revision/", .stall_after = 5});
+  expect_whole();
+  settings_.retries = 0;
+  server_.put("org/other", "main", kCommit, a_model());
+  server_.fault({.path = "/revision/", .stall_after = 5});
+  EXPECT_THAT(refused("org/other"), AllOf(HasSubstr("cannot reach"), HasSubstr("timed out")));
+}
+
 TEST_F(HubFaults, SaysThatAModelIsGated) {
   server_.gate("org/m", "hf_good");
   EXPECT_THAT(refused("org/m"), AllOf(HasSubstr("gated"), HasSubstr("accept its terms at"), HasSubstr("HF_TOKEN")));

@@ -170,7 +170,14 @@ void HubServer::serve(int socket) {
     }
     reply = answer(asked);
   }
+  const bool counts = asked.path.starts_with("/cdn/");
+  if (counts) {
+    const int now = ++at_once_;
+    for (int most = most_at_once_; now > most && !most_at_once_.compare_exchange_weak(most, now);) {
+    }
+  }
   send(socket, asked, std::move(reply), fault);
+  if (counts) --at_once_;
 }
 
 bool HubServer::send_all(int socket, const std::string& bytes, int bytes_per_ms) const {

@@ -64,7 +64,8 @@ class HubServer {
   std::vector<Asked> asked() const;
   // How many requests of that method have that in their path.
   int count(const std::string& method, const std::string& path) const;
-  void forget();  // what was asked
+  void forget();                                      // what was asked
+  int most_at_once() const { return most_at_once_; }  // requests under way for large files
 
  private:
   struct Repo {
@@ -92,6 +93,7 @@ class HubServer {
   bool send_all(int socket, const std::string& bytes, int bytes_per_ms = 0) const;
 
   int listener_ = -1, port_ = 0;
+  std::atomic<int> at_once_ = 0, most_at_once_ = 0;
   std::atomic<bool> stop_ = false;
   std::atomic<std::size_t> page_ = 1000;
   std::atomic<bool> tree_ = true;

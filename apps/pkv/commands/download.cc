@@ -19,7 +19,10 @@ struct DownloadOptions {
   OutputOptions output;
 };
 
-std::string size_text(const std::optional<std::uint64_t>& size) { return size ? megabytes(*size) : "?"; }
+std::string size_text(const std::optional<std::uint64_t>& size) {
+  if (!size) return "?";
+  return *size < 1'000'000 ? fmt::format("{:.1f} kB", static_cast<double>(*size) / 1e3) : megabytes(*size);
+}
 
 std::string as_table(const hf::HubPlan& plan) {
   std::size_t width = 5;
@@ -28,8 +31,8 @@ std::string as_table(const hf::HubPlan& plan) {
   for (const auto& file : plan.files) {
     text += fmt::format("{:<{}}  {:>10}{}\n", file.name, width, size_text(file.size), file.cached ? "  cached" : "");
   }
-  text += fmt::format("{:<{}}  {:>10}\n", "total", width, megabytes(plan.bytes()));
-  return text + fmt::format("{:<{}}  {:>10}\n", "to download", width, megabytes(plan.missing()));
+  text += fmt::format("{:<{}}  {:>10}\n", "total", width, size_text(plan.bytes()));
+  return text + fmt::format("{:<{}}  {:>10}\n", "to download", width, size_text(plan.missing()));
 }
 
 std::string as_json(const hf::HubPlan& plan, bool dry_run) {
