@@ -16,7 +16,8 @@ void check(const pkv::hf::StateDict::Entry& e) {
     if (e.shape[i] < 0 || e.stride[i] < 0) std::abort();
     elements *= static_cast<std::uint64_t>(e.shape[i]);
     if (elements > UINT64_MAX) std::abort();
-    if (e.shape[i] > 0) last += static_cast<unsigned __int128>(e.shape[i] - 1) * static_cast<std::uint64_t>(e.stride[i]);
+    if (e.shape[i] > 0)
+      last += static_cast<unsigned __int128>(e.shape[i] - 1) * static_cast<std::uint64_t>(e.stride[i]);
   }
   if (elements != 0 && (last + 1) * e.element_size > e.storage_bytes) std::abort();
   if (elements != 0 && e.dense() && (e.offset + elements) * e.element_size > e.storage_bytes) std::abort();

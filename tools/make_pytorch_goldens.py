@@ -89,7 +89,7 @@ def with_position_ids(state):
 
 
 def views(state):
-    """Every tensor a view with an offset into one flat storage, the matrices transposed there; 0-strides beside them."""
+    """Every tensor a view with an offset into one flat storage, the matrices transposed there; and strides of 0."""
     tensors = [(k, v.t() if v.dim() == 2 else v) for k, v in state.items()]
     flat = torch.cat([t.reshape(-1) for _, t in tensors])
     result, at = OrderedDict(), 0

@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <array>
-#include <iterator>
 #include <utility>
 
 #include "base/error.h"
@@ -43,8 +42,7 @@ Pickle::Pickle(std::string_view bytes, std::span<const std::string_view> globals
   PickleReader(*this, file).run();
 }
 
-// --- reading bytes
-// ------------------------------------------------------------------------------------------------------
+// Reading bytes.
 
 std::string PickleReader::where() const { return fmt::format("{}: byte {}", file_, begin_); }
 
@@ -81,8 +79,7 @@ std::string_view PickleReader::take_line() {
   return line;
 }
 
-// --- the stack
-// ----------------------------------------------------------------------------------------------------------
+// The stack.
 
 void PickleReader::push(PickleValue value) {
   if (stack_.size() == kMaxStack) fail("too many values at once", fmt::format("at most {}", kMaxStack));
@@ -135,8 +132,7 @@ void PickleReader::tuple_of(std::size_t size) {
   push(tuple);
 }
 
-// --- opcodes
-// ------------------------------------------------------------------------------------------------------------
+// Opcodes.
 
 void PickleReader::proto() {
   const std::uint64_t version = take_number(1);

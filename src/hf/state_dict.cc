@@ -107,6 +107,7 @@ class Reader {
                  .found = key.is(Kind::text) ? quote(pickle_.text(key)) : std::string(name_of(key.kind))});
     }
     name_ = pickle_.text(key);
+    names_.push_back(name_);
     if (value.is(Kind::dict)) {
       fail("is a dict: this is a training checkpoint, not a state dict", "a tensor", "a dict",
            "with PyTorch, save the state dict of the model alone, or call its save_pretrained()");
@@ -218,18 +219,18 @@ class Reader {
     }
   }
 
+  // Python takes the last of two; another reader may take the first.
   void check_names() {
-    std::vector<std::string_view> names;
-    for (const StateDict::Entry& e : read_.entries) names.push_back(e.name);
-    std::ranges::sort(names);
-    const auto twice = std::ranges::adjacent_find(names);
-    if (twice == names.end()) return;
+    std::ranges::sort(names_);
+    const auto twice = std::ranges::adjacent_find(names_);
+    if (twice == names_.end()) return;
     name_ = *twice;
     fail("name appears twice");
   }
 
   Pickle pickle_;
   std::string_view file_, name_;
+  std::vector<std::string_view> names_;
   StateDict read_;
 };
 

@@ -27,8 +27,7 @@ std::string place_of(std::string_view file, std::string_view entry) {
   return fmt::format("{}: entry {}", file, quote(entry));
 }
 
-// --- the end, where every reader of zip archives begins
-// ---------------------------------------------------------------
+// The end, where every reader of zip archives begins.
 
 std::uint64_t little_endian(std::string_view bytes, std::size_t at, std::size_t size) {
   std::uint64_t n = 0;
@@ -72,8 +71,7 @@ void check_end(std::string_view bytes, std::string_view file) {
   }
 }
 
-// --- libzip's view of memory
-// --------------------------------------------------------------------------------------------
+// How libzip sees memory.
 
 // Serves libzip from memory and remembers where it last read: libzip finds the data of an entry, and this is how it
 // tells where that is.
@@ -161,8 +159,7 @@ Archive open_archive(Source& source, std::string_view file) {
   return archive;
 }
 
-// --- entries
-// ------------------------------------------------------------------------------------------------------------
+// Entries.
 
 bool leads_outside(std::string_view name) {
   if (name.empty() || name.front() == '/') return true;

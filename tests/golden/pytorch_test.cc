@@ -1,5 +1,5 @@
-// The same models saved by PyTorch both ways, as safetensors and as checkpoints (tools/make_pytorch_goldens.py): the same
-// tensors and the same logits, bit for bit. That the safetensors give transformers' numbers, golden_test.cc shows.
+// The same models saved by PyTorch both ways, as safetensors and as checkpoints (tools/make_pytorch_goldens.py): the
+// same tensors and the same logits, bit for bit. That the safetensors give transformers' numbers, golden_test.cc shows.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 

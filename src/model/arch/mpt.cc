@@ -85,8 +85,9 @@ void refuse_unsupported(const hf::Config& c, const hf::Config& attn) {
   hf::accept_common_keys(attn);  // transformers 5 saves a whole config here
   // With ALiBi there are no learned positions, whatever learned_pos_emb says; embedding_fraction scales gradients.
   c.without_effect({"logit_scale", "learned_pos_emb", "embedding_fraction", "emb_pdrop", "resid_pdrop", "init_device",
-                    "init_config", "initializer_range", "verbose", "param_init_fn", "init_std", "emb_init_std",
-                    "emb_init_uniform_lim", "init_div_is_residual", "init_gain", "init_nonlinearity", "fan_mode"});
+                    "init_config", "initializer_range", "tokenizer_name", "verbose", "param_init_fn", "init_std",
+                    "emb_init_std", "emb_init_uniform_lim", "init_div_is_residual", "init_gain", "init_nonlinearity",
+                    "fan_mode"});
 }
 
 Options read_options(const hf::Config& c, const Card& card) {

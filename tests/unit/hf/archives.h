@@ -63,8 +63,7 @@ struct ZipMaker {
 
 inline std::span<const std::byte> as_bytes(const std::string& text) { return std::as_bytes(std::span(text)); }
 
-// --- pickles, protocol 2
-// ----------------------------------------------------------------------------------------------
+// Pickles, protocol 2.
 
 inline std::string text_op(std::string_view text) { return "X" + little(text.size(), 4) + std::string(text); }
 inline std::string global_op(std::string_view module, std::string_view name) {

@@ -38,7 +38,8 @@ TEST(StateDict, ATensor) {
 
 TEST(StateDict, WhatIsBuiltOntoIt) {
   const std::string versions = kOrderedDictOp + "(" + text_op("") + "}" + text_op("version") + "K\1s" + text_op("x") +
-                               "]K\1aK\2aNN\x86" "au";
+                               "]K\1aK\2aNN\x86"
+                               "au";
   EXPECT_EQ(refused(kOrderedDictOp + "(" + text_op("w") + TensorOps().ops() + "u}b"), "no error");
   EXPECT_EQ(refused(kOrderedDictOp + state_ops("_metadata", versions) + "b"), "no error");
   EXPECT_EQ(refused(kOrderedDictOp + state_ops("_metadata", "}" + text_op("version") + "K\1s") + "b"), "no error");
@@ -132,6 +133,7 @@ TEST(StateDict, WhatIsNone) {
               AllOf(HasSubstr("f: tensor 'state_dict': is a dict: this is a training checkpoint"), HasSubstr("try:")));
   const std::string w = text_op("w") + TensorOps().ops();
   EXPECT_THAT(refused("}(" + w + w + "u"), HasSubstr("tensor 'w': name appears twice"));
+  EXPECT_THAT(refused("}(" + w + text_op("w") + "K\1u"), HasSubstr("tensor 'w': name appears twice"));
   const std::string pickle = pickle_of("}(" + w + text_op("step") + "K\1" + text_op("x") + "N" + "u");
   EXPECT_THAT(parse_state_dict(pickle, "f").others, ElementsAre("'step', an integer", "'x', None"));
 }
