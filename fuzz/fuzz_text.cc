@@ -60,7 +60,7 @@ const std::array<Tokenizer, 3>& tokenizers() {
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   const std::string_view text(reinterpret_cast<const char*>(data), size);
-  const bool valid = !pkv::text::first_invalid_utf8(text);
+  const bool valid = !pkv::first_invalid_utf8(text);
   for (const Tokenizer& tokenizer : tokenizers()) {
     try {
       const std::vector<std::int32_t> ids = tokenizer.encode(text);
@@ -69,7 +69,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
       std::string streamed;
       for (const std::int32_t id : ids) {
         streamed += stream.push(id);
-        if (pkv::text::first_invalid_utf8(streamed)) std::abort();
+        if (pkv::first_invalid_utf8(streamed)) std::abort();
       }
       if (streamed + stream.finish() != text) std::abort();
     } catch (const pkv::Error&) {

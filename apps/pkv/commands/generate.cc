@@ -13,9 +13,9 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/utf8.h"
 #include "generate/defaults.h"
 #include "program.h"
-#include "text/utf8.h"
 #include "writing/writing.h"
 
 namespace pkv::program {
@@ -93,7 +93,7 @@ std::vector<std::string> stop_texts(const GenerateOptions& o, const generate::De
                                     const text::Tokenizer& tokenizer, std::vector<std::int32_t>& eos) {
   std::vector<std::string> texts;
   for (const std::string& stop : o.stop.empty() ? defaults.stop_strings : o.stop) {
-    if (text::first_invalid_utf8(stop)) fail_usage({.what = "a stop text is not UTF-8", .where = "--stop"});
+    if (first_invalid_utf8(stop)) fail_usage({.what = "a stop text is not UTF-8", .where = "--stop"});
     const auto id = tokenizer.id(stop);
     if (id && tokenizer.is_special(*id)) {
       eos.push_back(*id);
