@@ -21,7 +21,7 @@ constexpr double kLeastExplained = 0.5;  // a cause that explains less is not wo
 constexpr std::int64_t kAllCounts = 16;  // numbers up to here are all tried
 constexpr std::size_t kMostRanked = 3;
 constexpr std::size_t kRankedInFull = 5;  // that many of the best are held against all observations
-constexpr std::int64_t kMostPairs = 100;
+constexpr std::int64_t kMostPairs = 400;  // all there are, mostly
 constexpr std::size_t kPairsWithAllCounts = 3;
 
 using What = std::vector<Supposition>;

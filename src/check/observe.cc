@@ -6,6 +6,7 @@
 #include <cmath>
 #include <set>
 
+#include "base/error.h"
 #include "check/causes.h"
 #include "check/columns.h"
 #include "check/evidence.h"
@@ -62,6 +63,7 @@ class Observe {
   void found(std::string_view name, std::string evidence);
   Logits feed(Session& session, Ids ids);
   Logits last_of(Ids ids, std::int64_t rows);
+  bool can_take(Ids ids);
   std::optional<Logits> simulate(const Observation& o, std::span<const Supposition> what);
 
   Report& report_;
@@ -84,6 +86,7 @@ Logits Observe::feed(Session& session, Ids ids) {
 // Of the text fed whole.
 Logits Observe::last_of(Ids ids, std::int64_t rows) {
   Logits logits = feed(*subject_.fresh(), ids);
+  if (logits.rows() < rows) return {};
   const std::int64_t before = std::ssize(logits.values) - rows * logits.vocab;
   logits.values.erase(logits.values.begin(), logits.values.begin() + before);
   return logits;
@@ -178,12 +181,25 @@ std::optional<std::vector<std::int32_t>> fed_instead(const Observation& o, const
   return all;
 }
 
+// A text longer than that of the check may be longer than the model's context.
+bool Observe::can_take(Ids ids) {
+  try {
+    subject_.fresh()->skip(ids);
+    return true;
+  } catch (const Error&) {
+    return false;
+  }
+}
+
 std::optional<Logits> Observe::simulate(const Observation& o, std::span<const Supposition> what) {
   if (cause_of_name(what[0].cause).kind == Cause::Kind::fed) {
     auto ids = what.size() == 1 ? fed_instead(o, what[0]) : std::nullopt;
     if (!ids) return std::nullopt;
+    if (std::ssize(*ids) > std::ssize(whole_.ids) && !can_take(*ids)) return std::nullopt;
+    const bool another = what[0].cause == "past-of-another-text";
+    if (another && largest_distance(o.right, o.faulty) == 0) return std::nullopt;  // not every text is mistaken
     Logits logits = last_of(*ids, o.faulty.rows());
-    if (what[0].cause != "past-of-another-text" || largest_distance(logits, o.faulty) == 0) return logits;
+    if (!another || largest_distance(logits, o.faulty) == 0) return logits;
     // The text's end has been fed alone, too.
     std::copy_n(whole_.ids.end() - o.past, o.past, ids->begin());
     return last_of(*ids, o.faulty.rows());
