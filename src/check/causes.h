@@ -35,7 +35,7 @@ const Cause& cause_of_name(std::string_view name);  // internal error when there
 // What to say when causes were tried and none is left.
 std::string unknown_cause(const Report& report);
 
-// "24 causes tried with 40 feeds of 512 tokens"
+// "24 causes tried with 40 feeds of 512 tokens"; of recordings "24 causes tried, as recorded"
 std::string cost_of_explaining(const Report& report);
 
 // What a check knows beyond its report.

@@ -259,6 +259,7 @@ std::string unknown_cause(const Report& report) {
 }
 
 std::string cost_of_explaining(const Report& report) {
+  if (report.explaining_feeds == 0) return counted(report.causes_tried, "cause") + " tried, as recorded";
   return fmt::format("{} tried with {} of {}", counted(report.causes_tried, "cause"),
                      counted(report.explaining_feeds, "feed"), counted(report.explaining_tokens, "token"));
 }

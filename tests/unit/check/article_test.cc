@@ -77,7 +77,7 @@ TEST(Article, FiguresStandBesideOursForThePostsOwnModels) {
   auto runs = told(true);
   runs[0].then.table.without_past.mean = -120.728113 * 1.01;
   const std::string text = article_text_report(runs);
-  EXPECT_THAT(text, HasSubstr("mean without     -120.728113  -121.935394      1 %"));
+  EXPECT_THAT(text, HasSubstr("mean without     -120.728113  -121.935394     1 %"));
   EXPECT_THAT(text, HasSubstr("4.971110e-07"));
   EXPECT_THAT(article_text_report(told(false)), Not(HasSubstr("off by")));
 }
