@@ -1,6 +1,7 @@
 // How the next token is chosen from logits: transformers' logits processors, in its order. repetition_penalty; then,
 // when sampling, temperature, top_k, top_p, min_p. Without sampling the greatest score wins, ties go to the lower id.
 // The vocabulary is never sorted: blocks whose greatest score is too low are not looked into.
+#pragma once
 
 // The arithmetic:
 // - Scores are fp32. Penalty and temperature are one fp32 multiplication or division each, as in transformers, so that
@@ -13,7 +14,6 @@
 //   `position` the token's place in the whole text. So a text may be continued later, with the same seed, as if in one
 //   go.
 //   So a seed means the same wherever the logits have the same bits and exp() is the same.
-#pragma once
 
 #include <cstdint>
 #include <span>
