@@ -6,7 +6,7 @@
 //     show(t.id);
 //     return true;
 //   }});
-//
+
 // The loop adds nothing to the row law: with a past or without, alone or as one of several sequences, with any number
 // of threads, whatever the past already held, the same options give the same ids. See sampler.h for how a token is
 // chosen.

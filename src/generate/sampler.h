@@ -1,18 +1,18 @@
 // How the next token is chosen from logits: transformers' logits processors, in its order. repetition_penalty; then,
 // when sampling, temperature, top_k, top_p, min_p. Without sampling the greatest score wins, ties go to the lower id.
-//
-// The arithmetic, so that a seed means the same everywhere:
+// The vocabulary is never sorted: blocks whose greatest score is too low are not looked into.
+
+// The arithmetic:
 // - Scores are fp32. Penalty and temperature are one fp32 multiplication or division each, as in transformers, so that
 //   the scores have its bits.
 // - top_k keeps all that score no less than the k-th greatest. top_p orders what is left by score, ties by id, and
 //   keeps tokens until their probabilities reach top_p: the one that crosses is kept. min_p keeps those with at least
 //   min_p times the greatest probability. Probabilities are weights exp(score - greatest), in double, over their sum.
-// - The draw takes what was kept in order of id. Weights are summed in blocks of 64, the blocks' sums in order; the
-// token
-//   is the first at which the running sum exceeds u times the total, with u = random_unit(seed, position), `position`
-//   the token's place in the whole text. So a text may be continued later, with the same seed, as if in one go.
-//
-// The vocabulary is never sorted: blocks whose greatest score is too low are not looked into.
+// - The draw takes what was kept in order of id. Weights are summed in blocks of 64, the sums of blocks in order. The
+//   token is the first at which the running sum exceeds u times the total, with u = random_unit(seed, position) and
+//   `position` the token's place in the whole text. So a text may be continued later, with the same seed, as if in one
+//   go.
+//   So a seed means the same wherever the logits have the same bits and exp() is the same.
 #pragma once
 
 #include <cstdint>
