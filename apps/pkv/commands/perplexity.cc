@@ -99,8 +99,6 @@ std::string render(const check::Perplexity& p, const OutputOptions& output) {
       return check::perplexity_csv(p);
     case Format::md:
       return check::perplexity_markdown(p);
-    case Format::html:
-    case Format::junit:
     case Format::table:
     case Format::html:  // not offered
     case Format::junit:
