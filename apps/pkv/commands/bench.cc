@@ -146,12 +146,12 @@ void add_bench(CLI::App& app, Action& action) {
       ->check(CLI::ExistingDirectory);
   command->add_option("--svg", options->svg, "draw the longest generation into this file as well");
   command->footer(
-      "\nThe logits of every variant must be the same bit for bit; exit code 1 where they are\n"
-      "not. Prompts are random ids, and end-of-text tokens do not end a text.\n"
+      "\nThe logits of every variant must be the same bit for bit; exit code 1 where they\n"
+      "are not. Prompts are random ids, and end-of-text tokens do not end a text.\n"
       "\nExamples:\n"
       "  pkv bench tiny-gpt2\n"
       "  pkv bench ./my-model --load-in nf4 --prompt-tokens 128 --output md\n"
-      "  pkv bench ./my-model --new-tokens 1000 --prompt-tokens 16 --max-time 0 --svg gain.svg\n"
+      "  pkv bench ./my-model --new-tokens 1000 --prompt-tokens 16 --svg gain.svg\n"
       "  pkv bench ./my-model --new-tokens 0 --prefix-tokens 512,2048\n"
       "  pkv bench ./my-model --depth 0,1024 --output html --output-file bench.html\n");
   command->callback([options, &action] { action = [options] { return run(*options); }; });
