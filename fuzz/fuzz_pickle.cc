@@ -9,15 +9,16 @@
 
 namespace {
 
+__extension__ typedef unsigned __int128 Wide;
+
 void check(const pkv::hf::StateDict::Entry& e) {
   if (e.shape.size() != e.stride.size() || e.shape.size() > pkv::hf::StateDict::kMaxRank) std::abort();
-  unsigned __int128 last = e.offset, elements = 1;
+  Wide last = e.offset, elements = 1;
   for (std::size_t i = 0; i < e.shape.size(); ++i) {
     if (e.shape[i] < 0 || e.stride[i] < 0) std::abort();
     elements *= static_cast<std::uint64_t>(e.shape[i]);
     if (elements > UINT64_MAX) std::abort();
-    if (e.shape[i] > 0)
-      last += static_cast<unsigned __int128>(e.shape[i] - 1) * static_cast<std::uint64_t>(e.stride[i]);
+    if (e.shape[i] > 0) last += static_cast<Wide>(e.shape[i] - 1) * static_cast<std::uint64_t>(e.stride[i]);
   }
   if (elements != 0 && (last + 1) * e.element_size > e.storage_bytes) std::abort();
   if (elements != 0 && e.dense() && (e.offset + elements) * e.element_size > e.storage_bytes) std::abort();

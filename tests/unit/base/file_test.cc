@@ -4,6 +4,10 @@
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 
+#include <algorithm>
+#include <span>
+#include <vector>
+
 #include "base/error.h"
 
 namespace pkv {
@@ -40,6 +44,14 @@ TEST_F(Files, WrittenBesideAndRenamed) {
   write_file(path, "three");
   EXPECT_EQ(read_file(path, 10), "three");
   EXPECT_EQ(std::distance(fs::directory_iterator(folder_), {}), 1);
+}
+
+TEST_F(Files, HintsLeaveMemoryElsewhereAlone) {
+  write_file(folder_ / "a", "abc");
+  const MappedFile file(folder_ / "a");
+  const std::vector<char> other(1 << 20, 'x');  // many whole pages, which the kernel would drop
+  file.done_with(std::as_bytes(std::span(other)));
+  EXPECT_EQ(std::count(other.begin(), other.end(), 'x'), 1 << 20);
 }
 
 TEST_F(Files, MappedBytesAreTheFile) {
