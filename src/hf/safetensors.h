@@ -69,7 +69,7 @@ void write_safetensors(const std::filesystem::path& path, std::span<const Tensor
 // Error::internal when `write` gives more or fewer bytes than it should.
 struct Streaming {
   std::function<void(std::uint64_t bytes)> wrote = {};  // told the size of each piece
-  std::uint64_t align_last = 8;  // the data of the last tensor starts at a multiple of this, by a longer header
+  std::uint64_t align_last = 1;  // the data of the last tensor starts at a multiple of this, by a longer header
   bool owner_only = false;       // mode 0600
 };
 void stream_safetensors(const std::filesystem::path& path, std::span<const Planned> tensors,

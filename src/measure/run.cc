@@ -179,8 +179,8 @@ Result run(Subject& subject, Machine* machine, std::span<const std::int32_t> tex
   Result result = std::move(bench.result);
   result.rows_compared = bench.rows.compared();
   result.disagreements = bench.rows.disagreements();
+  if (!result.holds()) return result;  // there are no figures to speak of
   if (machine != nullptr) result.peak_memory = machine->peak_memory();
-  if (!result.holds()) return result;  // there are no times to speak of
   for (GenerationRun& g : work.generation) result.generation.push_back(g.take(subject));
   for (ReuseRun& r : work.reuse) result.reuse.push_back(r.take());
   note_what_is_missing(result);

@@ -95,7 +95,7 @@ TEST(Article, JsonHoldsTheReports) {
   ASSERT_EQ(json["runs"].size(), 7u);
   EXPECT_EQ(json["runs"][3]["what_happened"], "past-absent");
   EXPECT_EQ(json["runs"][3]["published"]["figures"]["max_abs"], 19.15625);
-  EXPECT_EQ(json["runs"][3]["as_then"]["schema"], "pkv-check/1");
+  EXPECT_EQ(json["runs"][3]["as_then"]["schema"], "pkv-check/2");
   EXPECT_TRUE(json["runs"][3]["can_reuse_past"]);
 }
 

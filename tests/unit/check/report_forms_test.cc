@@ -70,7 +70,9 @@ std::vector<Report> all_kinds() { return {healthy(), without_past(), not_finite(
 
 // What validate.py says of the files, which must end with an exit status of 0.
 void expect_valid(const std::map<std::string, std::string>& files) {
-  const auto folder = std::filesystem::path(testing::TempDir()) / "report_forms";
+  // Of this test alone: others run at the same time.
+  const auto folder = std::filesystem::path(testing::TempDir()) / "report_forms" /
+                      testing::UnitTest::GetInstance()->current_test_info()->name();
   std::filesystem::create_directories(folder);
   std::string command = PKV_SOURCE_DIR "/tests/support/validate.py";
   for (const auto& [name, text] : files) {
