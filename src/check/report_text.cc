@@ -130,8 +130,8 @@ std::string paragraphs(const Report& r) {
 std::string report_text(const Report& r, bool colour) {
   const Paint paint{colour};
   return paint.bold(shortened(subject_line(r.subject), terminal_columns)) + "\n" + text_line(r) + "\n\n" +
-         aligned(table_cells(r.table), indent) + "\n" + results_lines(r) + "\n" + evidence_lines(r, paint) + paragraphs(r) + "\n" +
-         cause_lines(r, paint) + parting_lines(r) + verdict_lines(r.verdict, paint);
+         aligned(table_cells(r.table), indent) + "\n" + results_lines(r) + "\n" + evidence_lines(r, paint) +
+         paragraphs(r) + "\n" + cause_lines(r, paint) + parting_lines(r) + verdict_lines(r.verdict, paint);
 }
 
 }  // namespace pkv::check
