@@ -5,8 +5,9 @@
 //   const measure::Result r = measure::run(subject, machine, text, {.prompt_tokens = {128}});
 //   print(measure::report_text(r));
 //
-// An untimed run says which tokens follow; then the repetitions take all variants in turn, forward and backward, so that
-// drift hits all alike. Without past some tokens only are timed where all would take too long, and the result says so.
+// An untimed run says which tokens follow; then the repetitions take all variants in turn, forward and backward, so
+// that drift hits all alike. Without past some tokens only are timed where all would take too long, and the result says
+// so.
 #pragma once
 
 #include <cstdint>
