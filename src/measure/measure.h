@@ -5,10 +5,9 @@
 //   const measure::Result r = measure::run(subject, machine, text, {.prompt_tokens = {128}});
 //   print(measure::report_text(r));
 //
-// One untimed run comes first and says which tokens follow. Then the repetitions take all variants in turn, forward and
-// backward, so that a machine that slows down slows all of them. Without past a token costs as much as its whole text,
-// so that long generation takes hours: where it would take more than `seconds`, tokens are timed here and there, and
-// the result says so.
+// An untimed run says which tokens follow; then the repetitions take all variants in turn, forward and backward, so
+// that drift hits all alike. Without past some tokens only are timed where all would take too long, and the result says
+// so.
 #pragma once
 
 #include <cstdint>
