@@ -43,7 +43,7 @@ TEST_F(HubFaults, KeepsTheTokenFromOtherHosts) {
 TEST_F(HubFaults, GoesOnFromWhereTheConnectionBroke) {
   server_.fault({.method = "GET", .path = "/cdn/", .cut_after = 7'000});
   expect_whole();
-  EXPECT_EQ(server_.asked().back().range, "bytes=7000-");
+  EXPECT_EQ(server_.last_large().range, "bytes=7000-");
 }
 
 TEST_F(HubFaults, GoesOnFromWhatAnEarlierRunLeft) {
@@ -57,7 +57,7 @@ TEST_F(HubFaults, GoesOnFromWhatAnEarlierRunLeft) {
   fresh.put("org/m", "main", kCommit, a_model());
   settings_.endpoint = fresh.endpoint();
   expect_whole();
-  EXPECT_EQ(fresh.asked().back().range, "bytes=12345-");
+  EXPECT_EQ(fresh.last_large().range, "bytes=12345-");
 }
 
 TEST_F(HubFaults, BeginsAgainWhenWhatWasLeftIsWrong) {
@@ -169,7 +169,7 @@ TEST_F(HubFaults, DoesNotWaitForever) {
 TEST_F(HubFaults, GoesOnAfterAConnectionThatFellSilent) {
   server_.fault({.method = "GET", .path = "/cdn/", .stall_after = 9'000});
   expect_whole();
-  EXPECT_EQ(server_.asked().back().range, "bytes=9000-");
+  EXPECT_EQ(server_.last_large().range, "bytes=9000-");
 }
 
 TEST_F(HubFaults, DoesNotWaitForeverForAnAnswer) {
@@ -284,7 +284,7 @@ TEST_F(HubFaults, StopsWhenProgressThrowsAndGoesOnLater) {
   EXPECT_LT(left, weights.size());
   callbacks_.progress = {};
   EXPECT_EQ(read(download("org/m").folder / "model.safetensors"), weights);
-  EXPECT_EQ(server_.asked().back().range, "bytes=" + std::to_string(left) + "-");
+  EXPECT_EQ(server_.last_large().range, "bytes=" + std::to_string(left) + "-");
 }
 
 TEST_F(HubFaults, ChecksTheRoomOnTheDiskFirst) {

@@ -125,6 +125,14 @@ std::vector<Asked> HubServer::asked() const {
   return asked_;
 }
 
+Asked HubServer::last_large() const {
+  Asked last;
+  for (const Asked& a : asked()) {
+    if (a.method == "GET" && a.path.find("/cdn/") != std::string::npos) last = a;
+  }
+  return last;
+}
+
 int HubServer::count(const std::string& method, const std::string& path) const {
   const std::lock_guard lock(mutex_);
   return static_cast<int>(std::ranges::count_if(

@@ -62,6 +62,7 @@ class HubServer {
 
   void fault(Fault fault);
   std::vector<Asked> asked() const;
+  Asked last_large() const;  // the last request for a large file; small ones come at the same time
   // How many requests of that method have that in their path.
   int count(const std::string& method, const std::string& path) const;
   void forget();                                      // what was asked

@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 #include <rapidcheck.h>
 
+#include <algorithm>
 #include <limits>
 #include <optional>
 
@@ -211,6 +212,17 @@ TEST_P(Mutants, IsFound) {
 
 INSTANTIATE_TEST_SUITE_P(Planted, Mutants, testing::ValuesIn(all_mutants()),
                          [](const auto& test) { return test.param.name; });
+
+// Here the one row after a past of one token is also what another text's past would have given.
+TEST(Found, ACauseInThePastIsNoneWhereTheBeginningIsWrong) {
+  const std::vector<Mutant> all = all_mutants();
+  const auto m = std::find_if(all.begin(), all.end(), [](const Mutant& x) { return x.name == "attends_both_ways"; });
+  ASSERT_NE(m, all.end());
+  toy::Subject subject(m->bugs, m->promises);
+  const check::Report report = check::run(subject, varied({3, 0, 0, 1}));
+  ASSERT_EQ(report.causes.size(), 1u);
+  EXPECT_EQ(report.causes[0].cause, "attends-both-ways");
+}
 
 TEST(Healthy, IsIdenticalForEveryText) {
   holds(60, [] {
