@@ -38,9 +38,10 @@ void linear_of(WorkerPool& pool, const Linear& a) {
   // Blocks of rows of about the same size. They follow each other, so that a block of weights is read from memory once.
   const Int row_blocks = ceil_div(rows, kBlockRows);
   const Int block = ceil_div(ceil_div(rows, row_blocks), kTileRows) * kTileRows;
-  spread(pool, row_blocks * ceil_div(outs, kTaskOuts), rows * outs * a.x[1], [&](Int i) noexcept {
-    const Int r0 = i % row_blocks * block, o0 = i / row_blocks * kTaskOuts;
-    many_rows<W>(a, {r0, std::min(block, rows - r0), o0, std::min(kTaskOuts, outs - o0)});
+  const Int task = task_outs(outs, row_blocks, pool.threads(), kTileOuts, kTaskOuts);
+  spread(pool, row_blocks * ceil_div(outs, task), rows * outs * a.x[1], [&](Int i) noexcept {
+    const Int r0 = i % row_blocks * block, o0 = i / row_blocks * task;
+    many_rows<W>(a, {r0, std::min(block, rows - r0), o0, std::min(task, outs - o0)});
   });
 }
 

@@ -1,6 +1,6 @@
 // linear for many rows: blocks of rows x outputs.
 //
-// A task is kBlockRows rows and kTaskOuts outputs. It goes through K by pieces, so that the rows' pieces stay in the
+// A task is up to kBlockRows rows and kTaskOuts outputs. It goes through K by pieces, so that the rows' pieces stay in the
 // second cache; a piece through panels of kTileOuts outputs, which stay in the first; a panel through tiles of
 // kTileRows rows.
 // Included once per instruction set, inside foreach_target.
@@ -22,7 +22,7 @@ constexpr Int kTaskOuts = kRegisters == 32 ? 80 : 96;  // whole vectors and whol
 constexpr Int kPad = 16;  // between a panel's rows, which would else compete for the same sets of the cache
 constexpr Int kCopied = kTileOuts > 4 ? 8 : 4;  // floats moved at once to bring one row of a tile to its place
 constexpr Int kGathered = 4 * kTileRows;        // rows brought together before the first of them is read again
-static_assert(kTaskOuts % kLanes == 0 && kTaskOuts % kTileOuts == 0 && kCopied >= kTileOuts);
+static_assert(kTaskOuts % 16 == 0 && kTaskOuts % kTileOuts == 0 && kCopied >= kTileOuts);
 
 struct Scratch {
   alignas(64) float panel[kTileOuts * (kPiece + kPad)];  // a panel's weights as fp32

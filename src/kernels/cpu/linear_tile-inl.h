@@ -147,6 +147,10 @@ struct Fetching {
   bool once = runs_on_amd();
   Int ahead = once ? 4096 : 8192;  // bytes
 };
+inline const Fetching& fetching_here() {
+  static const Fetching fetching;
+  return fetching;
+}
 
 // A hint that the line at p, which may lie outside of the weights, will be read.
 HWY_INLINE void fetch(std::uintptr_t p, bool once) {

@@ -53,9 +53,10 @@ void multiply(WorkerPool& pool, const Linear& a, const XRow* x) {
     });
     return;
   }
-  spread(pool, ceil_div(m.out, kQTaskOuts), work, [&](Int i) noexcept {
-    const Int o0 = i * kQTaskOuts;
-    many<kVnni>(a, x, {rows, o0, std::min(kQTaskOuts, m.out - o0)});
+  const Int task = task_outs(m.out, 1, pool.threads(), kPanelOuts, kQTaskOuts);
+  spread(pool, ceil_div(m.out, task), work, [&](Int i) noexcept {
+    const Int o0 = i * task;
+    many<kVnni>(a, x, {rows, o0, std::min(task, m.out - o0)});
   });
 }
 

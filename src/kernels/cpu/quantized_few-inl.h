@@ -64,8 +64,7 @@ template <int R, int S, Int C, bool kVnni>
 HWY_NOINLINE void few_four_bits(const Linear& a, const XRow (&x)[R], Int first, Int outs) {
   const quant::Matrix& m = a.quantized;
   const Unpacker unpack(table_of(m.format));
-  static const Fetching usual;
-  Fetching fetching = usual;
+  Fetching fetching = fetching_here();
   // Beyond the rows that are being read.
   fetching.ahead = std::max(fetching.ahead, S == 1 ? 0 : S * m.in / 2);
   const Floats d;
@@ -165,7 +164,7 @@ HWY_INLINE void dots_of(const XRow (&x)[R], const std::int8_t* w, Int in, const 
 template <int R, bool kVnni>
 HWY_NOINLINE void few_int8(const Linear& a, const XRow (&x)[R], Int first, Int outs) {
   const quant::Matrix& m = a.quantized;
-  static const Fetching fetching;
+  const Fetching& fetching = fetching_here();
   alignas(64) float sums[R][kFewStride];
   for (Int o = 0; o < outs; ++o) {
     const auto* w = m.codes.as<const std::int8_t>() + (first + o) * m.in;

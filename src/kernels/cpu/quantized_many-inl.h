@@ -19,7 +19,7 @@ constexpr int kQRows = kRegisters == 32 ? 4 : 3, kQOuts = 3;
 // Outputs whose unpacked weights stay in the nearest cache while all rows pass by, beside the rows of one tile.
 constexpr int kPanelOuts = 3 * kQOuts;
 constexpr Int kQTaskOuts = 144;
-static_assert(kQTaskOuts % kPanelOuts == 0 && kQTaskOuts % kLanes == 0);
+static_assert(kQTaskOuts % kPanelOuts == 0 && kQTaskOuts % 16 == 0);
 
 struct QBlock {
   Int rows, o0, outs;
