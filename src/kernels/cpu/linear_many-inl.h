@@ -1,7 +1,7 @@
 // linear for many rows: blocks of rows x outputs.
 //
-// A task is up to kBlockRows rows and kTaskOuts outputs. It goes through K by pieces, so that the rows' pieces stay in the
-// second cache; a piece through panels of kTileOuts outputs, which stay in the first; a panel through tiles of
+// A task is up to kBlockRows rows and kTaskOuts outputs. It goes through K by pieces, so that the rows' pieces stay in
+// the second cache; a piece through panels of kTileOuts outputs, which stay in the first; a panel through tiles of
 // kTileRows rows.
 // Included once per instruction set, inside foreach_target.
 #include "kernels/cpu/linear_tile-inl.h"
