@@ -5,12 +5,12 @@
 
 #include <algorithm>
 #include <cctype>
-#include <chrono>
 #include <cstdlib>
 #include <deque>
 #include <optional>
 #include <vector>
 
+#include "base/clock.h"
 #include "program.h"
 #include "stop.h"
 
@@ -18,10 +18,6 @@ namespace pkv::program {
 namespace {
 
 namespace fs = std::filesystem;
-using Clock = std::chrono::steady_clock;
-
-double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
-
 bool wants_bar() {
   const char* off = std::getenv("HF_HUB_DISABLE_PROGRESS_BARS");
   std::string value = off == nullptr ? "" : off;
@@ -34,20 +30,13 @@ bool wants_bar() {
 class DownloadBar {
  public:
   void operator()(std::int64_t done, std::int64_t total) {
-    if (!start_) start_ = Clock::now();
-    const double now = seconds_since(*start_);
-    if (done >= total) return clear();
+    if (!start_) start_ = seconds();
+    const double now = seconds() - *start_;
+    if (done >= total) return clear_progress();
     if (now < 0.3 || now - drawn_ < 0.1) return;
     measure(done, now);
     draw(done, total);
     drawn_ = now;
-  }
-
-  void clear() {
-    if (!visible_) return;
-    fmt::print(stderr, "\r\033[K");
-    std::fflush(stderr);
-    visible_ = false;
   }
 
  private:
@@ -73,18 +62,15 @@ class DownloadBar {
       pace = fmt::format("  {}/s", megabytes(static_cast<std::uint64_t>(rate_)));
       if (rate_ >= 1) pace += fmt::format("  {} left", duration_text(static_cast<double>(total - done) / rate_));
     }
-    fmt::print(stderr, "\r\033[K[{}{}] {:3.0f}%  {} of {}{}", std::string(full, '#'), std::string(kWidth - full, '.'),
-               100 * part, megabytes(static_cast<std::uint64_t>(done)), megabytes(static_cast<std::uint64_t>(total)),
-               pace);
-    std::fflush(stderr);
-    visible_ = true;
+    show_progress(fmt::format("[{}{}] {:3.0f}%  {} of {}{}", std::string(full, '#'), std::string(kWidth - full, '.'),
+                              100 * part, megabytes(static_cast<std::uint64_t>(done)),
+                              megabytes(static_cast<std::uint64_t>(total)), pace));
   }
 
-  std::optional<Clock::time_point> start_;
+  std::optional<double> start_;
   std::int64_t last_ = 0;
   std::deque<double> rates_;
   double rate_ = 0, measured_ = 0, drawn_ = 0;
-  bool visible_ = false;
 };
 
 std::string host_of(const std::string& endpoint) { return endpoint.substr(endpoint.find("://") + 3); }
@@ -103,13 +89,6 @@ void tell_plan(const hf::HubSettings& settings, const hf::HubPlan& plan) {
 
 }  // namespace
 
-std::string duration_text(double seconds) {
-  const auto s = static_cast<std::int64_t>(seconds + 0.5);
-  if (s < 60) return fmt::format("{} s", s);
-  if (s < 3600) return fmt::format("{} min {} s", s / 60, s % 60);
-  return fmt::format("{} h {} min", s / 3600, s % 3600 / 60);
-}
-
 std::string home_relative(const fs::path& path) {
   const char* home = std::getenv("HOME");
   const std::string text = path.string();
@@ -125,7 +104,7 @@ hf::HubSettings hub_settings() {
 
 hf::HubPlan download_from_hub(const hf::HubSettings& settings, const hf::HubId& id, const hf::HubWish& wish) {
   const bool visible = wants_bar();
-  const Clock::time_point start = Clock::now();
+  const double start = seconds();
   DownloadBar bar;
   std::optional<OrderlyStop> stop;
   std::uint64_t missing = 0;
@@ -140,24 +119,17 @@ hf::HubPlan download_from_hub(const hf::HubSettings& settings, const hf::HubId& 
     if (visible) bar(done, total);
     if (stop) stop->look();
   };
-  callbacks.note = [&](const std::string& line) {
-    bar.clear();
-    note(line);
-  };
+  callbacks.note = [](const std::string& line) { note(line); };
   try {
     hf::HubPlan plan = hf::download(settings, id, wish, callbacks);
-    const double seconds = std::max(seconds_since(start), 1e-3);
+    const double took = std::max(seconds() - start, 1e-3);
     if (visible && missing != 0) {
-      note(fmt::format("downloaded {} in {} ({}/s)", megabytes(missing), duration_text(seconds),
-                       megabytes(static_cast<std::uint64_t>(static_cast<double>(missing) / seconds))));
+      note(fmt::format("downloaded {} in {} ({}/s)", megabytes(missing), duration_text(took),
+                       megabytes(static_cast<std::uint64_t>(static_cast<double>(missing) / took))));
     }
     return plan;
   } catch (const StopAsked&) {
-    bar.clear();
     end_stopped("stopped: what has arrived is kept, and the same command goes on from there");
-    throw;
-  } catch (...) {
-    bar.clear();
     throw;
   }
 }

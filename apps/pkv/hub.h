@@ -17,7 +17,6 @@ hf::HubPlan download_from_hub(const hf::HubSettings& settings, const hf::HubId& 
 // The folder of a model of the cache or of the Hub.
 std::filesystem::path find_on_hub(const hf::HubId& id);
 
-std::string duration_text(double seconds);                     // "8 s", "2 min 5 s", "1 h 12 min"
 std::string home_relative(const std::filesystem::path& path);  // "~/.cache/..."
 
 }  // namespace pkv::program

@@ -29,18 +29,21 @@ int code_of(Error::Kind kind) {
   return internal_error;
 }
 
+int end(int code, std::string_view why) {
+  clear_progress();
+  fmt::print(stderr, "pkv: {}\n", why);
+  return code;
+}
+
 int run(const Action& action) {
   try {
     return action();
   } catch (const Error& e) {
-    fmt::print(stderr, "pkv: {}\n", e.what());
-    return code_of(e.kind());
+    return end(code_of(e.kind()), e.what());
   } catch (const std::bad_alloc&) {
-    fmt::print(stderr, "pkv: not enough memory\n  try:      a shorter text or a smaller model\n");
-    return cannot_load;
+    return end(cannot_load, "not enough memory\n  try:      a shorter text or a smaller model");
   } catch (const std::exception& e) {
-    fmt::print(stderr, "pkv: internal error: {}\n", e.what());
-    return internal_error;
+    return end(internal_error, fmt::format("internal error: {}", e.what()));
   }
 }
 

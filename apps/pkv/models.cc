@@ -98,13 +98,6 @@ fs::path find_model(const std::string& model) {
   }
 }
 
-std::string display_name(const fs::path& folder) {
-  if (const auto repo = hf::repo_of_snapshot(folder)) return *repo;
-  std::error_code error;
-  const fs::path path = fs::absolute(folder, error).lexically_normal();
-  return (path.has_filename() ? path : path.parent_path()).filename().string();
-}
-
 model::Model load_model(const fs::path& folder, const EngineOptions& options) {
   model::LoadOptions formats = options.load_options();
   hf::Folder opened = hf::Folder::open(folder);

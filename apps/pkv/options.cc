@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <iostream>
 
 #include "base/error.h"
 #include "base/file.h"
@@ -15,7 +16,24 @@ namespace {
 
 constexpr std::uint64_t kMaxText = 256 << 20;
 
+std::string read_stdin() {
+  std::string text;
+  while (text.size() <= kMaxText && std::cin) {
+    const std::size_t size = text.size();
+    text.resize(size + (1 << 16));
+    std::cin.read(text.data() + size, 1 << 16);
+    text.resize(size + static_cast<std::size_t>(std::cin.gcount()));
+  }
+  if (text.size() <= kMaxText) return text;
+  fail_load({.what = "text is too long",
+             .where = "stdin",
+             .expected = fmt::format("at most {} bytes", kMaxText),
+             .found = "more"});
+}
+
 }  // namespace
+
+std::string read_text(const std::string& file) { return file == "-" ? read_stdin() : read_file(file, kMaxText); }
 
 void TextOptions::add(CLI::App& command) {
   auto* as_text = command.add_option("--text", text, "the text (default: \"I like to eat\")");
@@ -56,8 +74,7 @@ Input read_input(const TextOptions& options, const std::filesystem::path& model)
   if (options.ids) {
     input.ids = parse_ids(*options.ids, "--ids");
   } else {
-    input.text =
-        options.file ? read_file(*options.file, kMaxText) : options.text.value_or(std::string(TextOptions::kArticle));
+    input.text = options.file ? read_text(*options.file) : options.text.value_or(std::string(TextOptions::kArticle));
     input.ids = load_tokenizer(model).encode(input.text, !options.no_special_tokens);
   }
   if (input.ids.empty()) fail_usage({.what = "the text has no tokens", .hint = "--text \"I like to eat\""});
@@ -127,7 +144,7 @@ model::LoadOptions EngineOptions::load_options() const {
   needs(!skip.empty(), options.quantize.has_value(), "--skip", "int8, fp4 or nf4");
   if (options.quantize) {
     options.quantize->nested = double_quant;
-    options.quantize->block = block_size.value_or(quant::kDefaultBlock);
+    options.quantize->block = block_size;
     options.quantize->skip = skip;
   }
   options.int8_threshold = int8_threshold;
@@ -181,6 +198,7 @@ void OutputOptions::write(std::string_view text) const {
     write_file(file, text);
     return;
   }
+  clear_progress();
   if (std::fwrite(text.data(), 1, text.size(), stdout) != text.size() || std::fflush(stdout) != 0) {
     fail_load({.what = fmt::format("cannot write: {}", std::strerror(errno)), .where = "stdout"});
   }
@@ -191,6 +209,9 @@ std::string megabytes(std::uint64_t bytes) {
                                 : fmt::format("{:.1f} GB", static_cast<double>(bytes) / 1e9);
 }
 
-void note(std::string_view text) { fmt::print(stderr, "note: {}\n", text); }
+void note(std::string_view text) {
+  clear_progress();
+  fmt::print(stderr, "note: {}\n", text);
+}
 
 }  // namespace pkv::program

@@ -13,6 +13,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/error.h"
 #include "base/progress.h"
 #include "model/model.h"
 #include "model/past_file.h"
@@ -44,7 +45,6 @@ enum ExitCode {
   bad_usage = 2,
   cannot_load = 3,
   internal_error = 4,
-  interrupted_by_user = 130,  // 128 + SIGINT, as shells have it
 };
 
 inline constexpr const char* kNoSpecialTokens = "do not add the tokenizer's special tokens (<s>, </s>)";
@@ -57,6 +57,9 @@ struct TextOptions {
 
   void add(CLI::App& command);
 };
+
+// A text of at most 256 MiB, as it is; "-" is stdin. Error::load when it cannot be read or is longer.
+std::string read_text(const std::string& file);
 
 struct Input {
   std::string text;  // empty when ids were given
@@ -116,8 +119,7 @@ std::string megabytes(std::uint64_t bytes);  // "2.7 MB", "14.5 GB"
 std::filesystem::path find_model(const std::string& model);
 std::vector<std::filesystem::path> bundled_models();  // Error when there are none
 
-// What a report calls the model of that folder: its last name, also of "." and of a path that ends in '/'.
-std::string display_name(const std::filesystem::path& folder);
+using hf::display_name;
 
 // Each loads and prints the notes. Error::usage when `tokens` go beyond the model's context.
 model::Model load_model(const std::filesystem::path& folder, const EngineOptions& options);
@@ -140,8 +142,12 @@ struct SavedPastOptions {
 
 // A progress bar on stderr, when that is a terminal; otherwise an empty callback. Cleared when done.
 Progress progress_bar(std::string label);
+void show_progress(std::string_view line);  // in the place of the line shown before
+void clear_progress();                      // before anything else is written to the terminal
+std::string duration_text(double seconds);  // "8 s", "2 min 5 s", "1 h 12 min"
 
-void note(std::string_view text);  // one line on stderr
+void note(std::string_view text);             // one line on stderr
+std::string in_one_line(const Error& error);  // what went wrong, and what was expected and found
 
 // Descriptions of options broken into lines that fit the terminal: 80 columns where there is none.
 std::shared_ptr<CLI::Formatter> help_formatter();

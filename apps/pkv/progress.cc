@@ -1,41 +1,34 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
-#include <chrono>
 #include <cstdio>
 
+#include "base/clock.h"
 #include "program.h"
 
 namespace pkv::program {
 namespace {
 
-using Clock = std::chrono::steady_clock;
+bool line_shown = false;
 
 struct Bar {
   std::string label;
-  Clock::time_point start = Clock::now(), drawn = {};
-  bool visible = false;
+  double start = seconds(), drawn = 0;
 
   void operator()(std::int64_t done, std::int64_t total) {
-    const auto now = Clock::now();
-    if (done >= total) {
-      if (visible) fmt::print(stderr, "\r\033[K");
-      visible = false;
-    } else if (now - start > std::chrono::milliseconds(300) && now - drawn > std::chrono::milliseconds(80)) {
-      draw(static_cast<double>(done) / static_cast<double>(total), std::chrono::duration<double>(now - start).count());
-      drawn = now;
-    }
-    std::fflush(stderr);
+    const double now = seconds();
+    if (done >= total) return clear_progress();
+    if (now - start < 0.3 || now - drawn < 0.08) return;
+    draw(static_cast<double>(done) / static_cast<double>(total), now - start);
+    drawn = now;
   }
 
-  void draw(double share, double seconds) {
+  void draw(double share, double passed) const {
     constexpr int kWidth = 30;
-    const int full = static_cast<int>(share * kWidth);
-    const double left = share > 0 ? seconds * (1 - share) / share : 0;
-    fmt::print(stderr, "\r\033[K{} [{}{}] {:3.0f}%  {:.0f} s left", label,
-               std::string(static_cast<std::size_t>(full), '#'),
-               std::string(static_cast<std::size_t>(kWidth - full), '.'), 100 * share, left);
-    visible = true;
+    const auto full = static_cast<std::size_t>(share * kWidth);
+    const std::string left = share > 0 ? fmt::format("  {} left", duration_text(passed * (1 - share) / share)) : "";
+    show_progress(fmt::format("{} [{}{}] {:3.0f}%{}", label, std::string(full, '#'), std::string(kWidth - full, '.'),
+                              100 * share, left));
   }
 };
 
@@ -44,6 +37,26 @@ struct Bar {
 Progress progress_bar(std::string label) {
   if (isatty(STDERR_FILENO) == 0) return {};
   return Bar{.label = std::move(label)};
+}
+
+void show_progress(std::string_view line) {
+  fmt::print(stderr, "\r\033[K{}", line);
+  std::fflush(stderr);
+  line_shown = true;
+}
+
+void clear_progress() {
+  if (!line_shown) return;
+  fmt::print(stderr, "\r\033[K");
+  std::fflush(stderr);
+  line_shown = false;
+}
+
+std::string duration_text(double seconds) {
+  const auto s = static_cast<std::int64_t>(seconds + 0.5);
+  if (s < 60) return fmt::format("{} s", s);
+  if (s < 3600) return fmt::format("{} min {} s", s / 60, s % 60);
+  return fmt::format("{} h {} min", s / 3600, s % 3600 / 60);
 }
 
 }  // namespace pkv::program

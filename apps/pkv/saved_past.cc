@@ -19,16 +19,15 @@ std::string used_text(const model::Restored& r, std::size_t prompt, const std::s
   return text + fmt::format("; {} to feed", rest);
 }
 
-// The first line of an error, and what differs, in one line.
-std::string reason_of(const Error& error) {
+}  // namespace
+
+std::string in_one_line(const Error& error) {
   const Error::Text& t = error.text();
   std::string text = t.where.empty() ? t.what : t.where + ": " + t.what;
   if (!t.expected.empty()) text += fmt::format("; expected {}", t.expected);
   if (!t.found.empty()) text += fmt::format("; found {}", t.found);
   return text;
 }
-
-}  // namespace
 
 void SavedPastOptions::add(CLI::App& command) {
   auto* given = command.add_option("--past-file", file, "continue from the past saved there (pkv past save)");
@@ -56,8 +55,9 @@ std::optional<model::Restored> SavedPastOptions::restore(const model::Model& mod
     if (trust_blocks) note("the checksums of the saved keys and values were not verified");
     return restored;
   } catch (const Error& error) {
-    if (!ignore_unfit || error.kind() != Error::Kind::load) throw;
-    note("the saved past is not used: " + reason_of(error));
+    const bool unfit = error.kind() != Error::Kind::internal && !prompt.empty();  // or the model has no pasts to save
+    if (!ignore_unfit || !unfit) throw;
+    note("the saved past is not used: " + in_one_line(error));
     return std::nullopt;
   }
 }

@@ -5,16 +5,26 @@
 namespace pkv::program {
 namespace {
 
-volatile std::sig_atomic_t asked = 0;
+volatile std::sig_atomic_t signal_caught = 0;
+std::atomic<bool> stop_asked = false;
+static_assert(std::atomic<bool>::is_always_lock_free);
+
+void remember(int signal, struct sigaction& old) {
+  struct sigaction act {};
+  act.sa_handler = [](int caught) {
+    signal_caught = caught;
+    stop_asked = true;
+  };
+  act.sa_flags = static_cast<int>(SA_RESETHAND);
+  sigaction(signal, nullptr, &old);
+  if (old.sa_handler != SIG_IGN) sigaction(signal, &act, nullptr);
+}
 
 }  // namespace
 
 OrderlyStop::OrderlyStop() {
-  struct sigaction act {};
-  act.sa_handler = [](int signal) { asked = signal; };
-  act.sa_flags = static_cast<int>(SA_RESETHAND);
-  sigaction(SIGINT, &act, &old_interrupt_);
-  sigaction(SIGTERM, &act, &old_terminate_);
+  remember(SIGINT, old_interrupt_);
+  remember(SIGTERM, old_terminate_);
 }
 
 OrderlyStop::~OrderlyStop() {
@@ -23,13 +33,17 @@ OrderlyStop::~OrderlyStop() {
 }
 
 void OrderlyStop::look() const {
-  if (asked != 0) throw StopAsked{};
+  if (stop_asked) throw StopAsked{};
 }
+
+const std::atomic<bool>& OrderlyStop::asked() const { return stop_asked; }
+
+int OrderlyStop::exit_code() const { return 128 + signal_caught; }
 
 void end_stopped(std::string_view farewell) {
   note(farewell);
-  std::signal(asked, SIG_DFL);
-  std::raise(asked);
+  std::signal(signal_caught, SIG_DFL);
+  std::raise(signal_caught);
 }
 
 }  // namespace pkv::program

@@ -1,6 +1,7 @@
 // Ctrl-C where work should end in an orderly way.
 #pragma once
 
+#include <atomic>
 #include <csignal>
 #include <string_view>
 
@@ -9,7 +10,7 @@ namespace pkv::program {
 struct StopAsked {};
 
 // While it lives, a first Ctrl-C (or SIGTERM) is only remembered, and `look` throws StopAsked; a second one ends the
-// program at once.
+// program at once. A shell's background job, which ignores Ctrl-C, goes on ignoring it.
 class OrderlyStop {
  public:
   OrderlyStop();
@@ -18,6 +19,8 @@ class OrderlyStop {
   OrderlyStop& operator=(const OrderlyStop&) = delete;
 
   void look() const;
+  const std::atomic<bool>& asked() const;
+  int exit_code() const;  // after a stop was asked for, as shells have it: 128 + the signal
 
  private:
   struct sigaction old_interrupt_ {

@@ -151,11 +151,27 @@ std::string read_file(const std::filesystem::path& path, std::uint64_t limit) {
   return text;
 }
 
-FileWriter::FileWriter(std::filesystem::path path, bool owner_only) : path_(std::move(path)) {
-  std::string pattern = path_.string() + ".XXXXXX";
+namespace {
+
+constexpr const char* kWritable = "a file in a folder that exists and that you may write to";
+
+}  // namespace
+
+FileWriter::FileWriter(std::filesystem::path path, bool owner_only) : path_(std::move(path)), place_(path_) {
+  struct stat st {};
+  const bool exists = ::stat(path_.c_str(), &st) == 0;
+  if (exists && !S_ISREG(st.st_mode)) {
+    if (owner_only) fail_load({.what = "is not a regular file", .where = path_.string(), .hint = kWritable});
+    descriptor_ = ::open(path_.c_str(), O_WRONLY | O_CLOEXEC | O_NOCTTY);
+    if (descriptor_ < 0) fail_system(path_, "cannot write here", kWritable);
+    return;
+  }
+  std::error_code error, absent;
+  if (std::filesystem::is_symlink(path_, absent)) place_ = std::filesystem::canonical(path_, error);
+  if (error) fail_load({.what = "is a link to nothing", .where = path_.string(), .hint = kWritable});
+  std::string pattern = place_.string() + ".XXXXXX";
   descriptor_ = ::mkostemp(pattern.data(), O_CLOEXEC);
-  if (descriptor_ < 0)
-    fail_system(path_, "cannot write here", "a file in a folder that exists and that you may write to");
+  if (descriptor_ < 0) fail_system(path_, "cannot write here", kWritable);
   temporary_ = pattern;
   if (owner_only) return;
   const mode_t mask = ::umask(0);
@@ -180,9 +196,11 @@ void FileWriter::write(std::span<const std::byte> bytes) {
 void FileWriter::write(std::string_view text) { write(std::as_bytes(std::span(text))); }
 
 void FileWriter::commit() {
-  if (::fsync(descriptor_) != 0 && errno != EINVAL) fail_system(path_, "cannot write");
+  const bool direct = temporary_.empty();
+  if (!direct && ::fsync(descriptor_) != 0 && errno != EINVAL) fail_system(path_, "cannot write");
   if (::close(std::exchange(descriptor_, -1)) != 0) fail_system(path_, "cannot write");
-  if (::rename(temporary_.c_str(), path_.c_str()) != 0) fail_system(path_, "cannot rename into place");
+  if (direct) return;
+  if (::rename(temporary_.c_str(), place_.c_str()) != 0) fail_system(path_, "cannot rename into place");
   temporary_.clear();
 }
 

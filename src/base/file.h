@@ -50,10 +50,11 @@ bool leave_page_cache(const std::filesystem::path& path);
 std::string read_file(const std::filesystem::path& path, std::uint64_t limit);
 
 // A file being written: the bytes go to a temporary file in the same folder, `commit` renames it into place. Without
-// `commit` (an exception, say) nothing is left behind. Error::load on every failure, a full disk included.
+// `commit` (an exception, say) nothing is left behind. A link stays, and the file that it leads to is replaced. What is
+// no regular file (a device, a pipe) is written directly. Error::load on every failure, a full disk included.
 class FileWriter {
  public:
-  // `owner_only`: mode 0600; otherwise as an ordinary open would make it.
+  // `owner_only`: mode 0600, and nothing but a regular file; otherwise as an ordinary open would make it.
   explicit FileWriter(std::filesystem::path path, bool owner_only = false);
   ~FileWriter();
   FileWriter(const FileWriter&) = delete;
@@ -64,8 +65,8 @@ class FileWriter {
   void commit();
 
  private:
-  std::filesystem::path path_;
-  std::filesystem::path temporary_;
+  std::filesystem::path path_, place_;  // as given; where it leads
+  std::filesystem::path temporary_;     // empty: written directly
   int descriptor_ = -1;
 };
 

@@ -47,6 +47,43 @@ constexpr auto kNotDone = std::to_array<Neutral>({
     {"watermarking_config", 0},
 });
 
+// What changes no token, here or at all. Beams' settings are among them, for beams are refused.
+constexpr auto kWithoutEffect = std::to_array<std::string_view>({
+    "_from_model_config",
+    "assistant_confidence_threshold",
+    "assistant_early_exit",
+    "assistant_lookbehind",
+    "cache_config",
+    "cache_implementation",
+    "compile_config",
+    "decoder_start_token_id",
+    "disable_compile",
+    "diversity_penalty",
+    "early_stopping",
+    "is_assistant",
+    "length_penalty",
+    "low_memory",
+    "max_matching_ngram_size",
+    "num_assistant_tokens",
+    "num_assistant_tokens_schedule",
+    "output_attentions",
+    "output_hidden_states",
+    "output_logits",
+    "output_scores",
+    "pad_token_id",
+    "prefill_chunk_size",
+    "prompt_lookup_num_tokens",
+    "remove_invalid_values",
+    "renormalize_logits",
+    "return_dict_in_generate",
+    "return_legacy_cache",
+    "target_lookbehind",
+    "transformers_version",
+    "use_cache",
+});
+
+constexpr const char* kWithout = "--no-generation-config takes the end-of-text tokens alone from the model's files";
+
 using Json = std::remove_cvref_t<decltype(std::declval<const hf::Config&>().json())>;
 
 bool neutral(const Json& value, double at) {
@@ -62,14 +99,13 @@ void refuse_what_is_not_done(const hf::Config& config) {
     fail_load({.what = "asks for what pkv does not do when it generates",
                .where = fmt::format("{}: {}", config.file(), key),
                .expected = at < 0 ? "null" : fmt::format("null or {:g}", at),
-               .found = value->dump(-1, ' ', true).substr(0, 60),
-               .hint = "--no-generation-config takes the end-of-text tokens alone from the model's files"});
+               .found = value->dump(-1, ' ', true).substr(0, 60)});
   }
 }
 
-std::optional<std::int64_t> count(const hf::Config& config, std::string_view key) {
-  if (!config.has(key)) return std::nullopt;
-  return config.integer({key}, 1, kMostTokens);
+std::optional<std::int64_t> count(const hf::Config& config, std::string_view key, std::int64_t most = kMostTokens) {
+  if (config.value({key}) == nullptr) return std::nullopt;
+  return config.integer({key}, 1, most);
 }
 
 std::vector<std::int32_t> token_ids(const hf::Config& config, std::string_view key) {
@@ -87,21 +123,26 @@ Sampling sampling_of(const hf::Config& config) {
   s.top_p = config.number_or({"top_p"}, s.top_p);
   s.min_p = config.number_or({"min_p"}, s.min_p);
   s.repetition_penalty = config.number_or({"repetition_penalty"}, s.repetition_penalty);
-  try {
-    require_valid(s);
-  } catch (const Error& e) {
-    Error::Text text = e.text();
-    text.where = config.file();
-    fail_load(text);
-  }
+  require_valid(s);
   return s;
 }
 
 // A single text counts as a list of one.
 std::vector<std::string> stop_strings(const hf::Config& config) {
   const auto* value = config.value({"stop_strings"});
-  if (value != nullptr && value->is_string()) return {value->get<std::string>()};
-  return config.texts({"stop_strings"});
+  const bool single = value != nullptr && value->is_string();
+  std::vector<std::string> texts = single ? std::vector{value->get<std::string>()} : config.texts({"stop_strings"});
+  if (std::ranges::count(texts, "") == 0) return texts;
+  fail_load({.what = "an empty stop text would stop at once", .where = config.file() + ": stop_strings"});
+}
+
+void read_settings(const hf::Config& config, Defaults& d) {
+  refuse_what_is_not_done(config);
+  d.options.sampling = sampling_of(config);
+  d.options.num_sequences = count(config, "num_return_sequences", kMostSequences).value_or(1);
+  d.max_new_tokens = count(config, "max_new_tokens");
+  d.max_length = count(config, "max_length");
+  d.stop_strings = stop_strings(config);
 }
 
 }  // namespace
@@ -115,20 +156,32 @@ Defaults defaults_of(const model::Model& model, bool settings) {
   const auto bos = token_ids(config, "bos_token_id");
   if (!bos.empty()) d.bos_token_id = bos.front();
   if (!settings) return d;
-  refuse_what_is_not_done(config);
-  d.options.sampling = sampling_of(config);
-  d.options.num_sequences = count(config, "num_return_sequences").value_or(1);
-  d.max_new_tokens = count(config, "max_new_tokens");
-  d.max_length = count(config, "max_length");
-  d.stop_strings = stop_strings(config);
+  try {
+    read_settings(config, d);
+  } catch (const Error& e) {  // whatever it is, it is the file's fault
+    Error::Text text = e.text();
+    if (text.where.empty()) text.where = config.file();
+    text.hint = kWithout;
+    fail_load(text);
+  }
+  if (own == nullptr) return d;  // config.json's other keys are the model's affair
+  for (const std::string_view key : kWithoutEffect) own->without_effect({key});
+  for (const std::string& key : own->unread()) {
+    d.notes.push_back(fmt::format("{}: unknown key ignored: {}", d.file, key));
+  }
   return d;
 }
 
-std::int64_t default_new_tokens(const Defaults& defaults, const model::Card& card, std::int64_t prompt_tokens) {
-  const std::int64_t asked = defaults.max_new_tokens           ? *defaults.max_new_tokens
-                             : defaults.max_length.has_value() ? *defaults.max_length - prompt_tokens
-                                                               : Options{}.max_new_tokens;
-  return std::max<std::int64_t>(1, std::min(asked, room_after(card, prompt_tokens)));
+NewTokens default_new_tokens(const Defaults& defaults, const model::Card& card, std::int64_t prompt_tokens) {
+  const bool total = !defaults.max_new_tokens && defaults.max_length;
+  const std::int64_t said = total ? *defaults.max_length : defaults.max_new_tokens.value_or(Options{}.max_new_tokens);
+  const std::int64_t asked = total ? said - prompt_tokens : said, room = room_after(card, prompt_tokens);
+  NewTokens tokens{.count = std::max<std::int64_t>(1, std::min(asked, room))};
+  if (tokens.count == asked || (!total && !defaults.max_new_tokens)) return tokens;
+  tokens.note = fmt::format("{}: {} {} with a prompt of {} tokens{}: {} to write", defaults.file,
+                            total ? "max_length" : "max_new_tokens", said, prompt_tokens,
+                            asked > room ? fmt::format(" and a context of {}", card.context) : "", tokens.count);
+  return tokens;
 }
 
 }  // namespace pkv::generate

@@ -25,6 +25,8 @@
 
 namespace pkv::generate {
 
+inline constexpr std::int64_t kMostSequences = 4096;
+
 struct Options {
   std::int64_t max_new_tokens = 20;
   Sampling sampling;
@@ -34,7 +36,7 @@ struct Options {
   bool log_probabilities = false;          // of every token: one more pass over the logits
   bool logits_hash = false;                // of every sequence, likewise
   bool beyond_context = false;             // more text than an ALiBi or rotary model was trained for
-  std::int64_t chunk = 512;                // tokens of the prompt fed in one call; bounds memory
+  std::int64_t chunk = 512;                // tokens of a text fed in one call; bounds memory
 };
 
 enum class Finish : std::uint8_t {
@@ -59,7 +61,7 @@ struct Token {
 struct Events {
   std::function<bool(const Token&)> token = {};    // false: this sequence ends here, with Finish::stop
   Progress prompt = {};                            // in tokens of the prompt
-  const std::atomic<bool>* interrupted = nullptr;  // set by a signal or another thread: ends after the step under way
+  const std::atomic<bool>* interrupted = nullptr;  // set by a signal or another thread: ends after the call under way
 };
 
 struct Sequence {
@@ -67,7 +69,7 @@ struct Sequence {
   std::vector<double> log_probabilities;  // of each, when asked for
   std::vector<double> seconds;            // when each was chosen, since the call of run
   std::uint64_t seed = 0;                 // alone, with this seed, it would be the same
-  std::uint64_t logits_hash = 0;          // XXH3 of all logits that its ids were chosen from, when asked for
+  std::uint64_t logits_hash = 0;          // of all logits that its ids were chosen from, when asked for
   Finish finish = Finish::length;
 };
 

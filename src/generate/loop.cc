@@ -1,44 +1,26 @@
 #include <fmt/format.h>
-#include <xxhash.h>
 
 #include <algorithm>
-#include <chrono>
 #include <memory>
-#include <new>
 #include <optional>
 
+#include "base/checksum.h"
+#include "base/clock.h"
 #include "base/error.h"
 #include "generate/generate.h"
 
 namespace pkv::generate {
 namespace {
 
-using Clock = std::chrono::steady_clock;
 using Ids = std::vector<std::int32_t>;
 
-class Hash {
- public:
-  Hash() : state_(XXH3_createState()) {
-    if (state_ == nullptr) throw std::bad_alloc();
-    XXH3_64bits_reset(state_.get());
-  }
-  void add(std::span<const float> values) { XXH3_64bits_update(state_.get(), values.data(), values.size_bytes()); }
-  std::uint64_t value() const { return XXH3_64bits_digest(state_.get()); }
-
- private:
-  struct Free {
-    void operator()(XXH3_state_t* state) const { XXH3_freeState(state); }
-  };
-  std::unique_ptr<XXH3_state_t, Free> state_;
-};
-
-// A text that grows, and the past that follows it: the caller's, or its own.
+// A text that grows, and the past that follows it, if one does: the caller's, or its own.
 struct Growing {
   Ids text;
   model::Past* past = nullptr;
   std::unique_ptr<model::Past> own;
   Sequence result;
-  Hash hash;
+  std::vector<std::uint64_t> hashes;  // of the logits that each id was chosen from
   bool ended = false;
 };
 
@@ -51,12 +33,12 @@ class Loop {
   Result without_past();
 
  private:
-  double seconds() const { return std::chrono::duration<double>(Clock::now() - start_).count(); }
+  double elapsed() const { return seconds() - start_; }
   bool interrupted() const { return events_.interrupted != nullptr && events_.interrupted->load(); }
 
-  std::optional<model::Logits> read_prompt(model::Past& past);
-  Growing& begin(std::int64_t sequence);
-  void grow(Growing& growing, std::int64_t sequence, std::span<const float> logits);
+  std::optional<model::Logits> read(model::Past& past, std::span<const std::int32_t> text, const Progress& progress);
+  void begin();
+  void grow(Growing& growing, std::span<const float> logits);
   std::vector<Growing*> unfinished();
   void step_all();
   Result finish();
@@ -66,47 +48,42 @@ class Loop {
   const Options& options_;
   const Events& events_;
   Sampler sampler_;
-  Clock::time_point start_ = Clock::now();
+  double start_ = seconds();
   std::vector<Growing> growing_;
   Result result_;
 };
 
-// Feeds what the past lacks. Nothing when interrupted on the way.
-std::optional<model::Logits> Loop::read_prompt(model::Past& past) {
-  const auto total = static_cast<std::int64_t>(prompt_.size());
-  for (;;) {
-    if (interrupted()) return std::nullopt;
-    const std::int64_t at = past.length();
-    const auto piece = prompt_.subspan(at, std::min(options_.chunk, total - at));
-    const model::Feed feed{.ids = piece, .past = &past};
-    model::Logits logits = model_.forward({&feed, 1}, model::Want::last);
-    if (events_.prompt) events_.prompt(past.length(), total);
-    if (past.length() == total) return logits;
+// Feeds what the past lacks of `text`. Nothing when interrupted on the way.
+std::optional<model::Logits> Loop::read(model::Past& past, std::span<const std::int32_t> text,
+                                        const Progress& progress) {
+  const auto rest = text.subspan(static_cast<std::size_t>(past.length()));
+  return model::feed_in_pieces(
+      model_, past, rest, {.piece = options_.chunk, .progress = progress, .go_on = [this] { return !interrupted(); }});
+}
+
+void Loop::begin() {
+  growing_.resize(static_cast<std::size_t>(options_.num_sequences));
+  for (std::size_t i = 0; i < growing_.size(); ++i) {
+    growing_[i].text.assign(prompt_.begin(), prompt_.end());
+    growing_[i].result.seed = options_.sampling.seed + i;
   }
 }
 
-Growing& Loop::begin(std::int64_t sequence) {
-  Growing& g = growing_.emplace_back();
-  g.text.assign(prompt_.begin(), prompt_.end());
-  g.result.seed = options_.sampling.seed + static_cast<std::uint64_t>(sequence);
-  return g;
-}
-
 // Chooses the token after `logits`, and asks the caller whether to go on.
-void Loop::grow(Growing& g, std::int64_t sequence, std::span<const float> logits) {
+void Loop::grow(Growing& g, std::span<const float> logits) {
   const std::int32_t id = sampler_.choose(logits, g.text, g.result.seed);
   Sequence& r = g.result;
   g.text.push_back(id);
   r.ids.push_back(id);
-  r.seconds.push_back(seconds());
-  if (options_.logits_hash) g.hash.add(logits);
+  r.seconds.push_back(elapsed());
+  if (options_.logits_hash) g.hashes.push_back(checksum(std::as_bytes(logits)));
   if (options_.log_probabilities) r.log_probabilities.push_back(log_probability(logits, id));
   const auto& eos = options_.eos_token_id;
   const bool is_eos = std::find(eos.begin(), eos.end(), id) != eos.end();
   g.ended = is_eos || static_cast<std::int64_t>(r.ids.size()) == options_.max_new_tokens;
   r.finish = is_eos ? Finish::eos : Finish::length;
   if (!events_.token) return;
-  const Token token{.sequence = sequence,
+  const Token token{.sequence = &g - growing_.data(),
                     .index = static_cast<std::int64_t>(r.ids.size()) - 1,
                     .id = id,
                     .last = g.ended,
@@ -131,14 +108,13 @@ void Loop::step_all() {
   for (auto active = unfinished(); !active.empty() && !interrupted(); active = unfinished()) {
     std::vector<model::Feed> feeds;
     for (Growing* g : active) {
-      if (!options_.use_past) g->past->truncate(0);
-      feeds.push_back({.ids = std::span(g->text).subspan(g->past->length()), .past = g->past});
+      feeds.push_back(
+          {.ids = std::span(g->text).subspan(static_cast<std::size_t>(g->past->length())), .past = g->past});
     }
     const model::Logits logits = model_.forward(feeds, model::Want::last);
-    if (result_.prompt_seconds == 0) result_.prompt_seconds = seconds();
     const auto vocab = static_cast<std::size_t>(logits.view()[1]);
     for (std::size_t i = 0; i < active.size(); ++i) {
-      grow(*active[i], active[i] - growing_.data(), logits.span<float>().subspan(i * vocab, vocab));
+      grow(*active[i], logits.span<float>().subspan(i * vocab, vocab));
     }
   }
 }
@@ -148,34 +124,42 @@ Result Loop::finish() {
   for (Growing& g : growing_) {
     if (!g.ended) g.result.finish = Finish::interrupted;
     result_.interrupted = result_.interrupted || !g.ended;
-    if (options_.logits_hash) g.result.logits_hash = g.hash.value();
+    if (options_.logits_hash) g.result.logits_hash = checksum_of_rows(g.hashes);
     result_.sequences.push_back(std::move(g.result));
   }
-  result_.seconds = seconds();
+  result_.seconds = elapsed();
   return std::move(result_);
 }
 
 Result Loop::with_past(model::Past& past) {
   result_.reused = keep_shared(past, prompt_);
-  const auto logits = read_prompt(past);
-  result_.prompt_seconds = seconds();
-  for (std::int64_t i = 0; i < options_.num_sequences; ++i) {
-    Growing& g = begin(i);
-    if (i > 0) g.own = std::make_unique<model::Past>(past.fork());
-    g.past = i > 0 ? g.own.get() : &past;
+  const auto logits = read(past, prompt_, events_.prompt);
+  result_.prompt_seconds = elapsed();
+  begin();
+  for (Growing& g : growing_) {
+    if (&g != growing_.data()) g.own = std::make_unique<model::Past>(past.fork());
+    g.past = g.own ? g.own.get() : &past;
   }
-  for (std::int64_t i = 0; logits && i < options_.num_sequences; ++i) grow(growing_[i], i, logits->span<float>());
-  if (logits) step_all();
+  if (!logits) return finish();
+  for (Growing& g : growing_) grow(g, logits->span<float>());
+  step_all();
   return finish();
 }
 
+// One sequence after the other: each step reads a whole text, and one past is enough.
 Result Loop::without_past() {
-  for (std::int64_t i = 0; i < options_.num_sequences; ++i) {
-    Growing& g = begin(i);
-    g.own = std::make_unique<model::Past>(model_.new_past());
-    g.past = g.own.get();
+  begin();
+  model::Past past = model_.new_past();
+  for (auto active = unfinished(); !active.empty() && !interrupted(); active = unfinished()) {
+    for (Growing* g : active) {
+      const bool first = result_.prompt_seconds == 0;
+      past.truncate(0);
+      const auto logits = read(past, g->text, first ? events_.prompt : Progress());
+      if (!logits) break;
+      if (first) result_.prompt_seconds = elapsed();
+      grow(*g, logits->span<float>());
+    }
   }
-  step_all();
   return finish();
 }
 
@@ -185,6 +169,11 @@ void require_sense(const Options& options) {
     fail_usage({.what = "there is nothing to generate",
                 .expected = "at least one new token, one sequence, and one token of the prompt in a call",
                 .found = fmt::format("{}, {} and {}", options.max_new_tokens, options.num_sequences, options.chunk)});
+  }
+  if (options.num_sequences > kMostSequences) {
+    fail_usage({.what = "too many sequences at once",
+                .expected = fmt::format("at most {}", kMostSequences),
+                .found = std::to_string(options.num_sequences)});
   }
   if (options.num_sequences > 1 && !options.sampling.do_sample) {
     fail_usage({.what = "without sampling all sequences are the same",

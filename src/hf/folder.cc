@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "hf/hub/cache.h"
 #include "hf/index.h"
 #include "hf/json.h"
 #include "hf/pytorch.h"
@@ -106,6 +107,13 @@ std::vector<std::string> other_weights(const fs::path& folder) {
 }
 
 }  // namespace
+
+std::string display_name(const fs::path& folder) {
+  if (const auto repo = repo_of_snapshot(folder)) return *repo;
+  std::error_code error;
+  const fs::path path = fs::absolute(folder, error).lexically_normal();
+  return (path.has_filename() ? path : path.parent_path()).filename().string();
+}
 
 Folder Folder::open(const fs::path& path) {
   check_folder(path);

@@ -18,6 +18,10 @@ namespace pkv::hf {
 
 struct Index;
 
+// What a report calls the model of that folder: the Hub's name for a snapshot of the Hub's cache ("org/name"), else the
+// path's last name, also of "." and of a path that ends in '/'.
+std::string display_name(const std::filesystem::path& folder);
+
 class Folder {
  public:
   // Which weights: those that config's transformers_weights names, else the first that is there of model.safetensors,

@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "hf/tokenizer_files.h"
 
 namespace pkv::hf {
 namespace {
@@ -92,21 +93,12 @@ std::string config_text(const Config& source, const BitsAndBytes& q, std::string
 }
 
 std::vector<std::string> copy_companions(const fs::path& from, const fs::path& to) {
-  static constexpr std::array<std::string_view, 13> kNames{"generation_config.json",
-                                                           "tokenizer.json",
-                                                           "tokenizer_config.json",
-                                                           "special_tokens_map.json",
-                                                           "added_tokens.json",
-                                                           "vocab.json",
-                                                           "vocab.txt",
-                                                           "merges.txt",
-                                                           "tokenizer.model",
-                                                           "sentencepiece.bpe.model",
-                                                           "spiece.model",
-                                                           "chat_template.jinja",
-                                                           "chat_template.json"};
+  std::vector<std::string_view> names{"generation_config.json", "vocab.txt",           "tokenizer.model",
+                                      "spiece.model",           "chat_template.jinja", "chat_template.json",
+                                      "sentencepiece.bpe.model"};
+  names.insert(names.end(), kTokenizerFiles.begin(), kTokenizerFiles.end());
   std::vector<std::string> copied;
-  for (const std::string_view name : kNames) {
+  for (const std::string_view name : names) {
     if (!fs::exists(from / name)) continue;
     std::error_code error;
     if (!fs::copy_file(from / name, to / name, error)) {

@@ -10,7 +10,7 @@
 
 namespace pkv::measure {
 
-// FNV-1a over the bits of the numbers. Error::load when one is NaN: no answer, however fast.
+// base/checksum.h. Error::load when one is NaN: no answer, however fast.
 std::uint64_t hash_of(std::span<const float> logits);
 std::uint64_t combined(std::span<const std::uint64_t> hashes);
 

@@ -13,6 +13,7 @@
 
 #include "base/file.h"
 #include "base/pool.h"
+#include "hf/tokenizer_files.h"
 
 namespace pkv::model {
 namespace {
@@ -43,8 +44,6 @@ std::vector<Piece> pieces_of(std::span<const hf::Tensor> tensors) {
 }
 
 }  // namespace
-
-std::uint64_t checksum(std::span<const std::byte> bytes) { return XXH3_64bits(bytes.data(), bytes.size()); }
 
 std::string weights_fingerprint(const hf::Folder& folder, int threads, const Progress& progress) {
   std::vector<Piece> pieces = pieces_of(folder.tensors());
@@ -83,10 +82,8 @@ std::string weights_state(const hf::Folder& folder) {
 }
 
 std::string tokenizer_fingerprint(const hf::Folder& folder) {
-  static constexpr const char* kFiles[] = {"added_tokens.json", "merges.txt", "special_tokens_map.json",
-                                           "tokenizer.json",    "vocab.json", "tokenizer_config.json"};
   std::string account;
-  for (const char* name : kFiles) {
+  for (const std::string_view name : hf::kTokenizerFiles) {
     std::error_code error;
     const fs::path path = folder.path() / name;
     if (!fs::exists(path, error)) continue;

@@ -1,18 +1,13 @@
-// Fingerprints: hashes (XXH3, 128 bits in hex) that tell whether two folders hold the same weights or tokenizer, and
-// checksums (XXH3, 64 bits). They find mistakes and damage; they are no defence against someone who wants them equal.
+// Fingerprints: hashes (XXH3, 128 bits in hex) that tell whether two folders hold the same weights or tokenizer. They
+// find mistakes and damage; they are no defence against someone who wants them equal.
 #pragma once
 
-#include <cstdint>
-#include <span>
 #include <string>
-#include <string_view>
 
 #include "base/progress.h"
 #include "hf/hf.h"
 
 namespace pkv::model {
-
-std::uint64_t checksum(std::span<const std::byte> bytes);
 
 // Of name, dtype, shape and content of every tensor, whatever files they are in. Reads all of them, on `threads`
 // threads (0: one per core); `progress` in bytes.

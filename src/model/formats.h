@@ -15,9 +15,9 @@ namespace pkv::model {
 // Quantises the matrices of attention and MLP; embeddings, norms, biases and the output layer stay as they are.
 struct Quantize {
   quant::Format format = quant::Format::nf4;
-  std::int64_t block = quant::kDefaultBlock;  // 4 bits: elements that share a scale
-  bool nested = false;                        // 4 bits: scales in 8 bits ("double quantisation")
-  std::vector<std::string> skip;              // modules that stay as they are: "h.0.mlp", "c_proj"
+  std::optional<std::int64_t> block{};  // 4 bits: elements that share a scale; none: quant::kDefaultBlock, or as stored
+  bool nested = false;                  // 4 bits: scales in 8 bits ("double quantisation")
+  std::vector<std::string> skip{};      // modules that stay as they are: "h.0.mlp", "c_proj"
 };
 
 // How int8 matrices are multiplied. See kernels::Linear.

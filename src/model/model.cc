@@ -29,10 +29,10 @@ void require_float(std::optional<DType> dtype, std::string_view what) {
 }
 
 void require_encodable(const Quantize& q) {
-  if (q.format == quant::Format::int8 || quant::is_block_size(q.block)) return;
+  if (q.format == quant::Format::int8 || !q.block || quant::is_block_size(*q.block)) return;
   fail_usage({.what = "this is no block size",
               .expected = "a power of two from 32 to 4096",
-              .found = std::to_string(q.block)});
+              .found = std::to_string(*q.block)});
 }
 
 Loaded load_page(const hf::Folder& folder, const kernels::Backend* backend, const LoadOptions& options) {
@@ -174,6 +174,20 @@ Logits Model::forward(std::span<const Feed> feeds, Want want, Taps* taps) const 
 
 Model load(hf::Folder folder, kernels::Backend backend, const LoadOptions& options) {
   return Model(std::move(folder), std::move(backend), options);
+}
+
+std::optional<Logits> feed_in_pieces(const Model& model, Past& past, std::span<const std::int32_t> ids,
+                                     const Feeding& how) {
+  const std::int64_t total = past.length() + std::ssize(ids);
+  for (;;) {
+    if (how.go_on && !how.go_on()) return std::nullopt;
+    const auto piece = ids.first(std::min(static_cast<std::size_t>(how.piece), ids.size()));
+    const Feed feed{.ids = piece, .past = &past};
+    Logits logits = model.forward({&feed, 1}, Want::last);
+    if (how.progress) how.progress(past.length(), total);
+    ids = ids.subspan(piece.size());
+    if (ids.empty()) return logits;
+  }
 }
 
 Inspection inspect(const hf::Folder& folder) {

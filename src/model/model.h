@@ -10,6 +10,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -17,6 +18,7 @@
 #include <string>
 #include <vector>
 
+#include "base/progress.h"
 #include "hf/hf.h"
 #include "kernels/backend.h"
 #include "model/card.h"
@@ -96,6 +98,17 @@ class Model {
   struct Shelf;
   std::shared_ptr<Shelf> shelf_;
 };
+
+struct Feeding {
+  std::int64_t piece = 512;          // tokens fed in one call
+  Progress progress = {};            // after each: tokens that the past holds, of those that it will hold; may throw
+  std::function<bool()> go_on = {};  // asked before each
+};
+
+// Feeds a text in pieces, which bounds memory; the bits are those of one call. Logits [1, vocab] of its last token;
+// none when `go_on` said no. Errors as those of `forward`.
+std::optional<Logits> feed_in_pieces(const Model& model, Past& past, std::span<const std::int32_t> ids,
+                                     const Feeding& how = {});
 
 // Error::load, naming file and key or tensor, for anything that cannot be used as its config says; Error::usage for a
 // number format that weights or pasts cannot have.

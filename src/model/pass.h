@@ -62,6 +62,8 @@ class Workspace {
     kSlots
   };
 
+  // [rows, columns] of any content; rows of several lie a whole number of cache lines apart, but those of `logits` end
+  // to end. Replaces what the slot held: earlier Views of it are not to be used any more.
   View get(const kernels::Backend& backend, Slot slot, DType dtype, std::int64_t rows, std::int64_t columns);
 
  private:
@@ -73,13 +75,14 @@ class Pass {
   Pass(const kernels::Backend& backend, const Card& card, const Int8& int8, Workspace& workspace,
        std::span<const Feed> feeds, Want want, Taps* taps);
 
-  // x = table[ids].
+  // x = table[ids]; table [vocab, hidden].
   void embed(const View& table);
-  // x += table[position].
+  // x += table[position]; table [positions, hidden].
   void add_positions(const View& table);
   // x += table[padding + number of tokens so far that are not padding]; a padding token itself has position `padding`.
+  // table [padding + 1 + context, hidden].
   void add_positions_after_padding(const View& table, std::int32_t padding);
-  // x += table[0]: every token is of type 0.
+  // x += table[0]: every token is of type 0. table [types, hidden].
   void add_token_type(const View& table);
   // Rotary angles of every row, used by every `attend` with `rotary`.
   void rotary(double theta);

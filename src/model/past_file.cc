@@ -9,6 +9,7 @@
 #include <cstring>
 #include <map>
 
+#include "base/checksum.h"
 #include "base/error.h"
 #include "base/pool.h"
 #include "model/fingerprint.h"
@@ -134,15 +135,10 @@ hf::Planned planned(std::string name, DType dtype, const std::vector<T>& values)
   return {.name = std::move(name), .dtype = dtype, .shape = {std::ssize(values)}, .write = write};
 }
 
-std::string folder_name(const std::filesystem::path& folder) {
-  const std::filesystem::path path = std::filesystem::absolute(folder).lexically_normal();
-  return (path.has_filename() ? path : path.parent_path()).filename().string();
-}
-
 Metadata metadata_of(const Model& model, const PastFileOptions& options, const PastShape& shape) {
   const PastIdentity identity = identity_of(model, options);
   Metadata m{{"schema", std::string(kSchema)},
-             {"model", folder_name(model.folder().path())},
+             {"model", hf::display_name(model.folder().path())},
              {"config", identity.config},
              {"weights", identity.weights},
              {"format", identity.format},
@@ -263,11 +259,23 @@ void save_past(const std::filesystem::path& path, const Model& model, const Past
   const hf::Planned blocks = planned_blocks(past);
   std::vector<std::uint64_t> checksums;
   blocks.write([&](std::span<const std::byte> block) { checksums.push_back(checksum(block)); });
-  Metadata metadata = metadata_of(model, options, past.shape());
+  const auto size = static_cast<std::int64_t>(hf::bytes_of(blocks));
+  std::int64_t done = 0;
+  PastFileOptions hashing = options;
+  hashing.progress = [&](std::int64_t hashed, std::int64_t total) {
+    done = hashed;
+    if (options.progress) options.progress(hashed, total + size);
+  };
+  Metadata metadata = metadata_of(model, hashing, past.shape());
   metadata["checksum"] = header_checksum(metadata, std::as_bytes(std::span(ids)), std::as_bytes(std::span(checksums)));
   const std::array<hf::Planned, 3> tensors{planned("ids", DType::i64, ids), planned("checksums", DType::u64, checksums),
                                            blocks};
-  hf::stream_safetensors(path, tensors, metadata, {.align_last = kPage, .owner_only = true});
+  const std::int64_t total = done + size;
+  const auto wrote = [&](std::uint64_t bytes) {
+    done = std::min(done + static_cast<std::int64_t>(bytes), total);  // ids and checksums are written too
+    if (options.progress) options.progress(done, total);
+  };
+  hf::stream_safetensors(path, tensors, metadata, {.wrote = wrote, .align_last = kPage, .owner_only = true});
 }
 
 }  // namespace pkv::model

@@ -34,7 +34,7 @@ struct PastIdentity {
 // A file whose header was read and checked, and nothing of whose blocks was read.
 struct SavedPast {
   hf::SafeTensors file;
-  std::string model;  // what the folder was called
+  std::string model;  // what it was called: hf::display_name
   PastIdentity identity;
   std::string weights_files;  // state of the weights' files when they were hashed; empty: not kept
   PastShape shape;
@@ -58,7 +58,7 @@ struct PastFileOptions {
   int threads = 0;            // for hashing; 0: one per core
   bool verify_blocks = true;  // those that are used; false: damage to them goes unseen
   bool hash_weights = false;  // hash the weights even if their files are as they were when the past was saved
-  Progress progress{};        // in bytes of weights hashed
+  Progress progress{};        // in bytes of weights hashed; when saving, and of keys and values written. May throw
 };
 
 // Error::load, with both values, when the past was saved by another model, in other formats or by other arithmetic.
@@ -76,9 +76,9 @@ struct Restored {
 Restored restore_past(const std::filesystem::path& path, const Model& model, std::span<const std::int32_t> prompt,
                       const PastFileOptions& options = {});
 
-// Written beside its place and renamed, mode 0600. Error::load when it cannot be written; Error::usage for an empty
-// past, a past of another model, and a model whose pasts cannot be saved: one that attends both ways, and int8 with
-// outliers of the call.
+// Written beside its place and renamed, mode 0600; nothing is left when `progress` throws. Error::load when it cannot
+// be written; Error::usage for an empty past, a past of another model, and a model whose pasts cannot be saved: one
+// that attends both ways, and int8 with outliers of the call.
 void save_past(const std::filesystem::path& path, const Model& model, const Past& past,
                const PastFileOptions& options = {});
 void require_savable(const Model& model);

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include "base/checksum.h"
 #include "base/error.h"
 #include "kernels/numerics.h"
 #include "model/fingerprint.h"

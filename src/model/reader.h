@@ -43,16 +43,19 @@ class Reader {
 
   bool has(std::string_view name) const { return find(name) != nullptr; }
 
-  View matrix(const std::string& name, std::int64_t rows, std::int64_t columns);
-  View vector(const std::string& name, std::int64_t size);
-  View constants(const std::vector<float>& values);  // placed as a tensor of their own
+  // Error::load, naming folder, tensor and shapes, for a tensor that is missing, has another shape, or a number format
+  // that weights cannot have. So for all that follow.
+  View matrix(const std::string& name, std::int64_t rows, std::int64_t columns);  // [rows, columns], as asked for
+  View vector(const std::string& name, std::int64_t size);                        // [size], fp32
+  View constants(const std::vector<float>& values);  // [values.size()], fp32, placed as a tensor of their own
 
-  // NAME.weight and NAME.bias. What is multiplied may be quantised, in the file or by the options.
+  // NAME.weight and NAME.bias. What is multiplied may be quantised, in the file or by the options; Error::usage where
+  // the options ask for another way than that of the file.
   Norm norm(const std::string& name, std::int64_t width, double eps, bool bias = true);
   Linear linear(const std::string& name, std::int64_t out, std::int64_t in, bool bias = true);
   Linear conv1d(const std::string& name, std::int64_t in, std::int64_t out);  // stored [in, out]; given [out, in]
 
-  // The output matrix: `embedding` itself when the config ties them (stored or not), else `name`.
+  // The output matrix [vocab, hidden]: `embedding` itself when the config ties them (stored or not), else `name`.
   View output(const std::string& name, const View& embedding, bool tied);
 
   // Says that tensors whose names end like this have no effect (masks and position tables kept as buffers).
@@ -83,6 +86,7 @@ class Reader {
   View keep(const Buffer& host);
   View keep_matrix(const hf::Tensor& t, bool transpose);
   Linear keep_linear(const std::string& name, std::int64_t out, std::int64_t in, bool transposed);
+  void require_as_stored(const StoredMatrix& stored, const std::string& name) const;
   Linear keep_stored(StoredMatrix stored, const std::string& name);
   Linear keep_decoded(quant::Matrix m, DType dtype);
   Linear encode(const hf::Tensor& t, bool transposed);

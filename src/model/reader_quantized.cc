@@ -34,20 +34,32 @@ Linear Reader::keep_linear(const std::string& name, std::int64_t out, std::int64
   return {.weight = keep_matrix(t, transposed)};
 }
 
+// What is stored quantised cannot be quantised anew.
+void Reader::require_as_stored(const StoredMatrix& stored, const std::string& name) const {
+  const quant::Matrix& m = stored.matrix;
+  const Quantize& asked = *options_.quantize;
+  const auto text = [](quant::Format format, std::int64_t block, bool nested) {
+    const std::string blocks = format == quant::Format::int8 ? "" : fmt::format(" in blocks of {}", block);
+    return fmt::format("{}{}{}", quant::name_of(format), blocks, nested ? ", double quantised" : "");
+  };
+  const std::int64_t block = asked.block.value_or(m.block);
+  const bool same = asked.format == m.format && asked.nested == stored.nested &&
+                    (block == m.block || m.format == quant::Format::int8);
+  if (same && !skips(name)) return;
+  fail_usage({.what = "the weights are quantised already, in another way",
+              .where = fmt::format("{}: tensor '{}'", folder_.path().string(), name),
+              .expected = text(m.format, m.block, stored.nested),
+              .found = skips(name) ? "not to be quantised (--skip)" : text(asked.format, block, asked.nested),
+              .hint = "without --load-in they are used as they are; --load-in fp32 decodes them"});
+}
+
 Linear Reader::keep_stored(StoredMatrix stored, const std::string& name) {
   quant::Matrix& m = stored.matrix;
   for (const std::string& tensor : stored.used) used_.insert(tensor);
   parameters_ += m.elements();
   nested_ |= stored.nested;
   progress(*find(name));
-  if (options_.quantize && (options_.quantize->format != m.format || options_.quantize->nested != stored.nested)) {
-    fail_usage({.what = "the weights are quantised already, in another format",
-                .where = fmt::format("{}: tensor '{}'", folder_.path().string(), find(name)->name),
-                .expected = fmt::format("{}{}", quant::name_of(m.format), stored.nested ? ", double quantised" : ""),
-                .found = fmt::format("{}{}", quant::name_of(options_.quantize->format),
-                                     options_.quantize->nested ? ", double quantised" : ""),
-                .hint = "without --load-in they are used as they are; --load-in fp32 decodes them"});
-  }
+  if (options_.quantize) require_as_stored(stored, find(name)->name);
   if (backend_ == nullptr) {
     count(m);
     return {.quantized = m};
@@ -88,7 +100,7 @@ Linear Reader::encode(const hf::Tensor& t, bool transposed) {
   const View stored = t.view();
   const DType dtype = options_.dtype.value_or(t.dtype);
   quant::Matrix m;
-  m.format = how.format, m.block = how.block, m.decoded = dtype;
+  m.format = how.format, m.block = how.block.value_or(quant::kDefaultBlock), m.decoded = dtype;
   m.out = stored[transposed ? 1 : 0], m.in = stored[transposed ? 0 : 1];
   progress(t);
   if (backend_ == nullptr) {

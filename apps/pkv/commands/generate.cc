@@ -4,28 +4,22 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
-#include <atomic>
-#include <csignal>
-#include <iostream>
-#include <iterator>
 #include <memory>
 #include <random>
 
 #include "base/error.h"
-#include "base/file.h"
 #include "base/utf8.h"
 #include "generate/defaults.h"
 #include "program.h"
+#include "stop.h"
 #include "writing/writing.h"
 
 namespace pkv::program {
 namespace {
 
-constexpr std::uint64_t kMaxPrompt = 256 << 20;
-
 struct GenerateOptions {
   std::string model;
-  std::optional<std::string> prompt, prompt_file;
+  std::optional<std::string> prompt, prompt_file, ids;
   bool no_special_tokens = false, no_past = false, no_generation_config = false, ignore_eos = false,
        beyond_context = false;
   bool do_sample = false, greedy = false;
@@ -38,33 +32,62 @@ struct GenerateOptions {
   OutputOptions output;
 };
 
-std::string read_prompt(const GenerateOptions& options) {
-  if (options.prompt_file == "-") return {std::istreambuf_iterator<char>(std::cin), {}};
-  if (options.prompt_file) return read_file(*options.prompt_file, kMaxPrompt);
-  return options.prompt.value_or(std::string(TextOptions::kArticle));
+// Texts need one, ids do not: where it cannot be used, they are written as they are.
+std::optional<text::Tokenizer> find_tokenizer(const std::filesystem::path& folder, bool text_given) {
+  if (text_given) return load_tokenizer(folder);
+  try {
+    return load_tokenizer(folder);
+  } catch (const Error& error) {
+    note("ids are written, not text: " + in_one_line(error));
+    return std::nullopt;
+  }
+}
+
+struct Prompt {
+  std::optional<std::string> text;  // none: no tokenizer
+  std::vector<std::int32_t> ids;
+};
+
+// Without a prompt, the saved text is written on.
+std::vector<std::int32_t> saved_ids(const SavedPastOptions& past) {
+  if (!past.ignore_unfit) return model::open_past(past.file).ids;
+  fail_usage({.what = "there is nothing to go on with when the saved past does not fit",
+              .where = "--ignore-unfit-past",
+              .expected = "--prompt, --prompt-file or --ids"});
 }
 
 // As transformers' pipeline: a prompt without tokens becomes the token that begins a text.
-std::vector<std::int32_t> prompt_ids(const GenerateOptions& options, const std::string& prompt,
-                                     const text::Tokenizer& tokenizer, const generate::Defaults& defaults) {
-  std::vector<std::int32_t> ids = tokenizer.encode(prompt, !options.no_special_tokens);
-  if (ids.empty() && defaults.bos_token_id) ids = {*defaults.bos_token_id};
-  if (ids.empty()) {
-    fail_usage({.what = "the prompt has no tokens, and this model has none to begin a text with",
-                .expected = fmt::format("a prompt, or bos_token_id in {}", defaults.file)});
+Prompt prompt_of(const GenerateOptions& o, bool from_past, const std::optional<text::Tokenizer>& tokenizer,
+                 const generate::Defaults& defaults) {
+  Prompt prompt;
+  if (o.ids || from_past) {
+    prompt.ids = o.ids ? parse_ids(*o.ids, "--ids") : saved_ids(o.past);
+    if (tokenizer) prompt.text = tokenizer->decode(prompt.ids, true);
+  } else {
+    prompt.text = o.prompt_file ? read_text(*o.prompt_file) : o.prompt.value_or(std::string(TextOptions::kArticle));
+    prompt.ids = tokenizer->encode(*prompt.text, !o.no_special_tokens);
   }
-  return ids;
+  if (prompt.ids.empty() && defaults.bos_token_id) prompt.ids = {*defaults.bos_token_id};
+  if (!prompt.ids.empty()) return prompt;
+  fail_usage({.what = "the prompt has no tokens, and this model has none to begin a text with",
+              .expected = fmt::format("a prompt, or bos_token_id in {}", defaults.file)});
+}
+
+// Options that speak of drawing mean that tokens are drawn.
+bool asks_to_draw(const GenerateOptions& o) {
+  return o.do_sample || (o.temperature && *o.temperature != 0) || o.top_k || o.top_p || o.min_p || o.seed;
 }
 
 // What the command line says wins over the model's files.
 void sampling_of(const GenerateOptions& o, generate::Sampling& s) {
-  const bool asked = (o.temperature && *o.temperature != 0) || o.top_k || o.top_p || o.min_p || o.seed;
-  const bool greedy = o.greedy || o.temperature == 0;
+  const bool asked = asks_to_draw(o), greedy = o.greedy || o.temperature == 0;
   if (asked && greedy) {
     fail_usage({.what = "what makes a choice random has no meaning when the best token is always taken",
-                .expected = "--greedy, or --temperature, --top-k, --top-p, --min-p, --seed"});
+                .expected =
+                    "--greedy or --temperature 0; or else --do-sample, --temperature, --top-k, --top-p, --min-p, "
+                    "--seed"});
   }
-  s.do_sample = !greedy && (s.do_sample || asked || o.do_sample);
+  s.do_sample = !greedy && (s.do_sample || asked);
   if (o.temperature && *o.temperature != 0) s.temperature = *o.temperature;
   s.top_k = o.top_k.value_or(s.top_k);
   s.top_p = o.top_p.value_or(s.top_p);
@@ -79,8 +102,14 @@ generate::Options options_of(const GenerateOptions& o, const generate::Defaults&
   generate::Options options = defaults.options;
   sampling_of(o, options.sampling);
   options.num_sequences = o.num_sequences.value_or(options.num_sequences);
-  const auto tokens = static_cast<std::int64_t>(prompt);
-  options.max_new_tokens = o.max_new_tokens.value_or(generate::default_new_tokens(defaults, card, tokens));
+  if (!o.num_sequences && options.num_sequences > 1 && !options.sampling.do_sample) {
+    note(fmt::format("{}: num_return_sequences {}: without sampling all are the same, and one is written",
+                     defaults.file, options.num_sequences));
+    options.num_sequences = 1;
+  }
+  const auto tokens = generate::default_new_tokens(defaults, card, static_cast<std::int64_t>(prompt));
+  if (!o.max_new_tokens && !tokens.note.empty()) note(tokens.note);
+  options.max_new_tokens = o.max_new_tokens.value_or(tokens.count);
   if (o.ignore_eos) options.eos_token_id.clear();
   options.use_past = !o.no_past;
   options.log_probabilities = options.logits_hash = o.output.format == Format::json;
@@ -90,12 +119,19 @@ generate::Options options_of(const GenerateOptions& o, const generate::Defaults&
 
 // A stop text that is a special token, which is not shown, ends a text by its id.
 std::vector<std::string> stop_texts(const GenerateOptions& o, const generate::Defaults& defaults,
-                                    const text::Tokenizer& tokenizer, std::vector<std::int32_t>& eos) {
+                                    const std::optional<text::Tokenizer>& tokenizer, std::vector<std::int32_t>& eos) {
   std::vector<std::string> texts;
+  const std::string where = o.stop.empty() ? defaults.file + ": stop_strings" : "--stop";
   for (const std::string& stop : o.stop.empty() ? defaults.stop_strings : o.stop) {
-    if (first_invalid_utf8(stop)) fail_usage({.what = "a stop text is not UTF-8", .where = "--stop"});
-    const auto id = tokenizer.id(stop);
-    if (id && tokenizer.is_special(*id)) {
+    if (stop.empty()) fail_usage({.what = "an empty stop text would stop at once", .where = where});
+    if (first_invalid_utf8(stop)) fail_usage({.what = "a stop text is not UTF-8", .where = where});
+    if (!tokenizer) {
+      fail_usage({.what = "a stop text cannot be looked for without a tokenizer",
+                  .where = where,
+                  .hint = o.stop.empty() ? "--no-generation-config" : "no --stop"});
+    }
+    const auto id = tokenizer->id(stop);
+    if (id && tokenizer->is_special(*id)) {
       eos.push_back(*id);
     } else {
       texts.push_back(stop);
@@ -104,80 +140,68 @@ std::vector<std::string> stop_texts(const GenerateOptions& o, const generate::De
   return texts;
 }
 
-std::atomic<bool> interrupted = false;
-static_assert(std::atomic<bool>::is_always_lock_free);
-
-// The first Ctrl-C ends the text where it is, a second one the program. A shell's background job stays deaf to it.
-void catch_interrupt() {
-  const auto before = std::signal(SIGINT, [](int) {
-    interrupted = true;
-    std::signal(SIGINT, SIG_DFL);
-  });
-  if (before == SIG_IGN) std::signal(SIGINT, SIG_IGN);
-}
-
 // What the model's files decided and nobody on the command line asked for.
-void note_settings(const generate::Defaults& defaults, const generate::Sampling& s) {
+void note_settings(const GenerateOptions& o, const generate::Defaults& defaults, const generate::Sampling& used) {
+  const generate::Sampling& file = defaults.options.sampling;
+  const generate::Sampling usual;
   std::vector<std::string> said;
-  if (defaults.options.sampling.do_sample && s.do_sample) {
-    said.push_back(fmt::format("drawing with temperature {:g}, top_k {}, top_p {:g}, min_p {:g}", s.temperature,
-                               s.top_k, s.top_p, s.min_p));
+  const auto say = [&](bool given, std::string_view name, auto value, auto otherwise) {
+    if (!given && value != otherwise) said.push_back(fmt::format("{} {:g}", name, static_cast<double>(value)));
+  };
+  if (used.do_sample) {
+    if (file.do_sample && !asks_to_draw(o)) said.emplace_back("do_sample");
+    say(o.temperature.has_value(), "temperature", file.temperature, usual.temperature);
+    say(o.top_k.has_value(), "top_k", file.top_k, usual.top_k);
+    say(o.top_p.has_value(), "top_p", file.top_p, usual.top_p);
+    say(o.min_p.has_value(), "min_p", file.min_p, usual.min_p);
   }
-  if (defaults.options.sampling.repetition_penalty != 1 && s.repetition_penalty != 1) {
-    said.push_back(fmt::format("repetition_penalty {:g}", s.repetition_penalty));
-  }
+  say(o.repetition_penalty.has_value(), "repetition_penalty", file.repetition_penalty, usual.repetition_penalty);
   if (!said.empty()) note(fmt::format("{}: {}", defaults.file, fmt::join(said, ", ")));
-}
-
-// Without a prompt, the saved text is written on.
-std::vector<std::int32_t> saved_prompt(const SavedPastOptions& past) {
-  if (!past.ignore_unfit) return model::open_past(past.file).ids;
-  fail_usage({.what = "there is nothing to go on with when the saved past does not fit",
-              .where = "--ignore-unfit-past",
-              .expected = "--prompt or --prompt-file"});
 }
 
 int run(const GenerateOptions& o) {
   const std::filesystem::path folder = find_model(o.model);
-  const text::Tokenizer tokenizer = load_tokenizer(folder);
+  const bool from_past = !o.past.file.empty() && !o.prompt && !o.prompt_file && !o.ids;
+  const std::optional<text::Tokenizer> tokenizer = find_tokenizer(folder, !o.ids && !from_past);
   const model::Model model = load_model(folder, o.engine);
   const generate::Defaults defaults = generate::defaults_of(model, !o.no_generation_config);
-  const bool from_file = !o.past.file.empty() && !o.prompt && !o.prompt_file;
-  std::vector<std::int32_t> ids;
-  if (from_file) ids = saved_prompt(o.past);
-  const std::string prompt = from_file ? tokenizer.decode(ids, true) : read_prompt(o);
-  if (!from_file) ids = prompt_ids(o, prompt, tokenizer, defaults);
+  for (const std::string& line : defaults.notes) note(line);
+  const Prompt prompt = prompt_of(o, from_past, tokenizer, defaults);
   std::optional<model::Restored> restored;
-  if (!o.past.file.empty()) restored = o.past.restore(model, ids, o.engine.threads);
-  generate::Options options = options_of(o, defaults, model.card(), ids.size());
-  note_settings(defaults, options.sampling);
-  Writing writing{.prompt = prompt, .ids = ids};
+  if (!o.past.file.empty()) restored = o.past.restore(model, prompt.ids, o.engine.threads);
+  generate::Options options = options_of(o, defaults, model.card(), prompt.ids.size());
+  note_settings(o, defaults, options.sampling);
+  Writing writing{.prompt = prompt.text, .ids = prompt.ids};
   writing.stop = stop_texts(o, defaults, tokenizer, options.eos_token_id);
   writing.options = options;
   writing.saved_tokens = restored ? restored->saved : 0;
-  Writer writer(tokenizer, writing, o.output);
-  catch_interrupt();
+  Writer writer(tokenizer ? &*tokenizer : nullptr, writing, o.output);
+  const OrderlyStop stop;
   const generate::Events events{.token = [&](const generate::Token& t) { return writer.add(t); },
                                 .prompt = progress_bar("prompt"),
-                                .interrupted = &interrupted};
-  const generate::Result result = restored ? generate::run(model, restored->past, ids, options, events)
-                                           : generate::run(model, ids, options, events);
+                                .interrupted = &stop.asked()};
+  const generate::Result result = restored ? generate::run(model, restored->past, prompt.ids, options, events)
+                                           : generate::run(model, prompt.ids, options, events);
   writer.finish(model, display_name(folder), result);
-  return result.interrupted ? static_cast<int>(interrupted_by_user) : static_cast<int>(holds);
+  return result.interrupted ? stop.exit_code() : static_cast<int>(holds);
 }
 
 void add_sampling(CLI::App& command, GenerateOptions& o) {
   auto* draw = command.add_flag("--do-sample", o.do_sample, "draw tokens (default: as the model's files say)");
   command.add_flag("--greedy", o.greedy, "always take the best token, whatever they say")->excludes(draw);
-  command.add_option("--temperature", o.temperature, "divides the scores; implies --do-sample; 0: --greedy");
-  command.add_option("--top-k", o.top_k, "draw from the K best only (default when drawing: 50; 0: from all)");
-  command.add_option("--top-p", o.top_p, "draw from the best that make up this probability");
-  command.add_option("--min-p", o.min_p, "draw from those with this share of the best one's probability");
+  command.add_option("--temperature", o.temperature, "divides the scores; means --do-sample; 0: --greedy");
+  command.add_option("--top-k", o.top_k,
+                     "draw from the K best only (default when drawing: 50; 0: from all); means --do-sample");
+  command.add_option("--top-p", o.top_p, "draw from the best that make up this probability; means --do-sample");
+  command.add_option("--min-p", o.min_p,
+                     "draw from those with this share of the best one's probability; means --do-sample");
   command.add_option("--repetition-penalty", o.repetition_penalty,
                      "above 1: tokens that are in the text already, the prompt's too, become less likely");
-  command.add_option("--seed", o.seed, "the same draws again (default: another each time; it is shown)")
+  command
+      .add_option("--seed", o.seed, "the same draws again (default: another each time; it is shown); means --do-sample")
       ->check(at_least(0));
-  command.add_option("--num-sequences", o.num_sequences, "how many texts to draw for the same prompt");
+  command.add_option("--num-sequences", o.num_sequences, "how many texts to draw for the same prompt")
+      ->check(CLI::Range(std::int64_t{1}, generate::kMostSequences));
 }
 
 }  // namespace
@@ -188,7 +212,9 @@ void add_generate(CLI::App& app, Action& action) {
   CLI::App* command = app.add_subcommand("generate", "Write on after a prompt");
   command->add_option("MODEL", o.model, "a model folder or a bundled model")->required();
   auto* prompt = command->add_option("--prompt", o.prompt, "the text to continue (default: \"I like to eat\")");
-  command->add_option("--prompt-file", o.prompt_file, "a file with it, taken as it is; -: stdin")->excludes(prompt);
+  auto* file = command->add_option("--prompt-file", o.prompt_file, "a file with it, taken as it is; -: stdin");
+  file->excludes(prompt);
+  command->add_option("--ids", o.ids, "token ids: 1,2,3; needs no tokenizer")->excludes(prompt)->excludes(file);
   command->add_flag("--no-special-tokens", o.no_special_tokens, kNoSpecialTokens);
   command->add_option("--max-new-tokens", o.max_new_tokens, "tokens to write (default: as the model says, or 20)")
       ->check(at_least(1));
@@ -205,7 +231,7 @@ void add_generate(CLI::App& app, Action& action) {
   o.engine.add(*command);
   o.output.add(*command, {"text", "json"});
   command->footer(
-      "\nCtrl-C ends the text where it is; the exit code is then 130.\n"
+      "\nCtrl-C or SIGTERM ends the text where it is; the exit code is then 130 or 143.\n"
       "\nExamples:\n"
       "  pkv generate tiny-gpt2 --prompt \"My friend likes\" --max-new-tokens 100\n"
       "  pkv generate tiny-falcon --temperature 0.8 --top-p 0.95 --seed 1 --num-sequences 3\n"

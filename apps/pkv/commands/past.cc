@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 #include "program.h"
+#include "stop.h"
 
 namespace pkv::program {
 namespace {
@@ -25,17 +26,23 @@ struct ShowOptions {
   OutputOptions output;
 };
 
-// Feeds a long text in pieces, which need less memory; the bits are the same.
-model::Past past_of(const model::Model& model, std::span<const std::int32_t> ids) {
-  constexpr std::size_t kPiece = 512;
-  model::Past past = model.new_past();
-  const Progress bar = progress_bar("feeding the prompt");
-  for (std::size_t at = 0; at < ids.size(); at += kPiece) {
-    const model::Feed feed{.ids = ids.subspan(at, std::min(kPiece, ids.size() - at)), .past = &past};
-    model.forward({&feed, 1}, model::Want::last);
-    if (bar) bar(past.length(), std::ssize(ids));
+void save(const SaveOptions& options, const model::Model& model, std::span<const std::int32_t> ids) {
+  try {
+    const OrderlyStop stop;
+    const auto progress = [&stop](const char* label) {
+      return [&stop, bar = progress_bar(label)](std::int64_t done, std::int64_t total) {
+        if (bar) bar(done, total);
+        stop.look();
+      };
+    };
+    model::Past past = model.new_past();
+    model::feed_in_pieces(model, past, ids, {.progress = progress("feeding the prompt")});
+    model::save_past(options.past_file, model, past,
+                     {.threads = options.engine.threads, .progress = progress("hashing and writing")});
+  } catch (const StopAsked&) {
+    end_stopped("stopped: nothing was written");
+    throw;
   }
-  return past;
 }
 
 std::string blocks_text(const model::SavedPast& saved) {
@@ -52,9 +59,7 @@ int run_save(const SaveOptions& options) {
   model::require_savable(model);
   const Input input = read_input(options.prompt, folder);
   require_context(model.card(), std::ssize(input.ids), options.beyond_context);
-  const model::Past past = past_of(model, input.ids);
-  model::save_past(options.past_file, model, past,
-                   {.threads = options.engine.threads, .progress = progress_bar("hashing weights")});
+  save(options, model, input.ids);
   const model::SavedPast saved = model::open_past(options.past_file);
   if (options.output.format == Format::json) {
     const nlohmann::ordered_json j{{"schema", "pkv-past-save/1"},      {"model", saved.model},
@@ -138,9 +143,8 @@ void add_save(CLI::App& past, Action& action) {
   CLI::App* command = past.add_subcommand("save", "Feed a text and write its past to a file");
   command->add_option("MODEL", options->model, "a model folder or a bundled model")->required();
   auto* text = command->add_option("--prompt", options->prompt.text, "the text");
-  auto* file = command->add_option("--prompt-file", options->prompt.file, "a file with it, taken as it is")
-                   ->check(CLI::ExistingFile)
-                   ->excludes(text);
+  auto* file = command->add_option("--prompt-file", options->prompt.file, "a file with it, taken as it is; -: stdin");
+  file->excludes(text);
   command->add_option("--ids", options->prompt.ids, "token ids: 1,2,3")->excludes(text)->excludes(file);
   command->add_flag("--no-special-tokens", options->prompt.no_special_tokens, kNoSpecialTokens);
   command->add_option("--past-file", options->past_file, "the file to write, readable by its owner only")->required();

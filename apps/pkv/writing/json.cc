@@ -42,12 +42,14 @@ Json timings_json(const generate::Result& r) {
 
 std::string Writer::json(const model::Model& model, const std::string& name, const generate::Result& result) const {
   const std::string weights(model.weights().format()), past(pkv::name_of(model.past_dtype()));
-  Json json{{"model", name},
+  const auto text = [](const std::optional<std::string>& given) { return given ? Json(*given) : Json(); };
+  Json json{{"schema", "pkv-generate/1"},
+            {"model", name},
             {"family", model.card().family},
             {"system", "pkv " + model.backend().device().describe()},
             {"format", weights},
             {"past_format", past},
-            {"prompt", writing_.prompt},
+            {"prompt", text(writing_.prompt)},
             {"prompt_ids", writing_.ids},
             {"reused", result.reused},
             {"saved_tokens", writing_.saved_tokens},
@@ -56,8 +58,11 @@ std::string Writer::json(const model::Model& model, const std::string& name, con
             {"sequences", Json::array()}};
   for (std::size_t i = 0; i < result.sequences.size(); ++i) {
     const generate::Sequence& s = result.sequences[i];
-    Json one{{"text", pages_[i].text}, {"ids", s.ids}, {"tokens", Json::array()}};
-    for (const std::int32_t id : s.ids) one["tokens"].push_back(tokenizer_.has(id) ? tokenizer_.token(id) : "");
+    Json one{{"text", Json()}, {"ids", s.ids}, {"tokens", Json()}};
+    if (tokenizer_ != nullptr) {
+      one["text"] = pages_[i].text, one["tokens"] = Json::array();
+      for (const std::int32_t id : s.ids) one["tokens"].push_back(tokenizer_->has(id) ? tokenizer_->token(id) : "");
+    }
     one["log_probabilities"] = s.log_probabilities;
     one["seconds"] = s.seconds;
     one["finish_reason"] = generate::name_of(s.finish);

@@ -55,25 +55,35 @@ std::string_view reason(const generate::Sequence& s) {
 
 }  // namespace
 
-Writer::Writer(const text::Tokenizer& tokenizer, const Writing& writing, const OutputOptions& output)
-    : tokenizer_(tokenizer), writing_(writing), output_(output), to_stdout_(output.file.empty()) {
-  for (std::int64_t i = 0; i < writing.options.num_sequences; ++i) {
-    pages_.push_back({text::Tokenizer::Stream(tokenizer, true), generate::StopText(writing.stop, writing.prompt), {}});
-    for (const std::int32_t id : writing.ids) pages_.back().stream.push(id);
-  }
-}
+Writer::Writer(const text::Tokenizer* tokenizer, const Writing& writing, const OutputOptions& output)
+    : tokenizer_(tokenizer), writing_(writing), output_(output), to_stdout_(output.file.empty()) {}
 
-// The prompt waits for the first token: until then the line belongs to the progress bar.
+// The first token has been chosen, or never will be: until then nobody knows that the options make sense, and the line
+// belongs to the progress bar.
 void Writer::begin() {
-  if (begun_ || output_.format == Format::json || !to_stdout_) return;
+  if (begun_) return;
   begun_ = true;
+  const std::string prompt = writing_.prompt.value_or("");
+  for (std::int64_t i = 0; i < writing_.options.num_sequences; ++i) {
+    Page& page = pages_.emplace_back(Page{{}, generate::StopText(writing_.stop, prompt), {}});
+    if (tokenizer_ == nullptr) continue;
+    page.stream.emplace(*tokenizer_, true);
+    for (const std::int32_t id : writing_.ids) page.stream->push(id);
+  }
+  if (output_.format == Format::json || !to_stdout_) return;
   if (pages_.size() > 1) output_.write(header(0, pages_.size(), writing_.options.sampling.seed));
   if (!terminal(STDOUT_FILENO) || !terminal(STDERR_FILENO)) return;
-  const std::string_view shown = tail(writing_.prompt);
+  const std::string_view shown = tail(prompt);
   const bool colour = output_.colour();
-  fmt::print(stderr, "{}{}{}{}", colour ? "\033[2m" : "", shown.size() < writing_.prompt.size() ? "…" : "",
-             for_terminal(shown), colour ? "\033[0m" : "");
+  clear_progress();
+  fmt::print(stderr, "{}{}{}{}", colour ? "\033[2m" : "", shown.size() < prompt.size() ? "…" : "", for_terminal(shown),
+             colour ? "\033[0m" : "");
   std::fflush(stderr);
+}
+
+std::string Writer::piece(Page& page, std::int32_t id) {
+  if (page.stream) return page.stream->push(id);
+  return fmt::format("{}{}", page.text.empty() ? "" : ",", id);
 }
 
 void Writer::append(Page& page, const std::string& text) {
@@ -85,14 +95,14 @@ void Writer::append(Page& page, const std::string& text) {
 void Writer::end(Page& page) {
   if (page.ended) return;
   page.ended = true;
-  append(page, page.stop.push(page.stream.finish()));
+  if (page.stream) append(page, page.stop.push(page.stream->finish()));
   append(page, page.stop.finish());
 }
 
 bool Writer::add(const generate::Token& token) {
   begin();
   Page& page = pages_[static_cast<std::size_t>(token.sequence)];
-  append(page, page.stop.push(page.stream.push(token.id)));
+  append(page, page.stop.push(piece(page, token.id)));
   if (token.last) end(page);
   return !page.stop.found();
 }

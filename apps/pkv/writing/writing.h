@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -15,8 +16,8 @@
 namespace pkv::program {
 
 struct Writing {
-  std::string prompt;
-  std::vector<std::int32_t> ids;  // the prompt's
+  std::optional<std::string> prompt;  // none: without a tokenizer
+  std::vector<std::int32_t> ids;      // the prompt's
   std::vector<std::string> stop;
   generate::Options options;
   std::int64_t saved_tokens = 0;  // in the saved past that it goes on from
@@ -24,7 +25,8 @@ struct Writing {
 
 class Writer {
  public:
-  Writer(const text::Tokenizer& tokenizer, const Writing& writing, const OutputOptions& output);
+  // Without a tokenizer ids are written: "550,293".
+  Writer(const text::Tokenizer* tokenizer, const Writing& writing, const OutputOptions& output);
 
   // False when a stop text ends the sequence.
   bool add(const generate::Token& token);
@@ -34,20 +36,21 @@ class Writer {
  private:
   // One sequence: ids become text, which is held back where a stop text may begin.
   struct Page {
-    text::Tokenizer::Stream stream;
+    std::optional<text::Tokenizer::Stream> stream;
     generate::StopText stop;
     std::string text;
     bool ended = false;
   };
 
   void begin();
+  std::string piece(Page& page, std::int32_t id);
   void append(Page& page, const std::string& text);
   void end(Page& page);
   std::string text_of(std::size_t sequence) const;
   void summarise(const generate::Result& result) const;
   std::string json(const model::Model& model, const std::string& name, const generate::Result& result) const;
 
-  const text::Tokenizer& tokenizer_;
+  const text::Tokenizer* tokenizer_;
   const Writing& writing_;
   const OutputOptions& output_;
   bool to_stdout_, begun_ = false;

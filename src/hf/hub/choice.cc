@@ -5,13 +5,12 @@
 #include <algorithm>
 #include <array>
 
+#include "hf/tokenizer_files.h"
+
 namespace pkv::hf {
 namespace {
 
 constexpr std::array<std::string_view, 2> kConfig{"config.json", "generation_config.json"};
-constexpr std::array<std::string_view, 6> kTokenizer{
-    "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "vocab.json",
-    "merges.txt"};
 // In the order in which they are preferred.
 constexpr std::array<std::string_view, 4> kWeights{"model.safetensors", "model.safetensors.index.json",
                                                    "pytorch_model.bin", "pytorch_model.bin.index.json"};
@@ -26,7 +25,7 @@ Choice choose(std::span<const std::string> names) {
     return has(name);
   };
   for (const std::string_view name : kConfig) look_for(name);
-  for (const std::string_view name : kTokenizer) look_for(name);
+  for (const std::string_view name : kTokenizerFiles) look_for(name);
   for (const std::string_view name : kWeights) {
     if (!look_for(name)) continue;
     choice.weights = name;

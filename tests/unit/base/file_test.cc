@@ -1,8 +1,10 @@
 #include "base/file.h"
 
+#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <span>
@@ -43,6 +45,36 @@ TEST_F(Files, WrittenBesideAndRenamed) {
   EXPECT_EQ(read_file(path, 10), "one");
   write_file(path, "three");
   EXPECT_EQ(read_file(path, 10), "three");
+  EXPECT_EQ(std::distance(fs::directory_iterator(folder_), {}), 1);
+}
+
+TEST_F(Files, ALinkIsWrittenThrough) {
+  write_file(folder_ / "real", "one");
+  fs::create_symlink("real", folder_ / "link");
+  fs::create_symlink("link", folder_ / "again");
+  write_file(folder_ / "again", "two");
+  EXPECT_TRUE(fs::is_symlink(folder_ / "again"));
+  EXPECT_TRUE(fs::is_symlink(folder_ / "link"));
+  EXPECT_EQ(read_file(folder_ / "real", 10), "two");
+  EXPECT_EQ(std::distance(fs::directory_iterator(folder_), {}), 3);
+  fs::create_symlink("nothing", folder_ / "dangling");
+  EXPECT_THAT(error_of([&] { write_file(folder_ / "dangling", "x"); }), HasSubstr("dangling: is a link to nothing"));
+  EXPECT_TRUE(fs::is_symlink(folder_ / "dangling"));
+}
+
+TEST_F(Files, WhatIsNoRegularFileIsWrittenDirectly) {
+  const fs::path pipe = folder_ / "pipe";
+  ASSERT_EQ(::mkfifo(pipe.c_str(), 0600), 0);
+  const int reader = ::open(pipe.c_str(), O_RDWR | O_CLOEXEC);  // so that the writer need not wait
+  ASSERT_GE(reader, 0);
+  write_file(pipe, "text");
+  std::string found(4, ' ');
+  EXPECT_EQ(::read(reader, found.data(), found.size()), 4);
+  EXPECT_EQ(found, "text");
+  ::close(reader);
+  EXPECT_TRUE(fs::is_fifo(pipe));
+  EXPECT_THAT(error_of([&] { FileWriter(pipe, true); }), HasSubstr("pipe: is not a regular file"));
+  EXPECT_THAT(error_of([&] { FileWriter writer(folder_); }), HasSubstr("cannot write here: Is a directory"));
   EXPECT_EQ(std::distance(fs::directory_iterator(folder_), {}), 1);
 }
 

@@ -14,6 +14,7 @@ namespace {
 namespace fs = std::filesystem;
 using testing::ElementsAre;
 using testing::HasSubstr;
+using testing::IsEmpty;
 
 // tiny-gpt2 with another generation_config.json, or with none and more in config.json.
 class GenerationConfig : public testing::Test {
@@ -34,6 +35,7 @@ class GenerationConfig : public testing::Test {
     try {
       read();
     } catch (const Error& e) {
+      EXPECT_EQ(e.kind(), Error::Kind::load) << e.what();
       return e.what();
     }
     return "no error";
@@ -60,7 +62,8 @@ TEST_F(GenerationConfig, IsReadWithTransformersNames) {
   EXPECT_EQ(d.bos_token_id, 9);
   EXPECT_EQ(d.options.num_sequences, 2);
   EXPECT_THAT(d.stop_strings, ElementsAre("a", "b"));
-  EXPECT_EQ(default_new_tokens(d, {.context = 256}, 50), 33);
+  EXPECT_EQ(default_new_tokens(d, {.context = 256}, 50).count, 33);
+  EXPECT_THAT(d.notes, IsEmpty());
 }
 
 TEST_F(GenerationConfig, CanBeLeftAsideButForItsTokens) {
@@ -87,11 +90,30 @@ TEST_F(GenerationConfig, WithoutTokensMeansThatNoneEndsAText) {
 
 TEST_F(GenerationConfig, SaysHowMuchToWrite) {
   write("generation_config.json", R"({"max_length": 70})");
-  EXPECT_EQ(default_new_tokens(read(), {.context = 256}, 50), 20);
-  EXPECT_EQ(default_new_tokens(read(), {.context = 60}, 50), 11);
-  EXPECT_EQ(default_new_tokens(read(), {.context = 256}, 90), 1) << "transformers gives one, with a warning";
-  EXPECT_EQ(default_new_tokens({}, {.context = 256}, 50), 20);
-  EXPECT_EQ(default_new_tokens({}, {.context = 256}, 250), 7);
+  const auto tokens = [](const Defaults& d, std::int64_t context, std::int64_t prompt) {
+    return default_new_tokens(d, {.context = context}, prompt);
+  };
+  EXPECT_EQ(tokens(read(), 256, 50).count, 20);
+  EXPECT_EQ(tokens(read(), 256, 50).note, "");
+  EXPECT_EQ(tokens(read(), 60, 50).count, 11);
+  EXPECT_THAT(tokens(read(), 60, 50).note,
+              HasSubstr("max_length 70 with a prompt of 50 tokens and a context of 60: 11 to write"));
+  EXPECT_EQ(tokens(read(), 256, 90).count, 1) << "transformers gives one, with a warning";
+  EXPECT_THAT(tokens(read(), 256, 90).note, HasSubstr("max_length 70 with a prompt of 90 tokens: 1 to write"));
+  EXPECT_EQ(tokens({}, 256, 50).count, 20);
+  EXPECT_EQ(tokens({}, 256, 250).count, 7);
+  EXPECT_EQ(tokens({}, 256, 250).note, "") << "20 is nobody's wish";
+  write("generation_config.json", R"({"max_new_tokens": 2048})");
+  EXPECT_EQ(tokens(read(), 256, 57).count, 200);
+  EXPECT_THAT(tokens(read(), 256, 57).note, HasSubstr("max_new_tokens 2048"));
+}
+
+TEST_F(GenerationConfig, KeysThatNobodyKnowsAreNoted) {
+  write("generation_config.json", R"({"use_cache": true, "pad_token_id": 3, "repeat_less": 0.5, "top_p": 0.9})");
+  EXPECT_THAT(read().notes, ElementsAre(HasSubstr("generation_config.json: unknown key ignored: repeat_less: 0.5")));
+  EXPECT_THAT(read(false).notes, IsEmpty()) << "nothing of them is used";
+  fs::remove(folder_ / "generation_config.json");
+  EXPECT_THAT(read().notes, IsEmpty()) << "config.json's keys are the model's";
 }
 
 TEST_F(GenerationConfig, WhatIsNotDoneIsRefused) {
@@ -113,9 +135,12 @@ TEST_F(GenerationConfig, WhatIsNotDoneIsRefused) {
 TEST_F(GenerationConfig, ValuesThatMakeNoSenseAreRefused) {
   for (const char* json : {R"({"temperature": 0.0})", R"({"top_p": 1.5})", R"({"top_k": -3})", R"({"do_sample": 1})",
                            R"({"temperature": "hot"})", R"({"eos_token_id": "</s>"})", R"({"eos_token_id": -5})",
-                           R"({"max_new_tokens": 0})", R"({"stop_strings": [1]})", R"({"num_return_sequences": 0})"}) {
+                           R"({"max_new_tokens": 0})", R"({"stop_strings": [1]})", R"({"num_return_sequences": 0})",
+                           R"({"num_return_sequences": 5000})", R"({"stop_strings": ["a", ""]})"}) {
     write("generation_config.json", json);
     EXPECT_THAT(error(), HasSubstr("generation_config.json")) << json;
+    if (std::string_view(json).find("eos") != std::string_view::npos) continue;
+    EXPECT_THAT(error(), HasSubstr("try:      --no-generation-config")) << json;
   }
 }
 

@@ -153,6 +153,28 @@ TEST(Generate, ReadsALongPromptInChunks) {
   EXPECT_EQ(r.sequences[0].ids, plainly_greedy(gpt2(), prompt, 4));
 }
 
+TEST(Generate, ReadsALongTextInChunksWithoutPast) {
+  Ids prompt(150);
+  std::iota(prompt.begin(), prompt.end(), 20);
+  std::vector<std::int64_t> done;
+  std::atomic<bool> flag = false;
+  const Events events{.prompt = [&](std::int64_t n, std::int64_t) { done.push_back(n); }, .interrupted = &flag};
+  const Options options{.max_new_tokens = 4, .use_past = false, .logits_hash = true, .chunk = 64};
+  const Sequence s = run(gpt2(), prompt, options, events).sequences[0];
+  EXPECT_THAT(done, ElementsAre(64, 128, 150)) << "the prompt alone is told";
+  EXPECT_EQ(s.ids, plainly_greedy(gpt2(), prompt, 4));
+  EXPECT_EQ(s.logits_hash, run(gpt2(), prompt, {.max_new_tokens = 4, .logits_hash = true}).sequences[0].logits_hash);
+  done.clear();
+  const Events stopping{.prompt =
+                            [&](std::int64_t n, std::int64_t) {
+                              done.push_back(n);
+                              flag = true;
+                            },
+                        .interrupted = &flag};
+  EXPECT_TRUE(run(gpt2(), prompt, options, stopping).interrupted);
+  EXPECT_THAT(done, ElementsAre(64)) << "an interruption waits for one call, not for the text";
+}
+
 TEST(Generate, NeverOutgrowsAHardContext) {
   const Ids prompt(250, 5);
   EXPECT_EQ(room_after(gpt2().card(), 250), 7);  // 256 places, and the last token needs none
@@ -179,6 +201,8 @@ TEST(Generate, WhatMakesNoSenseIsRefused) {
   EXPECT_THAT(error_of([] { run(gpt2(), {}, {}); }), HasSubstr("prompt has no tokens"));
   EXPECT_THAT(error_of([] { run(gpt2(), kPrompt, {.max_new_tokens = 0}); }), HasSubstr("nothing to generate"));
   EXPECT_THAT(error_of([] { run(gpt2(), kPrompt, {.num_sequences = 2}); }), HasSubstr("all sequences are the same"));
+  EXPECT_THAT(error_of([] { run(gpt2(), kPrompt, {.sampling = {.do_sample = true}, .num_sequences = 4097}); }),
+              HasSubstr("at most 4096"));
   EXPECT_THAT(error_of([] { run(gpt2(), kPrompt, {.sampling = {.top_p = 2}}); }), HasSubstr("top_p"));
   EXPECT_THAT(error_of([] { run(gpt2(), Ids{1, 2000}, {}); }), HasSubstr("outside the vocabulary"));
   model::Past past = gpt2().new_past();

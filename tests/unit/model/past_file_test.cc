@@ -94,6 +94,39 @@ TEST_F(PastFile, HoldsWhatThePastHolds) {
   EXPECT_EQ(past.snapshot().values, fed.snapshot().values);
 }
 
+TEST_F(PastFile, NamesAModelOfTheHubAsTheHubDoes) {
+  const fs::path snapshot = folder_ / "models--org--name" / "snapshots" / "0123456789abcdef0123456789abcdef01234567";
+  fs::create_directories(snapshot.parent_path());
+  fs::copy(support::source() / "models" / "tiny-gpt2", snapshot);
+  save(support::load(snapshot, "cpu", 1), 3);
+  EXPECT_EQ(open_past(file_).model, "org/name");
+}
+
+TEST_F(PastFile, NothingIsLeftWhenSavingIsStoppedAtAnyPoint) {
+  const Model m = load("tiny-gpt2");
+  Past past = m.new_past();
+  support::feed(m, past, support::random_ids(3, 70, m.card().vocab));
+  std::vector<std::int64_t> told;
+  const auto save = [&](std::size_t calls) {
+    told.clear();
+    const auto progress = [&](std::int64_t done, std::int64_t total) {
+      EXPECT_LE(done, total);
+      told.push_back(done);
+      if (told.size() == calls) throw std::runtime_error("stop");
+    };
+    save_past(file_, m, past, {.progress = progress});
+  };
+  save(SIZE_MAX);
+  const std::vector<std::int64_t> all = told;
+  EXPECT_TRUE(std::is_sorted(all.begin(), all.end()));
+  EXPECT_GE(all.size(), 3u) << "weights, then each of two blocks";
+  for (std::size_t calls = 1; calls <= all.size(); ++calls) {
+    fs::remove(file_);
+    EXPECT_THROW(save(calls), std::runtime_error) << calls;
+    EXPECT_TRUE(fs::is_empty(folder_)) << calls << ": something was left";
+  }
+}
+
 // As docs/pasts.md defines it, by an implementation of its own.
 std::string header_checksum(const std::map<std::string, std::string>& metadata, const hf::SafeTensors& file) {
   std::string all;
