@@ -18,6 +18,10 @@ namespace pkv::hf {
 
 struct Index;
 
+// The file that config's transformers_weights names: the weights, or their index, in place of the usual names. Empty
+// when there is no such key; Error::load when it names what cannot be read.
+std::string weights_named(const Config& config);
+
 class Folder {
  public:
   // Which weights: those that config's transformers_weights names, else the first that is there of model.safetensors,

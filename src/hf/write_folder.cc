@@ -107,7 +107,7 @@ std::vector<std::string> copy_companions(const fs::path& from, const fs::path& t
                                                            "chat_template.json"};
   std::vector<std::string> copied;
   for (const std::string_view name : kNames) {
-    if (!fs::exists(from / name)) continue;
+    if (!is_present(from / name)) continue;
     std::error_code error;
     if (!fs::copy_file(from / name, to / name, error)) {
       fail_load({.what = "cannot copy: " + error.message(), .where = (from / name).string()});
