@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <fstream>
 #include <iterator>
+#include <system_error>
 #include <vector>
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size);
@@ -15,8 +16,12 @@ int main(int argc, char** argv) {
   namespace fs = std::filesystem;
   std::vector<fs::path> inputs;
   for (int i = 1; i < argc; ++i) {
-    if (!fs::is_directory(argv[i])) continue;
-    for (const auto& entry : fs::directory_iterator(argv[i])) inputs.push_back(entry.path());
+    const std::size_t before = inputs.size();
+    std::error_code error;
+    for (const auto& entry : fs::directory_iterator(argv[i], error)) inputs.push_back(entry.path());
+    if (inputs.size() > before) continue;
+    std::fprintf(stderr, "%s: no inputs there\n", argv[i]);
+    return 1;
   }
   std::sort(inputs.begin(), inputs.end());
   LLVMFuzzerTestOneInput(nullptr, 0);

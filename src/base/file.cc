@@ -10,6 +10,7 @@
 #include <cerrno>
 #include <cstring>
 #include <functional>
+#include <random>
 #include <utility>
 #include <vector>
 
@@ -65,7 +66,35 @@ std::uint64_t open_regular(const std::filesystem::path& path, int fd, std::uint6
   return size;
 }
 
+// A name that begins with `prefix`, made by `make`, which says whether it could: errno is EEXIST where another has the
+// name. mkostemp and mkdtemp would give modes of their own, and what an ordinary open would give cannot be asked for:
+// umask() tells it only by changing it, for all threads. Empty, with errno, on failure.
+std::string make_unique_name(const std::string& prefix, const auto& make) {
+  std::random_device random;
+  for (int tried = 0; tried < 100; ++tried) {
+    const std::string name = fmt::format("{}{:08x}", prefix, random());
+    if (make(name.c_str())) return name;
+    if (errno != EEXIST) break;
+  }
+  return {};
+}
+
 }  // namespace
+
+bool is_present(const std::filesystem::path& path) {
+  namespace fs = std::filesystem;
+  std::error_code error;
+  const fs::file_status status = fs::status(path, error);
+  if (fs::exists(status)) return true;
+  if (status.type() != fs::file_type::not_found) {
+    fail_load({.what = "cannot open: " + error.message(), .where = path.string()});
+  }
+  if (!fs::is_symlink(path, error)) return false;
+  fail_load({.what = "is a link to a file that is not there",
+             .where = path.string(),
+             .found = fs::read_symlink(path, error).string(),
+             .hint = "download the model again"});
+}
 
 MappedFile::MappedFile(const std::filesystem::path& path, std::uint64_t limit) : path_(path) {
   // O_NONBLOCK: a named pipe in the place of a file must not hang us.
@@ -169,14 +198,11 @@ FileWriter::FileWriter(std::filesystem::path path, bool owner_only) : path_(std:
   std::error_code error, absent;
   if (std::filesystem::is_symlink(path_, absent)) place_ = std::filesystem::canonical(path_, error);
   if (error) fail_load({.what = "is a link to nothing", .where = path_.string(), .hint = kWritable});
-  std::string pattern = place_.string() + ".XXXXXX";
-  descriptor_ = ::mkostemp(pattern.data(), O_CLOEXEC);
+  temporary_ = make_unique_name(place_.string() + ".", [&](const char* name) {
+    descriptor_ = ::open(name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, owner_only ? 0600 : 0666);
+    return descriptor_ >= 0;
+  });
   if (descriptor_ < 0) fail_system(path_, "cannot write here", kWritable);
-  temporary_ = pattern;
-  if (owner_only) return;
-  const mode_t mask = ::umask(0);
-  ::umask(mask);
-  ::fchmod(descriptor_, 0666 & ~mask);  // as an ordinary open would; mkostemp gives 0600
 }
 
 FileWriter::~FileWriter() {
@@ -240,14 +266,11 @@ void FolderWriter::require_free(const fs::path& path) {
 
 FolderWriter::FolderWriter(const fs::path& place) : place_(place_of(place)) {
   require_free(place_);
-  std::string pattern = place_.string() + ".incomplete-XXXXXX";
-  if (::mkdtemp(pattern.data()) == nullptr) {
+  temporary_ =
+      make_unique_name(place_.string() + ".incomplete-", [](const char* name) { return ::mkdir(name, 0777) == 0; });
+  if (temporary_.empty()) {
     fail_system(place_, "cannot make a folder here", "a place in a folder that exists and that you may write to");
   }
-  temporary_ = pattern;
-  const mode_t mask = ::umask(0);
-  ::umask(mask);
-  ::chmod(temporary_.c_str(), 0777 & ~mask);  // as an ordinary mkdir would; mkdtemp gives 0700
 }
 
 FolderWriter::~FolderWriter() {

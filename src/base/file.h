@@ -46,6 +46,10 @@ class MappedFile {
 // that live in memory or are mapped.
 bool leave_page_cache(const std::filesystem::path& path);
 
+// Whether there is something of that name. A link to nothing is an Error::load and not absence: the Hub's cache is made
+// of links, and a download that broke off leaves such. So is a place that may not be looked at.
+bool is_present(const std::filesystem::path& path);
+
 // The whole file as text; Error::load when it is larger than `limit` bytes.
 std::string read_file(const std::filesystem::path& path, std::uint64_t limit);
 

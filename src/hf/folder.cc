@@ -32,24 +32,8 @@ TensorFile open_tensors(const fs::path& path, std::string_view extension) {
   return extension == kPyTorch ? open_pytorch(path) : SafeTensors::open(path);
 }
 
-// A link to nothing counts as an error and not as absence: the Hub's cache is made of links, and a download that broke
-// off leaves such.
-bool present(const fs::path& path) {
-  std::error_code error;
-  const fs::file_status status = fs::status(path, error);
-  if (fs::exists(status)) return true;
-  if (status.type() != fs::file_type::not_found) {
-    fail_load({.what = "cannot open: " + error.message(), .where = path.string()});
-  }
-  if (!fs::is_symlink(path, error)) return false;
-  fail_load({.what = "is a link to a file that is not there",
-             .where = path.string(),
-             .found = fs::read_symlink(path, error).string(),
-             .hint = "download the model again"});
-}
-
 void check_folder(const fs::path& path) {
-  if (!present(path)) {
+  if (!is_present(path)) {
     fail_load({.what = "no such folder",
                .where = path.string(),
                .hint = "give a folder on this machine; `hf download NAME --local-dir FOLDER` gets one from the Hub"});
@@ -62,16 +46,16 @@ void check_folder(const fs::path& path) {
 }
 
 void check_config(const fs::path& folder) {
-  if (present(folder / "config.json")) return;
+  if (is_present(folder / "config.json")) return;
   std::string hint = "give the folder that save_pretrained wrote";
-  if (present(folder / "snapshots")) hint = "this is an entry of the Hub's cache: give a folder in its snapshots/";
+  if (is_present(folder / "snapshots")) hint = "this is an entry of the Hub's cache: give a folder in its snapshots/";
   fail_load({.what = "config.json is missing", .where = folder.string(), .hint = hint});
 }
 
 // transformers would load the adapter's base model from elsewhere and apply the adapter; the weights here alone would
 // be another model.
 void refuse_adapter(const fs::path& folder) {
-  if (!present(folder / "adapter_config.json")) return;
+  if (!is_present(folder / "adapter_config.json")) return;
   fail_load({.what = "is an adapter (PEFT), not a model",
              .where = (folder / "adapter_config.json").string(),
              .hint = "merge it into its base model: merge_and_unload() and save_pretrained()"});
@@ -115,6 +99,14 @@ std::string display_name(const fs::path& folder) {
   return (path.has_filename() ? path : path.parent_path()).filename().string();
 }
 
+std::string weights_named(const Config& config) {
+  const std::string named = config.text_or({"transformers_weights"}, "");
+  if (!config.has("transformers_weights")) return {};
+  if (!is_plain_file_name(named)) config.unsupported("transformers_weights", "a plain file name");
+  if (named.ends_with(kSafeTensors) || named.ends_with(".safetensors.index.json")) return named;
+  config.unsupported("transformers_weights", "a name that ends in .safetensors or .safetensors.index.json");
+}
+
 Folder Folder::open(const fs::path& path) {
   check_folder(path);
   refuse_adapter(path);
@@ -122,7 +114,7 @@ Folder Folder::open(const fs::path& path) {
   Folder folder;
   folder.path_ = path;
   folder.config_ = std::make_unique<Config>(Config::open(path / "config.json"));
-  if (present(path / "generation_config.json")) {
+  if (is_present(path / "generation_config.json")) {
     folder.generation_config_ = std::make_unique<Config>(Config::open(path / "generation_config.json"));
   }
   folder.open_weights();
@@ -131,22 +123,19 @@ Folder Folder::open(const fs::path& path) {
 }
 
 void Folder::open_weights() {
-  const std::string named = config_->text_or({"transformers_weights"}, "");
-  if (config_->has("transformers_weights")) {
-    if (!is_plain_file_name(named)) config_->unsupported("transformers_weights", "a plain file name");
-    if (named.ends_with(".safetensors.index.json")) return open_index(path_ / named, kSafeTensors);
-    if (named.ends_with(kSafeTensors)) return add(SafeTensors::open(path_ / named));
-    config_->unsupported("transformers_weights", "a name that ends in .safetensors or .safetensors.index.json");
+  if (const std::string named = weights_named(*config_); !named.empty()) {
+    if (named.ends_with(kIndexEnd)) return open_index(path_ / named, kSafeTensors);
+    return add(SafeTensors::open(path_ / named));
   }
   for (const Weights& weights : kWeights) {
     const fs::path single = path_ / weights.single, index = path_ / weights.index();
-    if (present(single)) {
-      if (present(index)) {
+    if (is_present(single)) {
+      if (is_present(index)) {
         notes_.push_back(fmt::format("{} is not used: {} is there too", weights.index(), weights.single));
       }
       return add(open_tensors(single, weights.extension));
     }
-    if (present(index)) return open_index(index, weights.extension);
+    if (is_present(index)) return open_index(index, weights.extension);
   }
   fail_no_weights(path_);
 }
@@ -155,7 +144,7 @@ void Folder::open_index(const fs::path& path, std::string_view extension) {
   const Index index = parse_index(read_file(path, Index::kMaxFile), path.string(), extension);
   std::vector<TensorFile> shards;
   for (const std::string& name : index.shards) {
-    if (!present(path_ / name)) {
+    if (!is_present(path_ / name)) {
       fail_load({.what = "shard is missing",
                  .where = (path_ / name).string(),
                  .expected = fmt::format("the file, as {} names it", path.filename().string()),

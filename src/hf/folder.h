@@ -22,6 +22,10 @@ struct Index;
 // path's last name, also of "." and of a path that ends in '/'.
 std::string display_name(const std::filesystem::path& folder);
 
+// The file that config's transformers_weights names: the weights, or their index, in place of the usual names. Empty
+// when there is no such key; Error::load when it names what cannot be read.
+std::string weights_named(const Config& config);
+
 class Folder {
  public:
   // Which weights: those that config's transformers_weights names, else the first that is there of model.safetensors,

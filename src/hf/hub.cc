@@ -8,16 +8,16 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "hf/folder.h"
 #include "hf/hub/choice.h"
 #include "hf/hub/client.h"
 #include "hf/hub/fetch.h"
+#include "hf/index.h"
 
 namespace pkv::hf {
 namespace {
 
 namespace fs = std::filesystem;
-
-constexpr std::uint64_t kMaxIndex = 64 << 20;
 
 using Files = std::vector<RepoFile>;
 
@@ -53,15 +53,29 @@ bool all_there(const HubCache& cache, const HubId& id, std::string_view commit, 
   });
 }
 
+std::vector<std::string> parts_of(const fs::path& index) {
+  const bool pytorch = index.filename().string().starts_with("pytorch_model");
+  return parse_index(read_file(index, Index::kMaxFile), index.string(), pytorch ? ".bin" : ".safetensors").shards;
+}
+
 bool has_weights(const HubCache& cache, const HubId& id, std::string_view commit, const Files& files,
                  const Choice& choice) {
   if (choice.weights.empty() || !all_there(cache, id, commit, files, {choice.weights})) return false;
   if (!choice.indexed()) return true;
   const fs::path index = cache.snapshot(id.repo, commit) / choice.weights;
   try {
-    return all_there(cache, id, commit, files, parse_weight_map(read_file(index, kMaxIndex), index.string()));
+    return all_there(cache, id, commit, files, parts_of(index));
   } catch (const Error&) {
     return false;
+  }
+}
+
+// A config that is damaged names none here: what opens the folder says so.
+std::string weights_named_in(const fs::path& folder) {
+  try {
+    return weights_named(Config::open(folder / "config.json"));
+  } catch (const Error&) {
+    return {};
   }
 }
 
@@ -71,7 +85,7 @@ Cached look_up(const HubCache& cache, const HubId& id) {
   Cached found{.folder = cache.snapshot(id.repo, *commit)};
   const auto tree = cache.tree(id.repo, *commit);
   const Files files = tree ? *tree : files_in(found.folder);
-  const Choice choice = choose(names_of(files));
+  const Choice choice = choose(names_of(files), weights_named_in(found.folder));
   found.usable = cache.has(id.repo, *commit, "config.json") && has_weights(cache, id, *commit, files, choice);
   const bool no_tokenizer =
       cache.known_absent(id.repo, *commit, "tokenizer.json") && cache.known_absent(id.repo, *commit, "vocab.json");
@@ -139,15 +153,22 @@ class Download {
   }
 
   void choose_needed(const std::vector<std::string>& names) {
-    const Choice choice = choose(names);
-    require(names, "config.json", std::ranges::find(choice.files, "config.json") != choice.files.end());
-    require(names, "model.safetensors, pytorch_model.bin, or an index of such", !choice.weights.empty());
-    for (const std::string& name : choice.files) add(name);
+    require(names, "config.json", std::ranges::find(names, "config.json") != names.end());
+    add("config.json");
+    fetch_now("config.json");
+    const std::string named = weights_named(Config::open(plan_.folder / "config.json"));
+    const Choice choice = choose(names, named);
+    require(names,
+            named.empty() ? "model.safetensors, pytorch_model.bin, or an index of such"
+                          : named + ", which transformers_weights in config.json names",
+            !choice.weights.empty());
+    for (const std::string& name : choice.files) {
+      if (name != "config.json") add(name);
+    }
     absent_ = choice.absent;
     if (!choice.indexed()) return;
-    fetch(settings_, cache_, plan_.id, plan_.commit, {wanted(choice.weights)}, {});
-    const fs::path index = plan_.folder / choice.weights;
-    for (const std::string& part : parse_weight_map(read_file(index, kMaxIndex), index.string())) {
+    fetch_now(choice.weights);
+    for (const std::string& part : parts_of(plan_.folder / choice.weights)) {
       require(names, part, std::ranges::find(names, part) != names.end());
       add(part);
     }
@@ -171,7 +192,8 @@ class Download {
 
   Wanted wanted(const std::string& name) const {
     const auto at = std::ranges::find(files_, name, &RepoFile::name);
-    return {.file = name, .size = at == files_.end() ? std::optional<std::uint64_t>() : at->size};
+    if (at == files_.end()) return {.file = name, .size = {}, .digest = {}};
+    return {.file = name, .size = at->size, .digest = at->digest()};
   }
 
   void add(const std::string& name) {
@@ -180,10 +202,15 @@ class Download {
         {.name = name, .size = file.size, .cached = cache_.has(plan_.id.repo, plan_.commit, name, file.size)});
   }
 
+  // A small file that says which others are needed.
+  void fetch_now(const std::string& name) {
+    fetch(settings_, cache_, plan_.id, plan_.commit, {wanted(name)}, {.progress = {}, .note = callbacks_.note});
+  }
+
   void fetch_all() {
     std::vector<Wanted> missing;
     for (const HubPlan::File& file : plan_.files) {
-      if (!file.cached) missing.push_back({.file = file.name, .size = file.size});
+      if (!file.cached) missing.push_back(wanted(file.name));
     }
     // The largest first: it is what the others wait for.
     std::ranges::stable_sort(missing, std::greater(), [](const Wanted& w) { return w.size.value_or(0); });
@@ -206,10 +233,11 @@ class Download {
 HubPlan plan_of_cached(const HubId& id, const fs::path& folder) {
   HubPlan plan{.id = id, .commit = folder.filename().string(), .folder = folder, .files = {}};
   for (const RepoFile& file : files_in(folder)) {
-    plan.files.push_back({.name = file.name, .size = fs::file_size(folder / file.name), .cached = true});
+    std::error_code error;
+    const std::uint64_t size = fs::file_size(folder / file.name, error);
+    plan.files.push_back({.name = file.name, .size = error ? std::optional<std::uint64_t>() : size, .cached = true});
   }
   std::ranges::sort(plan.files, {}, &HubPlan::File::name);
-
   return plan;
 }
 

@@ -50,7 +50,7 @@ struct HubWish {
 std::optional<std::filesystem::path> find_cached(const HubSettings& settings, const HubId& id);
 
 // Asks the Hub what the revision is now, and fetches what is missing. Load error in a sentence for everything that may
-// go wrong. When the Hub cannot be reached, what is cached is the answer if it is complete, with a note.
+// go wrong. When the Hub cannot be reached, what is cached is the answer if config and weights are there, with a note.
 HubPlan download(const HubSettings& settings, const HubId& id, const HubWish& wish = {},
                  const HubCallbacks& callbacks = {});
 

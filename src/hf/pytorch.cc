@@ -109,13 +109,13 @@ std::uint64_t bytes_of(const Entry& e) {
 void copy_view(const Entry& e, const std::byte* from, std::byte* to) {
   const std::size_t rank = e.shape.size(), size = e.element_size;
   std::vector<std::int64_t> at(rank, 0);
-  std::int64_t offset = 0;
+  std::uint64_t offset = 0;  // wraps where the stride of a dimension of 1, which nobody checks, is large
   for (std::uint64_t left = bytes_of(e); left != 0; left -= size, to += size) {
-    std::memcpy(to, from + static_cast<std::uint64_t>(offset) * size, size);
+    std::memcpy(to, from + offset * size, size);
     for (std::size_t i = rank; i-- > 0;) {
-      offset += e.stride[i];
+      offset += static_cast<std::uint64_t>(e.stride[i]);
       if (++at[i] < e.shape[i]) break;
-      offset -= e.stride[i] * e.shape[i];
+      offset -= static_cast<std::uint64_t>(e.stride[i]) * static_cast<std::uint64_t>(e.shape[i]);
       at[i] = 0;
     }
   }

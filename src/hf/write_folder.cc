@@ -99,7 +99,7 @@ std::vector<std::string> copy_companions(const fs::path& from, const fs::path& t
   names.insert(names.end(), kTokenizerFiles.begin(), kTokenizerFiles.end());
   std::vector<std::string> copied;
   for (const std::string_view name : names) {
-    if (!fs::exists(from / name)) continue;
+    if (!is_present(from / name)) continue;
     std::error_code error;
     if (!fs::copy_file(from / name, to / name, error)) {
       fail_load({.what = "cannot copy: " + error.message(), .where = (from / name).string()});

@@ -92,6 +92,7 @@ class Reader {
   Linear encode(const hf::Tensor& t, bool transposed);
   void nest_scales(quant::Matrix& m, QuantizedMatrix& kept);
   void note_beyond_f16(const hf::Tensor& t);
+  void note_not_finite(const hf::Tensor& t);
   void note_infinite_rows(const quant::Matrix& m, const std::string& name);
   bool skips(const std::string& name) const;
   void count(const View& matrix);

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <utility>
 
 #include "base/error.h"
@@ -14,6 +15,18 @@ namespace {
 // "a.b" is in "x.a.b.weight", as a whole run of its parts.
 bool names_part(const std::string& module, const std::string& name) {
   return !module.empty() && ("." + name + ".").find("." + module + ".") != std::string::npos;
+}
+
+// Elements all of whose exponent bits are set.
+template <class Bits>
+std::int64_t not_finite(const hf::Tensor& t, unsigned exponent) {
+  std::int64_t count = 0;
+  for (std::size_t at = 0; at < t.data.size(); at += sizeof(Bits)) {
+    Bits bits = 0;
+    std::memcpy(&bits, t.data.data() + at, sizeof bits);
+    count += (bits & exponent) == exponent ? 1 : 0;
+  }
+  return count;
 }
 
 }  // namespace
@@ -125,6 +138,7 @@ Linear Reader::encode(const hf::Tensor& t, bool transposed) {
   } else {
     ops.encode(backend_->device(), {.from = placed, .to = m});
   }
+  note_not_finite(t);
   t.file->done_with(t.data);
   if (how.format == quant::Format::int8) note_infinite_rows(m, t.name);
   QuantizedMatrix kept{.name = t.name, .matrix = m};
@@ -135,6 +149,17 @@ Linear Reader::encode(const hf::Tensor& t, bool transposed) {
   if (!kernels::can_multiply(m)) return keep_decoded(m, DType::f32);
   count(m);
   return {.quantized = m};
+}
+
+void Reader::note_not_finite(const hf::Tensor& t) {
+  const std::int64_t lost = t.dtype == DType::f32   ? not_finite<std::uint32_t>(t, 0x7f800000u)
+                            : t.dtype == DType::f16 ? not_finite<std::uint16_t>(t, 0x7c00u)
+                                                    : not_finite<std::uint16_t>(t, 0x7f80u);
+  if (lost == 0) return;
+  notes_.push_back(
+      fmt::format("tensor '{}': {} values are NaN or infinite, which {} cannot hold: other numbers stand "
+                  "in their place",
+                  t.name, lost, quant::name_of(options_.quantize->format)));
 }
 
 // int8 rounds to fp16 first.

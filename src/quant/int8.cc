@@ -10,7 +10,8 @@
 namespace pkv::quant {
 namespace {
 
-std::int8_t nearest(float x) { return static_cast<std::int8_t>(std::nearbyint(x)); }  // ties to even
+// Ties to even; 0 of NaN, as CUDA has it.
+std::int8_t nearest(float x) { return std::isnan(x) ? std::int8_t{0} : static_cast<std::int8_t>(std::nearbyint(x)); }
 
 float inverse_of(float scale) { return scale > 0 ? 127.0f / scale : 0.0f; }
 

@@ -65,7 +65,8 @@ std::span<const float> code_steps(Format format);
 constexpr std::array<std::uint8_t, 8> kFp4Codes{0, 1, 6, 7, 4, 5, 2, 3};
 
 // Encodes units [first, first + count) of `to` from `from` [out, in]: fp32, fp16 or bf16, dense, perhaps unaligned.
-// int8 rounds to fp16 first.
+// int8 rounds to fp16 first. No format holds NaN or infinity: what becomes of them, and of what shares a scale with an
+// infinity, is defined and of no use.
 void encode(const View& from, const Matrix& to, std::int64_t first, std::int64_t count);
 
 // out[i] = element (row, first + i), decoded.

@@ -5,10 +5,12 @@
 #include <algorithm>
 #include <bit>
 #include <functional>
+#include <random>
 #include <utility>
 
 #include "base/error.h"
 #include "base/utf8.h"
+#include "text/node.h"
 
 namespace pkv::text {
 namespace {
@@ -22,13 +24,20 @@ std::uint64_t pair_of(std::int32_t left, std::int32_t right) {
   return static_cast<std::uint64_t>(static_cast<std::uint32_t>(left)) << 32 | static_cast<std::uint32_t>(right);
 }
 
+std::uint64_t random_bits() {
+  std::random_device random;
+  return std::uint64_t{random()} << 32 | random();
+}
+
 }  // namespace
+
+Merges::Merges() : key_(random_bits()), factor_(random_bits() | 1) {}
 
 std::size_t Merges::slot_of(std::uint64_t pair) const {
   const std::size_t mask = slots_.size() - 1;
-  std::uint64_t mixed = pair * 0x9e3779b97f4a7c15ULL;
-  mixed ^= mixed >> 32;
-  std::size_t slot = mixed & mask;
+  std::uint64_t mixed = (pair ^ key_) * factor_;
+  mixed = (mixed ^ mixed >> 32) * factor_;
+  std::size_t slot = mixed >> 32 & mask;
   while (slots_[slot].pair != pair && slots_[slot].pair != kFree) slot = (slot + 1) & mask;
   return slot;
 }
@@ -155,7 +164,7 @@ void BpeEncoder::add_unknown() {
   const auto id = bpe_.vocab.id(*bpe_.unk_token);
   if (!id) {
     fail_load({.what = "a character of the text is not in the vocabulary, and neither is the unknown token",
-               .where = fmt::format("tokenizer: model.unk_token '{}'", *bpe_.unk_token)});
+               .where = "tokenizer: model.unk_token " + quote(*bpe_.unk_token)});
   }
   if (unknown_ && !bpe_.fuse_unk) add(*unknown_);
   unknown_ = *id;

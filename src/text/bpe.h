@@ -14,9 +14,12 @@
 
 namespace pkv::text {
 
-// Merge rules: a pair of ids to its rank and the id of the merged token. Open addressing, 16 bytes a slot.
+// Merge rules: a pair of ids to its rank and the id of the merged token. Open addressing, 16 bytes a slot; hashed with
+// random keys, so that no file can hold merges that all fall on one slot.
 class Merges {
  public:
+  Merges();
+
   struct Rule {
     std::uint32_t rank;
     std::int32_t merged;
@@ -36,6 +39,7 @@ class Merges {
 
   std::vector<Slot> slots_ = std::vector<Slot>(64);  // a power of two
   std::size_t count_ = 0;
+  std::uint64_t key_, factor_;  // the factor is odd
 };
 
 struct Bpe {

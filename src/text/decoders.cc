@@ -1,8 +1,11 @@
 #include "text/decoders.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <utility>
 
+#include "base/error.h"
 #include "base/utf8.h"
 #include "text/byte_alphabet.h"
 #include "text/patterns.h"
@@ -11,6 +14,7 @@ namespace pkv::text {
 namespace {
 
 constexpr std::string_view kReplacement = "\xef\xbf\xbd";
+constexpr std::size_t kLeastLimit = 16 << 20;  // bytes that Replace may make of a short token
 
 class Passing : public Stage {
  public:
@@ -176,7 +180,15 @@ class Replace : public Whole {
 
  protected:
   void token(std::string token) override {
-    next_.piece(replace_all(*pattern_, token, content_));
+    // Of a token; behind Fuse of the whole text, which may be long, but does not grow out of proportion.
+    const std::size_t most = std::min(kLongestText, kLeastLimit + 16 * token.size());
+    const auto changed = replace_all(*pattern_, token, content_, most);
+    if (!changed) {
+      fail_usage({.what = "the decoder's Replace makes the text too long",
+                  .expected = fmt::format("at most {} bytes", most),
+                  .found = fmt::format("more, of a token of {} bytes", token.size())});
+    }
+    next_.piece(*changed);
     next_.end();
   }
 

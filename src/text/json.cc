@@ -87,7 +87,7 @@ std::string Reader::path() const {
     if (stack_[i]->is_array()) {
       s += fmt::format("[{}]", stack_[i]->size());
     } else {
-      s += (s.empty() ? "" : ".") + keys_[i];
+      s += (s.empty() ? "" : ".") + path_step(keys_[i]);
     }
   }
   return s;
@@ -113,8 +113,7 @@ json* Reader::place(json v) {
 }
 
 bool Reader::value(json v) {
-  if (sink_ == Sink::vocab)
-    fail(fmt::format("model.vocab '{}'", token_), "is not an id", "a number from 0 up", shown(v));
+  if (sink_ == Sink::vocab) fail("model.vocab " + quote(token_), "is not an id", "a number from 0 up", shown(v));
   if (sink_ != Sink::none) {
     fail(fmt::format("model.merges[{}]", out_.merges.size()), "is not a merge", "\"a b\" or [\"a\", \"b\"]", shown(v));
   }
@@ -199,7 +198,7 @@ bool Reader::key(std::string& k) {
 }
 
 bool Reader::add_token(std::uint64_t id) {
-  const auto where = [&] { return fmt::format("model.vocab '{}'", token_); };
+  const auto where = [&] { return "model.vocab " + quote(token_); };
   if (id > INT32_MAX)
     fail(where(), "the id is out of range", fmt::format("at most {}", INT32_MAX), fmt::format("{}", id));
   if (out_.vocab.size() == kMostTokens) fail("model.vocab", "too many tokens", fmt::format("at most {}", kMostTokens));
@@ -232,7 +231,10 @@ bool Reader::add_half(const std::string& text) {
 bool Reader::parse_error(std::size_t position, const std::string&, const json::exception& e) {
   std::string message = e.what();
   const std::size_t from = message.find("parse error");  // behind nlohmann's own prefix
-  if (from != std::string::npos) message = message.substr(from);
+  message = message.substr(from == std::string::npos ? 0 : from, 200);
+  for (char& c : message) {  // bytes of UTF-8 too, which the cut may have parted
+    if (static_cast<unsigned char>(c) < 0x20 || static_cast<unsigned char>(c) >= 0x7f) c = '?';
+  }
   fail("", fmt::format("is not JSON: {} (byte {})", message, position));
 }
 
@@ -257,6 +259,10 @@ void check_strings(std::string_view text, std::string_view name) {
 }
 
 void read(Layout layout, std::string_view text, std::string_view name, TokenizerFile& out) {
+  // nlohmann takes a NUL for the end of the text, and would accept whatever follows it.
+  if (const auto nul = text.find('\0'); nul != text.npos) {
+    fail_load({.what = "is not JSON: a NUL byte", .where = fmt::format("{}: byte {}", name, nul)});
+  }
   check_strings(text, name);
   Reader reader(layout, text.size(), name, out);
   json::sax_parse(text.begin(), text.end(), &reader);

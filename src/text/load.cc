@@ -66,7 +66,7 @@ std::vector<AddedToken> read_added_tokens(const Node& root) {
 [[noreturn]] void fail_merge(std::string_view where, std::size_t i, std::string_view what, std::string_view token) {
   fail_load({.what = fmt::format("{} is not in the vocabulary", what),
              .where = fmt::format("{}.merges[{}]", where, i),
-             .found = fmt::format("'{}'", token)});
+             .found = quote(token)});
 }
 
 }  // namespace
@@ -100,19 +100,21 @@ void set_added_tokens(Pipeline& p, std::vector<AddedToken> tokens, std::string_v
     const auto known = p.bpe.vocab.id(t.content);
     const std::int32_t id = known ? *known : next++;
     if (t.id != id) {
-      fail_load({.what = fmt::format("the id of added token '{}' does not follow from the vocabulary", t.content),
+      fail_load({.what = fmt::format("the id of added token {} does not follow from the vocabulary", quote(t.content)),
                  .where = fmt::format("{}[{}].id", where, i),
                  .expected = fmt::format("{}", id),
                  .found = fmt::format("{}", t.id),
                  .hint = "the tokenizers library would use the expected one and ignore the file's"});
     }
-    t.form = t.normalized && p.normalizer ? p.normalizer->apply(t.content) : t.content;
+    auto form = t.normalized && p.normalizer ? p.normalizer->apply(t.content, kMostAddedBytes - bytes) : t.content;
+    if (!form) fail_added_bytes(where);
+    t.form = *std::move(form);
     if (t.form.empty()) fail_load({.what = "normalises to nothing", .where = fmt::format("{}[{}]", where, i)});
     bytes += t.form.size();
     if (bytes > kMostAddedBytes) fail_added_bytes(where);
   }
   if (const auto twice = p.added.set(std::move(tokens))) {
-    fail_load({.what = fmt::format("two added tokens would match '{}'", *twice), .where = std::string(where)});
+    fail_load({.what = fmt::format("two added tokens would match {}", quote(*twice)), .where = std::string(where)});
   }
 }
 

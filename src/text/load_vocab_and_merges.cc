@@ -5,6 +5,8 @@
 
 #include <algorithm>
 #include <map>
+#include <string>
+#include <unordered_set>
 #include <utility>
 
 #include "base/error.h"
@@ -40,7 +42,7 @@ struct Document {
 
   Document(const fs::path& folder, std::string_view name) : where((folder / name).string() + ": ") {
     const fs::path file = folder / name;
-    if (fs::exists(file)) value = read_json(MappedFile(file, kLargestFile).text(), file.string());
+    if (is_present(file)) value = read_json(MappedFile(file, kLargestFile).text(), file.string());
   }
   Node node() const { return Node(value, where); }
 };
@@ -88,10 +90,11 @@ struct Specials {
   std::map<std::string_view, AddedToken> named;
   std::vector<AddedToken> others;
 
-  bool has(std::string_view content) const {
-    const auto same = [&](const AddedToken& t) { return t.content == content; };
-    return std::any_of(named.begin(), named.end(), [&](const auto& n) { return same(n.second); }) ||
-           std::any_of(others.begin(), others.end(), same);
+  std::unordered_set<std::string_view> contents() const {
+    std::unordered_set<std::string_view> all;
+    for (const auto& [role, t] : named) all.insert(t.content);
+    for (const AddedToken& t : others) all.insert(t.content);
+    return all;
   }
 };
 
@@ -118,11 +121,12 @@ std::map<std::int32_t, AddedToken> read_added(const fs::path& folder, const Node
     return added;
   }
   const Document document(folder, "added_tokens.json");
+  const std::unordered_set<std::string_view> special = specials.contents();
   for (const auto& [content, node] : document.node().members()) {
     const auto id = static_cast<std::int32_t>(node.integer(0, INT32_MAX));
     if (added.contains(id)) node.refuse("two added tokens have this id");
     AddedToken t = special_token(content);
-    t.special = specials.has(content);
+    t.special = special.contains(content);
     t.normalized = !t.special;
     added[id] = t;
   }
@@ -147,14 +151,16 @@ Specials find_specials(const fs::path& folder, Family family, const Node& config
 std::vector<AddedToken> in_order(const Vocab& vocab, std::map<std::int32_t, AddedToken> added,
                                  const Specials& specials) {
   std::vector<AddedToken> tokens;
+  std::unordered_set<std::string> contents;
   std::int32_t next = vocab.size();
   for (auto& [id, t] : added) {
     t.id = id;
     tokens.push_back(std::move(t));
+    contents.insert(tokens.back().content);
     if (!vocab.id(tokens.back().content)) ++next;
   }
   const auto add = [&](AddedToken t) {
-    if (std::any_of(tokens.begin(), tokens.end(), [&](const AddedToken& o) { return o.content == t.content; })) return;
+    if (!contents.insert(t.content).second) return;
     const auto known = vocab.id(t.content);
     t.id = known ? *known : next++;
     tokens.push_back(std::move(t));
@@ -184,7 +190,7 @@ MergeList read_merges(const fs::path& file) {
       fail_load({.what = "is not a merge",
                  .where = fmt::format("{}: line {}", file.string(), number),
                  .expected = "two tokens with a space between",
-                 .found = std::string(line.substr(0, 80))});
+                 .found = quote(line)});
     }
     if (!merges.add(line.substr(0, space), line.substr(space + 1))) {
       fail_load(
@@ -219,7 +225,7 @@ Template frame(const Pipeline& p, Family family, const Node& config, const Speci
 
 Pipeline load_vocab_and_merges(const fs::path& folder) {
   const fs::path vocab_file = folder / "vocab.json", merges_file = folder / "merges.txt";
-  if (!fs::exists(vocab_file) || !fs::exists(merges_file)) {
+  if (!is_present(vocab_file) || !is_present(merges_file)) {
     fail_load({.what = "there is no tokenizer here",
                .where = folder.string(),
                .expected = "tokenizer.json, or vocab.json and merges.txt",

@@ -10,12 +10,31 @@ namespace pkv::text {
 
 using nlohmann::json;
 
+namespace {
+
+std::string cut(std::string text) {
+  if (text.size() <= 80) return text;
+  std::size_t end = 77;
+  while ((static_cast<unsigned char>(text[end]) & 0xc0) == 0x80) --end;
+  return text.substr(0, end) + "...";
+}
+
+std::string escaped(const json& value) { return value.dump(-1, ' ', false, json::error_handler_t::replace); }
+
+}  // namespace
+
 std::string shown(const json& value) {
   if (value.is_object()) return "an object";
   if (value.is_array()) return "an array";
-  std::string s = value.dump(-1, ' ', false, json::error_handler_t::replace);
-  if (s.size() > 80) s = s.substr(0, 77) + "...";
-  return s;
+  if (value.is_string()) return cut(escaped(json(value.get_ref<const std::string&>().substr(0, 100))));
+  return cut(escaped(value));
+}
+
+std::string quote(std::string_view text) { return "'" + path_step(text) + "'"; }
+
+std::string path_step(std::string_view key) {
+  const std::string s = escaped(json(key.substr(0, 100)));
+  return cut(s.substr(1, s.size() - 2));
 }
 
 // The root's path ends with a colon, which at() needs and nobody wants to read.
@@ -37,7 +56,7 @@ Node Node::at(std::string_view key) const {
   if (!value_->is_object()) wrong("an object");
   const auto it = value_->find(key);
   const bool root = where_.ends_with(": ");
-  std::string where = where_ + (root ? "" : ".") + std::string(key);
+  std::string where = where_ + (root ? "" : ".") + path_step(key);
   if (it == value_->end()) fail_load({.what = "is missing", .where = std::move(where)});
   return Node(*it, std::move(where));
 }

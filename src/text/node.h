@@ -15,6 +15,9 @@ namespace pkv::text {
 
 // A value as errors show it: containers by name, the rest cut to 80 characters.
 std::string shown(const nlohmann::json& value);
+// A text of a file as errors show it: between ' and ', control characters escaped, cut to 80 bytes.
+std::string quote(std::string_view text);
+std::string path_step(std::string_view key);  // likewise, without the quotes
 
 class Node {
  public:

@@ -10,10 +10,18 @@
 namespace pkv::text {
 namespace {
 
+// A text gets longer by a small factor at most.
+std::optional<std::string> within(std::string text, std::size_t most) {
+  if (text.size() > most) return std::nullopt;
+  return text;
+}
+
 class UnicodeForm : public Normalizer {
  public:
   explicit UnicodeForm(Form form) : form_(form) {}
-  std::string apply(std::string text) const override { return normalize(text, form_); }
+  std::optional<std::string> apply(std::string text, std::size_t most) const override {
+    return within(normalize(text, form_), most);
+  }
   // NFKC makes spaces of other characters.
   bool leaves_cuts() const override { return form_ == Form::nfc; }
 
@@ -23,7 +31,9 @@ class UnicodeForm : public Normalizer {
 
 class Lowercase : public Normalizer {
  public:
-  std::string apply(std::string text) const override { return lowercase(text); }
+  std::optional<std::string> apply(std::string text, std::size_t most) const override {
+    return within(lowercase(text), most);
+  }
   bool leaves_cuts() const override { return true; }
 };
 
@@ -32,7 +42,9 @@ class Replace : public Normalizer {
   explicit Replace(const Node& node) : pattern_(read_pattern(node.at("pattern"))), content_(node.at("content").text()) {
     node.only({"type", "pattern", "content"});
   }
-  std::string apply(std::string text) const override { return replace_all(pattern_, text, content_); }
+  std::optional<std::string> apply(std::string text, std::size_t most) const override {
+    return replace_all(pattern_, text, content_, most);
+  }
 
  private:
   Regex pattern_;
@@ -42,7 +54,9 @@ class Replace : public Normalizer {
 class Prepend : public Normalizer {
  public:
   explicit Prepend(const Node& node) : prefix_(node.at("prepend").text()) { node.only({"type", "prepend"}); }
-  std::string apply(std::string text) const override { return text.empty() ? text : prefix_ + text; }
+  std::optional<std::string> apply(std::string text, std::size_t most) const override {
+    return within(text.empty() ? text : prefix_ + text, most);
+  }
 
  private:
   std::string prefix_;
@@ -54,9 +68,12 @@ class Sequence : public Normalizer {
     node.only({"type", "normalizers"});
     for (const Node& n : node.at("normalizers").elements()) steps_.push_back(make_normalizer(n));
   }
-  std::string apply(std::string text) const override {
-    for (const auto& step : steps_) text = step->apply(std::move(text));
-    return text;
+  std::optional<std::string> apply(std::string text, std::size_t most) const override {
+    std::optional<std::string> changed = std::move(text);
+    for (auto step = steps_.begin(); changed && step != steps_.end(); ++step) {
+      changed = (*step)->apply(*std::move(changed), most);
+    }
+    return changed;
   }
   bool leaves_cuts() const override {
     return std::all_of(steps_.begin(), steps_.end(), [](const auto& step) { return step->leaves_cuts(); });

@@ -3,7 +3,9 @@
 // offsets here.
 #pragma once
 
+#include <cstddef>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "text/node.h"
@@ -13,7 +15,8 @@ namespace pkv::text {
 class Normalizer {
  public:
   virtual ~Normalizer() = default;
-  virtual std::string apply(std::string text) const = 0;
+  // None when the result would be longer than `most` bytes.
+  virtual std::optional<std::string> apply(std::string text, std::size_t most) const = 0;
 
   // The text may be cut before ASCII white space that follows something else; see cuts.h.
   virtual bool leaves_cuts() const { return false; }

@@ -1,9 +1,5 @@
 #include "text/patterns.h"
 
-#include <fmt/format.h>
-
-#include "base/error.h"
-
 namespace pkv::text {
 
 Regex read_pattern(const Node& node) {
@@ -14,7 +10,8 @@ Regex read_pattern(const Node& node) {
   return Regex::compile(pattern.text(), pattern.where());
 }
 
-std::string replace_all(const Regex& pattern, std::string_view text, std::string_view content) {
+std::optional<std::string> replace_all(const Regex& pattern, std::string_view text, std::string_view content,
+                                       std::size_t most) {
   if (text.empty()) return "";  // not even an empty match counts
   std::string out;
   std::size_t at = 0;
@@ -24,12 +21,10 @@ std::string replace_all(const Regex& pattern, std::string_view text, std::string
     out += text.substr(at, m->begin - at);
     out += content;
     at = m->end;
-    if (out.size() > kLongestText) {
-      fail_usage(
-          {.what = "replacing makes the text too long", .expected = fmt::format("at most {} bytes", kLongestText)});
-    }
+    if (out.size() > most) return std::nullopt;
   }
   out += text.substr(at);
+  if (out.size() > most) return std::nullopt;
   return out;
 }
 

@@ -3,6 +3,8 @@
 // Replace.
 #pragma once
 
+#include <cstddef>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -16,7 +18,8 @@ inline constexpr std::size_t kLongestText = 1 << 30;
 
 Regex read_pattern(const Node& node);
 
-// Error::usage when the result would be longer than kLongestText.
-std::string replace_all(const Regex& pattern, std::string_view text, std::string_view content);
+// None when the result would be longer than `most` bytes.
+std::optional<std::string> replace_all(const Regex& pattern, std::string_view text, std::string_view content,
+                                       std::size_t most);
 
 }  // namespace pkv::text

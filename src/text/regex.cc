@@ -10,6 +10,7 @@
 
 #include "base/error.h"
 #include "base/utf8.h"
+#include "text/node.h"
 #include "text/properties.h"
 #include "text/regex_syntax.h"
 
@@ -58,7 +59,8 @@ struct Regex::Program {
                          &error, &offset, context);
     pcre2_compile_context_free(context);
     if (code == nullptr) {
-      fail_load({.what = "regular expression: " + message_of(error), .where = std::string(where), .found = pattern});
+      fail_load(
+          {.what = "regular expression: " + message_of(error), .where = std::string(where), .found = quote(pattern)});
     }
     jit = pcre2_jit_compile(code, PCRE2_JIT_COMPLETE) == 0;
   }

@@ -9,6 +9,7 @@
 
 #include "base/error.h"
 #include "base/utf8.h"
+#include "text/node.h"
 #include "text/properties.h"
 
 namespace pkv::text {
@@ -55,7 +56,7 @@ class Translator {
   [[noreturn]] void refuse(std::string_view what) const {
     fail_load({.what = fmt::format("regular expression: {} at offset {} is not supported", what, at_),
                .where = std::string(where_),
-               .found = std::string(in_)});
+               .found = quote(in_)});
   }
   bool more() const { return at_ < in_.size(); }
   char peek(std::size_t ahead = 0) const { return at_ + ahead < in_.size() ? in_[at_ + ahead] : '\0'; }

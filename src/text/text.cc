@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "base/file.h"
 #include "base/utf8.h"
 #include "text/cuts.h"
 #include "text/patterns.h"
@@ -13,11 +14,14 @@
 namespace pkv::text {
 namespace {
 
-void check_size(std::string_view text, std::string_view what) {
-  if (text.size() <= kLongestText) return;
+[[noreturn]] void fail_too_long(std::string_view what, std::string found) {
   fail_usage({.what = fmt::format("{} is too long", what),
               .expected = fmt::format("at most {} bytes", kLongestText),
-              .found = fmt::format("{} bytes", text.size())});
+              .found = std::move(found)});
+}
+
+void check_size(std::string_view text, std::string_view what) {
+  if (text.size() > kLongestText) fail_too_long(what, fmt::format("{} bytes", text.size()));
 }
 
 // `before`: bytes of the text that came before.
@@ -48,9 +52,9 @@ class Encoding {
  private:
   void raw(std::string_view text) {
     if (!p_.normalizer) return normalized(text);
-    const std::string changed = p_.normalizer->apply(std::string(text));
-    check_size(changed, "the normalised text");
-    normalized(changed);
+    const auto changed = p_.normalizer->apply(std::string(text), kLongestText);
+    if (!changed) fail_too_long("the normalised text", "more");
+    normalized(*changed);
   }
 
   void normalized(std::string_view text) {
@@ -90,7 +94,7 @@ Tokenizer::Tokenizer(std::shared_ptr<const Pipeline> pipeline) : pipeline_(std::
 
 Tokenizer Tokenizer::load(const std::filesystem::path& folder) {
   const std::filesystem::path file = folder / "tokenizer.json";
-  const bool modern = std::filesystem::exists(file);
+  const bool modern = is_present(file);
   return Tokenizer(
       std::make_shared<const Pipeline>(modern ? load_tokenizer_json(file) : load_vocab_and_merges(folder)));
 }

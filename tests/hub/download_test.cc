@@ -108,7 +108,7 @@ TEST_F(HubDownload, RefusesAnIndexThatNamesFilesElsewhere) {
   files.erase("model.safetensors");
   files["model.safetensors.index.json"] = {R"({"weight_map": {"a": "../../../escaped"}})"};
   server_.put("m", "main", kCommit, files);
-  EXPECT_THAT(refused("m"), HasSubstr("a part of the weights is not a file of this folder"));
+  EXPECT_THAT(refused("m"), HasSubstr("shard is not a file of this folder"));
 }
 
 TEST_F(HubDownload, SaysWhatARepositoryLacks) {
@@ -181,7 +181,8 @@ TEST_F(HubDownload, PlansWithoutFetching) {
     bytes += a_model().at(name).bytes.size();
   EXPECT_EQ(plan.missing(), bytes);
   EXPECT_EQ(plan.missing_files(), 3);
-  EXPECT_EQ(server_.count("GET", "/resolve/"), 0);
+  EXPECT_EQ(server_.count("GET", "/resolve/"), 1) << "config.json, which says what is needed";
+  EXPECT_EQ(server_.count("GET", "/cdn/"), 0);
 }
 
 TEST_F(HubDownload, ReportsProgressUpToTheEnd) {
@@ -208,6 +209,44 @@ TEST_F(HubDownload, PutsFilesThemselvesWhereLinksAreUnwanted) {
   server_.forget();
   EXPECT_EQ(download("m").missing_files(), 0);
   EXPECT_EQ(server_.count("GET", "/cdn/"), 0);
+}
+
+TEST_F(HubDownload, CopiesABlobThatAnotherRevisionUsesWhereLinksAreUnwanted) {
+  server_.put("m", "main", kCommit, a_model());
+  ServedFiles later = a_model();
+  later["tokenizer.json"] = {"another"};
+  server_.put("m", "v2", kLater, later);
+  const fs::path first = download("m").folder;
+  settings_.symlinks = false;
+  const fs::path second = download("m@v2").folder;
+  const std::string weights = a_model().at("model.safetensors").bytes;
+  EXPECT_TRUE(fs::is_regular_file(fs::symlink_status(second / "model.safetensors")));
+  EXPECT_EQ(read(second / "model.safetensors"), weights);
+  ASSERT_TRUE(fs::exists(first / "model.safetensors"));
+  EXPECT_EQ(read(first / "model.safetensors"), weights);
+  EXPECT_EQ(server_.count("GET", "/cdn/"), 1);
+  EXPECT_THAT(names_in(repo("m") / "blobs"), Not(Contains(HasSubstr(".incomplete"))));
+}
+
+TEST_F(HubDownload, TakesTheWeightsThatTheConfigNames) {
+  ServedFiles files = a_model();
+  files["config.json"] = {R"({"model_type": "gpt2", "transformers_weights": "other.safetensors"})"};
+  EXPECT_THAT(
+      (server_.put("m", "main", kCommit, files), refused("m")),
+      AllOf(HasSubstr("lacks a file"), HasSubstr("other.safetensors, which transformers_weights in config.json")));
+  files["other.safetensors"] = {"other", true};
+  server_.put("m", "main", kLater, files);
+  const fs::path folder = download("m").folder;
+  EXPECT_THAT(names_in(folder), ElementsAre("config.json", "other.safetensors", "tokenizer.json"));
+  EXPECT_EQ(hf::find_cached(settings_, hf::parse_hub_id("m")), folder);
+  fs::remove(folder / "other.safetensors");
+  EXPECT_FALSE(hf::find_cached(settings_, hf::parse_hub_id("m")));
+}
+
+TEST_F(HubDownload, RefusesToGuessWhereTheListingIsForbidden) {
+  server_.put("m", "main", kCommit, a_model());
+  server_.fault({.method = "GET", .path = "/tree/", .status = 403, .headers = {}});
+  EXPECT_THAT(refused("m"), HasSubstr("forbids access"));
 }
 
 TEST_F(HubDownload, TakesAnEmptyFile) {

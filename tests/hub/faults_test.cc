@@ -79,6 +79,75 @@ TEST_F(HubFaults, BeginsAgainWithAServerThatKnowsNoRanges) {
   expect_whole();
 }
 
+TEST_F(HubFaults, DoesNotTakeOldBytesForProgress) {
+  for (int i = 0; i < 50; ++i) {
+    for (const std::size_t bytes : {7'000, 3'000}) {
+      server_.fault({.method = "GET", .path = "/cdn/", .cut_after = bytes, .no_ranges = true});
+    }
+  }
+  EXPECT_THAT(refused("org/m"), AllOf(HasSubstr("cannot reach localhost:"), HasSubstr("org/m: model.safetensors")));
+  EXPECT_EQ(server_.count("GET", "/cdn/"), settings_.retries + 1);
+}
+
+// A proxy that breaks off ends its answer well where it doesn't say how long that is.
+TEST_F(HubFaults, GoesOnWhereAnAnswerOfUnknownLengthEnds) {
+  server_.fault({.method = "GET", .path = "/cdn/", .headers = {{"Content-Length", ""}}, .cut_after = 7'000});
+  expect_whole();
+  EXPECT_EQ(server_.last_large().range, "bytes=7000-");
+}
+
+TEST_F(HubFaults, GivesUpWhereAnswersAlwaysEndTooEarly) {
+  server_.fault({.method = "GET",
+                 .path = "/cdn/",
+                 .times = 100,
+                 .headers = {{"Content-Length", ""}},
+                 .cut_after = 7'000,
+                 .no_ranges = true});
+  EXPECT_THAT(refused("org/m"), AllOf(HasSubstr("ends its answers before the file ends"), HasSubstr("model.safetens")));
+  EXPECT_EQ(fs::file_size(incomplete_), 7'000) << "what has arrived is kept";
+}
+
+TEST_F(HubFaults, NamesTheHostThatCannotBeReached) {
+  server_.fault({.method = "GET",
+                 .path = "/" + kCommit + "/model.safetensors",
+                 .times = 100,
+                 .headers = {{"Location", "http://localhost:1/weights"}}});
+  EXPECT_THAT(refused("org/m"), AllOf(HasSubstr("cannot reach localhost:1"), HasSubstr("org/m: model.safetensors")));
+}
+
+class HubDigests : public HubFaults {
+ protected:
+  void answer_with(const std::string& etag) {
+    server_.fault(
+        {.method = "HEAD", .path = "model.safetensors", .headers = {{"X-Linked-Etag", etag}, {"ETag", etag}}});
+  }
+};
+
+TEST_F(HubDigests, AreThoseOfTheListingWhereTheEtagIsNone) {
+  answer_with("abc");
+  server_.fault({.method = "GET", .path = "/cdn/", .body = [](std::string b) { return std::string(b.size(), 'x'); }});
+  EXPECT_THAT(refused("org/m"), AllOf(HasSubstr("not the one that the Hub names"), HasSubstr("SHA-256")));
+  answer_with("abc");
+  EXPECT_EQ(read(download("org/m").folder / "model.safetensors"), weights_);
+}
+
+TEST_F(HubDigests, ThatContradictEachOtherAreRefused) {
+  answer_with(std::string(64, 'e'));
+  EXPECT_THAT(refused("org/m"), AllOf(HasSubstr("contradicts itself about the digest"),
+                                      HasSubstr(sha256_digest(weights_) + ", as it is listed")));
+  EXPECT_EQ(server_.count("GET", "/cdn/"), 0);
+}
+
+TEST_F(HubDigests, ThatNobodyNamesAreMissed) {
+  std::vector<std::string> notes;
+  callbacks_.note = [&](const std::string& note) { notes.push_back(note); };
+  server_.without_tree();
+  answer_with("abc");
+  download("org/m");
+  EXPECT_THAT(notes, testing::ElementsAre("org/m: model.safetensors: the Hub names no digest of it: nothing but its "
+                                          "size is checked"));
+}
+
 TEST_F(HubFaults, BeginsAgainWhenTheRangeIsRefused) {
   fs::create_directories(blob_.parent_path());
   std::ofstream(incomplete_) << weights_.substr(0, 100);
@@ -291,10 +360,10 @@ TEST_F(HubFaults, ChecksTheRoomOnTheDiskFirst) {
   server_.fault({.path = "/tree/", .body = [](std::string b) {
                    const std::string size = "\"size\":";
                    const auto lfs = b.find(size, b.find("\"model.safetensors\""));
-                   return b.insert(lfs + size.size(), "900000000000");
+                   return b.insert(lfs + size.size(), "500000000");
                  }});
   EXPECT_THAT(refused("org/m"), HasSubstr("not enough room on the disk of the cache"));
-  EXPECT_EQ(server_.count("GET", "/resolve/"), 0);
+  EXPECT_EQ(server_.count("GET", "/cdn/"), 0);
 }
 
 }  // namespace

@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cerrno>
 #include <cstring>
 #include <utility>
@@ -25,19 +26,20 @@ namespace fs = std::filesystem;
              .hint = full ? "room on that disk, or HF_HUB_CACHE on another; what has arrived is kept" : ""});
 }
 
-fs::path incomplete_name(const fs::path& blob, bool shared) {
-  return blob.string() + (shared ? ".incomplete" : fmt::format(".{:08x}.incomplete", ::getpid()));
-}
-
 }  // namespace
 
-BlobWriter::BlobWriter(fs::path blob, std::string etag, std::optional<std::uint64_t> size, bool shared)
+fs::path incomplete_name(const fs::path& blob) {
+  static std::atomic<unsigned> calls = 0;
+  return fmt::format("{}.{:08x}-{}.incomplete", blob.string(), ::getpid(), ++calls);
+}
+
+BlobWriter::BlobWriter(fs::path blob, std::string digest, std::optional<std::uint64_t> size, bool shared)
     : blob_(std::move(blob)),
-      path_(incomplete_name(blob_, shared)),
-      etag_(std::move(etag)),
+      path_(shared ? fs::path(blob_.string() + ".incomplete") : incomplete_name(blob_)),
+      named_(std::move(digest)),
       size_(size),
       shared_(shared),
-      digest_(Digest::kind_of(etag_), size.value_or(0)) {
+      digest_(Digest::kind_of(named_), size.value_or(0)) {
   const int fresh = shared && size ? 0 : O_TRUNC;
   descriptor_ = ::open(path_.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | fresh, 0666);
   if (descriptor_ < 0) fail_system(path_, "cannot write here");
@@ -69,22 +71,32 @@ void BlobWriter::take_up() {
 }
 
 void BlobWriter::expect(std::uint64_t size) {
-  if (size_ && *size_ != size) {
+  if (size_ ? *size_ != size : written_ > size) {
     fail_load({.what = "the Hub contradicts itself about the size of a file",
                .where = blob_.string(),
-               .expected = fmt::format("{} bytes", *size_),
+               .expected = fmt::format("{}{} bytes", size_ ? "" : "at least ", size_.value_or(written_)),
                .found = fmt::format("{} bytes", size)});
   }
-  if (size_) return;
+  if (!size_) set_size(size);
+}
+
+void BlobWriter::begin_digest() {
+  written_ = 0;
+  digest_ = Digest(Digest::kind_of(named_), size_.value_or(0));
+}
+
+// Known at last: git's digest begins with it, so that what is there is digested again.
+void BlobWriter::set_size(std::uint64_t size) {
   size_ = size;
-  if (written_ == 0) digest_ = Digest(Digest::kind_of(etag_), size);
+  begin_digest();
+  if (::lseek(descriptor_, 0, SEEK_SET) != 0) fail_system(path_, "cannot read");
+  take_up();
 }
 
 void BlobWriter::restart() {
   if (::ftruncate(descriptor_, 0) != 0 || ::lseek(descriptor_, 0, SEEK_SET) != 0) fail_system(path_, "cannot write");
-  written_ = 0;
   resumed_ = false;
-  digest_ = Digest(Digest::kind_of(etag_), size_.value_or(0));
+  begin_digest();
 }
 
 void BlobWriter::write(std::string_view bytes) {
@@ -106,17 +118,12 @@ void BlobWriter::write(std::string_view bytes) {
 }
 
 std::string BlobWriter::finish() {
-  if (!size_) {  // which git's digest begins with
-    size_ = std::exchange(written_, 0);
-    digest_ = Digest(Digest::kind_of(etag_), *size_);
-    if (::lseek(descriptor_, 0, SEEK_SET) != 0) fail_system(path_, "cannot read");
-    take_up();
-  }
+  if (!size_) set_size(written_);
   std::string wrong;
   if (written_ != *size_) {
     wrong = fmt::format("{} bytes instead of {}", written_, *size_);
-  } else if (const std::string found = digest_.finish(); !found.empty() && found != etag_) {
-    wrong = fmt::format("its {} is {} instead of {}", found.size() == 64 ? "SHA-256" : "git SHA-1", found, etag_);
+  } else if (const std::string found = digest_.finish(); !found.empty() && found != named_) {
+    wrong = fmt::format("its {} is {} instead of {}", found.size() == 64 ? "SHA-256" : "git SHA-1", found, named_);
   }
   if (!wrong.empty()) {
     restart();

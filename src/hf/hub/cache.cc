@@ -14,6 +14,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "hf/hub/blob.h"
 
 namespace pkv::hf {
 namespace {
@@ -31,7 +32,8 @@ constexpr std::uint64_t kMaxTree = 64 << 20;
 void make_folders(const fs::path& folder) {
   std::error_code error;
   fs::create_directories(folder, error);
-  if (error && !fs::is_directory(folder)) fail_here(folder, "cannot make this folder", error.message());
+  std::error_code none;
+  if (error && !fs::is_directory(folder, none)) fail_here(folder, "cannot make this folder", error.message());
 }
 
 // What only saves requests later is written as well as it can be.
@@ -96,7 +98,14 @@ void HubCache::remember_commit(const HubId& id, std::string_view commit) const {
   if (id.revision == commit || commit_of(id) == commit) return;
   const fs::path file = repo(id.repo) / "refs" / id.revision;
   make_folders(file.parent_path());
-  write_file(file, commit);
+  // Not written beside its place: whatever a kill would leave in refs/ is a revision to those who list it.
+  const fs::path written = repo(id.repo) / fmt::format("{}.{:08x}.ref", commit, ::getpid());
+  write_file(written, commit);
+  std::error_code error, ignored;
+  fs::rename(written, file, error);
+  if (!error) return;
+  fs::remove(written, ignored);
+  fail_here(file, "cannot write here", error.message());
 }
 
 bool HubCache::has(std::string_view id, std::string_view commit, const std::string& file,
@@ -107,25 +116,31 @@ bool HubCache::has(std::string_view id, std::string_view commit, const std::stri
   return !size || fs::file_size(path, error) == *size;
 }
 
-void HubCache::link(std::string_view id, std::string_view commit, const std::string& file,
-                    std::string_view etag) const {
+void HubCache::link(std::string_view id, std::string_view commit, const std::string& file, std::string_view etag,
+                    bool fresh) const {
   const fs::path place = snapshot(id, commit) / file, bytes = blob(id, etag);
   make_folders(place.parent_path());
   const fs::path target = bytes.lexically_relative(place.parent_path());
-  std::error_code error;
+  std::error_code error, ignored;
   if (symlinks_) {
-    if (fs::read_symlink(place, error) == target) return;
-    fs::remove(place, error);
+    if (fs::read_symlink(place, ignored) == target) return;
+    fs::remove(place, ignored);
     fs::create_symlink(target, place, error);
-    if (!error || fs::read_symlink(place) == target) return;
+    if (!error || fs::read_symlink(place, ignored) == target) return;
     if (error != std::errc::operation_not_permitted && error != std::errc::operation_not_supported &&
         error != std::errc::function_not_supported) {
       fail_here(place, "cannot link to the blob", error.message());
     }
   }
-  // No links here: the file itself, as huggingface_hub does it.
-  fs::rename(bytes, place, error);
-  if (error) fail_here(place, "cannot put the file into the snapshot", error.message());
+  // No links here: the file itself, as huggingface_hub does it. Of a blob that was here before a copy, since links of
+  // other snapshots may lead to it.
+  const fs::path file_itself = fresh ? bytes : incomplete_name(bytes);
+  error.clear();
+  if (!fresh) fs::copy_file(bytes, file_itself, error);
+  if (!error) fs::rename(file_itself, place, error);
+  if (!error) return;
+  if (!fresh) fs::remove(file_itself, ignored);
+  fail_here(place, "cannot put the file into the snapshot", error.message());
 }
 
 std::optional<std::vector<RepoFile>> HubCache::tree(std::string_view id, std::string_view commit) const {

@@ -53,8 +53,9 @@ class HubCache {
   // Whether a file of a snapshot is there, of that size where one is given.
   bool has(std::string_view id, std::string_view commit, const std::string& file,
            std::optional<std::uint64_t> size = {}) const;
-  // Makes a blob that is complete the file of a snapshot.
-  void link(std::string_view id, std::string_view commit, const std::string& file, std::string_view etag) const;
+  // Makes a blob that is complete the file of a snapshot. `fresh`: it came just now, so that no snapshot has it yet.
+  void link(std::string_view id, std::string_view commit, const std::string& file, std::string_view etag,
+            bool fresh) const;
 
   std::optional<std::vector<RepoFile>> tree(std::string_view id, std::string_view commit) const;
   void remember_tree(std::string_view id, std::string_view commit, const std::vector<RepoFile>& files) const;

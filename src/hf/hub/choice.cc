@@ -17,7 +17,7 @@ constexpr std::array<std::string_view, 4> kWeights{"model.safetensors", "model.s
 
 }  // namespace
 
-Choice choose(std::span<const std::string> names) {
+Choice choose(std::span<const std::string> names, std::string_view named) {
   Choice choice;
   const auto has = [&](std::string_view name) { return std::ranges::find(names, name) != names.end(); };
   const auto look_for = [&](std::string_view name) {
@@ -26,7 +26,9 @@ Choice choose(std::span<const std::string> names) {
   };
   for (const std::string_view name : kConfig) look_for(name);
   for (const std::string_view name : kTokenizerFiles) look_for(name);
-  for (const std::string_view name : kWeights) {
+  std::span<const std::string_view> weights = kWeights;
+  if (!named.empty()) weights = {&named, 1};
+  for (const std::string_view name : weights) {
     if (!look_for(name)) continue;
     choice.weights = name;
     break;

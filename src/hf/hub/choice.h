@@ -19,7 +19,8 @@ struct Choice {
 
   bool indexed() const { return weights.ends_with(".index.json"); }
 };
-Choice choose(std::span<const std::string> names);
+// `named`: the weights that config.json names in place of the usual ones (weights_named of hf/folder.h).
+Choice choose(std::span<const std::string> names, std::string_view named = {});
 
 // The names that match one of the patterns, as huggingface_hub matches: * stands for any text, also with a /, ? for one
 // character, [abc] for one of them, and a / at the end for everything in that folder.

@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <array>
 #include <chrono>
 #include <thread>
 
@@ -15,8 +14,9 @@ namespace {
 constexpr std::size_t kMaxPage = 16 << 20;  // of JSON
 constexpr int kMaxPages = 200, kMaxRedirects = 10;
 
-// Hosts that belong to the Hub, beside the one of HF_ENDPOINT: they may see the token.
-constexpr std::array<std::string_view, 2> kHubOrigins{"https://huggingface.co:443", "https://hf.co:443"};
+bool is_hugging_face(std::string_view origin) {
+  return origin == "https://huggingface.co:443" || origin == "https://hf.co:443";
+}
 
 std::string where_to(const std::string& url) { return quote(url.substr(0, url.find('?')), 200); }
 
@@ -36,9 +36,14 @@ HttpRequest HubClient::request_for(std::string url, bool head) const {
   return request;
 }
 
-bool HubClient::trusted(const std::string& url) const {
+bool is_of_a_hub(const HubSettings& settings, const std::string& url) {
   const std::string origin = origin_of(url);
-  return origin == origin_of(settings_.endpoint) || std::ranges::find(kHubOrigins, origin) != kHubOrigins.end();
+  return origin == origin_of(settings.endpoint) || is_hugging_face(origin);
+}
+
+bool may_see_token(const HubSettings& settings, const std::string& url) {
+  const std::string origin = origin_of(url), own = origin_of(settings.endpoint);
+  return origin == own || (is_hugging_face(own) && is_hugging_face(origin));
 }
 
 // Follows redirects by itself, so that the token never goes to another host. With `stay_on_hub`, a redirect that leaves
@@ -46,8 +51,11 @@ bool HubClient::trusted(const std::string& url) const {
 HttpResponse HubClient::follow(HttpRequest request, bool stay_on_hub, const Http::Handlers& handlers) {
   for (int hops = 0; hops <= kMaxRedirects; ++hops) {
     HttpRequest now = request;
-    if (trusted(now.url) && !settings_.token.empty()) now.headers.push_back("Authorization: Bearer " + settings_.token);
+    if (!settings_.token.empty() && may_see_token(settings_, now.url)) {
+      now.headers.push_back("Authorization: Bearer " + settings_.token);
+    }
     HttpResponse response = http_.perform(now, handlers);
+    response.host = host_of(now.url);
     if (!response.redirects()) return response;
     const std::string target = absolute_url(request.url, response.headers.get("location"));
     const bool downgrade = request.url.starts_with("https://") && target.starts_with("http://");
@@ -57,7 +65,7 @@ HttpResponse HubClient::follow(HttpRequest request, bool stay_on_hub, const Http
                  .expected = downgrade ? "an address of https" : "an address of http or https",
                  .found = quote(response.headers.get("location"))});
     }
-    if (stay_on_hub && !trusted(target)) return response;
+    if (stay_on_hub && !is_of_a_hub(settings_, target)) return response;
     request.url = target;
   }
   fail_load({.what = "redirects in a circle", .where = where_to(request.url)});
@@ -71,16 +79,17 @@ void HubClient::sleep(std::chrono::milliseconds time) const {
   }
 }
 
-void HubClient::wait_to_retry(const HubId& id, const HttpResponse& response, int tried) {
-  if (tried >= settings_.retries) fail_response(settings_, id, {}, response);
+void HubClient::wait_to_retry(const HubId& id, std::string_view file, const HttpResponse& response, int tried) {
+  if (tried >= settings_.retries) fail_response(settings_, id, file, response);
   std::chrono::milliseconds wait = settings_.backoff * (1 << std::min(tried, 3));
   if (response.retry_after) {
     wait = std::chrono::seconds(std::clamp<std::int64_t>(*response.retry_after, 0, 1'000'000));
-    if (wait > settings_.longest_wait) fail_response(settings_, id, {}, response);
+    if (wait > settings_.longest_wait) fail_response(settings_, id, file, response);
   }
   if (tell_ && wait >= std::chrono::seconds(3)) {
     tell_(fmt::format("{}: {}; trying again in {} s", id.text(),
                       response.status == 429 ? "the Hub limits the rate of requests"
+                      : response.good()      ? "the Hub's answer ended before the file did"
                       : response.answered()  ? fmt::format("the Hub answers {}", response.status)
                                              : response.message,
                       wait.count() / 1000));
@@ -88,19 +97,19 @@ void HubClient::wait_to_retry(const HubId& id, const HttpResponse& response, int
   sleep(wait);
 }
 
-HttpResponse HubClient::ask(const HubId& id, HttpRequest request, const Http::Handlers& handlers) {
+HttpResponse HubClient::ask(const HubId& id, std::string_view file, HttpRequest request,
+                            const Http::Handlers& handlers) {
   if (settings_.offline) fail_offline(id);
   request.total_timeout = settings_.etag_timeout;
   for (int tried = 0;; ++tried) {
     HttpResponse response = follow(request, request.head, handlers);
     if (response.failure == HttpResponse::Failure::stopped) throw Stopped{};
     if (!worth_another_try(response)) return response;
-    wait_to_retry(id, response, tried);
+    wait_to_retry(id, file, response, tried);
   }
 }
 
-std::string HubClient::text_of(const HubId& id, const std::string& url, std::string* link) {
-  std::string text;
+HttpResponse HubClient::get_text(const HubId& id, const std::string& url, std::string& text) {
   const Http::Handlers handlers{.begin = [&](const HttpResponse&) { text.clear(); },
                                 .body =
                                     [&](std::string_view bytes) {
@@ -111,16 +120,16 @@ std::string HubClient::text_of(const HubId& id, const std::string& url, std::str
                                       }
                                       text += bytes;
                                     }};
-  const HttpResponse response = ask(id, request_for(url, false), handlers);
-  if (!response.good()) fail_response(settings_, id, {}, response);
-  if (link != nullptr) *link = response.headers.get("link");
-  return text;
+  return ask(id, {}, request_for(url, false), handlers);
 }
 
 RepoInfo HubClient::info(const HubId& id) {
   const std::string url =
       fmt::format("{}/api/models/{}/revision/{}", settings_.endpoint, id.repo, percent_encoded(id.revision));
-  return parse_repo_info(text_of(id, url), where_to(url));
+  std::string text;
+  const HttpResponse response = get_text(id, url, text);
+  if (!response.good()) fail_response(settings_, id, {}, response);
+  return parse_repo_info(text, where_to(url));
 }
 
 std::optional<std::vector<RepoFile>> HubClient::tree(const HubId& id, std::string_view commit) {
@@ -128,22 +137,16 @@ std::optional<std::vector<RepoFile>> HubClient::tree(const HubId& id, std::strin
       fmt::format("{}/api/models/{}/tree/{}?recursive=True&expand=False", settings_.endpoint, id.repo, commit);
   std::vector<RepoFile> files;
   for (int pages = 0; !url.empty(); ++pages) {
-    if (pages == kMaxPages || files.size() > kMostFiles || !trusted(url)) {
+    if (pages == kMaxPages || files.size() > kMostFiles || !is_of_a_hub(settings_, url)) {
       fail_load({.what = "lists more files than a model has, or lists them elsewhere", .where = where_to(url)});
     }
-    std::string link;
     std::string text;
-    try {
-      text = text_of(id, url, &link);
-    } catch (const HubUnreachable&) {
-      throw;
-    } catch (const Error&) {
-      if (pages == 0) return {};
-      throw;
-    }
+    const HttpResponse response = get_text(id, url, text);
+    if (response.status == 404 && pages == 0) return {};
+    if (!response.good()) fail_response(settings_, id, {}, response);
     std::vector<RepoFile> page = parse_tree_page(text, where_to(url));
     std::ranges::move(page, std::back_inserter(files));
-    const std::string next = next_page(link);
+    const std::string next = next_page(response.headers.get("link"));
     url = next.empty() ? "" : absolute_url(url, next);
   }
   std::ranges::sort(files, {}, &RepoFile::name);
@@ -151,7 +154,7 @@ std::optional<std::vector<RepoFile>> HubClient::tree(const HubId& id, std::strin
 }
 
 FileMetadata HubClient::metadata(const HubId& id, std::string_view commit, const std::string& file) {
-  const HttpResponse response = ask(id, request_for(file_url(id, commit, file), true));
+  const HttpResponse response = ask(id, file, request_for(file_url(id, commit, file), true));
   if (!response.good() && !response.redirects()) fail_response(settings_, id, file, response);
   const std::string_view found = response.headers.get("x-repo-commit");
   if (found != commit) {

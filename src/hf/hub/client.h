@@ -48,15 +48,14 @@ class HubClient {
                    const Http::Handlers& handlers);
 
   // Before try number `tried` + 1. Error when it was the last, or when the server wants a longer rest than we give.
-  void wait_to_retry(const HubId& id, const HttpResponse& response, int tried);
+  void wait_to_retry(const HubId& id, std::string_view file, const HttpResponse& response, int tried);
 
  private:
   std::string file_url(const HubId& id, std::string_view commit, const std::string& file) const;
   HttpRequest request_for(std::string url, bool head) const;
-  bool trusted(const std::string& url) const;
   HttpResponse follow(HttpRequest request, bool stay_on_hub, const Http::Handlers& handlers);
-  HttpResponse ask(const HubId& id, HttpRequest request, const Http::Handlers& handlers = {});
-  std::string text_of(const HubId& id, const std::string& url, std::string* link = nullptr);
+  HttpResponse ask(const HubId& id, std::string_view file, HttpRequest request, const Http::Handlers& handlers = {});
+  HttpResponse get_text(const HubId& id, const std::string& url, std::string& text);
   void sleep(std::chrono::milliseconds time) const;
 
   const HubSettings& settings_;
@@ -65,6 +64,10 @@ class HubClient {
   Http http_;
 };
 
+// Whether an address is of the Hub that HF_ENDPOINT names, or of huggingface.co itself.
+bool is_of_a_hub(const HubSettings& settings, const std::string& url);
+// Whether the token may be sent there: to that Hub alone; huggingface.co has two names.
+bool may_see_token(const HubSettings& settings, const std::string& url);
 // Whether the same request may succeed later.
 bool worth_another_try(const HttpResponse& response);
 // The sentence for a response that is no success. `file` is empty for a listing.

@@ -14,6 +14,8 @@
 #include "base/error.h"
 #include "hf/hub/blob.h"
 #include "hf/hub/client.h"
+#include "hf/hub/digest.h"
+#include "hf/json.h"
 
 namespace pkv::hf {
 namespace {
@@ -59,21 +61,23 @@ class Transfer {
     if (work_.cache.has(work_.id.repo, work_.commit, wanted_.file, wanted_.size)) {
       return count(static_cast<std::int64_t>(wanted_.size.value_or(0)));
     }
-    const FileMetadata metadata = client_.metadata(work_.id, work_.commit, wanted_.file);
+    FileMetadata metadata = client_.metadata(work_.id, work_.commit, wanted_.file);
     if (wanted_.size && metadata.size && *wanted_.size != *metadata.size) {
       fail_load({.what = "the Hub contradicts itself about the size of a file",
-                 .where = fmt::format("{}: {}", work_.id.text(), wanted_.file),
+                 .where = place(),
                  .expected = fmt::format("{} bytes, as it is listed", *wanted_.size),
                  .found = fmt::format("{} bytes", *metadata.size)});
     }
-    work_.cache.prepare(work_.id.repo);
+    if (!metadata.size) metadata.size = wanted_.size;
+    const std::string digest = digest_of(metadata);
     const BlobLock lock(work_.cache.lock(work_.id.repo, metadata.etag), work_.stop, [&] {
       work_.tell(fmt::format("{}: another program is fetching {}; waiting for it", work_.id.text(), wanted_.file));
     });
     if (work_.stop) throw Stopped{};
     if (!work_.cache.has(work_.id.repo, work_.commit, wanted_.file, metadata.size)) {
-      if (!there(metadata)) download(metadata, lock.held());
-      work_.cache.link(work_.id.repo, work_.commit, wanted_.file, metadata.etag);
+      const bool fresh = !there(metadata);
+      if (fresh) download(metadata, digest, lock.held());
+      work_.cache.link(work_.id.repo, work_.commit, wanted_.file, metadata.etag, fresh);
     }
     if (wanted_.size) count(static_cast<std::int64_t>(*wanted_.size) - counted_);
   }
@@ -84,14 +88,34 @@ class Transfer {
     work_.done += bytes;
   }
 
+  std::string place() const { return fmt::format("{}: {}", work_.id.text(), wanted_.file); }
+
+  // What the bytes must have: as listed, or else the etag; none where neither is a digest.
+  std::string digest_of(const FileMetadata& metadata) {
+    const Digest::Kind kind = Digest::kind_of(metadata.etag);
+    if (wanted_.digest.empty()) {
+      if (kind != Digest::Kind::none) return metadata.etag;
+      work_.tell(place() + ": the Hub names no digest of it: " +
+                 (metadata.size ? "nothing but its size is checked" : "its bytes are taken as they come"));
+      return {};
+    }
+    if (kind == Digest::kind_of(wanted_.digest) && metadata.etag != wanted_.digest) {
+      fail_load({.what = "the Hub contradicts itself about the digest of a file",
+                 .where = place(),
+                 .expected = fmt::format("{}, as it is listed", wanted_.digest),
+                 .found = metadata.etag});
+    }
+    return wanted_.digest;
+  }
+
   bool there(const FileMetadata& metadata) const {
     const fs::path blob = work_.cache.blob(work_.id.repo, metadata.etag);
     std::error_code error;
     return fs::is_regular_file(blob, error) && (!metadata.size || fs::file_size(blob, error) == *metadata.size);
   }
 
-  void download(const FileMetadata& metadata, bool locked) {
-    BlobWriter blob(work_.cache.blob(work_.id.repo, metadata.etag), metadata.etag, metadata.size, locked);
+  void download(const FileMetadata& metadata, const std::string& digest, bool locked) {
+    BlobWriter blob(work_.cache.blob(work_.id.repo, metadata.etag), digest, metadata.size, locked);
     for (bool again = true;;) {
       recount(blob);
       const bool resumed = blob.resumed();
@@ -101,7 +125,7 @@ class Transfer {
       // What an earlier try left may have been at fault. Once.
       if (resumed && std::exchange(again, false)) continue;
       fail_load({.what = "the file that arrived is not the one that the Hub names",
-                 .where = fmt::format("{}: {}", work_.id.text(), wanted_.file),
+                 .where = place(),
                  .found = wrong,
                  .hint = "again; nothing of it was kept"});
     }
@@ -109,8 +133,10 @@ class Transfer {
 
   void recount(const BlobWriter& blob) { count(static_cast<std::int64_t>(blob.written()) - counted_); }
 
-  // Until all bytes are there, trying again from where a try ended.
+  // Until all bytes are there, trying again from where a try ended. Tries count anew with every new byte; one that came
+  // before, from a server that knows no ranges, is none.
   void receive(BlobWriter& blob) {
+    std::uint64_t most = blob.written();
     for (int tried = 0; !blob.complete();) {
       const std::uint64_t before = blob.written();
       const Http::Handlers handlers{.begin = [&](const HttpResponse& response) { begin(blob, response); },
@@ -121,14 +147,13 @@ class Transfer {
                                         }};
       const HttpResponse response = client_.get(work_.id, work_.commit, wanted_.file, before, handlers);
       recount(blob);
-      if (response.good() && !blob.complete() && !response.headers.number("content-length")) return;  // size unknown
-      if (blob.complete()) return;
-      if (response.status == 416 || blob.written() < before) {
-        blob.restart();
-      } else if (blob.written() > before) {
+      if (blob.complete() || (response.good() && !blob.sized())) return;
+      if (response.status == 416) blob.restart();
+      if (blob.written() > most) {
+        most = blob.written();
         tried = 0;
       }
-      client_.wait_to_retry(work_.id, response, tried++);
+      client_.wait_to_retry(work_.id, wanted_.file, response, tried++);
     }
   }
 
@@ -141,9 +166,9 @@ class Transfer {
     const auto range = parse_content_range(response.headers.get("content-range"));
     if (!range || range->first != blob.written()) {
       fail_load({.what = "the Hub sends another part of the file than it was asked for",
-                 .where = fmt::format("{}: {}", work_.id.text(), wanted_.file),
+                 .where = place(),
                  .expected = fmt::format("bytes from {} on", blob.written()),
-                 .found = std::string(response.headers.get("content-range"))});
+                 .found = quote(response.headers.get("content-range"))});
     }
     if (range->size) blob.expect(*range->size);
   }
@@ -192,6 +217,7 @@ void watch(Work& work, std::int64_t total, const FetchCallbacks& callbacks) {
 void fetch(const HubSettings& settings, const HubCache& cache, const HubId& id, std::string_view commit,
            const std::vector<Wanted>& files, const FetchCallbacks& callbacks) {
   if (files.empty()) return;
+  cache.prepare(id.repo);
   Work work{.settings = settings, .cache = cache, .id = id, .commit = commit, .files = files};
   std::int64_t total = 0;
   for (const Wanted& file : files) total += static_cast<std::int64_t>(file.size.value_or(0));

@@ -18,6 +18,7 @@ namespace pkv::hf {
 struct Wanted {
   std::string file;
   std::optional<std::uint64_t> size;  // as listed
+  std::string digest;                 // likewise; empty when it is not known
 };
 
 struct FetchCallbacks {

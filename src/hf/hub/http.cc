@@ -97,6 +97,11 @@ std::string origin_of(const std::string& text) {
                      part_of(url.get(), CURLUPART_PORT, CURLU_DEFAULT_PORT));
 }
 
+std::string host_of(std::string_view url) {
+  if (const auto scheme = url.find("://"); scheme != url.npos) url.remove_prefix(scheme + 3);
+  return std::string(url.substr(0, url.find('/')));
+}
+
 std::string percent_encoded(std::string_view text, std::string_view safe) {
   std::string encoded;
   for (const char c : text) {
@@ -182,7 +187,6 @@ Http::Http(const std::filesystem::path& certificates, const std::atomic<bool>* s
 Http::~Http() { curl_easy_cleanup(curl_); }
 
 void Http::set_up(const HttpRequest& request, Exchange& exchange) {
-  curl_easy_reset(curl_);
   set(curl_, CURLOPT_URL, request.url.c_str());
   set(curl_, CURLOPT_PROTOCOLS_STR, "http,https");
   set(curl_, CURLOPT_NOBODY, request.head ? 1L : 0L);
@@ -215,6 +219,8 @@ HttpResponse Http::perform(const HttpRequest& request, const Handlers& handlers)
   exchange.curl = curl_;
   exchange.handlers = &handlers;
   exchange.stop = stop_;
+  // The handle outlives the exchange, into which its options point.
+  const std::unique_ptr<CURL, decltype(&curl_easy_reset)> forget(curl_, curl_easy_reset);
   set_up(request, exchange);
   const CURLcode code = curl_easy_perform(curl_);
   if (exchange.thrown) std::rethrow_exception(exchange.thrown);

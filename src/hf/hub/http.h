@@ -40,6 +40,7 @@ struct HttpResponse {
   };
   Failure failure = Failure::none;
   std::string message;  // of a failure
+  std::string host;     // that was asked, after all redirects
   int status = 0;
   Headers headers;
   std::optional<std::int64_t> retry_after;  // seconds
@@ -53,6 +54,7 @@ struct HttpResponse {
 // than http and https.
 std::string absolute_url(std::string_view base, std::string_view url);
 std::string origin_of(const std::string& url);  // "https://host:443"; empty when it is no URL
+std::string host_of(std::string_view url);      // "host" or "host:8080", as the URL spells it
 
 // `text` with everything but letters, digits, "-._~" and `safe` in percent signs.
 std::string percent_encoded(std::string_view text, std::string_view safe = {});

@@ -8,7 +8,6 @@
 #include "hf/hub/digest.h"
 #include "hf/hub/id.h"
 #include "hf/hub/wire.h"
-#include "hf/index.h"
 #include "hf/json.h"
 
 namespace pkv::hf {
@@ -37,10 +36,17 @@ std::string text_of(const Json& object, const char* name) {
   return value != nullptr && value->is_string() ? value->get<std::string>() : std::string();
 }
 
-std::optional<std::uint64_t> size_of(const Json& object, const char* name) {
+// Of kMostFiles such files the sum fits 63 bits.
+constexpr std::uint64_t kLargestFile = std::uint64_t{1} << 46;
+
+std::optional<std::uint64_t> size_of(const Json& object, const char* name, std::string_view source) {
   const Json* value = member(object, name);
   if (value == nullptr || !value->is_number_unsigned()) return {};
-  return value->get<std::uint64_t>();
+  const auto size = value->get<std::uint64_t>();
+  if (size > kLargestFile) {
+    wrong(source, fmt::format("{}, at most {} bytes", name, kLargestFile), fmt::format("{}", size));
+  }
+  return size;
 }
 
 std::string digest_of(const Json& object, const char* name, Digest::Kind kind) {
@@ -59,6 +65,11 @@ void add_file(std::vector<RepoFile>& files, RepoFile file) {
 }
 
 }  // namespace
+
+std::string RepoFile::digest() const {
+  const std::string& digest = sha256.empty() && xet.empty() ? git : sha256;
+  return Digest::kind_of(digest) == Digest::Kind::none ? std::string() : digest;
+}
 
 RepoInfo parse_repo_info(std::string_view text, std::string_view source) {
   const Json json = parse_json(text, source);
@@ -81,13 +92,13 @@ std::vector<RepoFile> parse_tree_page(std::string_view text, std::string_view so
   for (const Json& entry : json) {
     if (text_of(entry, "type") != "file") continue;
     RepoFile file{.name = text_of(entry, "path"),
-                  .size = size_of(entry, "size"),
+                  .size = size_of(entry, "size", source),
                   .git = digest_of(entry, "oid", Digest::Kind::git),
                   .sha256 = {},
                   .xet = digest_of(entry, "xetHash", Digest::Kind::sha256)};
     if (const Json* lfs = member(entry, "lfs")) {
       file.sha256 = digest_of(*lfs, "oid", Digest::Kind::sha256);
-      if (const auto size = size_of(*lfs, "size")) file.size = size;
+      if (const auto size = size_of(*lfs, "size", source)) file.size = size;
     }
     add_file(files, std::move(file));
   }
@@ -96,17 +107,17 @@ std::vector<RepoFile> parse_tree_page(std::string_view text, std::string_view so
 
 std::optional<std::vector<RepoFile>> parse_tree_file(std::string_view text, std::string_view source) {
   const Json json = parse_json(text, source);
-  const auto format = size_of(json, "format_version");
+  const auto format = size_of(json, "format_version", source);
   const Json* listed = member(json, "files");
   if (format != kTreeFormat || listed == nullptr || !listed->is_object()) return {};
   std::vector<RepoFile> files;
   for (const auto& [name, entry] : listed->items()) {
     RepoFile file{.name = name,
-                  .size = size_of(entry, "size"),
+                  .size = size_of(entry, "size", source),
                   .git = text_of(entry, "blob_id"),
                   .sha256 = text_of(entry, "lfs_sha256"),
                   .xet = text_of(entry, "xet_hash")};
-    if (const auto size = size_of(entry, "lfs_size")) file.size = size;
+    if (const auto size = size_of(entry, "lfs_size", source)) file.size = size;
     add_file(files, std::move(file));
   }
   sort_by_name(files);
@@ -126,27 +137,6 @@ std::string tree_file_text(const std::vector<RepoFile>& files) {
   }
   return nlohmann::ordered_json{{"format_version", kTreeFormat}, {"files", std::move(listed)}}.dump(
       1, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
-}
-
-std::vector<std::string> parse_weight_map(std::string_view text, std::string_view source) {
-  const Json json = parse_json(text, source);
-  const Json* map = member(json, "weight_map");
-  if (map == nullptr || !map->is_object() || map->empty()) {
-    fail_load({.what = "weight_map is missing", .where = std::string(source)});
-  }
-  std::vector<std::string> files;
-  for (const auto& [tensor, file] : map->items()) {
-    if (!file.is_string() || !is_plain_file_name(file.get_ref<const std::string&>())) {
-      fail_load({.what = "a part of the weights is not a file of this folder",
-                 .where = fmt::format("{}: tensor {}", source, quote(tensor)),
-                 .expected = "a plain file name",
-                 .found = short_json(file)});
-    }
-    files.push_back(file.get<std::string>());
-  }
-  std::ranges::sort(files);
-  files.erase(std::unique(files.begin(), files.end()), files.end());
-  return files;
 }
 
 }  // namespace pkv::hf

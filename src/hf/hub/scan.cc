@@ -30,6 +30,12 @@ std::vector<fs::path> entries(const fs::path& folder) {
   return found;
 }
 
+std::uint64_t bytes_of(const fs::path& file) {
+  std::error_code error;
+  const std::uint64_t size = fs::file_size(file, error);
+  return error ? 0 : size;  // it is gone by now
+}
+
 bool is_folder(const fs::path& path) {
   std::error_code error;
   return fs::is_directory(fs::symlink_status(path, error));
@@ -115,8 +121,7 @@ CachedModel scan_model(const fs::path& folder, const std::string& repo, std::vec
     model.last_used = std::max(model.last_used, st->st_atime);
   }
   for (const fs::path& file : entries(folder / "blobs")) {
-    std::error_code error;
-    if (file.extension() == ".incomplete") model.incomplete_bytes += fs::file_size(file, error);
+    if (file.extension() == ".incomplete") model.incomplete_bytes += bytes_of(file);
   }
   return model;
 }
@@ -179,12 +184,11 @@ void count(Removal& removal, const std::set<fs::path>& blobs) {
   for (const fs::path& blob : blobs) {
     std::error_code error;
     if (!fs::is_symlink(blob, error)) {
-      removal.bytes += fs::file_size(blob, error);
+      removal.bytes += bytes_of(blob);
     } else if (const auto shared = shared_blob(removal.cache, blob); shared && stored.insert(*shared).second) {
       removal.shared.push_back(*shared);
       const auto users = blobs_that_share(removal.cache, *shared);
-      if (users && !users->empty() && std::ranges::includes(whole, *users))
-        removal.bytes += fs::file_size(*shared, error);
+      if (users && !users->empty() && std::ranges::includes(whole, *users)) removal.bytes += bytes_of(*shared);
     }
   }
 }

@@ -52,7 +52,9 @@ RepoInfo parse_repo_info(std::string_view text, std::string_view source);
 struct RepoFile {
   std::string name;                   // with its folders; safe to use below a folder
   std::optional<std::uint64_t> size;  // of what it means, not of a pointer to it
-  std::string git, sha256, xet;       // digests; empty when unknown
+  std::string git, sha256, xet;       // digests; empty when unknown. `git` may be that of a pointer to the file
+
+  std::string digest() const;  // of its bytes; empty when unknown
 };
 constexpr std::size_t kMostFiles = 100'000;
 
@@ -62,8 +64,5 @@ std::vector<RepoFile> parse_tree_page(std::string_view text, std::string_view so
 // trees/COMMIT.json of the cache, which huggingface_hub writes and reads too. None when it is of a format not known.
 std::optional<std::vector<RepoFile>> parse_tree_file(std::string_view text, std::string_view source);
 std::string tree_file_text(const std::vector<RepoFile>& files);
-
-// The files that an index of weights names, sorted, each once; whatever their kind.
-std::vector<std::string> parse_weight_map(std::string_view text, std::string_view source);
 
 }  // namespace pkv::hf

@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <span>
+#include <thread>
 #include <vector>
 
 #include "base/error.h"
@@ -76,6 +77,39 @@ TEST_F(Files, WhatIsNoRegularFileIsWrittenDirectly) {
   EXPECT_THAT(error_of([&] { FileWriter(pipe, true); }), HasSubstr("pipe: is not a regular file"));
   EXPECT_THAT(error_of([&] { FileWriter writer(folder_); }), HasSubstr("cannot write here: Is a directory"));
   EXPECT_EQ(std::distance(fs::directory_iterator(folder_), {}), 1);
+}
+
+// Threads that make files at the same time have one file mode mask between them.
+TEST_F(Files, LeaveTheUmaskAlone) {
+  const mode_t mask = ::umask(027);
+  {
+    std::vector<std::jthread> threads;
+    for (int t = 0; t < 4; ++t) {
+      threads.emplace_back([this] {
+        for (int i = 0; i < 2000; ++i) FileWriter(folder_ / "a").write("x");
+      });
+    }
+  }
+  FileWriter file(folder_ / "a"), own(folder_ / "own", true);
+  file.commit();
+  own.commit();
+  FolderWriter folder(folder_ / "f");
+  folder.commit();
+  EXPECT_EQ(::umask(mask), 027);
+  EXPECT_EQ(fs::status(folder_ / "a").permissions(), fs::perms(0640));
+  EXPECT_EQ(fs::status(folder_ / "own").permissions(), fs::perms(0600));
+  EXPECT_EQ(fs::status(folder_ / "f").permissions(), fs::perms(0750));
+}
+
+TEST_F(Files, ALinkToNothingIsNotAbsence) {
+  write_file(folder_ / "a", "x");
+  fs::create_symlink("a", folder_ / "link");
+  fs::create_symlink("none", folder_ / "dangling");
+  EXPECT_TRUE(is_present(folder_ / "a") && is_present(folder_ / "link") && is_present(folder_));
+  EXPECT_FALSE(is_present(folder_ / "none"));
+  EXPECT_THAT(error_of([&] { is_present(folder_ / "dangling"); }),
+              AllOf(HasSubstr("dangling: is a link to a file that is not there"), HasSubstr("none")));
+  EXPECT_THAT(error_of([&] { is_present(folder_ / std::string(300, 'n')); }), HasSubstr("cannot open"));
 }
 
 TEST_F(Files, HintsLeaveMemoryElsewhereAlone) {

@@ -1,11 +1,26 @@
 // The cache on disk, in the layout that huggingface_hub leaves: what is found in it, listed of it, taken out of it.
+#include <fcntl.h>
+#include <sys/inotify.h>
+#include <unistd.h>
+
 #include <algorithm>
+#include <array>
+#include <cerrno>
 #include <filesystem>
 
 #include "hf/hub.h"
+#include "hf/hub/blob.h"
 #include "hf/hub/cache.h"
 #include "hf/hub/scan.h"
 #include "support.h"
+
+// In place of libc's: a file system without links is not at hand everywhere.
+static bool links_fail = false;
+extern "C" int symlink(const char* target, const char* place) noexcept {
+  if (!links_fail) return ::symlinkat(target, AT_FDCWD, place);
+  errno = EPERM;
+  return -1;
+}
 
 namespace pkv::hf {
 namespace {
@@ -111,6 +126,7 @@ TEST_F(HubCacheTest, ListsModelsWithTheirRevisions) {
   fs::create_directories(folder_ / "datasets--a--b" / "snapshots");
   fs::create_directories(folder_ / ".locks" / "models--gpt2");
   put(folder_ / "models--gpt2" / "blobs" / "x.incomplete", "12345");
+  fs::create_symlink("none", folder_ / "models--gpt2" / "blobs" / "y.incomplete");  // of no size
   const CacheScan found = scan(folder_);
   ASSERT_EQ(found.models.size(), 2);
   EXPECT_THAT(found.notes, IsEmpty());
@@ -123,6 +139,66 @@ TEST_F(HubCacheTest, ListsModelsWithTheirRevisions) {
   EXPECT_EQ(gpt2.revisions[0].bytes, 3 + 1000 + 100);
   EXPECT_THAT(gpt2.revisions[1].refs, ElementsAre("main"));
   EXPECT_EQ(found.models[1].repo, "org/m");
+}
+
+TEST_F(HubCacheTest, PutsFilesWhereTheFileSystemKnowsNoLinks) {
+  const HubCache cache(folder_, true);
+  cache.prepare("m");
+  for (const bool fresh : {true, false}) {
+    const std::string name = fresh ? "a" : "b";
+    put(cache.blob("m", name), name);
+    links_fail = true;
+    const std::string error = error_of([&] { cache.link("m", kNew, name, name, fresh); });
+    links_fail = false;
+    EXPECT_EQ(error, "no error");
+    const fs::path place = cache.snapshot("m", kNew) / name;
+    EXPECT_TRUE(fs::is_regular_file(fs::symlink_status(place)));
+    EXPECT_EQ(read_file(place, 10), name);
+    EXPECT_EQ(fs::exists(cache.blob("m", name)), !fresh) << "others may have links to it";
+  }
+  EXPECT_EQ(std::distance(fs::directory_iterator(folder_ / "models--m" / "blobs"), {}), 1) << "something is left";
+}
+
+// A kill at any moment leaves nothing in refs/ that looks like a revision.
+TEST_F(HubCacheTest, WritesRefsElsewhereAndRenamesThem) {
+  const fs::path refs = folder_ / "models--m" / "refs";
+  fs::create_directories(refs);
+  const int watch = ::inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
+  ASSERT_GE(::inotify_add_watch(watch, refs.c_str(), IN_CREATE | IN_MOVED_TO), 0);
+  HubCache(folder_, true).remember_commit(parse_hub_id("m"), kNew);
+  alignas(inotify_event) std::array<char, 4096> events{};
+  const ssize_t size = ::read(watch, events.data(), events.size());
+  ::close(watch);
+  const auto* first = reinterpret_cast<const inotify_event*>(events.data());
+  ASSERT_EQ(size, static_cast<ssize_t>(sizeof *first + first->len)) << "more than one event";
+  EXPECT_STREQ(first->name, "main");
+  EXPECT_EQ(read_file(refs / "main", 100), kNew);
+  EXPECT_EQ(std::distance(fs::directory_iterator(refs.parent_path()), {}), 1) << "something is left";
+}
+
+// Two threads on a file system without locks, with files that are equal.
+TEST_F(HubCacheTest, WritersWithoutALockDoNotMeet) {
+  BlobWriter one(folder_ / "b", "", 6, false);
+  one.write("abc");
+  {
+    BlobWriter other(folder_ / "b", "", 6, false);
+    other.write("abcdef");
+    EXPECT_EQ(other.finish(), "");
+  }
+  EXPECT_EQ(read_file(folder_ / "b", 10), "abcdef");
+  one.write("def");
+  EXPECT_EQ(one.finish(), "");
+  EXPECT_EQ(read_file(folder_ / "b", 10), "abcdef");
+}
+
+// git's digest begins with the size. `printf abcdef | git hash-object --stdin`
+TEST_F(HubCacheTest, DigestsAgainWhenTheSizeComesLate) {
+  BlobWriter blob(folder_ / "b", "d96dc95707c20a371b14928ee42071f00e00b645", {}, true);
+  blob.write("abc");
+  EXPECT_THAT(error_of([&] { blob.expect(2); }), HasSubstr("at least 3 bytes"));
+  blob.expect(6);
+  blob.write("def");
+  EXPECT_EQ(blob.finish(), "");
 }
 
 TEST_F(HubCacheTest, ListsACacheThatIsNotThere) { EXPECT_THAT(scan(folder_ / "none").models, IsEmpty()); }

@@ -2,6 +2,7 @@
 #include <cstdlib>
 
 #include "hf/hub/choice.h"
+#include "hf/hub/client.h"
 #include "hf/hub/digest.h"
 #include "hf/hub/http.h"
 #include "hf/hub/id.h"
@@ -12,6 +13,7 @@
 namespace pkv::hf {
 namespace {
 
+using testing::AllOf;
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
@@ -152,6 +154,40 @@ TEST(Listing, IsReadWithoutUnsafeNames) {
   for (const char* text : {"", "{}", "null", "[", "\"a\""}) {
     EXPECT_THAT(error_of([&] { parse_tree_page(text, "page"); }), Not(HasSubstr("no error"))) << text;
   }
+}
+
+// Sums of them must fit.
+TEST(Listing, RefusesSizesThatNoFileHas) {
+  const auto page = [](std::uint64_t size) {
+    return R"([{"type": "file", "path": "a", "size": )" + std::to_string(size) + "}]";
+  };
+  EXPECT_EQ(parse_tree_page(page(std::uint64_t{1} << 46), "page")[0].size, std::uint64_t{1} << 46);
+  EXPECT_THAT(error_of([&] { parse_tree_page(page(std::uint64_t{1} << 63), "page"); }),
+              AllOf(HasSubstr("page: is not what a Hub answers"), HasSubstr("size, at most 70368744177664 bytes")));
+  EXPECT_THAT(error_of([&] {
+                parse_tree_file(R"({"format_version": 1, "files": {"a": {"lfs_size": 9223372036854775808}}})", "tree");
+              }),
+              HasSubstr("lfs_size, at most"));
+}
+
+TEST(Listing, KnowsTheDigestOfAFile) {
+  const std::string git(40, 'a'), sha(64, 'b'), xet(64, 'c');
+  EXPECT_EQ((RepoFile{.name = "f", .size = 1, .git = git, .sha256 = {}, .xet = {}}).digest(), git);
+  EXPECT_EQ((RepoFile{.name = "f", .size = 1, .git = git, .sha256 = sha, .xet = xet}).digest(), sha);
+  EXPECT_EQ((RepoFile{.name = "f", .size = 1, .git = git, .sha256 = {}, .xet = xet}).digest(), "");  // of a pointer
+  EXPECT_EQ((RepoFile{.name = "f", .size = 1, .git = "no digest", .sha256 = {}, .xet = {}}).digest(), "");
+}
+
+TEST(Token, IsForTheHubAlone) {
+  const auto may = [](const std::string& endpoint, const std::string& url) {
+    return may_see_token({.endpoint = endpoint}, url);
+  };
+  const std::string hub = "https://huggingface.co", mirror = "https://mirror.example";
+  EXPECT_TRUE(may(hub, hub + "/a") && may(hub, "https://hf.co/a") && may("https://hf.co", hub + "/a"));
+  EXPECT_TRUE(may(mirror, mirror + "/a"));
+  EXPECT_FALSE(may(mirror, hub + "/a") || may(mirror, "https://hf.co/a") || may(hub, mirror + "/a"));
+  EXPECT_FALSE(may(hub, "http://huggingface.co/a") || may(hub, "https://huggingface.co:8443/a"));
+  EXPECT_FALSE(may(hub, "https://cdn-lfs.hf.co/a") || may(hub, "no address"));
 }
 
 TEST(Listing, SurvivesTheFileOfTheCache) {

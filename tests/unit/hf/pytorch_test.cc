@@ -76,6 +76,7 @@ TEST(PyTorch, ViewsAreRebuilt) {
   EXPECT_THAT(read({.offset = 5, .shape = {}, .stride = {}}), ElementsAre(6));
   EXPECT_THAT(read({.offset = 6, .shape = {0, 2}, .stride = {2, 1}}), IsEmpty());
   EXPECT_THAT(read({.shape = {2, 1, 3}, .stride = {1, 9, 2}}), ElementsAre(1, 3, 5, 2, 4, 6));
+  EXPECT_THAT(read({.shape = {2, 1, 2}, .stride = {1, INT64_MAX, 2}}), ElementsAre(1, 3, 2, 4));
 }
 
 TEST(PyTorch, CopiesAreBounded) {

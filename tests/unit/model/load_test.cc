@@ -1,14 +1,19 @@
 // What a page refuses: every option it does not implement, every tensor that is not there or has another shape.
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <cstring>
 #include <filesystem>
+#include <limits>
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
 #include "base/file.h"
 #include "model/architectures.h"
 #include "model/model.h"
+#include "support/models.h"
 
 namespace pkv::model {
 namespace {
@@ -124,6 +129,31 @@ TEST_F(Load, AContradictionBetweenConfigAndWeightsIsAnError) {
   const hf::Tensor bias{.name = "blocks.0.norm_1.bias", .dtype = DType::f32, .shape = {6}, .data = bytes.first(6 * 4)};
   EXPECT_THAT(error_of(kMpt, {{"no_bias", true}}, {wte, bias}),
               AllOf(HasSubstr("contradict each other"), HasSubstr("blocks.0.norm_1.bias")));
+}
+
+// No format of 8 or 4 bits holds NaN or infinity; whoever reads the report has to know that there were some.
+TEST_F(Load, ValuesThatNoFormatHoldsAreNoted) {
+  const fs::path plain = support::golden_data() / "gpt2-plain";
+  const hf::Folder folder = hf::Folder::open(plain);
+  std::vector<hf::Tensor> tensors(folder.tensors().begin(), folder.tensors().end());
+  const auto at = std::ranges::find(tensors, "transformer.h.0.mlp.c_fc.weight", &hf::Tensor::name);
+  ASSERT_NE(at, tensors.end());
+  ASSERT_EQ(at->dtype, DType::f32);
+  std::vector<float> values(at->data.size() / sizeof(float));
+  std::memcpy(values.data(), at->data.data(), at->data.size());
+  values[1] = values[7] = std::numeric_limits<float>::quiet_NaN();
+  values.back() = -std::numeric_limits<float>::infinity();
+  at->data = std::as_bytes(std::span(values));
+  fs::copy_file(plain / "config.json", folder_ / "config.json");
+  hf::write_safetensors(folder_ / "model.safetensors", tensors, {});
+  for (const quant::Format format : {quant::Format::int8, quant::Format::fp4, quant::Format::nf4}) {
+    const LoadOptions options{.quantize = Quantize{.format = format}};
+    const std::string expected = fmt::format(
+        "tensor '{}': 3 values are NaN or infinite, which {} cannot hold: other numbers stand in their place", at->name,
+        quant::name_of(format));
+    EXPECT_THAT(support::load(folder_, "naive", 1, options).notes(), testing::Contains(expected));
+    EXPECT_THAT(support::load(plain, "naive", 1, options).notes(), testing::Not(testing::Contains(HasSubstr("NaN"))));
+  }
 }
 
 // Every registered family is reachable by each of its names, and by nothing else.

@@ -67,6 +67,29 @@ TEST(Merging, RulesAreFoundHoweverManyThereAre) {
   }
 }
 
+// Pairs that a multiplication with a constant everybody knows (that of the golden ratio) and a shift send to one slot
+// of any table. There they would be looked up one after the other, for longer than a test may take.
+TEST(Merging, CraftedPairsAreFoundAsFastAsOthers) {
+  constexpr std::uint64_t kFactor = 0x9e3779b97f4a7c15;
+  std::uint64_t inverse = kFactor;  // Newton's iteration doubles the bits that are right, of which there are 3
+  for (int i = 0; i < 5; ++i) inverse *= 2 - kFactor * inverse;
+  ASSERT_EQ(kFactor * inverse, 1);
+  Merges merges;
+  std::uint32_t count = 0;
+  const auto each = [&](const auto& body) {
+    for (std::uint64_t half = 0; half < 4'000'000; ++half) {
+      const std::uint64_t pair = (half << 32 | half) * inverse;
+      if ((pair & 0x8000'0000'8000'0000) == 0)
+        body(static_cast<std::int32_t>(pair >> 32), static_cast<std::int32_t>(pair));
+    }
+  };
+  each([&](std::int32_t left, std::int32_t right) { merges.set(left, right, {count++, 7}); });
+  EXPECT_GT(count, 900'000);
+  std::uint32_t found = 0;
+  each([&](std::int32_t left, std::int32_t right) { found += merges.find(left, right)->rank == found ? 1 : 0; });
+  EXPECT_EQ(found, count);
+}
+
 TEST(Merging, EqualsItsDefinitionOnRandomWords) {
   Bpe bpe;
   bpe.vocab = vocab_of({"a", "b", "c", "ab", "bc", "aa", "aab", "abc", "caa", "aaaa", "bcaab", "abab"});

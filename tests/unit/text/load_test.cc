@@ -25,6 +25,51 @@ TEST(Json, Broken) {
   EXPECT_THAT(refusal("{\"a\":\"\xff\"}"), HasSubstr("is not JSON"));
   EXPECT_THAT(refusal(R"({"model":{"vocab":{"a":0},"merges":[]}} x)"), HasSubstr("is not JSON"));
   EXPECT_THAT(refusal(R"({"version":"2.0","model":{}})"), HasSubstr("tokenizer.json: version: not supported"));
+  EXPECT_THAT(refusal(toy_json() + std::string("\0anything", 9)), HasSubstr("is not JSON: a NUL byte"));
+}
+
+// What a file holds is shown cut, and with its control characters escaped.
+TEST(Json, MessagesStayShort) {
+  const std::string any(1 << 19, 'x');
+  std::vector<std::string> texts;
+  texts.push_back(refusal(joined({R"({"\u001b[31m)", any, R"(":0})"})));
+  texts.push_back(refusal(joined({R"({"model":{"vocab":{"\u001b[31m)", any, R"(":-1}}})"})));
+  texts.push_back(refusal(joined({R"({"a":{"\u001b[31m)", any, R"(":0,"\u001b[31m)", any, R"(":0}})"})));
+  texts.push_back(refusal(joined({R"({"model":{"vocab":{"a":0},"merges":[["a","\u001b[31m)", any, R"("]]}})"})));
+  texts.push_back(refusal(toy_json(
+      joined({R"(,"added_tokens":[{"id":7,"content":"\u001b[31m)", any,
+              R"(","single_word":false,"lstrip":false,"rstrip":false,"normalized":false,"special":true}])"}))));
+  texts.push_back(refusal(toy_json(joined({R"(,"normalizer":{"type":"Replace","pattern":{"Regex":"[\u001b[31m)",
+                                           std::string(10'000, 'x'), R"("},"content":""})"}))));
+  texts.push_back(refusal(joined({R"({"model": )", "\"\x1b", any, "\"}"})));
+  for (const std::string& text : texts) {
+    EXPECT_NE(text, "no error");
+    EXPECT_LT(text.size(), 600) << text.substr(0, 200);
+    EXPECT_EQ(text.find('\x1b'), text.npos) << text.substr(0, 200);
+  }
+}
+
+// 2 KiB of file that stand for 1 GiB of text.
+TEST(Json, AnAddedTokenThatReplaceMakesHuge) {
+  const auto replace = [](std::string_view content) {
+    return joined({R"({"type":"Replace","pattern":{"String":"a"},"content":")", content, "\"}"});
+  };
+  const std::string many(1 << 10, 'a'),
+      token = joined(
+          {R"(,"added_tokens":[{"id":3,"content":")", many,
+           R"(","single_word":false,"lstrip":false,"rstrip":false,"normalized":true,"special":false}],"normalizer":)"});
+  const auto kind = [](const std::string& json) {
+    try {
+      Tokenizer::parse(json);
+    } catch (const Error& e) {
+      EXPECT_THAT(e.what(), AllOf(HasSubstr("added_tokens: the added tokens are too long"), HasSubstr("4194304")));
+      return e.kind();
+    }
+    return Error::Kind::internal;
+  };
+  EXPECT_EQ(kind(toy_json(token + replace(std::string((1 << 20) - 1, 'b')))), Error::Kind::load);
+  const std::string twice = joined({R"({"type":"Sequence","normalizers":[)", replace(many), ",", replace(many), "]}"});
+  EXPECT_EQ(kind(toy_json(token + twice)), Error::Kind::load);
 }
 
 TEST(Json, HostileSizes) {
@@ -220,6 +265,38 @@ TEST_F(Folders, TheOlderLayout) {
   const Tokenizer gpt2 = Tokenizer::load(folder_);
   EXPECT_EQ(gpt2.encode("ab </s>xx"), (Ids{4, 3, 2, 5, 8}));
   EXPECT_EQ(gpt2.vocab_size(), 9);
+}
+
+// A download that broke off leaves such: it is no reason to take another tokenizer.
+TEST_F(Folders, ALinkToNothingIsNotAbsence) {
+  put("vocab.json", R"({"a":0,"b":1,"ab":2})");
+  put("merges.txt", "a b\n");
+  put("tokenizer_config.json",
+      R"({"tokenizer_class":"GPT2Tokenizer","bos_token":null,"eos_token":null,"unk_token":null})");
+  EXPECT_EQ(refusal(), "no error");
+  for (const char* name : {"tokenizer.json", "added_tokens.json", "special_tokens_map.json"}) {
+    fs::create_symlink("none", folder_ / name);
+    EXPECT_THAT(refusal(), HasSubstr(joined({name, ": is a link to a file that is not there"})));
+    fs::remove(folder_ / name);
+  }
+}
+
+// Not in the square of their number: that would take longer than a test may.
+TEST_F(Folders, ManySpecialTokens) {
+  std::string all, map;
+  for (int i = 0; i < 300'000; ++i) {
+    all += (all.empty() ? "\"t" : ",\"t") + std::to_string(i) + "\"";
+    map += (map.empty() ? "\"t" : ",\"t") + std::to_string(i) + "\":" + std::to_string(i + 3);
+  }
+  put("vocab.json", R"({"a":0,"b":1,"ab":2})");
+  put("merges.txt", "a b\n");
+  put("tokenizer_config.json", R"({"tokenizer_class":"GPT2Tokenizer","bos_token":null,"eos_token":null,"unk_token":null,
+      "additional_special_tokens":[)" +
+                                   all + "]}");
+  put("added_tokens.json", "{" + map + "}");
+  const Tokenizer tokenizer = Tokenizer::load(folder_);
+  EXPECT_EQ(tokenizer.vocab_size(), 300'003);
+  EXPECT_TRUE(tokenizer.is_special(tokenizer.id("t299999").value()));
 }
 
 TEST_F(Folders, TheOlderLayoutsErrors) {

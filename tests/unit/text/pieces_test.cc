@@ -5,6 +5,7 @@
 #include "base/random.h"
 #include "base/utf8.h"
 #include "text/normalizers.h"
+#include "text/patterns.h"
 #include "text/pretokenizers.h"
 #include "text/trie.h"
 #include "text/unicode.h"
@@ -19,7 +20,7 @@ using testing::HasSubstr;
 
 std::string normalized(std::string_view normalizer, std::string_view text) {
   const json value = json::parse(normalizer);
-  return make_normalizer(Node(value, "n"))->apply(std::string(text));
+  return make_normalizer(Node(value, "n"))->apply(std::string(text), kLongestText).value();
 }
 
 std::vector<std::string> words(std::string_view pre_tokenizer, std::string_view text) {
@@ -213,6 +214,15 @@ TEST(Decoders, EachOfThem) {
               {6, 6}, vocab),
       "_b___b");
   EXPECT_EQ(decoded(R"({"type":"ByteLevel"})", {99, -1}, vocab), "") << "ids that do not exist give nothing";
+}
+
+TEST(Decoders, ReplaceDoesNotGrowOutOfProportion) {
+  const Tokenizer tokenizer =
+      Tokenizer::parse(joined({R"({"model":{"type":"BPE","vocab":{"a":0,")", std::string(64, 'a'),
+                               R"(":1},"merges":[]},"decoder":{"type":"Replace","pattern":{"String":"a"},"content":")",
+                               std::string((1 << 20) - 1, 'b'), "\"}}"}));
+  EXPECT_EQ(tokenizer.decode(Ids{0}).size(), (1 << 20) - 1);
+  EXPECT_THAT(error_of([&] { tokenizer.decode(Ids{1}); }), HasSubstr("the decoder's Replace makes the text too long"));
 }
 
 TEST(Stream, EqualsDecodeAndNeverBreaksACharacter) {

@@ -68,7 +68,7 @@ TEST(Syntax, OfEscapes) {
 
 TEST(Syntax, WhatIsNotTranslatedIsRefusedByName) {
   EXPECT_EQ(refused(R"(a\Xb)"),
-            "tokenizer.json: p.Regex: regular expression: \\X at offset 3 is not supported\n  found:    a\\Xb");
+            "tokenizer.json: p.Regex: regular expression: \\X at offset 3 is not supported\n  found:    'a\\\\Xb'");
   EXPECT_THAT(refused("(*ACCEPT)"), HasSubstr("(*...)"));
   EXPECT_THAT(refused("(*LIMIT_MATCH=1)a"), HasSubstr("(*...)"));
   EXPECT_THAT(refused("(?x: a)"), HasSubstr("group (?x"));
