@@ -341,7 +341,7 @@ struct Machine {
   const Ops& ops = table("cpu");
   std::unique_ptr<Device> device;
   WorkerPool& pool;  // the device's: both sides run on the same threads
-  kernels::peak::Memory memory{std::size_t{128} << 20};
+  kernels::peak::Memory memory;
   explicit Machine(int threads) : device(ops.open(threads)), pool(host::pool_of(*device)) {}
 };
 

@@ -17,21 +17,9 @@ namespace {
 using namespace pkv;
 using namespace pkv::program;
 
-int code_of(Error::Kind kind) {
-  switch (kind) {
-    case Error::Kind::usage:
-      return bad_usage;
-    case Error::Kind::load:
-      return cannot_load;
-    case Error::Kind::internal:
-      return internal_error;
-  }
-  return internal_error;
-}
-
 int end(int code, std::string_view why) {
   clear_progress();
-  fmt::print(stderr, "pkv: {}\n", why);
+  say(fmt::format("pkv: {}\n", why));
   return code;
 }
 
@@ -61,6 +49,29 @@ void require_command(const CLI::App& app, int argc, char** argv) {
               .expected = fmt::format("one of {}", fmt::join(names, ", ")),
               .found = given,
               .hint = "pkv --help"});
+}
+
+// Of an unknown option with a value CLI11 says only that there is one argument too many.
+void require_options(const CLI::App& app, int argc, char** argv) {
+  const CLI::App* command = &app;
+  std::string name = "pkv";
+  for (int i = 1; i < argc; ++i) {
+    const std::string given = argv[i];
+    if (given == "--") return;
+    if (!given.starts_with("--")) {
+      for (const CLI::App* next : command->get_subcommands({})) {
+        if (next->get_name() != given) continue;
+        command = next;
+        name += " " + given;
+        break;
+      }
+      continue;
+    }
+    const std::string option = given.substr(0, given.find('='));
+    const CLI::Option* known = command->get_option_no_throw(option);
+    if (known == nullptr) fail_usage({.what = "no such option", .found = option, .hint = name + " --help"});
+    if (known->get_items_expected_max() > 0 && option == given) ++i;  // its value, which may begin with dashes
+  }
 }
 
 }  // namespace
@@ -99,6 +110,7 @@ int main(int argc, char** argv) {
     try {
       app.parse(argc, argv);
     } catch (const CLI::ParseError& e) {
+      if (e.get_exit_code() != 0) require_options(app, argc, argv);
       return app.exit(e) == 0 ? static_cast<int>(holds) : static_cast<int>(bad_usage);
     }
     return action();

@@ -209,9 +209,21 @@ std::string megabytes(std::uint64_t bytes) {
                                 : fmt::format("{:.1f} GB", static_cast<double>(bytes) / 1e9);
 }
 
+ExitCode code_of(Error::Kind kind) {
+  switch (kind) {
+    case Error::Kind::usage:
+      return bad_usage;
+    case Error::Kind::load:
+      return cannot_load;
+    case Error::Kind::internal:
+      break;
+  }
+  return internal_error;
+}
+
 void note(std::string_view text) {
   clear_progress();
-  fmt::print(stderr, "note: {}\n", text);
+  say(fmt::format("note: {}\n", text));
 }
 
 }  // namespace pkv::program

@@ -46,6 +46,7 @@ enum ExitCode {
   cannot_load = 3,
   internal_error = 4,
 };
+ExitCode code_of(Error::Kind kind);
 
 inline constexpr const char* kNoSpecialTokens = "do not add the tokenizer's special tokens (<s>, </s>)";
 
@@ -146,6 +147,8 @@ void show_progress(std::string_view line);  // in the place of the line shown be
 void clear_progress();                      // before anything else is written to the terminal
 std::string duration_text(double seconds);  // "8 s", "2 min 5 s", "1 h 12 min"
 
+// On stderr as it is, at once. Where it cannot be written, nobody is there to be told: that is no error.
+void say(std::string_view text);
 void note(std::string_view text);             // one line on stderr
 std::string in_one_line(const Error& error);  // what went wrong, and what was expected and found
 

@@ -39,16 +39,19 @@ Progress progress_bar(std::string label) {
   return Bar{.label = std::move(label)};
 }
 
-void show_progress(std::string_view line) {
-  fmt::print(stderr, "\r\033[K{}", line);
+void say(std::string_view text) {
+  std::fwrite(text.data(), 1, text.size(), stderr);
   std::fflush(stderr);
+}
+
+void show_progress(std::string_view line) {
+  say(fmt::format("\r\033[K{}", line));
   line_shown = true;
 }
 
 void clear_progress() {
   if (!line_shown) return;
-  fmt::print(stderr, "\r\033[K");
-  std::fflush(stderr);
+  say("\r\033[K");
   line_shown = false;
 }
 

@@ -205,6 +205,12 @@ FileWriter::FileWriter(std::filesystem::path path, bool owner_only) : path_(std:
   if (descriptor_ < 0) fail_system(path_, "cannot write here", kWritable);
 }
 
+void require_writable(const std::filesystem::path& path) {
+  std::error_code error;
+  const auto status = std::filesystem::status(path, error);
+  if (!path.empty() && (!exists(status) || is_regular_file(status))) const FileWriter probe(path);
+}
+
 FileWriter::~FileWriter() {
   if (descriptor_ >= 0) ::close(descriptor_);
   if (!temporary_.empty()) ::unlink(temporary_.c_str());

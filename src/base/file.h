@@ -53,6 +53,9 @@ bool is_present(const std::filesystem::path& path);
 // The whole file as text; Error::load when it is larger than `limit` bytes.
 std::string read_file(const std::filesystem::path& path, std::uint64_t limit);
 
+// Error::load where a FileWriter could not begin: before work whose result goes there. Empty paths are taken for none.
+void require_writable(const std::filesystem::path& path);
+
 // A file being written: the bytes go to a temporary file in the same folder, `commit` renames it into place. Without
 // `commit` (an exception, say) nothing is left behind. A link stays, and the file that it leads to is replaced. What is
 // no regular file (a device, a pipe) is written directly. Error::load on every failure, a full disk included.

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <bit>
 #include <cmath>
+#include <limits>
 #include <set>
 #include <string>
 #include <utility>
@@ -47,9 +48,14 @@ void add(Fit& fit, const Observation& o, const Logits& simulated) {
     fit.same_rows += same_bits(o.faulty.row(r), simulated.row(r)) ? 1 : 0;
   }
   for (std::size_t i = 0; i < o.faulty.values.size(); ++i) {
-    const double off = double{o.faulty.values[i]} - simulated.values[i];
-    const double apart = double{o.faulty.values[i]} - o.right.values[i];
-    if (!std::isfinite(off) || !std::isfinite(apart)) continue;
+    const float faulty = o.faulty.values[i], found = simulated.values[i];
+    const bool same = faulty == found || (std::isnan(faulty) && std::isnan(found));
+    const double off = same ? 0 : double{faulty} - found, apart = double{faulty} - o.right.values[i];
+    if (!std::isfinite(off)) {  // infinite, or a number for none: explains nothing
+      fit.off = fit.largest = std::numeric_limits<double>::infinity();
+      continue;
+    }
+    if (!std::isfinite(apart)) continue;
     fit.off += off * off;
     fit.apart += apart * apart;
     fit.largest = std::max(fit.largest, std::abs(off));

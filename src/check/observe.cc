@@ -237,7 +237,10 @@ void Observe::add_evidence() {
   if (changes && (report_.subject.promises_same_bits || e.noise > report_.bound.value)) {
     found("not-deterministic", e.control.sentence);
   }
-  if (!report_.subject.breaks_law.empty()) found("rows-not-independent", "the system says so itself");
+  const auto reproduced = [](const Explanation& x) { return x.confirmed && x.rows > 0; };
+  if (!report_.subject.breaks_law.empty() && std::ranges::none_of(report_.causes, reproduced)) {
+    found("rows-not-independent", "the system says so itself");
+  }
   if (!wrong_.in_pieces && wrong_.reused) {
     const bool forked = wrong_.reused->first == Method::fork_same || wrong_.reused->first == Method::fork_other;
     found(forked ? "past-changed-in-place" : "past-not-rewound",

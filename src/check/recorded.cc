@@ -113,7 +113,8 @@ struct Comparison {
 std::vector<Result> results_of(const Comparison& c) {
   const auto& pieces = c.with.pieces;
   const auto tokens = std::ssize(c.with.ids);
-  if (pieces.empty()) return {{"recorded run", "fed in pieces that were not recorded", 1, c.rows(0, tokens, -1), {}}};
+  if (pieces.empty())
+    return {{std::string(recorded_run), "fed in pieces that were not recorded", 1, c.rows(0, tokens, -1), {}}};
   Result later{"recorded pieces", "all pieces but the first", 1, {}, {}};
   std::int64_t past = pieces.front();
   for (std::size_t i = 1; i < pieces.size(); past += pieces[i++]) later.difference.add(c.rows(past, pieces[i], past));

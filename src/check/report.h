@@ -28,6 +28,7 @@ struct Result {
 
 // The result whose positions had no past: the parts fed first, against the same positions of the whole text.
 inline constexpr std::string_view first_parts = "first parts";
+inline constexpr std::string_view recorded_run = "recorded run";  // nobody knows how it was fed
 
 // One thing to be sure of before logits mean anything.
 struct Finding {

@@ -30,6 +30,13 @@ bool broken(const Report& r) {
   return r.total.max_abs > r.bound.value || r.evidence.noise > r.bound.value;
 }
 
+// Of a recording that says neither how it was fed nor what its past did.
+bool past_unknown(const Report& r) {
+  const Evidence& e = r.evidence;
+  return r.results.size() == 1 && r.results.front().name == recorded_run && e.exists.shown == Shown::unknown &&
+         e.used.shown == Shown::unknown;
+}
+
 Outcome outcome_of(const Report& r) {
   const Evidence& e = r.evidence;
   const bool absent = e.exists.shown == Shown::no;
@@ -37,7 +44,7 @@ Outcome outcome_of(const Report& r) {
   if (broken(r) || (!absent && e.length.shown == Shown::no)) return Outcome::differs;
   const bool named = !r.causes.empty() && r.causes.front().confirmed && r.causes.front().rows > 0;
   if (named && e.used.shown == Shown::no) return Outcome::differs;
-  if (absent || e.used.shown == Shown::no || positions_with_past(r) == 0) return Outcome::empty;
+  if (absent || e.used.shown == Shown::no || positions_with_past(r) == 0 || past_unknown(r)) return Outcome::empty;
   return r.total.same_bits && e.control.shown != Shown::no ? Outcome::identical : Outcome::within_rounding;
 }
 
@@ -87,8 +94,8 @@ std::string cause_of(const Report& r) {
   for (const Finding* f : {&e.exists, &e.length}) {
     if (f->shown == Shown::no) return f->sentence;
   }
-  if (!r.subject.breaks_law.empty()) return r.subject.breaks_law;
   if (!r.causes.empty() && r.causes.front().confirmed && r.causes.front().rows > 0) return simulated_cause(r);
+  if (!r.subject.breaks_law.empty()) return r.subject.breaks_law;
   if (looks_ahead(r)) return "the model looks ahead: logits change when more text follows, which no past can undo";
   for (const Finding* f : {&e.used, &e.control}) {
     if (f->shown == Shown::no) return f->sentence;
@@ -110,6 +117,10 @@ std::string differs_sentence(const Report& r) {
 
 std::string empty_sentence(const Report& r) {
   if (positions_with_past(r) == 0) return "nothing was fed in pieces, so no past was tested.";
+  if (past_unknown(r)) {
+    return "the logits agree, but that shows nothing: the recording does not say how it was fed (pieces), and nothing "
+           "in it shows a past (past_lengths, probes).";
+  }
   return "the logits agree, but that shows nothing: " + cause_of(r) + ".";
 }
 

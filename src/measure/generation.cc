@@ -38,11 +38,10 @@ double GenerationRun::step(Bench& bench, Session& session, std::span<const std::
   return seconds;
 }
 
-void GenerationRun::explore(Bench& bench) {
-  const auto depth = static_cast<std::size_t>(generation_.depth);
-  if (depth > 0) {
-    base_ = bench.subject.fresh();
-    base_->feed(std::span(text_).first(depth));
+void GenerationRun::explore(Bench& bench, Session* before) {
+  if (generation_.depth > 0) {
+    base_ = before->fork();
+    base_->truncate(generation_.depth);
   }
   with_seconds_ = timed(bench, [&] { with_past(bench, false); });
   const auto session = bench.subject.fresh();
@@ -71,9 +70,6 @@ void GenerationRun::expect(Bench& bench, std::int64_t rounds) const {
 }
 
 void GenerationRun::with_past(Bench& bench, bool count) {
-  const bool peaks = count && bench.machine != nullptr;
-  const double read_before = peaks ? bench.machine->read_rate() : 0;
-  const double fma = peaks ? bench.machine->fma_rate() : 0;
   const auto session = base_ ? base_->fork() : bench.subject.fresh();
   double total = 0;
   for (std::int64_t i = 0; i < generation_.new_tokens; ++i) {
@@ -86,13 +82,10 @@ void GenerationRun::with_past(Bench& bench, bool count) {
     total += seconds;
   }
   if (count) generation_.with_total.push_back(total);
-  if (peaks) shares(bench, (read_before + bench.machine->read_rate()) / 2, fma);
 }
 
-// Of the round that was just counted.
-void GenerationRun::shares(Bench& bench, double read, double fma) {
-  bench.result.read_rate.push_back(read);
-  bench.result.fma_rate.push_back(fma);
+void GenerationRun::add_shares(Bench& bench) {
+  const double read = bench.result.read_rate.back(), fma = bench.result.fma_rate.back();
   const double first = generation_.with_past.seconds[0].back();
   const double rest = generation_.with_total.back() - first;
   generation_.fma_share.push_back(bench.subject.call_fmas(generation_.depth, generation_.prompt) / first / fma);

@@ -16,11 +16,14 @@ class GenerationRun {
 
   // The untimed run with past, which says which tokens follow, and the last token without past; from what they take
   // follows which tokens are timed without past.
-  void explore(Bench& bench);
+  // `before`: a session that holds the first before() tokens, or more of the same text; null where that is none.
+  void explore(Bench& bench, Session* before);
   void expect(Bench& bench, std::int64_t rounds) const;
 
   void with_past(Bench& bench, bool count);
   void without_past(Bench& bench, bool count);
+  void add_shares(Bench& bench);  // of the round that was just counted, of the peaks measured in it
+  std::int64_t before() const { return generation_.depth; }
 
   Generation take(const Subject& subject);
 
@@ -29,7 +32,6 @@ class GenerationRun {
   double step(Bench& bench, Session& session, std::span<const std::int32_t> ids, std::int64_t token,
               const char* variant);
   void choose_positions(const Bench& bench, double last);
-  void shares(Bench& bench, double read, double fma);
 
   Generation generation_;
   std::vector<std::int32_t> text_;  // and the new tokens

@@ -80,7 +80,9 @@ std::vector<std::string> worth_sentences(const Result& result) {
     const std::string_view where = way == Reuse::memory ? "in memory"
                                    : way == Reuse::disk ? "on disk"
                                                         : "in the page cache";
-    return length ? fmt::format("a past {} from {} on", where, counted(*length, "token"))
+    const bool shorter_unknown = length == result.reuse.front().prefix && *length > 1;
+    return length ? fmt::format("a past {} from {}{} on", where, shorter_unknown ? "at most " : "",
+                                counted(*length, "token"))
                   : fmt::format("a past {} at none of these lengths", where);
   };
   std::string sentence;

@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "base/columns.h"
+#include "base/page.h"
 #include "measure/numbers.h"
 #include "measure/report.h"
 
@@ -60,10 +61,11 @@ class Panel {
           "fill=\"#555555\">{}</text>\n",
           left_, at, left_ + kPanel, left_ - 6, at + 4, decade(e));
     }
-    for (int i = 0; i <= 4; ++i) {
+    for (int i = 0; i <= 4; ++i) {  // the last ends with the panel, for the picture may end there too
       const double value = x0_ + (x1_ - x0_) * i / 4;
-      s += fmt::format("<text x=\"{:.1f}\" y=\"{:.1f}\" text-anchor=\"middle\" fill=\"#555555\">{}</text>\n", x(value),
-                       kHeight - kBottom + 18, grouped(std::llround(value)));
+      s += fmt::format("<text x=\"{:.1f}\" y=\"{:.1f}\" text-anchor=\"{}\" fill=\"#555555\">{}</text>\n",
+                       std::min(x(value) + (i == 4 ? 8 : 0), kWidth - 2), kHeight - kBottom + 18,
+                       i == 4 ? "end" : "middle", grouped(std::llround(value)));
     }
     return s;
   }
@@ -96,11 +98,28 @@ class Panel {
   const std::vector<Line>& lines_;
 };
 
+// No more points than can be told apart: medians of as many neighbours as it takes.
+Line thinned(Line line) {
+  constexpr std::size_t kMost = 400;
+  const std::size_t n = line.x.size();
+  if (n <= kMost || line.dots) return line;
+  std::vector<double> x, y;
+  for (std::size_t i = 0; i < kMost; ++i) {
+    const auto from = static_cast<std::ptrdiff_t>(i * n / kMost), to = static_cast<std::ptrdiff_t>((i + 1) * n / kMost);
+    x.push_back(median_of({line.x.begin() + from, line.x.begin() + to}));
+    y.push_back(median_of({line.y.begin() + from, line.y.begin() + to}));
+  }
+  x.front() = line.x.front(), y.front() = line.y.front();
+  x.back() = line.x.back(), y.back() = line.y.back();
+  line.x = std::move(x), line.y = std::move(y);
+  return line;
+}
+
 std::vector<Line> per_token(const Generation& g) {
   const auto line = [&](const char* colour, const char* label, const Curve& c, bool dots) {
     Line l{.colour = colour, .label = label, .y = c.medians(), .dots = dots};
     for (const std::int64_t p : c.positions) l.x.push_back(static_cast<double>(g.depth + g.prompt + p));
-    return l;
+    return thinned(std::move(l));
   };
   return {line(kWithout, "without the past", g.without_past, g.sampled()),
           line(kWith, "with the past", g.with_past, false)};
@@ -114,16 +133,10 @@ std::vector<Line> totals(const Generation& g) {
       l.x.push_back(static_cast<double>(l.x.size() + 1));
       l.y.push_back(sum += seconds);
     }
-    return l;
+    return thinned(std::move(l));
   };
   return {line(kWithout, g.sampled() ? "without (interpolated)" : "without the past", g.without_past),
           line(kWith, "with the past", g.with_past)};
-}
-
-std::string escaped(std::string_view text) {
-  std::string safe;
-  for (const char c : printable(text)) safe += c == '<' ? "&lt;" : c == '&' ? "&amp;" : std::string(1, c);
-  return safe;
 }
 
 }  // namespace
@@ -138,8 +151,8 @@ std::string report_svg(const Result& r) {
       kWidth, kHeight);
   s += fmt::format(
       "<text x=\"{}\" y=\"22\" font-size=\"14\" fill=\"#333333\">{}, {}: {} after {}, {}{} times faster</text>\n",
-      kLeft, escaped(r.subject.name), escaped(r.subject.format), counted(g->new_tokens, "new token"), prompt_text(*g),
-      g->sampled() ? "about " : "", times_text(g->faster()));
+      kLeft, page::escaped(printable(r.subject.name)), page::escaped(r.subject.format),
+      counted(g->new_tokens, "new token"), prompt_text(*g), g->sampled() ? "about " : "", times_text(g->faster()));
   s += Panel(kLeft, tokens).draw("time of one token", "tokens before it");
   s += Panel(kLeft + kApart, sums).draw("time of all tokens so far", "new tokens");
   return s + "</svg>\n";

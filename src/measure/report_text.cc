@@ -77,10 +77,15 @@ std::string machine_of(const Result& r) {
       rows.push_back({fmt::format("prompt {}", prompt_text(g)), bytes_text(g.bytes_per_token),
                       large_text(g.flop_per_token), share_text(g.read_share), share_text(g.fma_share)});
     }
-    text += aligned(rows, 2);
+    if (!r.generation.empty()) text += aligned(rows, 2);
   }
-  if (r.peak_memory > 0)
-    text += wrapped("  ", fmt::format("Peak memory {}.", bytes_text(static_cast<double>(r.peak_memory))));
+  std::string facts;
+  if (r.peak_memory > 0) facts = fmt::format("Peak memory {}. ", bytes_text(static_cast<double>(r.peak_memory)));
+  for (const Generation& g : r.generation) {
+    facts += fmt::format("{}{:016x} (prompt {})", &g == &r.generation.front() ? "Hash of the logits: " : ", ", g.hash,
+                         prompt_text(g));
+  }
+  if (!facts.empty()) text += wrapped("  ", facts + (r.generation.empty() ? "" : "."));
   return text;
 }
 

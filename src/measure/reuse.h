@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -18,7 +19,9 @@ class ReuseRun {
   void explore(Bench& bench, Session& longest);
   void expect(Bench& bench, std::int64_t rounds) const;
 
+  std::int64_t before() const { return reuse_.prefix; }
   bool has(Reuse::Way way) const { return available_[way]; }
+  // A reading from the disk that the system answers from memory is not counted.
   void run(Bench& bench, Reuse::Way way, bool count);
 
   Reuse take() { return std::move(reuse_); }
@@ -26,8 +29,8 @@ class ReuseRun {
  private:
   Reuse reuse_;
   std::vector<std::int32_t> text_;
-  std::uint64_t hash_ = 0;
-  std::unique_ptr<Session> base_;  // holds the prefix
+  std::optional<std::uint64_t> hash_;  // of the first run
+  std::unique_ptr<Session> base_;      // holds the prefix
   std::unique_ptr<Saved> saved_;
   bool available_[Reuse::ways]{};
   double seconds_[Reuse::ways]{};

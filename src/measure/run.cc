@@ -3,6 +3,8 @@
 
 #include <algorithm>
 #include <functional>
+#include <memory>
+#include <optional>
 
 #include "base/columns.h"
 #include "base/error.h"
@@ -16,12 +18,21 @@ namespace {
 // What a round does, one after the other.
 using Job = std::function<void(Bench&, bool count)>;
 
+// The machine's peaks. Then the weights are read once more, or the variant after it would find the caches emptied.
+void measure_machine(Bench& bench, std::span<const std::int32_t> text, bool count) {
+  if (bench.machine == nullptr || !count) return;
+  bench.result.read_rate.push_back(bench.machine->read_rate());
+  bench.result.fma_rate.push_back(bench.machine->fma_rate());
+  bench.subject.fresh()->feed(text);
+}
+
 struct Work {
   std::vector<GenerationRun> generation;
   std::vector<ReuseRun> reuse;
 
-  std::vector<Job> jobs() {
+  std::vector<Job> jobs(std::span<const std::int32_t> text) {
     std::vector<Job> all;
+    all.emplace_back([text](Bench& b, bool count) { measure_machine(b, text.first(1), count); });
     for (GenerationRun& g : generation) {
       all.emplace_back([&g](Bench& b, bool count) { g.with_past(b, count); });
       all.emplace_back([&g](Bench& b, bool count) { g.without_past(b, count); });
@@ -62,6 +73,26 @@ void leave_out(Bench& bench, std::string what) {
   bench.result.notes.push_back(fmt::format("{} left out: {} is {}.", what, d.longest_is, counted(d.longest, "token")));
 }
 
+[[noreturn]] void refuse_empty_plan(const Description& subject, const Options& o) {
+  std::optional<std::int64_t> shortest;
+  const auto take = [&](std::int64_t tokens) { shortest = std::min(shortest.value_or(tokens), tokens); };
+  if (o.new_tokens > 0) {
+    for (const std::int64_t depth : o.depths) {
+      for (const std::int64_t prompt : o.prompt_tokens) take(fed(depth, prompt, o));
+    }
+  }
+  for (const std::int64_t prefix : o.prefix_tokens) take(prefix + 1);
+  if (!shortest) {
+    fail_usage({.what = "there is nothing to measure",
+                .expected = "new tokens after a prompt, or prefixes to reuse",
+                .hint = "--new-tokens, --prefix-tokens"});
+  }
+  fail_usage({.what = fmt::format("nothing of what is to be measured fits {}", subject.longest_is),
+              .expected = fmt::format("at most {}", counted(subject.longest, "token")),
+              .found = fmt::format("{} for the shortest", grouped(*shortest)),
+              .hint = "fewer --new-tokens, shorter --prompt-tokens or --prefix-tokens"});
+}
+
 Work plan(Bench& bench, std::span<const std::int32_t> text) {
   const Options& o = bench.options;
   const std::int64_t longest = bench.result.subject.longest;
@@ -88,43 +119,46 @@ Work plan(Bench& bench, std::span<const std::int32_t> text) {
     }
   }
   if (!out.empty()) leave_out(bench, fmt::format("A prefix of {} is", fmt::join(out, ", ")));
-  if (work.generation.empty() && work.reuse.empty()) {
-    fail_usage({.what = "nothing to measure fits the model's context",
-                .expected = fmt::format("at most {} tokens", longest),
-                .found = fmt::format(
-                    "{} for the shortest",
-                    o.prompt_tokens.empty() ? 0 : fed(o.depths.empty() ? 0 : o.depths[0], o.prompt_tokens[0], o)),
-                .hint = "fewer --new-tokens, shorter --prompt-tokens"});
-  }
+  if (work.generation.empty() && work.reuse.empty()) refuse_empty_plan(bench.result.subject, o);
   return work;
+}
+
+// A session that was fed the most tokens that any of `runs` has before what is measured; null where that is none.
+template <class Run>
+std::unique_ptr<Session> fed_for(Bench& bench, const std::vector<Run>& runs, std::span<const std::int32_t> text) {
+  std::int64_t most = 0;
+  for (const Run& run : runs) most = std::max(most, run.before());
+  if (most == 0) return nullptr;
+  auto session = bench.subject.fresh();
+  session->feed(text.first(static_cast<std::size_t>(most)));
+  return session;
 }
 
 void explore(Bench& bench, Work& work, std::span<const std::int32_t> text) {
   bench.to_explore = std::ssize(work.generation) * bench.options.new_tokens;
-  for (GenerationRun& g : work.generation) g.explore(bench);
-  if (work.reuse.empty() || !bench.rows.disagreements().empty()) return;
-  std::int64_t longest = 0;
-  for (const std::int64_t prefix : bench.options.prefix_tokens) {
-    const std::int64_t limit = bench.result.subject.longest;
-    if (limit == 0 || prefix < limit) longest = std::max(longest, prefix);
+  if (const auto session = fed_for(bench, work.generation, text); !work.generation.empty()) {
+    for (GenerationRun& g : work.generation) g.explore(bench, session.get());
   }
-  const auto session = bench.subject.fresh();
-  session->feed(text.first(static_cast<std::size_t>(longest)));
+  if (work.reuse.empty() || !bench.rows.disagreements().empty()) return;
+  const auto session = fed_for(bench, work.reuse, text);
   for (ReuseRun& r : work.reuse) r.explore(bench, *session);
 }
 
 // Forward and backward in turn. A speed of another answer is no speed: the first disagreement ends it.
-void repeat(Bench& bench, Work& work) {
+void repeat(Bench& bench, Work& work, std::span<const std::int32_t> text) {
   const std::int64_t untimed = std::max<std::int64_t>(0, bench.options.warmup - 1);
   const std::int64_t rounds = untimed + bench.options.repetitions;
   bench.ticker.forget();
   for (const GenerationRun& g : work.generation) g.expect(bench, rounds);
   for (const ReuseRun& r : work.reuse) r.expect(bench, rounds);
-  std::vector<Job> jobs = work.jobs();
+  std::vector<Job> jobs = work.jobs(text);
   for (std::int64_t round = 0; round < rounds; ++round) {
     for (const Job& job : jobs) {
       if (!bench.rows.disagreements().empty()) return;
       job(bench, round >= untimed);
+    }
+    if (round >= untimed && bench.machine != nullptr && bench.rows.disagreements().empty()) {
+      for (GenerationRun& g : work.generation) g.add_shares(bench);
     }
     std::reverse(jobs.begin(), jobs.end());
   }
@@ -137,14 +171,24 @@ void note_what_is_missing(Result& result) {
         "Without past, {} of the {} tokens after {} were timed; totals without past are interpolated between them.",
         g.without_past.positions.size(), g.new_tokens, g.depth + g.prompt));
   }
+  if (result.reuse.empty()) return;
   const auto none = [&](Reuse::Way way) {
-    return std::any_of(result.reuse.begin(), result.reuse.end(),
-                       [&](const Reuse& r) { return r.seconds[way].empty(); });
+    return std::ranges::all_of(result.reuse, [&](const Reuse& r) { return r.seconds[way].empty(); });
   };
-  if (!result.reuse.empty() && none(Reuse::page_cache)) {
+  if (none(Reuse::page_cache)) {
     result.notes.push_back("Saved pasts are left out: this system cannot save one.");
-  } else if (!result.reuse.empty() && none(Reuse::disk)) {
+    return;
+  }
+  if (none(Reuse::disk)) {
     result.notes.push_back("Reading from the disk is left out: the system keeps the file in memory.");
+    return;
+  }
+  for (const Reuse& r : result.reuse) {
+    const std::int64_t kept = result.repetitions - std::ssize(r.seconds[Reuse::disk]);
+    if (kept == 0) continue;
+    result.notes.push_back(fmt::format(
+        "Prefix {}: {} of the {} readings from the disk are left out, for the system kept the file in memory.",
+        grouped(r.prefix), kept, result.repetitions));
   }
 }
 
@@ -174,12 +218,16 @@ Result run(Subject& subject, Machine* machine, std::span<const std::int32_t> tex
   bench.result.warmup = std::max<std::int64_t>(1, options.warmup);
   Work work = plan(bench, text);
   explore(bench, work, text);
-  if (bench.rows.disagreements().empty()) repeat(bench, work);
+  if (bench.rows.disagreements().empty()) repeat(bench, work, text);
   bench.ticker.finish();
   Result result = std::move(bench.result);
   result.rows_compared = bench.rows.compared();
   result.disagreements = bench.rows.disagreements();
-  if (!result.holds()) return result;  // there are no figures to speak of
+  if (!result.holds()) {  // there are no figures to speak of
+    result.read_rate.clear();
+    result.fma_rate.clear();
+    return result;
+  }
   if (machine != nullptr) result.peak_memory = machine->peak_memory();
   for (GenerationRun& g : work.generation) result.generation.push_back(g.take(subject));
   for (ReuseRun& r : work.reuse) result.reuse.push_back(r.take());

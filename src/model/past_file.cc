@@ -212,12 +212,17 @@ void verify_blocks(const SavedPast& saved, std::int64_t tokens, int threads) {
   const std::int64_t count = blocks_of(tokens);
   saved.file.get("blocks").file->will_read(saved.blocks.first(static_cast<std::size_t>(count) * size));
   std::atomic<std::int64_t> first = count;
-  WorkerPool(threads).parallel_for(count, [&](std::int64_t i) noexcept {
+  const auto check = [&](std::int64_t i) noexcept {
     if (sum_of(i) == saved.checksums[static_cast<std::size_t>(i)]) return;
     std::int64_t least = first.load();
     while (i < least && !first.compare_exchange_weak(least, i)) {
     }
-  });
+  };
+  // No more threads than there are blocks for, and none for a few small ones, which take less time than starting one.
+  constexpr std::size_t kWorthAThread = std::size_t{4} << 20;
+  const std::int64_t most = std::max<std::int64_t>(1, static_cast<std::int64_t>(count * size / kWorthAThread));
+  const std::int64_t wanted = threads > 0 ? threads : physical_cores();
+  WorkerPool(static_cast<int>(std::min({wanted, most, std::max<std::int64_t>(1, count)}))).parallel_for(count, check);
   if (first == count) return;
   const std::int64_t from = first * kernels::kBlockTokens;
   fail_file(saved.file,

@@ -8,6 +8,7 @@
 #include <map>
 
 #include "base/error.h"
+#include "base/file.h"
 #include "check/check.h"
 #include "program.h"
 #include "subjects/engine.h"
@@ -89,6 +90,7 @@ std::string render(std::span<const check::RetoldRun> runs, const OutputOptions& 
 }
 
 int run_article(const ArticleOptions& options) {
+  require_writable(options.output.file);
   const auto models = chosen_models(options.models);
   const auto runs = check::published_runs();
   std::vector<check::RetoldRun> told;

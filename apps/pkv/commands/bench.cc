@@ -11,6 +11,7 @@
 #include "base/random.h"
 #include "measure/measure.h"
 #include "program.h"
+#include "stop.h"
 #include "subjects/measured.h"
 
 namespace pkv::program {
@@ -82,18 +83,38 @@ std::string render(const measure::Result& result, const OutputOptions& output) {
   return measure::report_text(result, output.colour());
 }
 
+measure::Result measured(const BenchOptions& options, const model::Model& model, const std::string& name) {
+  try {
+    const OrderlyStop stop;
+    MeasuredEngine engine(model, name, options.engine.threads, options.beyond_context, options.past_dir);
+    ThisMachine machine(options.engine.threads);
+    measure::Options plan = plan_of(options, model.card());
+    plan.progress = [bar = progress_bar(name), &stop](std::int64_t done, std::int64_t total) {
+      if (bar) bar(done, total);
+      stop.look();
+    };
+    return measure::run(engine, &machine, random_text(measure::text_needed(plan), model.card().vocab), plan);
+  } catch (const StopAsked&) {  // the folder of saved pasts is gone
+    end_stopped("stopped: nothing was measured to its end");
+    throw;
+  }
+}
+
+void draw(const measure::Result& result, const std::string& path) {
+  if (path.empty()) return;
+  const std::string picture = measure::report_svg(result);
+  if (picture.empty()) return note(fmt::format("no generation to draw: {} is left as it was", path));
+  write_file(path, picture);
+}
+
 int run(const BenchOptions& options) {
   choose_instruction_set(options.isa);
+  for (const std::string& path : {options.output.file, options.svg}) require_writable(path);
   const std::filesystem::path folder = find_model(options.model);
   const model::Model model = load_model(folder, options.engine);
-  MeasuredEngine engine(model, display_name(folder), options.beyond_context, options.past_dir);
-  ThisMachine machine(options.engine.threads);
-  measure::Options plan = plan_of(options, model.card());
-  plan.progress = progress_bar(display_name(folder));
-  const auto text = random_text(measure::text_needed(plan), model.card().vocab);
-  const measure::Result result = measure::run(engine, &machine, text, plan);
+  const measure::Result result = measured(options, model, display_name(folder));
   options.output.write(render(result, options.output));
-  if (!options.svg.empty()) write_file(options.svg, measure::report_svg(result));
+  draw(result, options.svg);
   return result.holds() ? holds : does_not_hold;
 }
 

@@ -93,7 +93,7 @@ bool confirmed() {
   if (isatty(STDIN_FILENO) == 0 || isatty(STDERR_FILENO) == 0) {
     fail_usage({.what = "this removes files, and there is nobody to ask", .hint = "--yes, or --dry-run to look first"});
   }
-  fmt::print(stderr, "remove them? [y/N] ");
+  say("remove them? [y/N] ");
   std::fflush(stderr);
   const int first = std::getchar();
   for (int c = first; c != '\n' && c != EOF;) c = std::getchar();

@@ -9,6 +9,7 @@
 
 #include "base/environment.h"
 #include "base/error.h"
+#include "base/file.h"
 #include "program.h"
 #include "subjects/engine.h"
 #include "subjects/measured.h"
@@ -45,14 +46,13 @@ void say_where(check::Report& report) {
 }
 
 check::Report check_model(const std::string& name, const CheckOptions& options) {
+  const auto splits = check::parse_splits(options.splits);  // before a model is fetched and opened
   const std::filesystem::path folder = find_model(name);
   EngineSubject subject(load_model(folder, options.engine), display_name(folder), options.engine.as);
   const Input input = read_input(options.text, folder);
   require_context(subject.model().card(), static_cast<std::int64_t>(input.ids.size()), options.beyond_context);
-  check::Report report = check::run(subject, input.ids,
-                                    {.splits = check::parse_splits(options.splits),
-                                     .text = input.text,
-                                     .progress = progress_bar(subject.describe().name)});
+  check::Report report = check::run(
+      subject, input.ids, {.splits = splits, .text = input.text, .progress = progress_bar(subject.describe().name)});
   if (report.verdict.holds() && options.engine.as.empty()) {
     report.gain = gain_of(subject.model(), input.ids, options.new_tokens);
   }
@@ -85,6 +85,7 @@ int list_as(const OutputOptions& output) {
 
 int run_check(const CheckOptions& options) {
   if (options.engine.as == "help") return list_as(options.output);
+  require_writable(options.output.file);
   check::Report report = options.recorded.empty() ? check_model(options.models.at(0), options)
                                                   : check::compare_recordings(read_recording(options.recorded[0]),
                                                                               read_recording(options.recorded[1]));
@@ -103,7 +104,10 @@ std::string render_review(const std::vector<check::Report>& reports, const std::
     case Format::md: {
       std::string text;
       for (const check::Report& r : reports) text += check::report_markdown(r) + "\n";
-      return text + check::summary_markdown(reports);
+      text += check::summary_markdown(reports);
+      for (const check::NotChecked& n : others)
+        text += fmt::format("\n{}: not checked\n\n```\n{}\n```\n", n.model, n.message);
+      return text;
     }
     case Format::html:
       return check::summary_html(reports, others);
@@ -132,6 +136,8 @@ std::vector<CheckOptions> one_by_one(const CheckOptions& options) {
 // A model that cannot be checked does not keep the others from it; its error is said at once and counts in the end.
 int run_review(CheckOptions options) {
   if (options.engine.as == "help") return list_as(options.output);
+  require_writable(options.output.file);
+  check::parse_splits(options.splits);  // wrong ones are wrong for all
   if (options.models.empty()) {
     for (const auto& folder : bundled_models()) options.models.push_back(folder.string());
   }
@@ -140,7 +146,8 @@ int run_review(CheckOptions options) {
   std::vector<check::NotChecked> others;
   int code = holds;
   const auto not_checked = [&](const std::string& model, const std::string& message, ExitCode why) {
-    fmt::print(stderr, "pkv: {}\n", message);
+    clear_progress();
+    say(fmt::format("pkv: {}\n", message));
     others.push_back({display_name(model), message});
     code = std::max<int>(code, why);
   };
@@ -152,15 +159,26 @@ int run_review(CheckOptions options) {
       if (!reports.back().verdict.holds()) code = std::max<int>(code, does_not_hold);
     } catch (const Error& e) {
       const bool named = e.text().where.find(model) != std::string::npos;
-      not_checked(model, (named ? "" : model + ": ") + e.what(),
-                  e.kind() == Error::Kind::usage ? bad_usage : cannot_load);
+      not_checked(model, (named ? "" : model + ": ") + e.what(), code_of(e.kind()));
     } catch (const std::bad_alloc&) {
       not_checked(model, model + ": not enough memory\n  try:      a shorter text or a smaller model", cannot_load);
+    } catch (const std::exception& e) {
+      not_checked(model, fmt::format("{}: internal error: {}", model, e.what()), internal_error);
     }
   }
-  const bool for_programs = options.output.format == Format::json || options.output.format == Format::junit;
+  const Format form = options.output.format;
+  const bool for_programs = form == Format::json || form == Format::junit || form == Format::html;
   if (!reports.empty() || for_programs) options.output.write(render_review(reports, others, options.output));
   return code;
+}
+
+// What is recorded is compared as it is.
+void require_no_model_options(const CLI::App& check) {
+  for (const CLI::Option* option : check.get_options()) {
+    const std::string name = option->get_name();
+    if (option->count() == 0 || name == "--recorded" || name.starts_with("--output")) continue;
+    fail_usage({.what = "recorded runs are compared as they are", .where = name, .expected = "--recorded without it"});
+  }
 }
 
 }  // namespace
@@ -182,11 +200,12 @@ void add_check(CLI::App& app, Action& action) {
       "  pkv check tiny-falcon --as transformers-2023\n"
       "  pkv check tiny-falcon --output html --output-file report.html\n"
       "  pkv check --recorded without.safetensors with.safetensors\n");
-  command->callback([options, &action] {
+  command->callback([options, command, &action] {
     const bool list = options->engine.as == "help" && options->models.empty();
     if (!list && options->models.empty() == options->recorded.empty()) {
       throw CLI::ValidationError("check", "give a MODEL, or two files with --recorded");
     }
+    if (!options->recorded.empty()) require_no_model_options(*command);
     action = [options] { return run_check(*options); };
   });
 }

@@ -6,6 +6,7 @@
 #include <numeric>
 
 #include "base/error.h"
+#include "base/file.h"
 #include "program.h"
 #include "subjects/engine.h"
 #include "subjects/recorded.h"
@@ -65,6 +66,7 @@ int run_from_past(const LogitsOptions& options) {
 }
 
 int run(const LogitsOptions& options) {
+  require_writable(options.output_file);
   if (!options.past.file.empty()) return run_from_past(options);
   const std::filesystem::path folder = find_model(options.model);
   EngineSubject subject(load_model(folder, options.engine), display_name(folder), options.engine.as);

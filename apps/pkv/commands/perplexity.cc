@@ -7,6 +7,7 @@
 #include <memory>
 
 #include "base/error.h"
+#include "base/file.h"
 #include "program.h"
 #include "subjects/engine.h"
 
@@ -119,6 +120,7 @@ Progress in_bytes(const Progress& bar, const FileIds& ids, const std::string& fi
 }
 
 int run(const PerplexityOptions& options) {
+  require_writable(options.output.file);
   const std::filesystem::path folder = find_model(options.model);
   EngineSubject subject(load_model(folder, options.engine), display_name(folder));
   require_causal(subject.model().card(), options.model);

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <sys/resource.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 
@@ -36,9 +37,12 @@ class Timed : public measure::Session {
 
 class SavedFile : public measure::Saved {
  public:
-  SavedFile(const model::Model& model, const model::Past& past, std::filesystem::path path)
-      : model_(model), ids_(past.ids().begin(), past.ids().end()), path_(std::move(path)) {
-    model::save_past(path_, model_, past);
+  SavedFile(const model::Model& model, const model::Past& past, std::filesystem::path path, int threads)
+      : model_(model),
+        ids_(past.ids().begin(), past.ids().end()),
+        path_(std::move(path)),
+        options_{.threads = threads} {
+    model::save_past(path_, model_, past, options_);
     ids_.push_back(0);  // restoring leaves the prompt's last token to be fed, whichever it is
   }
   ~SavedFile() override {
@@ -46,9 +50,13 @@ class SavedFile : public measure::Saved {
     std::filesystem::remove(path_, ignored);
   }
 
-  std::uint64_t bytes() const override { return std::filesystem::file_size(path_); }
+  std::uint64_t bytes() const override {
+    std::error_code error;
+    const std::uintmax_t size = std::filesystem::file_size(path_, error);
+    return error ? 0 : size;
+  }
   std::unique_ptr<measure::Session> restore() override {
-    return std::make_unique<Timed>(model_, model::restore_past(path_, model_, ids_).past);
+    return std::make_unique<Timed>(model_, model::restore_past(path_, model_, ids_, options_).past);
   }
   bool leave_memory() override { return leave_page_cache(path_); }
 
@@ -56,6 +64,7 @@ class SavedFile : public measure::Saved {
   const model::Model& model_;
   std::vector<std::int32_t> ids_;
   std::filesystem::path path_;
+  model::PastFileOptions options_;
 };
 
 bool savable(const model::Model& model) {
@@ -68,7 +77,10 @@ bool savable(const model::Model& model) {
 }
 
 std::filesystem::path temporary_folder(const std::filesystem::path& in) {
-  std::string pattern = ((in.empty() ? std::filesystem::temp_directory_path() : in) / "pkv-bench-XXXXXX").string();
+  std::error_code error;
+  const std::filesystem::path place = in.empty() ? std::filesystem::temp_directory_path(error) : in;
+  if (error) fail_load({.what = "there is no folder for temporary files: " + error.message(), .hint = "--past-dir"});
+  std::string pattern = (place / "pkv-bench-XXXXXX").string();
   if (::mkdtemp(pattern.data()) != nullptr) return pattern;
   fail_load({.what = fmt::format("cannot make a folder for saved pasts: {}", std::strerror(errno)),
              .where = pattern,
@@ -77,10 +89,11 @@ std::filesystem::path temporary_folder(const std::filesystem::path& in) {
 
 }  // namespace
 
-MeasuredEngine::MeasuredEngine(const model::Model& model, std::string name, bool beyond_context,
+MeasuredEngine::MeasuredEngine(const model::Model& model, std::string name, int threads, bool beyond_context,
                                const std::filesystem::path& scratch)
     : model_(model),
       name_(std::move(name)),
+      threads_(threads),
       beyond_context_(beyond_context),
       cost_(model::cost_of(model)),
       scratch_(scratch) {}
@@ -94,7 +107,7 @@ std::unique_ptr<measure::Saved> MeasuredEngine::save(measure::Session& session) 
   if (!savable(model_)) return nullptr;
   if (folder_.empty()) folder_ = temporary_folder(scratch_);
   return std::make_unique<SavedFile>(model_, static_cast<Timed&>(session).past(),
-                                     folder_ / fmt::format("{}.safetensors", saved_++));
+                                     folder_ / fmt::format("{}.safetensors", saved_++), threads_);
 }
 
 measure::Description MeasuredEngine::describe() const {
@@ -120,18 +133,20 @@ double ThisMachine::read_rate() { return 1e9 * kernels::peak::best_read_rate(poo
 
 double ThisMachine::fma_rate() { return 1e9 * kernels::peak::fma_rate(pool_); }
 
-// The memory that is read to measure the rate is resident too, and no part of the model's work.
-std::uint64_t ThisMachine::peak_memory() {
+std::uint64_t resident_at_most() {
   rusage usage{};
   getrusage(RUSAGE_SELF, &usage);
-  return static_cast<std::uint64_t>(usage.ru_maxrss) * 1024 - memory_.size();
+  return static_cast<std::uint64_t>(usage.ru_maxrss) * 1024;
 }
+
+// The memory that is read to measure the rate is resident too, and no part of the model's work.
+std::uint64_t ThisMachine::peak_memory() { return std::max(before_, resident_at_most() - memory_.size()); }
 
 std::optional<check::Gain> gain_of(const model::Model& model, std::span<const std::int32_t> text,
                                    std::int64_t new_tokens) {
   const std::int64_t prompt = std::ssize(text);
   if (new_tokens == 0 || prompt + new_tokens - 1 > model.card().context) return std::nullopt;
-  MeasuredEngine engine(model, "");
+  MeasuredEngine engine(model, "", 1);
   const measure::Result result = measure::run(
       engine, nullptr, text,
       {.new_tokens = new_tokens, .prompt_tokens = {prompt}, .prefix_tokens = {}, .repetitions = 3, .seconds = 0.6});

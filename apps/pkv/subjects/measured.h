@@ -18,9 +18,9 @@ namespace pkv::program {
 
 class MeasuredEngine : public measure::Subject {
  public:
-  // `model` must outlive this. Pasts are saved in a folder of their own in `scratch`; empty: where the system keeps
-  // temporary files.
-  MeasuredEngine(const model::Model& model, std::string name, bool beyond_context = false,
+  // `model` must outlive this. Pasts are saved in a folder of their own in `scratch` (empty: where the system keeps
+  // temporary files), and checked with as many `threads` as the model has (0: one per core).
+  MeasuredEngine(const model::Model& model, std::string name, int threads, bool beyond_context = false,
                  const std::filesystem::path& scratch = {});
   ~MeasuredEngine() override;
   MeasuredEngine(const MeasuredEngine&) = delete;
@@ -35,11 +35,14 @@ class MeasuredEngine : public measure::Subject {
  private:
   const model::Model& model_;
   std::string name_;
+  int threads_;
   bool beyond_context_;
   model::Cost cost_;
   std::filesystem::path scratch_, folder_;
   int saved_ = 0;
 };
+
+std::uint64_t resident_at_most();  // bytes of this process, so far
 
 // Its peaks, taken with as many threads.
 class ThisMachine : public measure::Machine {
@@ -51,7 +54,8 @@ class ThisMachine : public measure::Machine {
 
  private:
   WorkerPool pool_;
-  kernels::peak::Memory memory_{std::size_t{128} << 20};
+  std::uint64_t before_ = resident_at_most();  // before the memory that the rate is measured on was there
+  kernels::peak::Memory memory_;
 };
 
 // How many times faster the model goes on from a text with its past: a measurement of about a second. None where the

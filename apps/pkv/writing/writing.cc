@@ -76,9 +76,8 @@ void Writer::begin() {
   const std::string_view shown = tail(prompt);
   const bool colour = output_.colour();
   clear_progress();
-  fmt::print(stderr, "{}{}{}{}", colour ? "\033[2m" : "", shown.size() < prompt.size() ? "…" : "", for_terminal(shown),
-             colour ? "\033[0m" : "");
-  std::fflush(stderr);
+  say(fmt::format("{}{}{}{}", colour ? "\033[2m" : "", shown.size() < prompt.size() ? "…" : "", for_terminal(shown),
+                  colour ? "\033[0m" : ""));
 }
 
 std::string Writer::piece(Page& page, std::int32_t id) {
@@ -145,7 +144,7 @@ void Writer::summarise(const generate::Result& result) const {
   if (pages_.size() == 1) line += fmt::format(" · {}", reason(result.sequences[0]));
   if (writing_.options.sampling.do_sample) line += fmt::format(" · seed {}", writing_.options.sampling.seed);
   const bool colour = output_.colour() && terminal(STDERR_FILENO);
-  fmt::print(stderr, "{}{}{}\n", colour ? "\033[2m" : "", line, colour ? "\033[0m" : "");
+  say(fmt::format("{}{}{}\n", colour ? "\033[2m" : "", line, colour ? "\033[0m" : ""));
 }
 
 }  // namespace pkv::program

@@ -13,10 +13,14 @@
 
 namespace pkv::kernels::peak {
 
+// Bytes that the caches cannot hold: twice the third one, at least 128 MiB, at most a sixteenth of the machine's memory
+// where that is more.
+std::size_t beyond_caches();
+
 // Bytes that no cache holds, in huge pages where the system grants them, touched once so that their pages exist.
 class Memory {
  public:
-  explicit Memory(std::size_t bytes);
+  explicit Memory(std::size_t bytes = beyond_caches());
   ~Memory() { std::free(data_); }
   Memory(const Memory&) = delete;
   Memory& operator=(const Memory&) = delete;
@@ -28,8 +32,8 @@ class Memory {
   float* data_;
 };
 
-// One measurement each, about 5 to 20 ms: GB/s read with all threads of the pool, by one of the patterns: one stream,
-// one with prefetching, 4 and 8 streams interleaved.
+// One measurement each, as long as reading the memory once takes (milliseconds): GB/s read with all threads of the
+// pool, by one of the patterns: one stream, one with prefetching, 4 and 8 streams interleaved.
 constexpr int kReadPatterns = 4;
 double read_rate(WorkerPool& pool, const Memory& memory, int pattern, Clock clock = seconds);
 // The best of the patterns, once each.

@@ -91,6 +91,16 @@ TEST(Recorded, UnknownPiecesCompareEveryPosition) {
   EXPECT_EQ(r.evidence.exists.shown, Finding::Shown::unknown);
 }
 
+TEST(Recorded, UnknownPiecesAndNoSignOfAPastShowNothing) {
+  Recording b = in_pieces();
+  b.pieces = {};
+  b.past_lengths = {};
+  const Report r = compare_recordings(whole(), b);
+  EXPECT_EQ(r.verdict.outcome, Outcome::empty);
+  EXPECT_FALSE(r.verdict.holds());
+  EXPECT_THAT(r.verdict.sentence, HasSubstr("does not say how it was fed"));
+}
+
 TEST(Recorded, TwoWholeRunsTestNothing) {
   EXPECT_EQ(compare_recordings(whole(), whole()).verdict.outcome, Outcome::empty);
 }

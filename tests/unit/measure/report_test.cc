@@ -128,5 +128,31 @@ TEST(ReportMarkdown, HasBothTables) {
   EXPECT_NE(text.find("| prefix | recomputed |"), std::string::npos);
 }
 
+TEST(ReportSvg, DrawsNoMorePointsThanCanBeSeen) {
+  Toy toy;
+  Options o;
+  o.new_tokens = 3000;
+  o.prompt_tokens = {4};
+  o.repetitions = 1;
+  o.seconds = 100;
+  const std::string text = report_svg(measured(toy, o));
+  const std::regex path("<path d=\"M([^H\"]*)\" fill");
+  int curves = 0;
+  for (std::sregex_iterator at(text.begin(), text.end(), path), end; at != end; ++at, ++curves) {
+    const std::string points = (*at)[1];
+    EXPECT_LE(std::count(points.begin(), points.end(), 'L'), 400);
+  }
+  EXPECT_EQ(curves, 4);
+  EXPECT_NE(text.find("3,000</text>"), std::string::npos);
+}
+
+TEST(ReportSvg, IsEmptyWithoutGeneration) {
+  Toy toy;
+  Options o;
+  o.new_tokens = 0;
+  o.prefix_tokens = {4};
+  EXPECT_EQ(report_svg(measured(toy, o)), "");
+}
+
 }  // namespace
 }  // namespace pkv::measure

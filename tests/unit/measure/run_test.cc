@@ -100,6 +100,96 @@ TEST(Run, SamplesTokensWithoutPastWhereAllTakeTooLong) {
             "Without past, 5 of the 101 tokens after 4 were timed; totals without past are interpolated between them.");
 }
 
+TEST(Run, PeaksAreMeasuredInEveryRoundAlsoWithoutGeneration) {
+  Toy toy;
+  Options o = small();
+  o.new_tokens = 0;
+  o.prefix_tokens = {4};
+  const Result r = measured(toy, o);
+  EXPECT_EQ(r.read_rate.size(), 3u);
+  EXPECT_EQ(r.fma_rate.size(), 3u);
+}
+
+// What comes before a variant must be the same for both: never the peaks alone.
+TEST(Run, NothingIsTimedRightAfterThePeaks) {
+  struct Watching : ToyMachine {
+    explicit Watching(Toy& t) : toy(t) {}
+    double fma_rate() override {
+      after.push_back(toy.calls.size());
+      return ToyMachine::fma_rate();
+    }
+    Toy& toy;
+    std::vector<std::size_t> after;  // calls before each measurement
+  };
+  Toy toy;
+  Watching machine(toy);
+  Options o = small();
+  o.clock = toy.clock();
+  run(toy, &machine, toy_text(text_needed(o)), o);
+  ASSERT_EQ(machine.after.size(), 3u);
+  for (const std::size_t calls : machine.after) {
+    ASSERT_LT(calls, toy.calls.size());
+    EXPECT_EQ(toy.calls[calls], (std::pair<std::int64_t, std::int64_t>(0, 1)));  // no variant has such a call
+  }
+}
+
+TEST(Run, WhatComesFromMemoryIsNoReadingFromTheDisk) {
+  Toy toy;
+  toy.keeps = 3;  // the first request is that of the untimed run, which makes a second one
+  Options o = small();
+  o.new_tokens = 0;
+  o.prefix_tokens = {16};
+  const Result r = measured(toy, o);
+  ASSERT_EQ(r.reuse.size(), 1u);
+  EXPECT_EQ(r.reuse[0].seconds[Reuse::disk].size(), 2u);
+  EXPECT_EQ(r.reuse[0].seconds[Reuse::page_cache].size(), 3u);
+  for (const double s : r.reuse[0].seconds[Reuse::disk]) EXPECT_NEAR(s, Toy::kDisk + seconds_of(1, 1), 1e-9);
+  ASSERT_EQ(r.notes.size(), 1u);
+  EXPECT_EQ(r.notes[0],
+            "Prefix 16: 1 of the 3 readings from the disk are left out, for the system kept the file in memory.");
+}
+
+TEST(Run, NoRowIsComparedWithItself) {
+  Toy toy;
+  Options o = small();
+  o.new_tokens = 0;
+  o.prefix_tokens = {4, 16};
+  EXPECT_EQ(measured(toy, o).rows_compared, 2 * (4 * 4 - 1));  // four ways, once untimed and thrice
+}
+
+TEST(Run, ALateFailureLeavesNoFigures) {
+  Toy toy;
+  Options o = small();
+  Toy counting;
+  measured(counting, o);
+  toy.wrong_after = std::ssize(counting.calls) - 3;
+  const Result r = measured(toy, o);
+  EXPECT_FALSE(r.holds());
+  EXPECT_TRUE(r.generation.empty());
+  EXPECT_TRUE(r.read_rate.empty());
+  EXPECT_TRUE(r.fma_rate.empty());
+}
+
+TEST(Run, SaysWhatDoesNotFit) {
+  Toy toy;
+  toy.longest = 20;
+  Options o = small();
+  o.new_tokens = 0;
+  o.prefix_tokens = {50, 40};
+  const auto said = [&](const Options& options) {
+    try {
+      measured(toy, options);
+    } catch (const Error& e) {
+      return std::string(e.what());
+    }
+    return std::string();
+  };
+  EXPECT_NE(said(o).find("at most 20 tokens"), std::string::npos) << said(o);
+  EXPECT_NE(said(o).find("41 for the shortest"), std::string::npos) << said(o);
+  o.prefix_tokens.clear();
+  EXPECT_NE(said(o).find("there is nothing to measure"), std::string::npos) << said(o);
+}
+
 TEST(Run, ReusesPrefixes) {
   Toy toy;
   Options o = small();

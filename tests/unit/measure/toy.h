@@ -19,6 +19,9 @@ struct Toy : Subject {
   std::int64_t wrong_from = -1;  // texts of that many tokens fed in one call get other logits
   bool wrong_saved = false;      // restored pasts give other logits
   bool not_a_number = false;
+  std::int64_t wrong_after = -1;  // calls from which on all logits are others
+  std::int64_t keeps = -1;        // which request to leave memory is not heeded
+  std::int64_t requests = 0;
   double slower = 0;  // share of its time that each call takes longer than the one before it
   std::vector<std::pair<std::int64_t, std::int64_t>> calls;  // past, tokens
 
@@ -58,7 +61,8 @@ struct ToySession : Session {
     toy.now += (Toy::kCall + Toy::kToken * static_cast<double>(more.size())) *
                (1 + toy.slower * static_cast<double>(toy.calls.size()));
     ids.insert(ids.end(), more.begin(), more.end());
-    const bool other = wrong || (toy.wrong_from >= 0 && std::ssize(more) >= toy.wrong_from);
+    const bool other = wrong || (toy.wrong_after >= 0 && std::ssize(toy.calls) > toy.wrong_after) ||
+                       (toy.wrong_from >= 0 && std::ssize(more) >= toy.wrong_from);
     std::uint64_t seed = other ? 99 : 7;
     for (const std::int32_t id : ids) seed = random_bits(seed, static_cast<std::uint64_t>(id));
     logits.clear();
@@ -84,8 +88,8 @@ struct ToySaved : Saved {
     return restored;
   }
   bool leave_memory() override {
-    in_memory = !session.toy.leaves_memory;
-    return session.toy.leaves_memory;
+    in_memory = !session.toy.leaves_memory || session.toy.requests++ == session.toy.keeps;
+    return !in_memory;
   }
 };
 
