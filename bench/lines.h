@@ -20,7 +20,7 @@ struct Machine {
   const kernels::Ops& ops = kernels::table("cpu");
   std::unique_ptr<kernels::Device> device;
   WorkerPool pool;
-  kernels::peak::Memory memory{std::size_t{128} << 20};
+  kernels::peak::Memory memory;
   explicit Machine(int threads) : device(ops.open(threads)), pool(threads) {}
 };
 

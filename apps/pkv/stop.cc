@@ -36,6 +36,13 @@ void OrderlyStop::look() const {
   if (stop_asked) throw StopAsked{};
 }
 
+Progress OrderlyStop::looking(Progress bar) const {
+  return [this, bar = std::move(bar)](std::int64_t done, std::int64_t total) {
+    if (bar) bar(done, total);
+    look();
+  };
+}
+
 const std::atomic<bool>& OrderlyStop::asked() const { return stop_asked; }
 
 int OrderlyStop::exit_code() const { return 128 + signal_caught; }

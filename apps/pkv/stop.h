@@ -5,6 +5,8 @@
 #include <csignal>
 #include <string_view>
 
+#include "base/progress.h"
+
 namespace pkv::program {
 
 struct StopAsked {};
@@ -19,6 +21,7 @@ class OrderlyStop {
   OrderlyStop& operator=(const OrderlyStop&) = delete;
 
   void look() const;
+  Progress looking(Progress bar) const;  // shows the bar, where there is one, and looks; not to outlive this
   const std::atomic<bool>& asked() const;
   int exit_code() const;  // after a stop was asked for, as shells have it: 128 + the signal
 

@@ -2,6 +2,8 @@
 
 #include <numeric>
 
+#include "base/checksum.h"
+
 namespace pkv::measure {
 namespace {
 
@@ -113,7 +115,7 @@ Generation GenerationRun::take(const Subject& subject) {
   const std::int64_t middle = known() + generation_.new_tokens / 2;
   generation_.bytes_per_token = subject.step_bytes(middle);
   generation_.flop_per_token = 2 * (subject.call_fmas(middle, 1) + subject.describe().output_fmas);
-  generation_.hash = combined(hashes_);
+  generation_.hash = checksum_of_rows(hashes_);
   return std::move(generation_);
 }
 

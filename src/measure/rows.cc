@@ -15,8 +15,6 @@ std::uint64_t hash_of(std::span<const float> logits) {
   return checksum(std::as_bytes(logits));
 }
 
-std::uint64_t combined(std::span<const std::uint64_t> hashes) { return checksum_of_rows(hashes); }
-
 std::int32_t greedy(std::span<const float> logits) {
   return static_cast<std::int32_t>(std::max_element(logits.begin(), logits.end()) - logits.begin());
 }

@@ -12,7 +12,6 @@ namespace pkv::measure {
 
 // base/checksum.h. Error::load when one is NaN: no answer, however fast.
 std::uint64_t hash_of(std::span<const float> logits);
-std::uint64_t combined(std::span<const std::uint64_t> hashes);
 
 // The greatest, the lowest id of several.
 std::int32_t greedy(std::span<const float> logits);

@@ -136,7 +136,8 @@ std::unique_ptr<Session> fed_for(Bench& bench, const std::vector<Run>& runs, std
 
 void explore(Bench& bench, Work& work, std::span<const std::int32_t> text) {
   bench.to_explore = std::ssize(work.generation) * bench.options.new_tokens;
-  if (const auto session = fed_for(bench, work.generation, text); !work.generation.empty()) {
+  {
+    const auto session = fed_for(bench, work.generation, text);
     for (GenerationRun& g : work.generation) g.explore(bench, session.get());
   }
   if (work.reuse.empty() || !bench.rows.disagreements().empty()) return;

@@ -89,10 +89,7 @@ measure::Result measured(const BenchOptions& options, const model::Model& model,
     MeasuredEngine engine(model, name, options.engine.threads, options.beyond_context, options.past_dir);
     ThisMachine machine(options.engine.threads);
     measure::Options plan = plan_of(options, model.card());
-    plan.progress = [bar = progress_bar(name), &stop](std::int64_t done, std::int64_t total) {
-      if (bar) bar(done, total);
-      stop.look();
-    };
+    plan.progress = stop.looking(progress_bar(name));
     return measure::run(engine, &machine, random_text(measure::text_needed(plan), model.card().vocab), plan);
   } catch (const StopAsked&) {  // the folder of saved pasts is gone
     end_stopped("stopped: nothing was measured to its end");

@@ -29,16 +29,11 @@ struct ShowOptions {
 void save(const SaveOptions& options, const model::Model& model, std::span<const std::int32_t> ids) {
   try {
     const OrderlyStop stop;
-    const auto progress = [&stop](const char* label) {
-      return [&stop, bar = progress_bar(label)](std::int64_t done, std::int64_t total) {
-        if (bar) bar(done, total);
-        stop.look();
-      };
-    };
     model::Past past = model.new_past();
-    model::feed_in_pieces(model, past, ids, {.progress = progress("feeding the prompt")});
-    model::save_past(options.past_file, model, past,
-                     {.threads = options.engine.threads, .progress = progress("hashing and writing")});
+    model::feed_in_pieces(model, past, ids, {.progress = stop.looking(progress_bar("feeding the prompt"))});
+    model::save_past(
+        options.past_file, model, past,
+        {.threads = options.engine.threads, .progress = stop.looking(progress_bar("hashing and writing"))});
   } catch (const StopAsked&) {
     end_stopped("stopped: nothing was written");
     throw;

@@ -24,16 +24,11 @@ struct QuantizeOptions {
 model::Written write(const model::Model& model, const QuantizeOptions& options) {
   try {
     const OrderlyStop stop;
-    const Progress bar = progress_bar(fmt::format("writing {}", options.folder));
-    const auto progress = [&](std::int64_t done, std::int64_t total) {
-      if (bar) bar(done, total);
-      stop.look();
-    };
     return model::write_checkpoint(model, options.folder,
                                    {.dtype = options.engine.formats.dtype,
                                     .storage = options.storage,
                                     .max_shard = options.max_shard,
-                                    .progress = progress});
+                                    .progress = stop.looking(progress_bar(fmt::format("writing {}", options.folder)))});
   } catch (const StopAsked&) {
     end_stopped("stopped: nothing was written");
     throw;

@@ -2,8 +2,6 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
-#include <iostream>
-#include <iterator>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <set>
@@ -26,7 +24,7 @@ struct TokenizeOptions {
 std::string read_source(const TokenizeOptions& options) {
   if (options.text.text) return *options.text.text;
   if (options.text.file) return read_file(*options.text.file, 1u << 30);
-  return {std::istreambuf_iterator<char>(std::cin), {}};
+  return read_text("-");
 }
 
 void note_unknown(const text::Tokenizer& tokenizer, const std::vector<std::int32_t>& ids) {

@@ -53,7 +53,8 @@ class SavedFile : public measure::Saved {
   std::uint64_t bytes() const override {
     std::error_code error;
     const std::uintmax_t size = std::filesystem::file_size(path_, error);
-    return error ? 0 : size;
+    if (error) fail_load({.what = "cannot tell its size: " + error.message(), .where = path_.string()});
+    return size;
   }
   std::unique_ptr<measure::Session> restore() override {
     return std::make_unique<Timed>(model_, model::restore_past(path_, model_, ids_, options_).past);

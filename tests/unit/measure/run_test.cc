@@ -16,6 +16,13 @@ Options small() {
   return o;
 }
 
+Options prefixes(std::vector<std::int64_t> tokens) {
+  Options o = small();
+  o.new_tokens = 0;
+  o.prefix_tokens = std::move(tokens);
+  return o;
+}
+
 double seconds_of(std::int64_t calls, std::int64_t tokens) {
   return Toy::kCall * static_cast<double>(calls) + Toy::kToken * static_cast<double>(tokens);
 }
@@ -102,10 +109,7 @@ TEST(Run, SamplesTokensWithoutPastWhereAllTakeTooLong) {
 
 TEST(Run, PeaksAreMeasuredInEveryRoundAlsoWithoutGeneration) {
   Toy toy;
-  Options o = small();
-  o.new_tokens = 0;
-  o.prefix_tokens = {4};
-  const Result r = measured(toy, o);
+  const Result r = measured(toy, prefixes({4}));
   EXPECT_EQ(r.read_rate.size(), 3u);
   EXPECT_EQ(r.fma_rate.size(), 3u);
 }
@@ -136,10 +140,7 @@ TEST(Run, NothingIsTimedRightAfterThePeaks) {
 TEST(Run, WhatComesFromMemoryIsNoReadingFromTheDisk) {
   Toy toy;
   toy.keeps = 3;  // the first request is that of the untimed run, which makes a second one
-  Options o = small();
-  o.new_tokens = 0;
-  o.prefix_tokens = {16};
-  const Result r = measured(toy, o);
+  const Result r = measured(toy, prefixes({16}));
   ASSERT_EQ(r.reuse.size(), 1u);
   EXPECT_EQ(r.reuse[0].seconds[Reuse::disk].size(), 2u);
   EXPECT_EQ(r.reuse[0].seconds[Reuse::page_cache].size(), 3u);
@@ -151,10 +152,7 @@ TEST(Run, WhatComesFromMemoryIsNoReadingFromTheDisk) {
 
 TEST(Run, NoRowIsComparedWithItself) {
   Toy toy;
-  Options o = small();
-  o.new_tokens = 0;
-  o.prefix_tokens = {4, 16};
-  EXPECT_EQ(measured(toy, o).rows_compared, 2 * (4 * 4 - 1));  // four ways, once untimed and thrice
+  EXPECT_EQ(measured(toy, prefixes({4, 16})).rows_compared, 2 * (4 * 4 - 1));  // four ways, once untimed and thrice
 }
 
 TEST(Run, ALateFailureLeavesNoFigures) {
@@ -173,9 +171,7 @@ TEST(Run, ALateFailureLeavesNoFigures) {
 TEST(Run, SaysWhatDoesNotFit) {
   Toy toy;
   toy.longest = 20;
-  Options o = small();
-  o.new_tokens = 0;
-  o.prefix_tokens = {50, 40};
+  Options o = prefixes({50, 40});
   const auto said = [&](const Options& options) {
     try {
       measured(toy, options);
@@ -192,10 +188,7 @@ TEST(Run, SaysWhatDoesNotFit) {
 
 TEST(Run, ReusesPrefixes) {
   Toy toy;
-  Options o = small();
-  o.new_tokens = 0;
-  o.prefix_tokens = {1, 4, 16, 64};
-  const Result r = measured(toy, o);
+  const Result r = measured(toy, prefixes({1, 4, 16, 64}));
   EXPECT_TRUE(r.generation.empty());
   ASSERT_EQ(r.reuse.size(), 4u);
   const Reuse& u = r.reuse[3];
