@@ -24,6 +24,7 @@ namespace pkv::kernels::cpu::HWY_NAMESPACE {
 namespace {
 
 constexpr Int kTile = kRegisters == 32 ? 6 : 4;  // queries that share loads of keys and values
+constexpr Int kMostTile = 16;                    // at least kTile, whole vectors
 constexpr Int kMostQueries = 60;                 // queries of one task: a multiple of kTile
 constexpr float kNever = -std::numeric_limits<float>::infinity();
 constexpr float kLowest = std::numeric_limits<float>::lowest();
@@ -57,11 +58,12 @@ HWY_INLINE void prefetch_row(const T* p, Int count) {
   for (Int i = 0; i < count; i += static_cast<Int>(64 / sizeof(T))) hwy::Prefetch(p + i);
 }
 
-// scores[t][j] = q[t] . key[j] for the block's keys.
+// scores[t][j] = q[t] . key[j] for the block's keys up to `reach`, and some beyond.
 template <int T, int S, class K>
-HWY_INLINE void dot_keys(const Query* queries, const K* keys, const K* next, Int dim, float (*scores)[kBlockTokens]) {
+HWY_INLINE void dot_keys(const Query* queries, const K* keys, const K* next, Int dim, Int reach,
+                         float (*scores)[kBlockTokens]) {
   const Floats d;
-  for (Int j = 0; j < kBlockTokens; j += S * kLanes) {
+  for (Int j = 0; j < reach; j += S * kLanes) {
     Vec sums[T][S];
     for (auto& t : sums) {
       for (Vec& s : t) s = hn::Zero(d);
@@ -81,13 +83,21 @@ HWY_INLINE void dot_keys(const Query* queries, const K* keys, const K* next, Int
   }
 }
 
-// Scale, bias and mask; the block's maximum.
-HWY_NOINLINE float finish_scores(const Attend& a, const Query& q, Int first, float* scores) {
+// Scale, bias and mask; lane by lane the maximum.
+HWY_NOINLINE Vec finish_scores(const Attend& a, const Query& q, Int first, Int reach, float* scores) {
   const Floats d;
   const hn::RebindToSigned<Floats> di;
   const Vec scale = hn::Set(d, a.scale), never = hn::Set(d, kNever);
   Vec most = never;
-  for (Int j = 0; j < kBlockTokens; j += kLanes) {
+  if (!a.slopes && q.first <= first && first + reach <= q.limit && reach == kBlockTokens) {  // most blocks
+    for (Int j = 0; j < kBlockTokens; j += kLanes) {
+      const Vec s = hn::Mul(hn::Load(d, scores + j), scale);
+      hn::Store(s, d, scores + j);
+      most = hn::Max(most, s);
+    }
+    return most;
+  }
+  for (Int j = 0; j < reach; j += kLanes) {
     const auto key = hn::Iota(di, static_cast<std::int32_t>(first + j));
     Vec s = hn::Mul(hn::Load(d, scores + j), scale);
     if (a.slopes) {
@@ -117,38 +127,51 @@ HWY_NOINLINE float finish_scores(const Attend& a, const Query& q, Int first, flo
     hn::Store(s, d, scores + j);
     most = hn::Max(most, s);
   }
-  return hn::GetLane(hn::MaxOfLanes(d, most));
+  return most;
 }
 
-// The block's weights e^(score - maximum) in place of its scores, exactly 0 beyond the limit; the running sum and
-// output brought to the new maximum.
-HWY_NOINLINE void weigh(const Attend& a, Query& q, Int first, Int dim, float* scores) {
+// Weights e^(score - maximum) of the block's keys up to `reach` in place of their scores, exactly 0 beyond a query's
+// limit; the running maxima and sums; factors[t], by which what a query has so far is to be multiplied, 1 where its
+// maximum stays. One step of all queries after the other: a step of one query waits for itself, and the next one's fills
+// the gaps.
+template <int T>
+HWY_INLINE void weigh(const Attend& a, Query* queries, Int first, Int reach, float (*scores)[kBlockTokens],
+                      float (&factors)[kMostTile]) {
   const Floats d;
-  const float most = finish_scores(a, q, first, scores);
-  if (!(most <= q.most)) {
-    const float factor = hn::GetLane(exp_lanes(hn::Set(d, q.most - most)));
-    for_lanes(dim, [&](auto dd, Int i)
-                       HWY_ATTR { hn::StoreU(hn::Mul(hn::LoadU(dd, q.out + i), hn::Set(dd, factor)), dd, q.out + i); });
-    q.total *= factor;
-    q.most = most;
+  float most[T];
+  for (int t = 0; t < T; ++t) {
+    most[t] = hn::GetLane(hn::MaxOfLanes(d, finish_scores(a, queries[t], first, reach, scores[t])));
   }
-  Vec total = hn::Zero(d);
-  for (Int j = 0; j < kBlockTokens; j += kLanes) {
-    const Vec w = exp_lanes(hn::Sub(hn::Load(d, scores + j), hn::Set(d, q.most)));
-    total = hn::Add(total, w);
-    hn::Store(w, d, scores + j);
+  for (int t = 0; t < T; ++t) {
+    const bool rises = !(most[t] <= queries[t].most);
+    factors[t] = rises ? queries[t].most - most[t] : 0;
+    queries[t].most = rises ? most[t] : queries[t].most;
   }
-  q.total += hn::GetLane(hn::SumOfLanes(d, total));
+  for (int t = 0; t < T; t += static_cast<int>(kLanes)) {
+    hn::Store(exp_lanes(hn::Load(d, factors + t)), d, factors + t);
+  }
+  for (int t = 0; t < T; ++t) {
+    const Vec top = hn::Set(d, queries[t].most);
+    Vec total = hn::Zero(d);
+    for (Int j = 0; j < reach; j += kLanes) {
+      const Vec w = exp_lanes(hn::Sub(hn::Load(d, scores[t] + j), top));
+      total = hn::Add(total, w);
+      hn::Store(w, d, scores[t] + j);
+    }
+    queries[t].total = queries[t].total * factors[t] + hn::GetLane(hn::SumOfLanes(d, total));
+  }
 }
 
-// out[t] += weights[t][j] * value[j] for the keys j in [from, to), G vectors of `d` from dimension i on.
+// out[t] = factors[t] * out[t] + weights[t][j] * value[j] for the keys j in [from, to), G vectors of `d` from dimension
+// i on.
 template <int T, int G, class D, class V>
-HWY_INLINE void add_values(D d, const Query* queries, const V* values, const V* next, Int dim, Int i, Int from, Int to,
-                           const float (*weights)[kBlockTokens]) {
+HWY_INLINE void add_values(D d, const Query* queries, const float* factors, const V* values, const V* next, Int dim,
+                           Int i, Int from, Int to, const float (*weights)[kBlockTokens]) {
   constexpr Int n = static_cast<Int>(hn::MaxLanes(D()));
   hn::Vec<D> sums[T][G];
   for (int t = 0; t < T; ++t) {
-    for (int g = 0; g < G; ++g) sums[t][g] = hn::LoadU(d, queries[t].out + i + g * n);
+    const auto factor = hn::Set(d, factors[t]);
+    for (int g = 0; g < G; ++g) sums[t][g] = hn::Mul(hn::LoadU(d, queries[t].out + i + g * n), factor);
   }
   for (Int j = from; j < to; ++j) {
     hn::Vec<D> v[G];
@@ -166,15 +189,16 @@ HWY_INLINE void add_values(D d, const Query* queries, const V* values, const V* 
 
 // The same for every dimension from `i` on: G vectors at a time, then fewer, then parts of one.
 template <int T, int G, class V>
-HWY_INLINE void add_all_values(const Query* queries, const V* values, const V* next, Int dim, Int i, Int from, Int to,
-                               const float (*weights)[kBlockTokens]) {
+HWY_INLINE void add_all_values(const Query* queries, const float* factors, const V* values, const V* next, Int dim,
+                               Int i, Int from, Int to, const float (*weights)[kBlockTokens]) {
   for (; i + G * kLanes <= dim; i += G * kLanes)
-    add_values<T, G>(Floats(), queries, values, next, dim, i, from, to, weights);
+    add_values<T, G>(Floats(), queries, factors, values, next, dim, i, from, to, weights);
   if constexpr (G > 1) {
-    add_all_values<T, G / 2>(queries, values, next, dim, i, from, to, weights);
+    add_all_values<T, G / 2>(queries, factors, values, next, dim, i, from, to, weights);
   } else {
-    for_lanes(dim - i, [&](auto d, Int more)
-                           HWY_ATTR { add_values<T, 1>(d, queries, values, next, dim, i + more, from, to, weights); });
+    for_lanes(dim - i, [&](auto d, Int more) HWY_ATTR {
+      add_values<T, 1>(d, queries, factors, values, next, dim, i + more, from, to, weights);
+    });
   }
 }
 
@@ -183,24 +207,25 @@ template <int T, class E>
 HWY_NOINLINE void visit(const Attend& a, const Sequence& s, Query* queries, Int head, Int block, bool ahead) {
   const Int dim = a.q[3], first = block * kBlockTokens;
   alignas(64) float scores[T][kBlockTokens];
+  alignas(64) float factors[kMostTile] = {};
   const E* next_keys = ahead ? keys_of<E>(s, block + 1, head, dim) : nullptr;
   const E* next_values = ahead ? values_of<E>(s, block + 1, head, dim) : nullptr;
   constexpr int kVectors = static_cast<int>(kBlockTokens / kLanes);
   constexpr int kStrip = std::min(kVectors, T == 1 ? 8 : kRegisters == 32 ? 4 : 2);
   constexpr int kGroup = T == 1 ? 8 : kRegisters == 32 ? 4 : 2;
-  dot_keys<T, kStrip>(queries, keys_of<E>(s, block, head, dim), next_keys, dim, scores);
-  Int shared = kBlockTokens;
-  for (int t = 0; t < T; ++t) {
-    weigh(a, queries[t], first, dim, scores[t]);
-    shared = std::min(shared, queries[t].limit - first);
-  }
+  // Limits do not fall from query to query. Keys beyond the last limit weigh 0, and adding 0 changes no bit.
+  const Int reach = std::min(kBlockTokens, queries[T - 1].limit - first);
+  const Int shared = std::min(kBlockTokens, queries[0].limit - first);
+  dot_keys<T, kStrip>(queries, keys_of<E>(s, block, head, dim), next_keys, dim, reach, scores);
+  weigh<T>(a, queries, first, reach, scores, factors);
   const E* values = values_of<E>(s, block, head, dim);
-  add_all_values<T, kGroup>(queries, values, next_values, dim, 0, 0, shared, scores);
+  add_all_values<T, kGroup>(queries, factors, values, next_values, dim, 0, 0, shared, scores);
   if constexpr (T > 1) {
     for (int t = 0; t < T; ++t) {
       const Int end = std::min(kBlockTokens, queries[t].limit - first);
       const E* none = nullptr;
-      if (end > shared) add_all_values<1, kGroup>(queries + t, values, none, dim, 0, shared, end, scores + t);
+      const float as_it_is = 1;
+      if (end > shared) add_all_values<1, kGroup>(queries + t, &as_it_is, values, none, dim, 0, shared, end, scores + t);
     }
   }
 }
