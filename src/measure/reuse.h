@@ -24,7 +24,7 @@ class ReuseRun {
   // A reading from the disk that the system answers from memory is not counted.
   void run(Bench& bench, Reuse::Way way, bool count);
 
-  Reuse take() { return std::move(reuse_); }
+  Reuse take();
 
  private:
   Reuse reuse_;

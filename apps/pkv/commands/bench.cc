@@ -62,7 +62,8 @@ measure::Options plan_of(const BenchOptions& options, const model::Card& card) {
   const std::int64_t room = limited ? card.context - 1 : std::numeric_limits<std::int64_t>::max();
   plan.prefix_tokens = options.prefixes.value_or(default_prefixes(plan.prompt_tokens, room));
   std::erase(plan.prefix_tokens, 0);
-  std::sort(plan.prefix_tokens.begin(), plan.prefix_tokens.end());
+  std::ranges::sort(plan.prefix_tokens);
+  plan.prefix_tokens.erase(std::ranges::unique(plan.prefix_tokens).begin(), plan.prefix_tokens.end());
   return plan;
 }
 

@@ -122,6 +122,19 @@ TEST(ReportJson, HoldsEverySample) {
   EXPECT_EQ(json["generation"][0]["logits_hash"].get<std::string>().size(), 16u);
 }
 
+TEST(Reports, ShowTheHashOfWhateverWasFed) {
+  Toy toy;
+  const Result r = measured(toy, {.new_tokens = 0, .prompt_tokens = {4}, .prefix_tokens = {1, 16}});
+  ASSERT_EQ(r.reuse.size(), 2u);
+  for (const Reuse& u : r.reuse) {
+    const std::string hash = hash_text(u.hash);
+    for (const std::string& report : {report_text(r), report_markdown(r), report_csv(r), report_json(r),
+                                      report_html(r, {.program = "pkv"}, "pkv bench")}) {
+      EXPECT_NE(report.find(hash), std::string::npos) << hash << " in\n" << report.substr(0, 2000);
+    }
+  }
+}
+
 TEST(ReportMarkdown, HasBothTables) {
   const std::string text = report_markdown(made_up());
   EXPECT_NE(text.find("| prompt | new tokens |"), std::string::npos);

@@ -171,7 +171,7 @@ TEST(Run, ALateFailureLeavesNoFigures) {
 TEST(Run, SaysWhatDoesNotFit) {
   Toy toy;
   toy.longest = 20;
-  Options o = prefixes({50, 40});
+  Options o = prefixes({40, 50});
   const auto said = [&](const Options& options) {
     try {
       measured(toy, options);
@@ -197,6 +197,7 @@ TEST(Run, ReusesPrefixes) {
   EXPECT_NEAR(median_of(u.seconds[Reuse::page_cache]), Toy::kRestore + seconds_of(1, 1), 1e-9);
   EXPECT_NEAR(median_of(u.seconds[Reuse::disk]), Toy::kDisk + seconds_of(1, 1), 1e-9);
   EXPECT_EQ(u.saved_bytes, 4u * 64);
+  EXPECT_EQ(u.hash, hash_of(toy.fresh()->feed(toy_text(65))));
   EXPECT_DOUBLE_EQ(u.save_seconds, 3);
   EXPECT_EQ(worth_from(r.reuse, Reuse::memory), 1);
   EXPECT_EQ(worth_from(r.reuse, Reuse::page_cache), 16);
@@ -274,6 +275,9 @@ TEST(Run, RefusesWhatMakesNoSense) {
   o = small();
   o.depths = {-1};
   EXPECT_THROW(measured(toy, o), Error);
+  for (const auto& falling : {std::vector<std::int64_t>{16, 4}, {4, 4}, {1, 16, 8}}) {
+    EXPECT_THROW(measured(toy, prefixes(falling)), Error);
+  }
 }
 
 TEST(Run, ProgressRisesToItsTotal) {
@@ -289,6 +293,21 @@ TEST(Run, ProgressRisesToItsTotal) {
   measured(toy, o);
   EXPECT_TRUE(rises);
   EXPECT_EQ(last, total);
+}
+
+// What is to come is known from the first time that the longest prefix was fed.
+TEST(Run, ProgressOfPrefixesAloneBeginsAtItsBeginning) {
+  Toy toy;
+  Options o = prefixes({1, 4, 16, 64});
+  std::vector<double> shares;
+  o.progress = [&](std::int64_t done, std::int64_t of) {
+    shares.push_back(static_cast<double>(done) / static_cast<double>(of));
+  };
+  measured(toy, o);
+  ASSERT_GT(shares.size(), 4u * 4);
+  EXPECT_LT(shares.front(), 0.5);
+  EXPECT_TRUE(std::all_of(shares.begin(), shares.end() - 1, [](double s) { return s < 0.999; }));
+  EXPECT_EQ(shares.back(), 1);
 }
 
 TEST(Rows, Greedy) {
