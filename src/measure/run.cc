@@ -18,21 +18,21 @@ namespace {
 // What a round does, one after the other.
 using Job = std::function<void(Bench&, bool count)>;
 
-// The machine's peaks. Then the weights are read once more, or the variant after it would find the caches emptied.
-void measure_machine(Bench& bench, std::span<const std::int32_t> text, bool count) {
-  if (bench.machine == nullptr || !count) return;
-  bench.result.read_rate.push_back(bench.machine->read_rate());
-  bench.result.fma_rate.push_back(bench.machine->fma_rate());
-  bench.subject.fresh()->feed(text);
-}
-
 struct Work {
   std::vector<GenerationRun> generation;
   std::vector<ReuseRun> reuse;
 
-  std::vector<Job> jobs(std::span<const std::int32_t> text) {
+  // The machine's peaks. The variant after them is begun, or it alone would find the caches emptied.
+  void measure_machine(Bench& bench, bool count) const {
+    if (bench.machine == nullptr || !count) return;
+    bench.result.read_rate.push_back(bench.machine->read_rate());
+    bench.result.fma_rate.push_back(bench.machine->fma_rate());
+    generation.empty() ? reuse.front().begin(bench) : generation.front().begin(bench);
+  }
+
+  std::vector<Job> jobs() {
     std::vector<Job> all;
-    all.emplace_back([text](Bench& b, bool count) { measure_machine(b, text.first(1), count); });
+    all.emplace_back([this](Bench& b, bool count) { measure_machine(b, count); });
     for (GenerationRun& g : generation) {
       all.emplace_back([&g](Bench& b, bool count) { g.with_past(b, count); });
       all.emplace_back([&g](Bench& b, bool count) { g.without_past(b, count); });
@@ -159,12 +159,12 @@ void explore(Bench& bench, Work& work, std::span<const std::int32_t> text) {
 }
 
 // Forward and backward in turn. A speed of another answer is no speed: the first disagreement ends it.
-void repeat(Bench& bench, Work& work, std::span<const std::int32_t> text) {
+void repeat(Bench& bench, Work& work) {
   const std::int64_t untimed = untimed_rounds(bench), rounds = rounds_of(bench);
   bench.ticker.forget();
   for (const GenerationRun& g : work.generation) g.expect(bench, rounds);
   for (const ReuseRun& r : work.reuse) r.expect(bench, rounds);
-  std::vector<Job> jobs = work.jobs(text);
+  std::vector<Job> jobs = work.jobs();
   for (std::int64_t round = 0; round < rounds; ++round) {
     for (const Job& job : jobs) {
       if (!bench.rows.disagreements().empty()) return;
@@ -231,7 +231,7 @@ Result run(Subject& subject, Machine* machine, std::span<const std::int32_t> tex
   bench.result.warmup = std::max<std::int64_t>(1, options.warmup);
   Work work = plan(bench, text);
   explore(bench, work, text);
-  if (bench.rows.disagreements().empty()) repeat(bench, work, text);
+  if (bench.rows.disagreements().empty()) repeat(bench, work);
   bench.ticker.finish();
   Result result = std::move(bench.result);
   result.rows_compared = bench.rows.compared();
