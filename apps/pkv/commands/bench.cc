@@ -87,7 +87,8 @@ std::string render(const measure::Result& result, const OutputOptions& output) {
 measure::Result measured(const BenchOptions& options, const model::Model& model, const std::string& name) {
   try {
     const OrderlyStop stop;
-    MeasuredEngine engine(model, name, options.engine.threads, options.beyond_context, options.past_dir);
+    MeasuredEngine engine(model, name, options.engine.threads, options.beyond_context, options.past_dir,
+                          stop.looking({}));
     ThisMachine machine(options.engine.threads);
     measure::Options plan = plan_of(options, model.card());
     plan.progress = stop.looking(progress_bar(name));
