@@ -110,7 +110,7 @@ void refuse_what_is_not_done(const hf::Config& config) {
                .found = value->dump(-1, ' ', true).substr(0, 60)});
   }
   const auto* cache = config.value({"cache_implementation"});  // all others keep what they are given
-  if (cache == nullptr || *cache != "quantized") return;
+  if (cache == nullptr || !cache->is_string() || cache->get<std::string>() != "quantized") return;
   fail_load({.what = "asks for a past of fewer bits than pkv has",
              .where = config.file() + ": cache_implementation",
              .expected = "null or another cache",

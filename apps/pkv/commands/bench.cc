@@ -102,7 +102,8 @@ measure::Result measured(const BenchOptions& options, const model::Model& model,
 void draw(const measure::Result& result, const std::string& path) {
   if (path.empty()) return;
   const std::string picture = measure::report_svg(result);
-  if (picture.empty()) return note(fmt::format("no generation of two tokens or more to draw: {} is left as it was", path));
+  if (picture.empty())
+    return note(fmt::format("no generation of two tokens or more to draw: {} is left as it was", path));
   write_file(path, picture);
 }
 
