@@ -19,6 +19,7 @@ struct Neutral {
   double value;
 };
 constexpr auto kNotDone = std::to_array<Neutral>({
+    {"assistant_ensemble_weight", -1},
     {"bad_words_ids", 0},
     {"begin_suppress_tokens", 0},
     {"constraints", 0},
@@ -30,6 +31,7 @@ constexpr auto kNotDone = std::to_array<Neutral>({
     {"exponential_decay_length_penalty", 0},
     {"force_words_ids", 0},
     {"forced_bos_token_id", -1},
+    {"forced_decoder_ids", 0},
     {"forced_eos_token_id", -1},
     {"guidance_scale", 1},
     {"max_time", -1},
@@ -47,8 +49,10 @@ constexpr auto kNotDone = std::to_array<Neutral>({
     {"watermarking_config", 0},
 });
 
-// What changes no token, here or at all. Beams' settings are among them, for beams are refused.
+// What changes no token, here or at all: beams' settings are among them, for beams are refused, and those of drafted
+// tokens, which the model verifies. The keys are those of transformers 5.24 (generation/configuration_utils.py).
 constexpr auto kWithoutEffect = std::to_array<std::string_view>({
+    "_commit_hash",
     "_from_model_config",
     "assistant_confidence_threshold",
     "assistant_early_exit",
@@ -56,6 +60,7 @@ constexpr auto kWithoutEffect = std::to_array<std::string_view>({
     "cache_config",
     "cache_implementation",
     "compile_config",
+    "continuous_batching_config",
     "decoder_start_token_id",
     "disable_compile",
     "diversity_penalty",
@@ -63,6 +68,7 @@ constexpr auto kWithoutEffect = std::to_array<std::string_view>({
     "is_assistant",
     "length_penalty",
     "low_memory",
+    "max_cache_len",
     "max_matching_ngram_size",
     "num_assistant_tokens",
     "num_assistant_tokens_schedule",
@@ -77,9 +83,11 @@ constexpr auto kWithoutEffect = std::to_array<std::string_view>({
     "renormalize_logits",
     "return_dict_in_generate",
     "return_legacy_cache",
+    "speculation_type",
     "target_lookbehind",
     "transformers_version",
     "use_cache",
+    "use_mtp",
 });
 
 constexpr const char* kWithout = "--no-generation-config takes the end-of-text tokens alone from the model's files";
@@ -101,6 +109,12 @@ void refuse_what_is_not_done(const hf::Config& config) {
                .expected = at < 0 ? "null" : fmt::format("null or {:g}", at),
                .found = value->dump(-1, ' ', true).substr(0, 60)});
   }
+  const auto* cache = config.value({"cache_implementation"});  // all others keep what they are given
+  if (cache == nullptr || !cache->is_string() || cache->get<std::string>() != "quantized") return;
+  fail_load({.what = "asks for a past of fewer bits than pkv has",
+             .where = config.file() + ": cache_implementation",
+             .expected = "null or another cache",
+             .found = "\"quantized\""});
 }
 
 std::optional<std::int64_t> count(const hf::Config& config, std::string_view key, std::int64_t most = kMostTokens) {

@@ -71,15 +71,26 @@ void GenerationRun::expect(Bench& bench, std::int64_t rounds) const {
   bench.ticker.expect(static_cast<double>(rounds) * (with_seconds_ + without_seconds_));
 }
 
+std::unique_ptr<Session> GenerationRun::start(Bench& bench) const {
+  return base_ ? base_->fork() : bench.subject.fresh();
+}
+
+std::span<const std::int32_t> GenerationRun::ids_for(std::int64_t token) const {
+  const std::span<const std::int32_t> all(text_);
+  if (token > 0) return all.subspan(static_cast<std::size_t>(known() + token - 1), 1);
+  return all.subspan(static_cast<std::size_t>(generation_.depth), static_cast<std::size_t>(generation_.prompt));
+}
+
+void GenerationRun::begin(Bench& bench) const {
+  const auto session = start(bench);
+  for (std::int64_t i = 0; i < std::min<std::int64_t>(2, generation_.new_tokens); ++i) session->feed(ids_for(i));
+}
+
 void GenerationRun::with_past(Bench& bench, bool count) {
-  const auto session = base_ ? base_->fork() : bench.subject.fresh();
+  const auto session = start(bench);
   double total = 0;
   for (std::int64_t i = 0; i < generation_.new_tokens; ++i) {
-    const auto from = static_cast<std::size_t>(i == 0 ? generation_.depth : known() + i - 1);
-    const std::size_t length = i == 0 ? static_cast<std::size_t>(generation_.prompt) : 1;
-    const std::vector<std::int32_t> ids(text_.begin() + static_cast<std::ptrdiff_t>(from),
-                                        text_.begin() + static_cast<std::ptrdiff_t>(from + length));
-    const double seconds = step(bench, *session, ids, i, "with past");
+    const double seconds = step(bench, *session, ids_for(i), i, "with past");
     if (count) generation_.with_past.seconds[static_cast<std::size_t>(i)].push_back(seconds);
     total += seconds;
   }

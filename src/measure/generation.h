@@ -20,6 +20,7 @@ class GenerationRun {
   void explore(Bench& bench, Session* before);
   void expect(Bench& bench, std::int64_t rounds) const;
 
+  void begin(Bench& bench) const;  // the first two tokens with past, untimed: what it needs is in the caches then
   void with_past(Bench& bench, bool count);
   void without_past(Bench& bench, bool count);
   void add_shares(Bench& bench);  // of the round that was just counted, of the peaks measured in it
@@ -28,6 +29,8 @@ class GenerationRun {
   Generation take(const Subject& subject);
 
  private:
+  std::unique_ptr<Session> start(Bench& bench) const;
+  std::span<const std::int32_t> ids_for(std::int64_t token) const;  // with past: the prompt, later the token before
   std::int64_t known() const { return generation_.depth + generation_.prompt; }  // tokens before the first new one
   double step(Bench& bench, Session& session, std::span<const std::int32_t> ids, std::int64_t token,
               const char* variant);

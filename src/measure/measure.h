@@ -26,7 +26,7 @@ struct Options {
   std::int64_t new_tokens = 128;
   std::vector<std::int64_t> prompt_tokens{16, 128, 512};
   std::vector<std::int64_t> depths{0};      // tokens before the prompt whose past is there already
-  std::vector<std::int64_t> prefix_tokens;  // of the reuse of a prefix; rising
+  std::vector<std::int64_t> prefix_tokens;  // of the reuse of a prefix; each larger than the last
   std::int64_t repetitions = 5;
   std::int64_t warmup = 1;  // untimed rounds; the run that says which tokens follow is the first of them
   double seconds = 20;      // for all repetitions of one generation without past; 0: as long as it takes

@@ -16,7 +16,7 @@ std::string report_csv(const Result& result);   // a line per variant, with a he
 std::string report_json(const Result& result);  // "schema": "pkv-bench/1"
 // A page with curves and bars. `command` repeats the run.
 std::string report_html(const Result& result, const Environment& environment, std::string_view command);
-std::string report_svg(const Result& result);  // a picture of the longest generation; empty where there is none
+std::string report_svg(const Result& result);  // curves of the longest generation; empty below two tokens
 
 // The finding in a sentence or two: "12.3 ± 0.4 times faster ..."
 std::string headline(const Result& result);

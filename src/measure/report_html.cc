@@ -71,7 +71,7 @@ Html reuse(const Result& r) {
     table.head.emplace_back(name_of(static_cast<Reuse::Way>(way)));
     if (way > 0) table.head.emplace_back("times");
   }
-  table.head.emplace_back("saved past");
+  table.head.insert(table.head.end(), {"saved past", "hash of the logits"});
   for (const Reuse& u : r.reuse) {
     std::vector<Html> row{text(grouped(u.prefix))};
     for (int way = 0; way < Reuse::ways; ++way) {
@@ -80,6 +80,7 @@ Html reuse(const Result& r) {
       if (way > 0) row.push_back(cell(measured ? times_text(u.faster(static_cast<Reuse::Way>(way))) : ""));
     }
     row.push_back(cell(u.saved_bytes > 0 ? bytes_text(static_cast<double>(u.saved_bytes)) : ""));
+    row.push_back(text(hash_text(u.hash)));
     table.rows.push_back(row);
   }
   Html all = page::heading("Reuse of a prefix") + page::table(table);

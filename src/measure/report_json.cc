@@ -52,7 +52,10 @@ Json json_of(const Generation& g) {
 }
 
 Json json_of(const Reuse& r) {
-  Json j{{"prefix_tokens", r.prefix}, {"saved_bytes", r.saved_bytes}, {"save_seconds", r.save_seconds}};
+  Json j{{"prefix_tokens", r.prefix},
+         {"saved_bytes", r.saved_bytes},
+         {"save_seconds", r.save_seconds},
+         {"logits_hash", hash_text(r.hash)}};
   constexpr const char* kKeys[] = {"recomputed", "memory", "page_cache", "disk"};
   for (int way = 0; way < Reuse::ways; ++way) {
     if (r.seconds[way].empty()) {

@@ -143,7 +143,7 @@ std::vector<Line> totals(const Generation& g) {
 
 std::string report_svg(const Result& r) {
   const Generation* g = longest_generation(r);
-  if (g == nullptr) return "";
+  if (g == nullptr || g->new_tokens < 2) return "";
   const auto tokens = per_token(*g), sums = totals(*g);
   std::string s = fmt::format(
       "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {0} {1}\" width=\"{0}\" height=\"{1}\" "

@@ -25,15 +25,15 @@ std::string generation_table(const Result& r) {
                     about + spread_text(without), about + rate_text(n / without.median), about + times_text(g.faster()),
                     from(g.passes(2)), from(g.passes(10)), spread_text(spread_of(g.with_past.seconds.front())),
                     bytes_text(g.bytes_per_token), large_text(g.flop_per_token), share_text(g.read_share),
-                    share_text(g.fma_share), fmt::format("{:016x}", g.hash)});
+                    share_text(g.fma_share), hash_text(g.hash)});
   }
   return markdown_table(rows) + "\n";
 }
 
 std::string reuse_table(const Result& r) {
   if (r.reuse.empty()) return "";
-  std::vector<Row> rows{
-      {"prefix", "recomputed", "in memory", "times", "page cache", "times", "disk", "times", "saved past"}};
+  std::vector<Row> rows{{"prefix", "recomputed", "in memory", "times", "page cache", "times", "disk", "times",
+                         "saved past", "hash of the logits"}};
   for (const Reuse& u : r.reuse) {
     Row row{grouped(u.prefix)};
     for (int way = 0; way < Reuse::ways; ++way) {
@@ -42,6 +42,7 @@ std::string reuse_table(const Result& r) {
       if (way > 0) row.push_back(measured ? times_text(u.faster(static_cast<Reuse::Way>(way))) : "");
     }
     row.push_back(u.saved_bytes > 0 ? bytes_text(static_cast<double>(u.saved_bytes)) : "");
+    row.push_back(hash_text(u.hash));
     rows.push_back(row);
   }
   std::string text = markdown_table(rows) + "\n";
@@ -115,7 +116,7 @@ std::string report_csv(const Result& r) {
            {number(static_cast<double>(g.new_tokens) / median_of(total)), fmt::format("{}", curve.positions.size())},
            faster,
            past_only,
-           {fmt::format("{:016x}", g.hash), peak}}));
+           {hash_text(g.hash), peak}}));
     };
     add("with past", g.with_total, g.with_past, ratio_cells(g.faster()), work);
     add("without past", g.without_total, g.without_past, {"", ""}, Row(work.size()));
@@ -130,8 +131,8 @@ std::string report_csv(const Result& r) {
                            times_of(u.seconds[way]),
                            {number(1 / median_of(u.seconds[way])), "1"},
                            way == 0 ? Row{"", ""} : ratio_cells(u.faster(w)),
-                           Row(5),
-                           {peak}}));
+                           Row(4),
+                           {hash_text(u.hash), peak}}));
     }
   }
   return text;

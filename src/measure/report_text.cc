@@ -1,4 +1,5 @@
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 
@@ -81,12 +82,12 @@ std::string machine_of(const Result& r) {
   }
   std::string facts;
   if (r.peak_memory > 0) facts = fmt::format("Peak memory {}. ", bytes_text(static_cast<double>(r.peak_memory)));
-  for (const Generation& g : r.generation) {
-    facts += fmt::format("{}{:016x} (prompt {})", &g == &r.generation.front() ? "Hash of the logits: " : ", ", g.hash,
-                         prompt_text(g));
-  }
-  if (!facts.empty()) text += wrapped("  ", facts + (r.generation.empty() ? "" : "."));
-  return text;
+  std::vector<std::string> hashes;
+  for (const Generation& g : r.generation)
+    hashes.push_back(fmt::format("{} (prompt {})", hash_text(g.hash), prompt_text(g)));
+  for (const Reuse& u : r.reuse) hashes.push_back(fmt::format("{} (prefix {})", hash_text(u.hash), grouped(u.prefix)));
+  if (!hashes.empty()) facts += fmt::format("Hash of the logits: {}.", fmt::join(hashes, ", "));
+  return facts.empty() ? text : text + wrapped("  ", facts);
 }
 
 }  // namespace

@@ -48,6 +48,7 @@ struct Reuse {
   Samples seconds[ways];  // empty where it was not measured
   std::uint64_t saved_bytes = 0;
   double save_seconds = 0;
+  std::uint64_t hash = 0;  // of the logits
 
   Ratio faster(Way way) const { return ratio_of(spread_of(seconds[recomputed]), spread_of(seconds[way])); }
 };

@@ -46,4 +46,9 @@ void ReuseRun::run(Bench& bench, Reuse::Way way, bool count) {
   bench.ticker.done(seconds);
 }
 
+Reuse ReuseRun::take() {
+  reuse_.hash = hash_.value();
+  return std::move(reuse_);
+}
+
 }  // namespace pkv::measure

@@ -20,11 +20,12 @@ class ReuseRun {
   void expect(Bench& bench, std::int64_t rounds) const;
 
   std::int64_t before() const { return reuse_.prefix; }
+  void begin(Bench& bench) const { bench.subject.fresh()->feed(text_); }  // untimed, see GenerationRun
   bool has(Reuse::Way way) const { return available_[way]; }
   // A reading from the disk that the system answers from memory is not counted.
   void run(Bench& bench, Reuse::Way way, bool count);
 
-  Reuse take() { return std::move(reuse_); }
+  Reuse take();
 
  private:
   Reuse reuse_;

@@ -18,21 +18,21 @@ namespace {
 // What a round does, one after the other.
 using Job = std::function<void(Bench&, bool count)>;
 
-// The machine's peaks. Then the weights are read once more, or the variant after it would find the caches emptied.
-void measure_machine(Bench& bench, std::span<const std::int32_t> text, bool count) {
-  if (bench.machine == nullptr || !count) return;
-  bench.result.read_rate.push_back(bench.machine->read_rate());
-  bench.result.fma_rate.push_back(bench.machine->fma_rate());
-  bench.subject.fresh()->feed(text);
-}
-
 struct Work {
   std::vector<GenerationRun> generation;
   std::vector<ReuseRun> reuse;
 
-  std::vector<Job> jobs(std::span<const std::int32_t> text) {
+  // The machine's peaks. The variant after them is begun, or it alone would find the caches emptied.
+  void measure_machine(Bench& bench, bool count) const {
+    if (bench.machine == nullptr || !count) return;
+    bench.result.read_rate.push_back(bench.machine->read_rate());
+    bench.result.fma_rate.push_back(bench.machine->fma_rate());
+    generation.empty() ? reuse.front().begin(bench) : generation.front().begin(bench);
+  }
+
+  std::vector<Job> jobs() {
     std::vector<Job> all;
-    all.emplace_back([text](Bench& b, bool count) { measure_machine(b, text.first(1), count); });
+    all.emplace_back([this](Bench& b, bool count) { measure_machine(b, count); });
     for (GenerationRun& g : generation) {
       all.emplace_back([&g](Bench& b, bool count) { g.with_past(b, count); });
       all.emplace_back([&g](Bench& b, bool count) { g.without_past(b, count); });
@@ -47,20 +47,24 @@ struct Work {
   }
 };
 
-void require(bool good, std::string_view what, std::string_view expected) {
-  if (!good)
-    fail_usage({.what = fmt::format("nothing can be measured with these {}", what), .expected = std::string(expected)});
+void require(bool good, std::string_view what, std::string_view expected, const std::vector<std::int64_t>& found) {
+  if (good) return;
+  fail_usage({.what = fmt::format("nothing can be measured with these {}", what),
+              .expected = std::string(expected),
+              .found = fmt::format("{}", fmt::join(found, ", "))});
 }
 
 void check(const Options& o) {
   const auto at_least = [](const std::vector<std::int64_t>& values, std::int64_t least) {
     return std::all_of(values.begin(), values.end(), [&](std::int64_t v) { return v >= least; });
   };
-  require(o.new_tokens >= 0, "new tokens", "at least 0; 0 leaves generation out");
-  require(o.repetitions > 0, "repetitions", "at least 1");
-  require(at_least(o.prompt_tokens, 1), "prompt tokens", "numbers of at least 1");
-  require(at_least(o.depths, 0), "depths", "numbers of at least 0");
-  require(at_least(o.prefix_tokens, 1), "prefix tokens", "numbers of at least 1");
+  require(o.new_tokens >= 0, "new tokens", "at least 0; 0 leaves generation out", {o.new_tokens});
+  require(o.repetitions > 0, "repetitions", "at least 1", {o.repetitions});
+  require(at_least(o.prompt_tokens, 1), "prompt tokens", "numbers of at least 1", o.prompt_tokens);
+  require(at_least(o.depths, 0), "depths", "numbers of at least 0", o.depths);
+  const bool rising = std::ranges::adjacent_find(o.prefix_tokens, std::greater_equal<>()) == o.prefix_tokens.end();
+  require(rising && at_least(o.prefix_tokens, 1), "prefix tokens", "numbers of at least 1, each larger than the last",
+          o.prefix_tokens);
 }
 
 // The tokens that a generation feeds: the last new one is not fed.
@@ -134,6 +138,9 @@ std::unique_ptr<Session> fed_for(Bench& bench, const std::vector<Run>& runs, std
   return session;
 }
 
+std::int64_t untimed_rounds(const Bench& bench) { return std::max<std::int64_t>(0, bench.options.warmup - 1); }
+std::int64_t rounds_of(const Bench& bench) { return untimed_rounds(bench) + bench.options.repetitions; }
+
 void explore(Bench& bench, Work& work, std::span<const std::int32_t> text) {
   bench.to_explore = std::ssize(work.generation) * bench.options.new_tokens;
   {
@@ -141,18 +148,23 @@ void explore(Bench& bench, Work& work, std::span<const std::int32_t> text) {
     for (GenerationRun& g : work.generation) g.explore(bench, session.get());
   }
   if (work.reuse.empty() || !bench.rows.disagreements().empty()) return;
-  const auto session = fed_for(bench, work.reuse, text);
+  std::unique_ptr<Session> session;
+  const double seconds = timed(bench, [&] { session = fed_for(bench, work.reuse, text); });
+  const auto longest = static_cast<double>(work.reuse.back().before());
+  for (const ReuseRun& r : work.reuse) {  // about, until each is known
+    bench.ticker.expect(static_cast<double>(1 + rounds_of(bench)) * seconds * static_cast<double>(r.before()) /
+                        longest);
+  }
   for (ReuseRun& r : work.reuse) r.explore(bench, *session);
 }
 
 // Forward and backward in turn. A speed of another answer is no speed: the first disagreement ends it.
-void repeat(Bench& bench, Work& work, std::span<const std::int32_t> text) {
-  const std::int64_t untimed = std::max<std::int64_t>(0, bench.options.warmup - 1);
-  const std::int64_t rounds = untimed + bench.options.repetitions;
+void repeat(Bench& bench, Work& work) {
+  const std::int64_t untimed = untimed_rounds(bench), rounds = rounds_of(bench);
   bench.ticker.forget();
   for (const GenerationRun& g : work.generation) g.expect(bench, rounds);
   for (const ReuseRun& r : work.reuse) r.expect(bench, rounds);
-  std::vector<Job> jobs = work.jobs(text);
+  std::vector<Job> jobs = work.jobs();
   for (std::int64_t round = 0; round < rounds; ++round) {
     for (const Job& job : jobs) {
       if (!bench.rows.disagreements().empty()) return;
@@ -219,7 +231,7 @@ Result run(Subject& subject, Machine* machine, std::span<const std::int32_t> tex
   bench.result.warmup = std::max<std::int64_t>(1, options.warmup);
   Work work = plan(bench, text);
   explore(bench, work, text);
-  if (bench.rows.disagreements().empty()) repeat(bench, work, text);
+  if (bench.rows.disagreements().empty()) repeat(bench, work);
   bench.ticker.finish();
   Result result = std::move(bench.result);
   result.rows_compared = bench.rows.compared();

@@ -158,6 +158,30 @@ TEST_F(HubPrograms, EndOnCtrlCInAnOrderlyWay) {
   EXPECT_THAT(server_.last_large().range, HasSubstr("bytes="));
 }
 
+TEST_F(HubPrograms, FindDamageThatLeavesTheSizeAsItWas) {
+  server_.put("org/m", "main", kCommit, a_model("", 300'000));
+  const auto verify = [this](std::vector<std::string> what) {
+    what.insert(what.begin(), {"cache", "verify"});
+    return end_of(start(what, "out"));
+  };
+  ASSERT_EQ(end_of(start({"download", "org/m"}, "out")), 0);
+  EXPECT_EQ(verify({}), 0);
+  EXPECT_EQ(said("out"), "3 files verified, 0 damaged\n");
+  const fs::path snapshot = repo("org--m") / "snapshots" / kCommit;
+  for (const char* name : {"model.safetensors", "tokenizer.json"}) {  // named by SHA-256, and as git names a blob
+    const fs::path blob = fs::canonical(snapshot / name);
+    fs::permissions(blob, fs::perms::owner_write, fs::perm_options::add);
+    std::fstream(blob, std::ios::in | std::ios::out | std::ios::binary).seekp(1).put('\x01');
+    EXPECT_EQ(end_of(start({"download", "org/m"}, "out")), 0) << "its size is right";
+    EXPECT_EQ(verify({"org/m@main"}), 1);
+    EXPECT_THAT(said("out"), AllOf(HasSubstr(blob.string() + ": damaged"), HasSubstr("3 files verified, 1 damaged")));
+    fs::remove(blob);
+    EXPECT_EQ(end_of(start({"download", "org/m"}, "out")), 0);
+    EXPECT_EQ(verify({kCommit}), 0);
+  }
+  EXPECT_EQ(verify({"other"}), 2);
+}
+
 ServedFiles files_of(const fs::path& folder) {
   ServedFiles files;
   for (const auto& entry : fs::directory_iterator(folder)) {

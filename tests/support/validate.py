@@ -2,11 +2,14 @@
 """validate.py FILE...: are these reports what they promise to be?
 
 A .json file must fit the schema of docs/schema that it names, without properties that the schema does not list. A .xml
-file must be well-formed and JUnit's: its counts must be those of the tests in it. Needs Debian's python3-jsonschema, and so
-Debian's python.
+file must be well-formed and JUnit's: its counts must be those of the tests in it. A .html file must close what it
+opens, its links within it must lead somewhere, and its charts must be JSON. A .svg file must be well-formed, with lines
+that stay within the picture. Needs Debian's python3-jsonschema, and so Debian's python.
 """
+import html.parser
 import json
 import pathlib
+import re
 import sys
 import xml.etree.ElementTree as xml
 
@@ -56,9 +59,63 @@ def check_xml(path):
     return f"JUnit, {len(root)} suites: {counts}"
 
 
+class Page(html.parser.HTMLParser):
+    VOID = {"br", "hr", "img", "link", "meta"}
+
+    def __init__(self):
+        super().__init__()
+        self.open, self.ids, self.links, self.charts = [], [], set(), 0
+
+    def handle_starttag(self, tag, attributes):
+        attributes = dict(attributes)
+        if tag not in self.VOID:
+            self.open.append((tag, attributes))
+        if "id" in attributes:
+            self.ids.append(attributes["id"])
+        if attributes.get("href", "").startswith("#"):
+            self.links.add(attributes["href"][1:])
+
+    def handle_endtag(self, tag):
+        opened = self.open.pop()[0] if self.open else "nothing"
+        assert opened == tag, f"line {self.getpos()[0]}: </{tag}> ends {opened}"
+
+    def handle_data(self, data):
+        if self.open and self.open[-1] == ("script", {"type": "application/json"}):
+            json.loads(data, parse_constant=refuse_constant)
+            self.charts += 1
+
+
+def check_html(path):
+    page = Page()
+    page.feed(path.read_text("utf-8"))
+    page.close()
+    assert not page.open, f"<{page.open[-1][0]}> is not closed"
+    assert len(page.ids) == len(set(page.ids)), f"an id twice: {page.ids}"
+    assert page.links <= set(page.ids), f"links to nothing: {page.links - set(page.ids)}"
+    return f"HTML, {page.charts} charts"
+
+
+def check_svg(path):
+    root = xml.parse(path).getroot()
+    assert root.tag == "{http://www.w3.org/2000/svg}svg", root.tag
+    left, top, width, height = map(float, root.get("viewBox").split())
+    number = r"(-?\d+(?:\.\d+)?)"
+    paths = [element.get("d") for element in root.iter("{http://www.w3.org/2000/svg}path")]
+    assert paths, "nothing is drawn"
+    for steps in paths:
+        assert re.fullmatch(rf"M{number} {number}(L{number} {number}|H{number})+", steps), f"no path: {steps}"
+        for x, y in re.findall(rf"[ML]{number} {number}", steps):
+            inside = left <= float(x) <= left + width and top <= float(y) <= top + height
+            assert inside, f"{x} {y} lies outside of {root.get('viewBox')}"
+    return "SVG"
+
+
+CHECKS = {".html": check_html, ".json": check_json, ".svg": check_svg, ".xml": check_xml}
+
+
 def main(files):
     for file in map(pathlib.Path, files):
-        check = check_json if file.suffix == ".json" else check_xml
+        check = CHECKS[file.suffix]
         try:
             print(f"{file.name}: {check(file)}")
         except jsonschema.ValidationError as error:

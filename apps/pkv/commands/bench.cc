@@ -62,7 +62,8 @@ measure::Options plan_of(const BenchOptions& options, const model::Card& card) {
   const std::int64_t room = limited ? card.context - 1 : std::numeric_limits<std::int64_t>::max();
   plan.prefix_tokens = options.prefixes.value_or(default_prefixes(plan.prompt_tokens, room));
   std::erase(plan.prefix_tokens, 0);
-  std::sort(plan.prefix_tokens.begin(), plan.prefix_tokens.end());
+  std::ranges::sort(plan.prefix_tokens);
+  plan.prefix_tokens.erase(std::ranges::unique(plan.prefix_tokens).begin(), plan.prefix_tokens.end());
   return plan;
 }
 
@@ -86,7 +87,8 @@ std::string render(const measure::Result& result, const OutputOptions& output) {
 measure::Result measured(const BenchOptions& options, const model::Model& model, const std::string& name) {
   try {
     const OrderlyStop stop;
-    MeasuredEngine engine(model, name, options.engine.threads, options.beyond_context, options.past_dir);
+    MeasuredEngine engine(model, name, options.engine.threads, options.beyond_context, options.past_dir,
+                          stop.looking({}));
     ThisMachine machine(options.engine.threads);
     measure::Options plan = plan_of(options, model.card());
     plan.progress = stop.looking(progress_bar(name));
@@ -100,7 +102,8 @@ measure::Result measured(const BenchOptions& options, const model::Model& model,
 void draw(const measure::Result& result, const std::string& path) {
   if (path.empty()) return;
   const std::string picture = measure::report_svg(result);
-  if (picture.empty()) return note(fmt::format("no generation to draw: {} is left as it was", path));
+  if (picture.empty())
+    return note(fmt::format("no generation of two tokens or more to draw: {} is left as it was", path));
   write_file(path, picture);
 }
 

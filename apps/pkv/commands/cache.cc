@@ -9,6 +9,7 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 
+#include "base/columns.h"
 #include "base/error.h"
 #include "hf/hub/scan.h"
 #include "hub.h"
@@ -118,6 +119,38 @@ int remove(const RemoveOptions& options) {
   return holds;
 }
 
+int verify(const std::vector<std::string>& what) {
+  const hf::CacheScan found = hf::scan(hub_settings().cache);
+  for (const std::string& line : found.notes) note(line);
+  const auto blobs = hf::blobs_of(found, what);
+  std::int64_t total = 0, done = 0;
+  std::size_t damaged = 0, unnamed = 0;
+  for (const auto& blob : blobs) {
+    std::error_code gone;  // then it cannot be read below
+    total += static_cast<std::int64_t>(std::filesystem::file_size(blob, gone));
+  }
+  const Progress bar = progress_bar("verifying");
+  const auto read = [&](std::uint64_t bytes) {
+    done += static_cast<std::int64_t>(bytes);
+    if (bar) bar(done, total);
+  };
+  for (const auto& blob : blobs) {
+    const std::string digest = hf::digest_of_blob(blob, read);
+    if (digest.empty()) {
+      ++unnamed;
+    } else if (digest != blob.filename()) {
+      ++damaged;
+      clear_progress();
+      fmt::print("{}: damaged, for its digest is {}\n", blob.string(), digest);
+    }
+  }
+  clear_progress();
+  if (unnamed > 0) note(fmt::format("not verified, for the name is no digest: {}", counted(unnamed, "file")));
+  fmt::print("{} verified, {} damaged\n", counted(std::ssize(blobs) - unnamed, "file"), damaged);
+  if (damaged > 0) note("remove what is damaged; pkv download fetches it anew");
+  return damaged == 0 ? holds : does_not_hold;
+}
+
 void add_list(CLI::App& cache, Action& action) {
   auto output = std::make_shared<OutputOptions>();
   CLI::App* command = cache.add_subcommand("list", "Which models the cache holds");
@@ -143,10 +176,21 @@ void add_remove(CLI::App& cache, Action& action) {
   command->callback([options, &action] { action = [options] { return remove(*options); }; });
 }
 
+void add_verify(CLI::App& cache, Action& action) {
+  auto what = std::make_shared<std::vector<std::string>>();
+  CLI::App* command = cache.add_subcommand("verify", "Are the files what their digests say?");
+  command->add_option("WHAT", *what, "a model, model@revision, or a commit (default: all there are)");
+  command->footer(
+      "\nReads every byte, and asks nobody. Exit code 1 when a file is damaged.\n"
+      "\nExample:\n"
+      "  pkv cache verify mosaicml/mpt-7b\n");
+  command->callback([what, &action] { action = [what] { return verify(*what); }; });
+}
+
 }  // namespace
 
 void add_cache(CLI::App& app, Action& action) {
-  CLI::App* command = app.add_subcommand("cache", "Models of the Hub on this disk: list, remove");
+  CLI::App* command = app.add_subcommand("cache", "Models of the Hub on this disk");
   command->require_subcommand(1);
   command->footer(
       "\nThe cache is huggingface_hub's: HF_HUB_CACHE, else $HF_HOME/hub, else\n"
@@ -156,6 +200,7 @@ void add_cache(CLI::App& app, Action& action) {
       "  pkv cache remove gpt2\n");
   add_list(*command, action);
   add_remove(*command, action);
+  add_verify(*command, action);
 }
 
 }  // namespace pkv::program

@@ -11,7 +11,6 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "measure/measure.h"
-#include "model/past_file.h"
 
 namespace pkv::program {
 namespace {
@@ -37,11 +36,9 @@ class Timed : public measure::Session {
 
 class SavedFile : public measure::Saved {
  public:
-  SavedFile(const model::Model& model, const model::Past& past, std::filesystem::path path, int threads)
-      : model_(model),
-        ids_(past.ids().begin(), past.ids().end()),
-        path_(std::move(path)),
-        options_{.threads = threads} {
+  SavedFile(const model::Model& model, const model::Past& past, std::filesystem::path path,
+            const model::PastFileOptions& options)
+      : model_(model), ids_(past.ids().begin(), past.ids().end()), path_(std::move(path)), options_(options) {
     model::save_past(path_, model_, past, options_);
     ids_.push_back(0);  // restoring leaves the prompt's last token to be fed, whichever it is
   }
@@ -91,10 +88,10 @@ std::filesystem::path temporary_folder(const std::filesystem::path& in) {
 }  // namespace
 
 MeasuredEngine::MeasuredEngine(const model::Model& model, std::string name, int threads, bool beyond_context,
-                               const std::filesystem::path& scratch)
+                               const std::filesystem::path& scratch, Progress hashing)
     : model_(model),
       name_(std::move(name)),
-      threads_(threads),
+      saving_{.threads = threads, .progress = std::move(hashing)},
       beyond_context_(beyond_context),
       cost_(model::cost_of(model)),
       scratch_(scratch) {}
@@ -108,7 +105,7 @@ std::unique_ptr<measure::Saved> MeasuredEngine::save(measure::Session& session) 
   if (!savable(model_)) return nullptr;
   if (folder_.empty()) folder_ = temporary_folder(scratch_);
   return std::make_unique<SavedFile>(model_, static_cast<Timed&>(session).past(),
-                                     folder_ / fmt::format("{}.safetensors", saved_++), threads_);
+                                     folder_ / fmt::format("{}.safetensors", saved_++), saving_);
 }
 
 measure::Description MeasuredEngine::describe() const {

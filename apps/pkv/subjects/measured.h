@@ -13,15 +13,17 @@
 #include "measure/subject.h"
 #include "model/cost.h"
 #include "model/model.h"
+#include "model/past_file.h"
 
 namespace pkv::program {
 
 class MeasuredEngine : public measure::Subject {
  public:
   // `model` must outlive this. Pasts are saved in a folder of their own in `scratch` (empty: where the system keeps
-  // temporary files), and checked with as many `threads` as the model has (0: one per core).
+  // temporary files), and checked with as many `threads` as the model has (0: one per core). `hashing`: called while
+  // weights are hashed for a saved past, which takes long for large ones; may throw.
   MeasuredEngine(const model::Model& model, std::string name, int threads, bool beyond_context = false,
-                 const std::filesystem::path& scratch = {});
+                 const std::filesystem::path& scratch = {}, Progress hashing = {});
   ~MeasuredEngine() override;
   MeasuredEngine(const MeasuredEngine&) = delete;
   MeasuredEngine& operator=(const MeasuredEngine&) = delete;
@@ -35,7 +37,7 @@ class MeasuredEngine : public measure::Subject {
  private:
   const model::Model& model_;
   std::string name_;
-  int threads_;
+  model::PastFileOptions saving_;
   bool beyond_context_;
   model::Cost cost_;
   std::filesystem::path scratch_, folder_;

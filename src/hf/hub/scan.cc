@@ -4,12 +4,14 @@
 #include <sys/stat.h>
 
 #include <algorithm>
+#include <fstream>
 #include <map>
-#include <optional>
 #include <set>
+#include <span>
 
 #include "base/error.h"
 #include "base/file.h"
+#include "hf/hub/digest.h"
 #include "hf/hub/shared_store.h"
 #include "hf/json.h"
 
@@ -131,7 +133,7 @@ struct Target {
   const CachedRevision* revision;  // null: all of them
 };
 
-std::optional<Target> find_target(const CacheScan& scan, const std::string& what) {
+Target find_target(const CacheScan& scan, const std::string& what) {
   const auto at = what.find('@');
   const std::string repo = what.substr(0, at);
   for (const CachedModel& model : scan.models) {
@@ -144,7 +146,10 @@ std::optional<Target> find_target(const CacheScan& scan, const std::string& what
       if (starts || std::ranges::find(revision.refs, name) != revision.refs.end()) return Target{&model, &revision};
     }
   }
-  return {};
+  fail_usage({.what = "the cache has no such model or revision",
+              .where = quote(what),
+              .expected = "NAME, NAME@REVISION or a COMMIT",
+              .hint = "pkv cache list"});
 }
 
 void add_model(Removal& removal, std::set<fs::path>& blobs, const CachedModel& model) {
@@ -208,18 +213,12 @@ CacheScan scan(const fs::path& cache) {
 Removal plan_removal(const CacheScan& scan, const fs::path& cache, const std::vector<std::string>& what) {
   std::map<const CachedModel*, std::set<std::string>> chosen;
   for (const std::string& name : what) {
-    const auto target = find_target(scan, name);
-    if (!target) {
-      fail_usage({.what = "the cache has no such model or revision",
-                  .where = quote(name),
-                  .expected = "NAME, NAME@REVISION or a COMMIT",
-                  .hint = "pkv cache list"});
-    }
-    auto& commits = chosen[target->model];
-    if (target->revision != nullptr) {
-      commits.insert(target->revision->commit);
+    const Target target = find_target(scan, name);
+    auto& commits = chosen[target.model];
+    if (target.revision != nullptr) {
+      commits.insert(target.revision->commit);
     } else {
-      for (const CachedRevision& revision : target->model->revisions) commits.insert(revision.commit);
+      for (const CachedRevision& revision : target.model->revisions) commits.insert(revision.commit);
     }
   }
   Removal removal{.cache = cache};
@@ -233,6 +232,34 @@ Removal plan_removal(const CacheScan& scan, const fs::path& cache, const std::ve
   }
   count(removal, blobs);
   return removal;
+}
+
+std::vector<fs::path> blobs_of(const CacheScan& scan, const std::vector<std::string>& what) {
+  std::set<fs::path> blobs;
+  const auto add = [&](const CachedRevision& revision) { blobs.insert(revision.blobs.begin(), revision.blobs.end()); };
+  const auto add_all = [&](const CachedModel& model) { std::ranges::for_each(model.revisions, add); };
+  if (what.empty()) std::ranges::for_each(scan.models, add_all);
+  for (const std::string& name : what) {
+    const Target target = find_target(scan, name);
+    target.revision != nullptr ? add(*target.revision) : add_all(*target.model);
+  }
+  return {blobs.begin(), blobs.end()};
+}
+
+std::string digest_of_blob(const fs::path& blob, const std::function<void(std::uint64_t)>& read) {
+  const Digest::Kind kind = Digest::kind_of(blob.filename().string());
+  if (kind == Digest::Kind::none) return {};
+  Digest digest(kind, bytes_of(blob));
+  std::ifstream file(blob, std::ios::binary);  // not mapped: a bad disk is an error here, and no signal
+  std::vector<char> part(std::size_t{1} << 20);
+  while (file) {
+    file.read(part.data(), std::ssize(part));
+    const auto size = static_cast<std::size_t>(file.gcount());
+    digest.add(std::as_bytes(std::span(part).first(size)));
+    if (read) read(size);
+  }
+  if (!file.eof()) fail_load({.what = "cannot be read", .where = blob.string()});
+  return digest.finish();
 }
 
 void remove(const Removal& removal) {

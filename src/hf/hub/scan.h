@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <ctime>
 #include <filesystem>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -45,6 +46,14 @@ struct Removal {
 // What removing these takes away: NAME, NAME@REVISION, or a COMMIT. Blobs that other revisions use stay. Error::usage
 // when the cache has no such thing.
 Removal plan_removal(const CacheScan& scan, const std::filesystem::path& cache, const std::vector<std::string>& what);
+
+// The blobs that these use, each once; of the whole cache where none is named. Errors as above.
+std::vector<std::filesystem::path> blobs_of(const CacheScan& scan, const std::vector<std::string>& what);
+
+// The digest of a blob, of the kind that its name is, in hexadecimal: another than its name says that the blob is
+// damaged. Empty where the name is no digest. Error::load where it cannot be read. `read`: called with the bytes
+// digested since the last call.
+std::string digest_of_blob(const std::filesystem::path& blob, const std::function<void(std::uint64_t)>& read = {});
 
 // Links first, blobs last, so that a removal broken off leaves no link to a blob that is gone.
 void remove(const Removal& removal);

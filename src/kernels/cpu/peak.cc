@@ -5,7 +5,6 @@
 #include "hwy/foreach_target.h"
 //
 #include <sys/mman.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <new>
@@ -100,13 +99,6 @@ HWY_EXPORT(target_name);
 
 std::atomic<float> sink;  // keeps the compiler from dropping the work
 }  // namespace
-
-std::size_t beyond_caches() {
-  constexpr std::size_t kLeast = std::size_t{128} << 20;
-  const auto known = [](int name) { return static_cast<std::size_t>(std::max(0L, ::sysconf(name))); };
-  const std::size_t most = known(_SC_PHYS_PAGES) * known(_SC_PAGESIZE) / 16;
-  return std::max(kLeast, std::min(2 * known(_SC_LEVEL3_CACHE_SIZE), most));
-}
 
 Memory::Memory(std::size_t bytes) : size_(bytes) {
   constexpr std::size_t kHugePage = std::size_t{2} << 20;

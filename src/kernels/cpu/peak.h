@@ -8,14 +8,11 @@
 #include <string>
 #include <string_view>
 
+#include "base/caches.h"
 #include "base/clock.h"
 #include "base/pool.h"
 
 namespace pkv::kernels::peak {
-
-// Bytes that the caches cannot hold: twice the third one, at least 128 MiB, at most a sixteenth of the machine's memory
-// where that is more.
-std::size_t beyond_caches();
 
 // Bytes that no cache holds, in huge pages where the system grants them, touched once so that their pages exist.
 class Memory {

@@ -2,15 +2,13 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <cstdlib>
-#include <filesystem>
-#include <fstream>
 #include <limits>
 #include <map>
 #include <nlohmann/json.hpp>
 
 #include "check/check.h"
 #include "mutants/toy.h"
+#include "support/validate.h"
 
 namespace pkv::check {
 namespace {
@@ -68,27 +66,12 @@ Report bare() { return {}; }
 
 std::vector<Report> all_kinds() { return {healthy(), without_past(), not_finite(), awkward(), bare()}; }
 
-// What validate.py says of the files, which must end with an exit status of 0.
-void expect_valid(const std::map<std::string, std::string>& files) {
-  // Of this test alone: others run at the same time.
-  const auto folder = std::filesystem::path(testing::TempDir()) / "report_forms" /
-                      testing::UnitTest::GetInstance()->current_test_info()->name();
-  std::filesystem::create_directories(folder);
-  std::string command = PKV_SOURCE_DIR "/tests/support/validate.py";
-  for (const auto& [name, text] : files) {
-    std::ofstream(folder / name, std::ios::binary) << text;
-    command += " " + (folder / name).string();
-  }
-  EXPECT_EQ(std::system(command.c_str()), 0) << command;
-  if (!testing::Test::HasFailure()) std::filesystem::remove_all(folder);
-}
-
 TEST(ReportForms, JsonFitsItsSchema) {
   std::map<std::string, std::string> files;
   for (const Report& r : all_kinds()) files[std::to_string(files.size()) + ".json"] = report_json(r);
   files["review.json"] = summary_json(all_kinds(), std::vector<NotChecked>{{"none\xff", "why"}});
   files["empty.json"] = summary_json({});
-  expect_valid(files);
+  support::expect_valid(files);
 }
 
 TEST(ReportForms, JUnitIsWellFormedAndCountsRight) {
@@ -96,7 +79,7 @@ TEST(ReportForms, JUnitIsWellFormedAndCountsRight) {
   for (const Report& r : all_kinds()) files[std::to_string(files.size()) + ".xml"] = report_junit(r);
   files["review.xml"] = summary_junit(all_kinds(), std::vector<NotChecked>{{"none\xff", "why\x01\n"}});
   files["empty.xml"] = summary_junit({});
-  expect_valid(files);
+  support::expect_valid(files);
 }
 
 TEST(ReportForms, JUnitFailsWhereTheVerdictDoes) {

@@ -127,9 +127,24 @@ TEST_F(GenerationConfig, WhatIsNotDoneIsRefused) {
   EXPECT_THAT(said(R"({"num_beams": 4})"), HasSubstr("num_beams"));
   EXPECT_THAT(said(R"({"suppress_tokens": [1, 2]})"), HasSubstr("[1,2]"));
   EXPECT_THAT(said(R"({"forced_eos_token_id": 0})"), HasSubstr("forced_eos_token_id"));
+  EXPECT_THAT(said(R"({"forced_decoder_ids": [[1, 50259]]})"), HasSubstr("forced_decoder_ids"));
+  EXPECT_THAT(said(R"({"assistant_ensemble_weight": 0.5})"), HasSubstr("assistant_ensemble_weight"));
+  EXPECT_THAT(said(R"({"cache_implementation": "quantized", "cache_config": {"nbits": 4}})"),
+              testing::AllOf(HasSubstr("generation_config.json: cache_implementation"), HasSubstr("quantized"),
+                             HasSubstr("--no-generation-config")));
   EXPECT_EQ(said(R"({"num_beams": 1, "no_repeat_ngram_size": 0, "typical_p": 1.0, "suppress_tokens": [],
                      "forced_eos_token_id": null, "token_healing": false, "length_penalty": 2.0})"),
             "no error");
+}
+
+TEST_F(GenerationConfig, KeysOfTransformersThatChangeNothingAreNotNoted) {
+  write(
+      "generation_config.json",
+      R"({"_commit_hash": "e7da7f2", "_from_model_config": true, "cache_implementation": "hybrid", "max_cache_len": 512,
+            "use_mtp": true, "speculation_type": "dflash", "prompt_lookup_num_tokens": 10, "early_stopping": true,
+            "renormalize_logits": true, "output_scores": true, "continuous_batching_config": {"a": 1},
+            "assistant_ensemble_weight": null, "forced_decoder_ids": null})");
+  EXPECT_THAT(read().notes, IsEmpty());
 }
 
 TEST_F(GenerationConfig, ValuesThatMakeNoSenseAreRefused) {

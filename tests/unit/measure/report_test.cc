@@ -9,6 +9,7 @@
 
 #include "base/columns.h"
 #include "measure/numbers.h"
+#include "support/validate.h"
 #include "toy.h"
 
 namespace pkv::measure {
@@ -122,6 +123,41 @@ TEST(ReportJson, HoldsEverySample) {
   EXPECT_EQ(json["generation"][0]["logits_hash"].get<std::string>().size(), 16u);
 }
 
+TEST(Reports, ShowTheHashOfWhateverWasFed) {
+  Toy toy;
+  const Result r = measured(toy, {.new_tokens = 0, .prompt_tokens = {4}, .prefix_tokens = {1, 16}});
+  ASSERT_EQ(r.reuse.size(), 2u);
+  for (const Reuse& u : r.reuse) {
+    const std::string hash = hash_text(u.hash);
+    for (const std::string& report : {report_text(r), report_markdown(r), report_csv(r), report_json(r),
+                                      report_html(r, {.program = "pkv"}, "pkv bench")}) {
+      EXPECT_NE(report.find(hash), std::string::npos) << hash << " in\n" << report.substr(0, 2000);
+    }
+  }
+}
+
+TEST(Reports, AreWellFormed) {
+  Toy toy, wrong;
+  wrong.wrong_from = 8;
+  Result awkward = made_up();
+  awkward.subject.name = "<b>\xff\x01&\"'";
+  awkward.notes.push_back("</p></script>");
+  const std::map<std::string, Result> results{
+      {"all", made_up()},
+      {"awkward", awkward},
+      {"one", measured(toy, {.new_tokens = 1, .prompt_tokens = {4}, .repetitions = 1})},
+      {"prefixes", measured(toy, {.new_tokens = 0, .prefix_tokens = {1, 16}, .repetitions = 1})},
+      {"wrong", measured(wrong, {.new_tokens = 5, .prompt_tokens = {4}})}};
+  std::map<std::string, std::string> files;
+  for (const auto& [name, r] : results) {
+    files[name + ".html"] = report_html(r, {.program = "pkv"}, "pkv bench '<toy>'");
+    files[name + ".json"] = report_json(r);
+    if (const std::string picture = report_svg(r); !picture.empty()) files[name + ".svg"] = picture;
+  }
+  EXPECT_EQ(files.size(), 5u + 5 + 2);
+  support::expect_valid(files);
+}
+
 TEST(ReportMarkdown, HasBothTables) {
   const std::string text = report_markdown(made_up());
   EXPECT_NE(text.find("| prompt | new tokens |"), std::string::npos);
@@ -152,6 +188,8 @@ TEST(ReportSvg, IsEmptyWithoutGeneration) {
   o.new_tokens = 0;
   o.prefix_tokens = {4};
   EXPECT_EQ(report_svg(measured(toy, o)), "");
+  o.new_tokens = 1;
+  EXPECT_EQ(report_svg(measured(toy, o)), "") << "a curve has two points";
 }
 
 }  // namespace

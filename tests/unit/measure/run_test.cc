@@ -114,7 +114,7 @@ TEST(Run, PeaksAreMeasuredInEveryRoundAlsoWithoutGeneration) {
   EXPECT_EQ(r.fma_rate.size(), 3u);
 }
 
-// What comes before a variant must be the same for both: never the peaks alone.
+// The peaks empty the caches: the variant after them is begun untimed, and then timed from its beginning.
 TEST(Run, NothingIsTimedRightAfterThePeaks) {
   struct Watching : ToyMachine {
     explicit Watching(Toy& t) : toy(t) {}
@@ -125,16 +125,18 @@ TEST(Run, NothingIsTimedRightAfterThePeaks) {
     Toy& toy;
     std::vector<std::size_t> after;  // calls before each measurement
   };
-  Toy toy;
-  Watching machine(toy);
-  Options o = small();
-  o.clock = toy.clock();
-  run(toy, &machine, toy_text(text_needed(o)), o);
-  ASSERT_EQ(machine.after.size(), 3u);
-  for (const std::size_t calls : machine.after) {
-    ASSERT_LT(calls, toy.calls.size());
-    EXPECT_EQ(toy.calls[calls], (std::pair<std::int64_t, std::int64_t>(0, 1)));  // no variant has such a call
-  }
+  using Calls = std::vector<std::pair<std::int64_t, std::int64_t>>;
+  const auto calls_after_the_first = [](Options o, std::ptrdiff_t count) {
+    Toy toy;
+    Watching machine(toy);
+    o.clock = toy.clock();
+    run(toy, &machine, toy_text(text_needed(o)), o);
+    EXPECT_EQ(machine.after.size(), 3u);
+    const auto from = toy.calls.begin() + static_cast<std::ptrdiff_t>(machine.after.at(0));
+    return Calls(from, from + count);
+  };
+  EXPECT_EQ(calls_after_the_first(small(), 5), (Calls{{0, 4}, {4, 1}, {0, 4}, {4, 1}, {5, 1}}));
+  EXPECT_EQ(calls_after_the_first(prefixes({4}), 3), (Calls{{0, 5}, {0, 5}, {4, 1}}));
 }
 
 TEST(Run, WhatComesFromMemoryIsNoReadingFromTheDisk) {
@@ -171,7 +173,7 @@ TEST(Run, ALateFailureLeavesNoFigures) {
 TEST(Run, SaysWhatDoesNotFit) {
   Toy toy;
   toy.longest = 20;
-  Options o = prefixes({50, 40});
+  Options o = prefixes({40, 50});
   const auto said = [&](const Options& options) {
     try {
       measured(toy, options);
@@ -197,6 +199,7 @@ TEST(Run, ReusesPrefixes) {
   EXPECT_NEAR(median_of(u.seconds[Reuse::page_cache]), Toy::kRestore + seconds_of(1, 1), 1e-9);
   EXPECT_NEAR(median_of(u.seconds[Reuse::disk]), Toy::kDisk + seconds_of(1, 1), 1e-9);
   EXPECT_EQ(u.saved_bytes, 4u * 64);
+  EXPECT_EQ(u.hash, hash_of(toy.fresh()->feed(toy_text(65))));
   EXPECT_DOUBLE_EQ(u.save_seconds, 3);
   EXPECT_EQ(worth_from(r.reuse, Reuse::memory), 1);
   EXPECT_EQ(worth_from(r.reuse, Reuse::page_cache), 16);
@@ -274,6 +277,9 @@ TEST(Run, RefusesWhatMakesNoSense) {
   o = small();
   o.depths = {-1};
   EXPECT_THROW(measured(toy, o), Error);
+  for (const auto& falling : {std::vector<std::int64_t>{16, 4}, {4, 4}, {1, 16, 8}}) {
+    EXPECT_THROW(measured(toy, prefixes(falling)), Error);
+  }
 }
 
 TEST(Run, ProgressRisesToItsTotal) {
@@ -289,6 +295,21 @@ TEST(Run, ProgressRisesToItsTotal) {
   measured(toy, o);
   EXPECT_TRUE(rises);
   EXPECT_EQ(last, total);
+}
+
+// What is to come is known from the first time that the longest prefix was fed.
+TEST(Run, ProgressOfPrefixesAloneBeginsAtItsBeginning) {
+  Toy toy;
+  Options o = prefixes({1, 4, 16, 64});
+  std::vector<double> shares;
+  o.progress = [&](std::int64_t done, std::int64_t of) {
+    shares.push_back(static_cast<double>(done) / static_cast<double>(of));
+  };
+  measured(toy, o);
+  ASSERT_GT(shares.size(), 4u * 4);
+  EXPECT_LT(shares.front(), 0.5);
+  EXPECT_TRUE(std::all_of(shares.begin(), shares.end() - 1, [](double s) { return s < 0.999; }));
+  EXPECT_EQ(shares.back(), 1);
 }
 
 TEST(Rows, Greedy) {
