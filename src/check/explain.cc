@@ -109,7 +109,9 @@ class Find {
 // False where the cause has no meaning or cannot be simulated.
 bool Find::add_simulated(Fit& fit, const Observation& o, const What& what) const {
   const auto simulated = search_.simulate(o, what);
-  if (!simulated || simulated->values.size() != o.faulty.values.size()) return false;
+  const bool comparable =
+      simulated && simulated->vocab == o.faulty.vocab && simulated->values.size() == o.faulty.values.size();
+  if (!comparable) return false;
   add(fit, o, *simulated);
   return true;
 }
