@@ -238,7 +238,9 @@ void Observe::add_evidence() {
                "a past that is used once gives the right logits; the same past used again does not");
   }
   const double ahead = first_parts_of(report_).max_abs;
-  if (ahead > report_.bound.value && !changes && !confirmed(report_, "prefix-seen-whole")) {
+  const bool told = confirmed(report_, "prefix-seen-whole") || confirmed(report_, "rows-not-independent") ||
+                    !report_.subject.breaks_law.empty();
+  if (ahead > report_.bound.value && !changes && !told) {
     // A beginning that had no past is wrong, so a cause that lies in the past fits by chance: one row of a sharp
     // attention may well be that of another text.
     std::erase_if(report_.causes, [](const Explanation& x) {

@@ -95,8 +95,10 @@ std::string cause_of(const Report& r) {
     if (f->shown == Shown::no) return f->sentence;
   }
   if (!r.causes.empty() && r.causes.front().confirmed && r.causes.front().rows > 0) return simulated_cause(r);
-  if (!r.subject.breaks_law.empty() && !declaration_refuted(r)) return r.subject.breaks_law;
-  if (looks_ahead(r)) return "the model looks ahead: logits change when more text follows, which no past can undo";
+  const bool declared = !r.subject.breaks_law.empty();
+  if (declared && !declaration_refuted(r)) return r.subject.breaks_law;
+  if (!declared && looks_ahead(r))
+    return "the model looks ahead: logits change when more text follows, which no past can undo";
   for (const Finding* f : {&e.used, &e.control, &e.again}) {
     if (f->shown == Shown::no) return f->sentence;
   }

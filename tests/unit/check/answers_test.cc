@@ -160,24 +160,24 @@ TEST(Cost, IsAllThatLookingForTheCauseFeeds) {
 // A toy that says of itself that it breaks the row law, and can compute what one cause would give: other logits by `by`
 // than fed whole. What it really gives is larger by 1 after a past.
 struct Declares : Subject, Counterfactual {
-  Declares(std::string cause, float by) : cause_(std::move(cause)), by_(by), toy_(bugs()) {}
-
-  static toy::Bugs bugs() {
+  Declares(std::string cause, float by, float for_each_row = 0) : cause_(std::move(cause)), by_(by) {
     toy::Bugs b;
-    b.logit = [](toy::Call c, float v) { return c.continues() ? v + 1 : v; };
-    return b;
+    b.logit = [=](toy::Call c, float v) {
+      return v + (c.continues() ? 1.f : 0.f) + for_each_row * static_cast<float>(c.count);
+    };
+    toy_.emplace(b);
   }
   Description describe() const override {
-    Description d = toy_.describe();
+    Description d = toy_->describe();
     d.breaks_law = "rows share their outliers";
     return d;
   }
-  std::unique_ptr<Session> fresh() override { return toy_.fresh(); }
+  std::unique_ptr<Session> fresh() override { return toy_->fresh(); }
   Counterfactual* counterfactual() override { return this; }
   std::optional<Logits> suppose(std::span<const Supposition> what, std::span<const std::int32_t> ids,
                                 std::int64_t past) override {
     if (what.size() != 1 || what[0].cause != cause_) return std::nullopt;
-    Logits logits = toy_.fresh()->feed(ids);
+    Logits logits = toy_->fresh()->feed(ids);
     logits.values.erase(logits.values.begin(), logits.values.begin() + past * logits.vocab);
     for (float& v : logits.values) v += by_;
     return logits;
@@ -185,7 +185,7 @@ struct Declares : Subject, Counterfactual {
 
   std::string cause_;
   float by_;
-  toy::Subject toy_;
+  std::optional<toy::Subject> toy_;
 };
 
 TEST(Declaration, IsTheCauseWhereNothingSpeaksAgainstIt) {
@@ -205,6 +205,19 @@ TEST(Declaration, IsNotTheCauseWhereItsLogitsAreOthers) {
   EXPECT_FALSE(r.causes[0].confirmed);
   EXPECT_EQ(r.causes[0].explained, 0);
   EXPECT_THAT(r.verdict.sentence, testing::Not(HasSubstr("rows share their outliers")));
+}
+
+// Rows of longer calls are larger, those of the first call too.
+TEST(Declaration, TellsWhyABeginningChangesWhenMoreFollows) {
+  for (const char* cause : {"none", "rows-not-independent"}) {
+    Declares subject(cause, -9, 0.1f);
+    const Report r = run(subject, kText);
+    ASSERT_GT(first_parts_of(r).max_abs, r.bound.value);
+    ASSERT_EQ(r.causes.size(), 1u);
+    EXPECT_EQ(r.causes[0].cause, "rows-not-independent");
+    EXPECT_EQ(r.causes[0].confirmed, std::string(cause) == "none");
+    EXPECT_THAT(r.verdict.sentence, testing::Not(HasSubstr("looks ahead")));
+  }
 }
 
 TEST(Declaration, HidesNoCauseThatGivesTheSameLogits) {
