@@ -9,6 +9,7 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 
+#include "base/dumped.h"
 #include "base/error.h"
 #include "hf/hub/scan.h"
 #include "hub.h"
@@ -78,7 +79,7 @@ std::string as_json(const hf::CacheScan& found, const std::filesystem::path& cac
     }
     j["models"].push_back(std::move(m));
   }
-  return j.dump(2) + "\n";
+  return dumped(j);
 }
 
 int list(const OutputOptions& output) {
@@ -103,18 +104,18 @@ bool confirmed() {
 int remove(const RemoveOptions& options) {
   const std::filesystem::path cache = hub_settings().cache;
   const hf::Removal removal = hf::plan_removal(hf::scan(cache), cache, options.what);
-  for (const std::string& revision : removal.revisions) fmt::print("{}\n", revision);
+  const OutputOptions output;
+  output.write(fmt::format("{}\n", fmt::join(removal.revisions, "\n")));
   if (options.dry_run) {
-    fmt::print("would free {}\n", megabytes(removal.bytes));
+    output.write(fmt::format("would free {}\n", megabytes(removal.bytes)));
     return holds;
   }
-  std::fflush(stdout);
   if (!options.yes && !confirmed()) {
     note("nothing was removed");
     return holds;
   }
   hf::remove(removal);
-  fmt::print("freed {}\n", megabytes(removal.bytes));
+  output.write(fmt::format("freed {}\n", megabytes(removal.bytes)));
   return holds;
 }
 
