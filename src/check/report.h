@@ -146,7 +146,7 @@ struct Report {
   std::vector<Explanation> causes;  // the likeliest first; empty when nothing differs or nothing explains it
   std::int64_t causes_tried = 0;
   std::int64_t explaining_feeds = 0, explaining_tokens = 0;  // what looking for them has cost
-  std::vector<Cell> cells;  // of the experiment that tries many splits; at most about 4,000
+  std::vector<Cell> cells;  // of the experiment that tries many splits; about 4,000, or one of each
   std::int64_t positions_of_cell = 1;
   Histogram without_past, with_past;  // logits of the last position, in the same bins
   Histogram distances;                // their |Δ|
