@@ -98,6 +98,21 @@ fs::path find_model(const std::string& model) {
   }
 }
 
+namespace {
+
+// How int8 weights are multiplied; whether there are any is known when the model is loaded.
+void require_int8(const model::Model& model, const EngineOptions& options) {
+  const bool threshold = options.int8_threshold.has_value(), call = options.int8_outliers == "call";
+  if (model.weights().quantized == quant::Format::int8 || (!threshold && !call)) return;
+  fail_usage({.what = "this has no meaning here",
+              .where = threshold ? "--int8-threshold" : "--int8-outliers call",
+              .expected = "weights in int8",
+              .found = std::string(model.weights().format()),
+              .hint = "--load-in int8, or without this option"});
+}
+
+}  // namespace
+
 model::Model load_model(const fs::path& folder, const EngineOptions& options) {
   model::LoadOptions formats = options.load_options();
   hf::Folder opened = hf::Folder::open(folder);
@@ -107,6 +122,7 @@ model::Model load_model(const fs::path& folder, const EngineOptions& options) {
         progress_bar(fmt::format("{} in {}", display_name(folder), quant::name_of(formats.quantize->format)));
   }
   model::Model model = model::load(std::move(opened), options.open(), formats);
+  require_int8(model, options);
   for (const std::string& line : model.notes()) note(line);
   return model;
 }

@@ -97,7 +97,8 @@ struct EngineOptions {
   void add_threads(CLI::App& command);
   void add_backend(CLI::App& command);  // with --threads
   void add_as(CLI::App& command);
-  model::LoadOptions load_options() const;  // Error::usage when the options contradict each other
+  // Error::usage when the options contradict each other, or nothing is called `as` that.
+  model::LoadOptions load_options() const;
   kernels::Backend open() const { return kernels::Backend(backend, threads); }
 };
 

@@ -157,6 +157,21 @@ std::string markdown_table(const std::vector<std::vector<std::string>>& rows) {
   return all;
 }
 
+std::string csv_line(const std::vector<std::string>& cells) {
+  std::string line;
+  for (const std::string& cell : cells) {
+    if (&cell != &cells.front()) line += ',';
+    if (cell.find_first_of(",\"\r\n") == std::string::npos) {
+      line += cell;
+      continue;
+    }
+    line += '"';
+    for (const char c : cell) line += c == '"' ? "\"\"" : std::string(1, c);
+    line += '"';
+  }
+  return line + "\n";
+}
+
 std::string short_number(double value) {
   if (std::isnan(value)) return "NaN";
   return fmt::format("{:.3g}", value);

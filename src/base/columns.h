@@ -39,6 +39,9 @@ std::string aligned(const std::vector<std::vector<std::string>>& rows, int inden
 // Rows as a Markdown table: the first is the heading, the first column is aligned to the left.
 std::string markdown_table(const std::vector<std::vector<std::string>>& rows);
 
+// A line of a CSV file, as RFC 4180 has it: cells are quoted where they must be.
+std::string csv_line(const std::vector<std::string>& cells);
+
 // 3 digits that count: "0", "0.125", "5.3e-05", "19.2". "inf", "NaN".
 std::string short_number(double value);
 

@@ -67,11 +67,6 @@ constexpr PublishedRun kRuns[] = {
      {-14.041440, -12.929303, 2.086437, 12.265625, 10.388751, 2.699918, -26.218750, 1.180664}},
 };
 
-bool confirmed(const Report& r, std::string_view cause) {
-  return std::any_of(r.causes.begin(), r.causes.end(),
-                     [&](const Explanation& e) { return e.confirmed && e.cause == cause; });
-}
-
 }  // namespace
 
 std::span<const PublishedRun> published_runs() { return kRuns; }

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <nlohmann/json.hpp>
 
+#include "base/dumped.h"
 #include "check/article.h"
 #include "check/causes.h"
 #include "check/columns.h"
@@ -206,7 +207,7 @@ std::string article_markdown(std::span<const RetoldRun> runs) {
 std::string article_json(std::span<const RetoldRun> runs) {
   Json all = Json::array();
   for (const RetoldRun& r : runs) all.push_back(json_of(r));
-  return Json{{"schema", "pkv-article/1"}, {"source", kSource}, {"text", article_text}, {"runs", all}}.dump(2) + "\n";
+  return dumped(Json{{"schema", "pkv-article/1"}, {"source", kSource}, {"text", article_text}, {"runs", all}});
 }
 
 }  // namespace pkv::check

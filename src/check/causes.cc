@@ -1,7 +1,9 @@
 #include "check/causes.h"
 
 #include <algorithm>
+#include <functional>
 #include <string>
+#include <utility>
 
 #include "base/error.h"
 
@@ -27,13 +29,13 @@ enum Part { alone, mask, places, rotation, bias, content };
 constexpr Cause kCauses[] = {
     {"past-absent", "no past was returned, so that the new tokens were computed alone",
      "use_cache and is_decoder in the model's config: some libraries switch the cache off without a word",
-     "three of the runs in the article: the returned past is None", Kind::fed},
+     "three of the runs in the article: the returned past is None", Kind::fed, alone, 0, false},
     {"top-left-mask", "the causal mask is anchored at the top left: new token r sees only the first r + 1 keys",
      kMaskCode, "two of the runs in the article; onnx/onnx #8068, tinygrad/tinygrad #15949", Kind::supposed, mask},
     {"past-ignored", "the past is ignored: new tokens see only each other", "whether keys of the past reach attention",
      "", Kind::supposed, mask},
     {"new-tokens-alone", "a past is kept but not read: new tokens are computed as a text of their own",
-     "whether past key values are handed to the layers", "", Kind::fed},
+     "whether past key values are handed to the layers", "", Kind::fed, alone, 0, false},
     {"position-restarted", "positions of new tokens restart at 0", kPositionCode, "huggingface/transformers #22416",
      Kind::supposed, places},
     {"position-one-far", "positions of new tokens are one too far", kPositionCode,
@@ -53,7 +55,7 @@ constexpr Cause kCauses[] = {
      "whether the past's length has already grown when queries are rotated", "ml-explore/mlx-lm #1097", Kind::supposed,
      rotation},
     {"attends-both-ways", "the model attends to later tokens, so that no past can be exact", kBothWays,
-     "the encoder in the article", Kind::supposed},
+     "the encoder in the article", Kind::supposed, alone, 0, false},
     {"later-tokens-seen", "tokens that follow a past attend to later tokens of their call", kMaskCode, "",
      Kind::supposed, mask},
     {"one-key-too-many", "new tokens see one key beyond their own: the next token's, or an empty place", kWindowCode,
@@ -79,7 +81,7 @@ constexpr Cause kCauses[] = {
      "how the past is cut: every layer, and the length that masks and positions go by", "", Kind::fed},
     {"rows-not-independent", "a token's logits depend on which other tokens are in its call",
      "activations quantised over the whole call (LLM.int8() outlier columns)", "bitsandbytes' LLM.int8()",
-     Kind::supposed},
+     Kind::supposed, alone, 0, false},
     {"first-dropped", "the first N keys of the past are not seen", "what the cache evicts, and when",
      "ggml-org/llama.cpp #3825", Kind::supposed, mask, 1},
     {"window", "only the last N keys are seen", kWindowCode, "huggingface/transformers #37574", Kind::supposed, mask,
@@ -92,12 +94,12 @@ constexpr Cause kCauses[] = {
     {"position-from-padding", "positions of new tokens count N tokens of padding", kPositionCode,
      "huggingface/transformers #22161, #26137", Kind::supposed, places, 2},
     {"prefix-seen-whole", "the first N tokens attend to each other both ways, so that no past of a part is exact",
-     kBothWays, "", Kind::supposed, alone, 2},
+     kBothWays, "", Kind::supposed, alone, 2, false},
     {"not-deterministic", "the system gives the same tokens other logits each time",
-     "a race, dropout left on, or a kernel that adds in no fixed order", "", Kind::evidence},
+     "a race, dropout left on, or a kernel that adds in no fixed order", "", Kind::evidence, alone, 0, false},
     {"rounding", "one row and many are computed by different arithmetic, and rounded differently",
      "nothing is wrong; where the same bits are needed: kernels that do not depend on the number of rows",
-     "huggingface/transformers #25420", Kind::evidence},
+     "huggingface/transformers #25420", Kind::evidence, alone, 0, false},
 };
 
 }  // namespace
@@ -109,6 +111,32 @@ const Cause& cause_of_name(std::string_view name) {
       std::find_if(std::begin(kCauses), std::end(kCauses), [&](const Cause& c) { return c.name == name; });
   if (found != std::end(kCauses)) return *found;
   fail_internal({.what = "no such cause", .found = std::string(name)});
+}
+
+Explanation explanation_of(std::string_view name, std::string evidence) {
+  const Cause& c = cause_of_name(name);
+  return {.cause = std::string(c.name),
+          .statement = std::string(c.statement),
+          .look_at = std::string(c.look_at),
+          .reference = std::string(c.reference),
+          .evidence = std::move(evidence),
+          .confirmed = true,
+          .explained = 1};
+}
+
+bool confirmed(const Report& report, std::string_view name) {
+  return std::any_of(report.causes.begin(), report.causes.end(),
+                     [&](const Explanation& e) { return e.confirmed && e.cause == name; });
+}
+
+void add_found(Report& report, std::string_view name, std::string evidence) {
+  if (!confirmed(report, name)) report.causes.push_back(explanation_of(name, std::move(evidence)));
+}
+
+void keep_confirmed(Report& report) {
+  const auto certain = [](const Explanation& e) { return e.confirmed; };
+  if (std::none_of(report.causes.begin(), report.causes.end(), certain)) return;
+  std::erase_if(report.causes, std::not_fn(certain));
 }
 
 }  // namespace pkv::check

@@ -27,10 +27,20 @@ struct Cause {
   Kind kind = Kind::supposed;
   int part = 0;                  // causes of different parts may come together; 0: it comes alone
   std::int64_t least_count = 0;  // the least N of a cause that has a number to be found; 0: it has none
+  bool reads_past = true;        // it lies in a past that is read; false: it shows, or may, where there is none
 };
 
 std::span<const Cause> all_causes();
 const Cause& cause_of_name(std::string_view name);  // internal error when there is none
+
+// The cause as a report gives it, confirmed by something else than logits that were computed.
+Explanation explanation_of(std::string_view name, std::string evidence);
+
+// Whether the report is sure of that cause, alone; to add it as explanation_of() gives it, unless it is; and to leave
+// out what it is not sure of, where it is sure of anything.
+bool confirmed(const Report& report, std::string_view name);
+void add_found(Report& report, std::string_view name, std::string evidence);
+void keep_confirmed(Report& report);
 
 // What to say when causes were tried and none is left.
 std::string unknown_cause(const Report& report);

@@ -16,6 +16,14 @@ std::string formats_cell(const Description& subject) {
   return other ? fmt::format("{}, past {}", subject.format, subject.past_format) : subject.format;
 }
 
+std::string subject_line(const Description& d) {
+  std::string line = d.name;
+  for (const auto& part : {d.family, formats_cell(d), d.system}) {
+    if (!part.empty()) line += " · " + part;
+  }
+  return printable(line);
+}
+
 std::string place_cell(const std::optional<Place>& place) {
   if (!place) return {};
   return place->past < 0 ? fmt::format("{}", place->position)

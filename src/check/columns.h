@@ -16,6 +16,9 @@ std::string distance_cell(const Difference& difference);
 // "fp32"; "fp32, past fp16" where the past has a format of its own.
 std::string formats_cell(const Description& subject);
 
+// "tiny-gpt2 · GPT-2 · fp32 · pkv cpu (AVX2), 2 threads", printable.
+std::string subject_line(const Description& subject);
+
 // "5, past 3": position and past length; without the past when that is not known; empty for no place.
 std::string place_cell(const std::optional<Place>& place);
 

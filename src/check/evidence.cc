@@ -75,9 +75,21 @@ Finding control_finding(const Difference& twice) {
           fmt::format("not deterministic: two equal runs without past are up to {:.2g} apart", twice.max_abs)};
 }
 
+Finding taken_finding() { return {Shown::yes, "a past that was used before is taken again"}; }
+
+Finding refused_finding(std::string_view experiment, std::int64_t past, const Error& said) {
+  const auto& text = said.text();
+  const std::string found = text.found.empty() ? "" : fmt::format(" (found: {})", text.found);
+  return {Shown::no,
+          fmt::format("the system refuses to go on from a past that was used before ({}, a past of {}): {}{}",
+                      experiment, tokens(past), text.what, found)};
+}
+
 std::vector<const Finding*> findings_to_show(const Evidence& e) {
   if (e.exists.shown == Shown::no) return {&e.exists, &e.used, &e.control};
-  return {&e.exists, &e.length, &e.used, &e.control};
+  std::vector<const Finding*> all{&e.exists, &e.length, &e.used, &e.control};
+  if (e.again.shown == Shown::no) all.push_back(&e.again);
+  return all;
 }
 
 double largest_distance(const Logits& a, const Logits& b) {

@@ -4,8 +4,10 @@
 
 #include <cstdint>
 #include <optional>
+#include <string_view>
 #include <vector>
 
+#include "base/error.h"
 #include "check/compare.h"
 #include "check/report.h"
 
@@ -32,6 +34,11 @@ Finding used_finding(const std::vector<Probe>& probes, double least);
 
 // Of the same whole run twice.
 Finding control_finding(const Difference& twice);
+
+// Of a past that was used before: the system goes on from it; or would not, and said why, when its length was `past`
+// and it had been used as the experiment does.
+Finding taken_finding();
+Finding refused_finding(std::string_view experiment, std::int64_t past, const Error& said);
 
 // Largest |Δ|; NaN when any logit is. Both of the same shape.
 double largest_distance(const Logits& a, const Logits& b);

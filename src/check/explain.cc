@@ -83,6 +83,7 @@ class Find {
     double explained;  // of the observations up to the first that it does not reproduce
   };
 
+  static bool explains_less(const Partial& a, const Partial& b) { return a.explained < b.explained; }
   static void sort_by_share(std::vector<Partial>& some) {
     std::stable_sort(some.begin(), some.end(),
                      [](const Partial& a, const Partial& b) { return a.explained > b.explained; });
@@ -109,7 +110,9 @@ class Find {
 // False where the cause has no meaning or cannot be simulated.
 bool Find::add_simulated(Fit& fit, const Observation& o, const What& what) const {
   const auto simulated = search_.simulate(o, what);
-  if (!simulated || simulated->values.size() != o.faulty.values.size()) return false;
+  const bool comparable =
+      simulated && simulated->vocab == o.faulty.vocab && simulated->values.size() == o.faulty.values.size();
+  if (!comparable) return false;
   add(fit, o, *simulated);
   return true;
 }
@@ -158,8 +161,7 @@ void Find::try_counts() {
       if (!found_.causes.empty()) break;
     }
     found_.tried = std::min(found_.tried, tried + 1);  // a cause, whatever its number
-    const auto best = std::max_element(partial_.begin(), partial_.end(),
-                                       [](const Partial& a, const Partial& b) { return a.explained < b.explained; });
+    const auto best = std::max_element(partial_.begin(), partial_.end(), explains_less);
     if (best != partial_.end()) others.push_back(*best);
     partial_ = std::move(others);
   }
@@ -190,12 +192,18 @@ void Find::try_pairs() {
   partial_.insert(partial_.end(), singles.begin(), singles.end());
 }
 
+// Of two numbers the second is tried beside the best of the first.
 void Find::try_pair_counts(What what) {
   const std::int64_t tried = found_.tried;
-  Supposition& counted = what[0].count > 0 ? what[0] : what[1];
-  for (const std::int64_t n : counts(cause_of_name(counted.cause))) {
-    counted.count = n;
-    if (found_.causes.empty()) try_one(what);
+  for (std::size_t i = 0; i < what.size(); ++i) {
+    if (what[i].count == 0) continue;
+    const auto before = std::ssize(partial_);
+    for (const std::int64_t n : counts(cause_of_name(what[i].cause))) {
+      what[i].count = n;
+      if (found_.causes.empty()) try_one(what);
+    }
+    const auto best = std::max_element(partial_.begin() + before, partial_.end(), explains_less);
+    if (best != partial_.end()) what[i].count = best->what[i].count;
   }
   found_.tried = tried;  // the pair has been counted before
 }

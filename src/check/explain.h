@@ -29,7 +29,7 @@ struct Observation {
 };
 
 // Logits of the observation's new tokens, had all of that been so; none where that cannot be known. Causes whose kind
-// is `alone` (causes.h) are asked for in the same way: then it is the new tokens fed as a text of their own.
+// is `fed` (causes.h) are asked for in the same way: then they are those of the text that the cause puts in its place.
 using Simulate = std::function<std::optional<Logits>(const Observation&, std::span<const Supposition>)>;
 
 struct Search {

@@ -75,26 +75,24 @@ std::vector<std::int64_t> heads_apart(const States& right, const States& other, 
   return heads;
 }
 
-std::set<std::int64_t> changed_from(std::int64_t n) { return {1, std::max<std::int64_t>(n / 2, 1), n - 1}; }
-
 std::vector<std::int32_t> with_other_end(const Whole& w, std::int64_t from) {
   std::vector<std::int32_t> mixed(w.ids.begin(), w.ids.begin() + from);
   mixed.insert(mixed.end(), w.other.begin() + from, w.other.end());
   return mixed;
 }
 
-States states_of(Subject& subject, Ids ids, const Fed& fed) {
-  States states;
+States states_of(Subject& subject, Ids ids, const std::string& name, const Fed& fed, const States& like = {}) {
   const auto session = subject.fresh();
-  if (session->look() == nullptr) return states;
-  session->look()->feed_and_look(ids, states);
+  if (session->look() == nullptr) return {};
+  States states = feed_and_look(*session->look(), ids, name, like);
   if (fed) fed(std::ssize(ids));
   return states;
 }
 
 Causality not_causal(Subject& subject, const Whole& w, const Description& d, bool same_bits, std::int64_t from,
                      double moved, const Fed& fed) {
-  const States right = states_of(subject, w.ids, fed), other = states_of(subject, with_other_end(w, from), fed);
+  const States right = states_of(subject, w.ids, d.name, fed);
+  const States other = states_of(subject, with_other_end(w, from), d.name, fed, right);
   const std::int64_t state = first_state(right, other, 0, 0, from, d, same_bits);
   Causality c{.holds = Shown::no, .first_layer = std::max<std::int64_t>(state - 1, -1), .moved = moved, .sentence = {}};
   const std::string layer = state < 0 ? "" : fmt::format(", their states from layer {} on", c.first_layer);
@@ -105,15 +103,15 @@ Causality not_causal(Subject& subject, const Whole& w, const Description& d, boo
 
 }  // namespace
 
-std::int64_t tokens_for_causality(std::int64_t tokens) { return std::ssize(changed_from(tokens)) * tokens; }
+std::set<std::int64_t> changed_for_causality(std::int64_t n) { return {1, std::max<std::int64_t>(n / 2, 1), n - 1}; }
 
 Causality causality(Subject& subject, const Whole& w, const Description& d, const Tolerance& tolerance,
                     const Fed& fed) {
   Apart all;
   std::int64_t worst = 0;
   double moved = 0;
-  for (const std::int64_t from : changed_from(std::ssize(w.ids))) {
-    const Logits changed = subject.fresh()->feed(with_other_end(w, from));
+  for (const std::int64_t from : changed_for_causality(std::ssize(w.ids))) {
+    const Logits changed = feed(*subject.fresh(), with_other_end(w, from), w.logits.vocab, d.name);
     if (fed) fed(std::ssize(w.ids));
     Apart apart;
     apart.add(rows(w.logits.values, w.logits.vocab, 0, from), rows(changed.values, w.logits.vocab, 0, from));
@@ -177,7 +175,7 @@ class Part {
 std::optional<std::int64_t> Part::wrong_position(std::int64_t past) {
   const auto session = after_past(subject_, whole_.ids, whole_.other, past, s_.method, fed_);
   if (session == nullptr) return std::nullopt;
-  const Logits faulty = session->feed(rest_of(past));
+  const Logits faulty = feed(*session, rest_of(past), whole_.logits.vocab, description().name);
   if (fed_) fed_(faulty.rows());
   for (std::int64_t r = 0; r < faulty.rows(); ++r) {
     Apart apart;
@@ -207,13 +205,13 @@ void Part::look(std::int64_t position) {
   const auto count = std::min<std::int64_t>(std::ssize(rest), std::max(kMostRows, position - s_.past + 1));
   const auto session = after_past(subject_, whole_.ids, whole_.other, s_.past, s_.method, fed_);
   if (session->look() != nullptr) {
-    States faulty;
-    session->look()->feed_and_look(rest.first(static_cast<std::size_t>(count)), faulty);
+    const States faulty =
+        feed_and_look(*session->look(), rest.first(static_cast<std::size_t>(count)), description().name);
     if (fed_) fed_(count);
     // A model that is not causal gives other states when the end of the text is missing.
     const bool causal = report_.causality.holds == Shown::yes;
     const Ids known = causal ? whole_.ids.first(static_cast<std::size_t>(s_.past + count)) : whole_.ids;
-    see(p, states_of(subject_, known, fed_), faulty);
+    see(p, states_of(subject_, known, description().name, fed_, faulty), faulty);
   }
   report_.parting = std::move(p);
 }

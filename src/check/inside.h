@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <set>
 #include <span>
 
 #include "check/compare.h"
@@ -22,7 +23,7 @@ struct Whole {
 // must stay. 3 feeds of the text; 2 more with states where they do not.
 Causality causality(Subject& subject, const Whole& whole, const Description& description, const Tolerance& tolerance,
                     const Fed& fed);
-std::int64_t tokens_for_causality(std::int64_t tokens);  // where logits stay
+std::set<std::int64_t> changed_for_causality(std::int64_t tokens);  // from which tokens on, in a text of that length
 
 // A call known to have gone wrong: ids[past ..] fed after a past used as `method` says. `right_past`: the longest
 // shorter past that was tried and gave the right logits; 0 where none was.

@@ -23,16 +23,15 @@ constexpr std::int64_t kMostRows = 16;  // new tokens of one observation
 constexpr std::int64_t kShort = 4;      // tokens in the past of the first observation, and new ones
 constexpr double kMuchMore = 8;         // times what moves without a past: more than chance makes of roundings
 
-const Difference* first_parts_of(const Report& report) {
-  const auto at =
-      std::find_if(report.results.begin(), report.results.end(), [](const Result& r) { return r.name == first_parts; });
-  return at == report.results.end() ? nullptr : &at->difference;
-}
-
 class Observe {
  public:
   Observe(Report& report, Subject& subject, const Wrong& wrong, const Fed& fed)
-      : report_(report), subject_(subject), whole_(wrong.whole), wrong_(wrong), fed_(fed) {
+      : report_(report), subject_(subject), whole_(wrong.whole), wrong_(wrong) {
+    fed_ = [this, &fed](std::int64_t tokens) {
+      report_.explaining_feeds++;
+      report_.explaining_tokens += tokens;
+      if (fed) fed(tokens);
+    };
     const double noise = report.evidence.noise;
     search_.tolerance = {report.subject.promises_same_bits && noise == 0, std::max(wrong.bound, noise)};
     search_.past_absent = report.evidence.exists.shown == Shown::no;
@@ -47,10 +46,7 @@ class Observe {
       report_.causes_tried = found.tried;
     }
     add_evidence();
-    const auto certain = [](const Explanation& e) { return e.confirmed; };
-    if (std::any_of(report_.causes.begin(), report_.causes.end(), certain)) {
-      std::erase_if(report_.causes, [&](const Explanation& e) { return !certain(e); });
-    }
+    keep_confirmed(report_);
   }
 
  private:
@@ -59,34 +55,32 @@ class Observe {
   void observe_another_text();
   void keep(Observation o);
   void add_evidence();
-  bool named(std::string_view cause) const;
-  void found(std::string_view name, std::string evidence);
+  void add_likely(std::string_view cause, std::string evidence);
   Logits feed(Session& session, Ids ids);
   Logits last_of(Ids ids, std::int64_t rows);
   bool can_take(Ids ids);
   std::optional<Logits> simulate(const Observation& o, std::span<const Supposition> what);
+  std::optional<Logits> compute(const Observation& o, std::span<const Supposition> what);
 
   Report& report_;
   Subject& subject_;
   const Whole& whole_;
   const Wrong& wrong_;
-  const Fed& fed_;
+  Fed fed_;  // also counts what the search costs
   Search search_;
-  std::vector<Observation> right_;  // calls that went right
+  std::vector<Observation> right_;               // calls that went right
+  std::set<std::string, std::less<>> computed_;  // causes whose logits could be had
 };
 
 Logits Observe::feed(Session& session, Ids ids) {
-  report_.explaining_feeds++;
-  report_.explaining_tokens += std::ssize(ids);
-  Logits logits = session.feed(ids);
-  if (fed_) fed_(std::ssize(ids));
+  Logits logits = check::feed(session, ids, whole_.logits.vocab, report_.subject.name);
+  fed_(std::ssize(ids));
   return logits;
 }
 
 // Of the text fed whole.
 Logits Observe::last_of(Ids ids, std::int64_t rows) {
   Logits logits = feed(*subject_.fresh(), ids);
-  if (logits.rows() < rows) return {};
   const std::int64_t before = std::ssize(logits.values) - rows * logits.vocab;
   logits.values.erase(logits.values.begin(), logits.values.begin() + before);
   return logits;
@@ -122,8 +116,6 @@ void Observe::observe(std::int64_t past, std::int64_t rows, Method method) {
     if (o.past == past && o.ids.size() == ids.size()) return;
   }
   const auto session = after_past(subject_, whole_.ids, whole_.other, past, method, fed_);
-  report_.explaining_feeds++;
-  report_.explaining_tokens += past;
   Observation o{.ids = {ids.begin(), ids.end()},
                 .past = past,
                 .right = {whole_.logits.vocab, {}},
@@ -146,7 +138,7 @@ void Observe::observe_another_text() {
                   .other = {whole_.ids.begin(), whole_.ids.end()}};
     const auto session = subject_.fresh();
     session->skip(o.ids);
-    if (fed_) fed_(p.past);
+    fed_(p.past);
     o.faulty = feed(*session, rest);
     o.ids.insert(o.ids.end(), rest.begin(), rest.end());
     o.right = last_of(o.ids, std::ssize(rest));
@@ -185,6 +177,7 @@ std::optional<std::vector<std::int32_t>> fed_instead(const Observation& o, const
 bool Observe::can_take(Ids ids) {
   try {
     subject_.fresh()->skip(ids);
+    fed_(std::ssize(ids));
     return true;
   } catch (const Error&) {
     return false;
@@ -192,6 +185,12 @@ bool Observe::can_take(Ids ids) {
 }
 
 std::optional<Logits> Observe::simulate(const Observation& o, std::span<const Supposition> what) {
+  auto logits = compute(o, what);
+  if (logits && what.size() == 1) computed_.insert(what[0].cause);
+  return logits;
+}
+
+std::optional<Logits> Observe::compute(const Observation& o, std::span<const Supposition> what) {
   if (cause_of_name(what[0].cause).kind == Cause::Kind::fed) {
     auto ids = what.size() == 1 ? fed_instead(o, what[0]) : std::nullopt;
     if (!ids) return std::nullopt;
@@ -207,56 +206,51 @@ std::optional<Logits> Observe::simulate(const Observation& o, std::span<const Su
   Counterfactual* power = subject_.counterfactual();
   if (power == nullptr || o.method != Method::pieces) return std::nullopt;
   auto logits = power->suppose(what, o.ids, o.past);
-  if (!logits) return logits;
-  report_.explaining_feeds++;
-  report_.explaining_tokens += std::ssize(o.ids);
-  if (fed_) fed_(std::ssize(o.ids));
+  if (logits) fed_(std::ssize(o.ids));
   return logits;
 }
 
-bool Observe::named(std::string_view cause) const {
-  return std::any_of(report_.causes.begin(), report_.causes.end(),
-                     [&](const Explanation& e) { return e.confirmed && e.cause.starts_with(cause); });
-}
-
-void Observe::found(std::string_view name, std::string evidence) {
-  if (named(name)) return;
-  const Cause& c = cause_of_name(name);
-  report_.causes.push_back({.cause = std::string(c.name),
-                            .statement = std::string(c.statement),
-                            .look_at = std::string(c.look_at),
-                            .reference = std::string(c.reference),
-                            .evidence = std::move(evidence),
-                            .confirmed = true,
-                            .explained = 1});
+// A cause that other evidence than logits speaks for; not certain where its logits were computed, and are not those
+// seen.
+void Observe::add_likely(std::string_view cause, std::string evidence) {
+  if (std::ranges::any_of(report_.causes, [&](const Explanation& e) { return e.cause == cause; })) return;
+  Explanation e = explanation_of(cause, std::move(evidence));
+  if (computed_.contains(cause)) {
+    e.evidence += "; but that alone gives other logits than these";
+    e.confirmed = false, e.explained = 0;
+  }
+  report_.causes.push_back(std::move(e));
 }
 
 void Observe::add_evidence() {
   const Evidence& e = report_.evidence;
   const bool changes = e.control.shown == Shown::no;
   if (changes && (report_.subject.promises_same_bits || e.noise > report_.bound.value)) {
-    found("not-deterministic", e.control.sentence);
+    add_found(report_, "not-deterministic", e.control.sentence);
   }
   const auto reproduced = [](const Explanation& x) { return x.confirmed && x.rows > 0; };
   if (!report_.subject.breaks_law.empty() && std::ranges::none_of(report_.causes, reproduced)) {
-    found("rows-not-independent", "the system says so itself");
+    add_likely("rows-not-independent", "the system says so itself");
   }
   if (!wrong_.in_pieces && wrong_.reused) {
     const bool forked = wrong_.reused->first == Method::fork_same || wrong_.reused->first == Method::fork_other;
-    found(forked ? "past-changed-in-place" : "past-not-rewound",
-          "a past that is used once gives the right logits; the same past used again does not");
+    add_likely(forked ? "past-changed-in-place" : "past-not-rewound",
+               "a past that is used once gives the right logits; the same past used again does not");
   }
-  const Difference* parts = first_parts_of(report_);
-  if (parts != nullptr && parts->max_abs > report_.bound.value && !changes && !named("prefix-seen-whole")) {
+  const double ahead = first_parts_of(report_).max_abs;
+  const bool told = confirmed(report_, "prefix-seen-whole") || confirmed(report_, "rows-not-independent") ||
+                    !report_.subject.breaks_law.empty();
+  if (ahead > report_.bound.value && !changes && !told) {
     // A beginning that had no past is wrong, so a cause that lies in the past fits by chance: one row of a sharp
     // attention may well be that of another text.
     std::erase_if(report_.causes, [](const Explanation& x) {
-      return x.rows > 0 && x.cause != "past-absent" && x.cause != "new-tokens-alone" &&
-             x.cause != "rows-not-independent" && x.cause.find("attends-both-ways") == std::string::npos;
+      const bool two = x.cause.find(" + ") != std::string::npos;  // of the past's, both
+      return x.rows > 0 && (two || cause_of_name(x.cause).reads_past);
     });
-    found("attends-both-ways", fmt::format("logits of a text's beginning, fed without a past, change by up to {} when "
-                                           "more text follows",
-                                           short_number(parts->max_abs)));
+    add_found(report_, "attends-both-ways",
+              fmt::format("logits of a text's beginning, fed without a past, change by up to {} when "
+                          "more text follows",
+                          short_number(ahead)));
   }
 }
 
@@ -278,8 +272,7 @@ void explain(Report& report, Subject& subject, const Wrong& wrong, const Fed& fe
 }
 
 double moved_without_past(const Report& report) {
-  const Difference* parts = first_parts_of(report);
-  return std::max(parts == nullptr ? 0 : parts->max_abs, report.evidence.noise);
+  return std::max(first_parts_of(report).max_abs, report.evidence.noise);
 }
 
 bool more_than_rounding_does(const Report& report) {
@@ -288,18 +281,13 @@ bool more_than_rounding_does(const Report& report) {
 
 void name_rounding(Report& report) {
   const bool more = more_than_rounding_does(report);
-  const Cause& c = cause_of_name("rounding");
-  report.causes.push_back(
-      {.cause = std::string(c.name),
-       .statement = std::string(c.statement),
-       .look_at = std::string(c.look_at),
-       .reference = std::string(c.reference),
-       .evidence = fmt::format(
-           "logits move by {} at most, without any past, in calls of other lengths, by {}; rounding "
-           "could explain {:.2g}",
-           short_number(report.total.max_abs), short_number(moved_without_past(report)), report.bound.value),
-       .confirmed = !more,
-       .explained = 1});
+  Explanation e = explanation_of(
+      "rounding",
+      fmt::format("logits move by {} at most, without any past, in calls of other lengths, by {}; rounding "
+                  "could explain {:.2g}",
+                  short_number(report.total.max_abs), short_number(moved_without_past(report)), report.bound.value));
+  e.confirmed = !more;
+  report.causes.push_back(std::move(e));
 }
 
 }  // namespace pkv::check

@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 #include "check/compare.h"
+#include "check/replay.h"
 
 namespace pkv::check {
 namespace {
@@ -55,7 +56,7 @@ void require(const Windows& w) {
 // One system and its past, which is emptied for each window.
 class Lane {
  public:
-  explicit Lane(Subject& subject) : subject_(subject), session_(subject.fresh()) {}
+  explicit Lane(Subject& subject) : subject_(subject), name_(subject.describe().name), session_(subject.fresh()) {}
 
   void begin_window() {
     if (session_->length() == 0) return;
@@ -63,10 +64,11 @@ class Lane {
     session_ = subject_.fresh();
   }
   void skip(std::span<const std::int32_t> ids) { session_->skip(ids); }
-  Logits feed(std::span<const std::int32_t> ids) { return session_->feed(ids); }
+  Logits feed(std::span<const std::int32_t> ids) { return check::feed(*session_, ids, 0, name_); }
 
  private:
   Subject& subject_;
+  std::string name_;
   std::unique_ptr<Session> session_;
 };
 

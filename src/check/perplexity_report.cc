@@ -1,9 +1,9 @@
 #include <fmt/format.h>
-#include <fmt/ranges.h>
 
 #include <cmath>
 #include <nlohmann/json.hpp>
 
+#include "base/dumped.h"
 #include "check/columns.h"
 #include "check/perplexity.h"
 
@@ -23,14 +23,6 @@ std::string with_error(double value, double error, int digits = 6) {
 
 double share_same_top(const AgainstReference& a) {
   return static_cast<double>(a.same_top) / static_cast<double>(a.kl.count());
-}
-
-std::string subject_line(const Description& d) {
-  std::string line = d.name;
-  for (const auto& part : {d.family, formats_cell(d), d.system}) {
-    if (!part.empty()) line += " · " + part;
-  }
-  return printable(line);
 }
 
 std::string windows_line(const Perplexity& p) {
@@ -101,14 +93,6 @@ Json json_of(const AgainstReference& a) {
 
 std::string number(double value) { return std::isnan(value) ? "" : fmt::format("{:.9g}", value); }
 
-// RFC 4180: quoted when it must be.
-std::string cell(std::string_view text) {
-  if (text.find_first_of(",\"\r\n") == std::string_view::npos) return std::string(text);
-  std::string quoted_text = "\"";
-  for (const char c : text) quoted_text += c == '"' ? "\"\"" : std::string(1, c);
-  return quoted_text + "\"";
-}
-
 Row against_cells(const Perplexity& p) {
   if (!p.against) return Row(11);
   const AgainstReference& a = *p.against;
@@ -151,12 +135,10 @@ std::string perplexity_csv(const Perplexity& p) {
             number(p.nll.standard_error()),
             p.bytes == 0 ? "" : number(p.bits_per_byte())};
   for (std::string& c : against_cells(p)) cells.push_back(std::move(c));
-  for (std::string& c : cells) c = cell(c);
-  return fmt::format(
-      "model,format,system,context,stride,tokens,predicted,perplexity,perplexity_error,nll,nll_error,bits_per_byte,"
-      "against,reference_perplexity,reference_perplexity_error,nll_above,nll_above_error,kl,kl_error,kl_p99,kl_max,"
-      "share_same_top,same_top\n{}\n",
-      fmt::join(cells, ","));
+  return "model,format,system,context,stride,tokens,predicted,perplexity,perplexity_error,nll,nll_error,bits_per_byte,"
+         "against,reference_perplexity,reference_perplexity_error,nll_above,nll_above_error,kl,kl_error,kl_p99,kl_max,"
+         "share_same_top,same_top\n" +
+         csv_line(cells);
 }
 
 std::string perplexity_json(const Perplexity& p) {
@@ -173,7 +155,7 @@ std::string perplexity_json(const Perplexity& p) {
                   {"nats_per_token", json_of(p.nll)},
                   {"bits_per_byte", p.bytes == 0 ? Json(nullptr) : Json(p.bits_per_byte())},
                   {"against", p.against ? json_of(*p.against) : Json(nullptr)}};
-  return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
+  return dumped(json);
 }
 
 }  // namespace pkv::check

@@ -14,7 +14,7 @@ struct Splits {
   enum class Choice {
     automatic,  // all of them up to 64 tokens, beyond that a sample
     all,
-    last,    // the last token split off, and nothing else
+    last,    // that before the last token; as with all choices, chunks, forks and rewinds are tried, too
     listed,  // those in `at`
   };
   Choice choice = Choice::automatic;

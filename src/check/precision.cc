@@ -15,14 +15,6 @@ constexpr std::array precisions{
     Precision{"bf16", 7, -126, 127},
 };
 
-const Precision* find(std::string_view name) {
-  if (name == "float32" || name == "float") name = "fp32";
-  if (name == "float16" || name == "half") name = "fp16";
-  if (name == "bfloat16") name = "bf16";
-  const auto* at = std::find_if(precisions.begin(), precisions.end(), [&](const auto& p) { return p.name == name; });
-  return at == precisions.end() ? nullptr : at;
-}
-
 // The value's place among the type's numbers counted from zero, negative for negative values.
 std::int64_t place(double value, const Precision& p) {
   const double size = std::min(std::abs(value), std::ldexp(1.0, p.most_exponent + 1));
@@ -35,16 +27,24 @@ std::int64_t place(double value, const Precision& p) {
 
 }  // namespace
 
+const Precision* find_precision(std::string_view name) {
+  if (name == "float32" || name == "float") name = "fp32";
+  if (name == "float16" || name == "half") name = "fp16";
+  if (name == "bfloat16") name = "bf16";
+  const auto* at = std::find_if(precisions.begin(), precisions.end(), [&](const auto& p) { return p.name == name; });
+  return at == precisions.end() ? nullptr : at;
+}
+
 double Precision::unit_roundoff() const { return std::ldexp(1.0, -fraction_bits - 1); }
 
 const Precision& precision_of(std::string_view name) {
-  if (const Precision* p = find(name)) return *p;
+  if (const Precision* p = find_precision(name)) return *p;
   fail_usage({.what = "unknown floating-point type", .expected = "fp32, fp16 or bf16", .found = std::string(name)});
 }
 
 const Precision& values_precision(const Description& description) {
   if (!description.values_format.empty()) return precision_of(description.values_format);
-  const Precision* p = find(description.format);
+  const Precision* p = find_precision(description.format);
   return p != nullptr ? *p : precision_of("fp32");
 }
 

@@ -19,7 +19,8 @@ struct Precision {
   double unit_roundoff() const;  // 2^-(fraction bits + 1): the relative error of rounding once
 };
 
-// "fp32", "fp16", "bf16" or torch's names for them. Usage error for anything else.
+// "fp32", "fp16", "bf16" or torch's names for them. Null, or a usage error, for anything else.
+const Precision* find_precision(std::string_view name);
 const Precision& precision_of(std::string_view name);
 
 // The types that a Description means, with its defaults.

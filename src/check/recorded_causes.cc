@@ -30,8 +30,7 @@ class Explain {
     search();
     add_evidence();
     if (!certain()) add_masks_from_changes();
-    const auto uncertain = [](const Explanation& e) { return !e.confirmed; };
-    if (certain()) std::erase_if(report_.causes, uncertain);
+    keep_confirmed(report_);
   }
 
  private:
@@ -47,7 +46,7 @@ class Explain {
   void observe(Search& search, const Logits& faulty) const;
   std::optional<Logits> simulate(std::span<const Supposition> what) const;
   bool honoured(std::string_view cause) const;
-  void found(std::string_view name, std::string evidence);
+  void found(std::string_view name, std::string evidence) { add_found(report_, name, std::move(evidence)); }
   void add_evidence();
   void add_rounding_of_past();
   void add_masks_from_changes();
@@ -95,19 +94,6 @@ std::optional<Logits> Explain::simulate(std::span<const Supposition> what) const
   }
   const Logits* logits = name == "past-absent" ? p_.alone() : p_.suppose(name);
   return logits == nullptr ? std::nullopt : std::optional(*logits);
-}
-
-void Explain::found(std::string_view name, std::string evidence) {
-  const Cause& c = cause_of_name(name);
-  const auto same = [&](const Explanation& e) { return e.confirmed && e.cause == name; };
-  if (std::any_of(report_.causes.begin(), report_.causes.end(), same)) return;
-  report_.causes.push_back({.cause = std::string(c.name),
-                            .statement = std::string(c.statement),
-                            .look_at = std::string(c.look_at),
-                            .reference = std::string(c.reference),
-                            .evidence = std::move(evidence),
-                            .confirmed = true,
-                            .explained = 1});
 }
 
 void Explain::add_evidence() {
@@ -204,17 +190,10 @@ void add_rounding(Report& report, const Recording& with) {
   if (right == runs.end() || other == runs.end()) return;
   const double apart = largest_distance(right->second, other->second);
   if (!std::isfinite(apart) || report.total.max_abs == 0 || apart * kShrinks > report.total.max_abs) return;
-  const Cause& c = cause_of_name("rounding");
-  report.causes.push_back(
-      {.cause = std::string(c.name),
-       .statement = std::string(c.statement),
-       .look_at = std::string(c.look_at),
-       .reference = std::string(c.reference),
-       .evidence =
-           fmt::format("in {} the same two runs are {} apart, in {} {}", with.probes->wide_format, short_number(apart),
-                       values_precision(with.description).name, short_number(report.total.max_abs)),
-       .confirmed = true,
-       .explained = 1});
+  report.causes.push_back(explanation_of(
+      "rounding",
+      fmt::format("in {} the same two runs are {} apart, in {} {}", with.probes->wide_format, short_number(apart),
+                  values_precision(with.description).name, short_number(report.total.max_abs))));
 }
 
 }  // namespace pkv::check

@@ -76,6 +76,7 @@ void add_used(Report& report, const Probed& p) {
 void add_second_use(Report& report, const Probed& p) {
   const Logits* twice = p.run("twice");
   if (twice == nullptr) return;
+  report.evidence.again = taken_finding();
   if (p.claims_unchanged()) {
     report.results.push_back(
         {"one past used twice", "the same past is handed over a second time", 1, compared(p, *twice), {}});

@@ -3,8 +3,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <limits>
 
 #include "base/error.h"
+#include "check/inside.h"
 
 namespace pkv::check {
 namespace {
@@ -50,6 +52,7 @@ class RecordedSession : public Session, Look {
     return rows(run.logits, first, count);
   }
 
+  // Only what comes before the change was recorded; the rest is no number.
   Logits changed(std::int64_t from, States* states) const {
     static const Probes none;
     const Probes& probes = with_.probes ? *with_.probes : none;
@@ -58,8 +61,16 @@ class RecordedSession : public Session, Look {
       fail_internal({.what = "a recording was asked for what it does not hold", .where = later(from)});
     }
     const auto seen = probes.states.find(later(from));
-    if (states != nullptr && seen != probes.states.end()) *states = seen->second;
-    return run->second;
+    const auto fill = [&](std::vector<float>& values, std::int64_t width) {
+      values.resize(fed_.size() * static_cast<std::size_t>(width), std::numeric_limits<float>::quiet_NaN());
+    };
+    if (states != nullptr && seen != probes.states.end()) {
+      *states = seen->second;
+      for (auto& layer : states->layers) fill(layer, states->width);
+    }
+    Logits logits = run->second;
+    fill(logits.values, logits.vocab);
+    return logits;
   }
 
   const Recording &without_, &with_;
@@ -70,8 +81,7 @@ class RecordedSession : public Session, Look {
 
 bool has_causality_runs(const Recording& with) {
   if (!with.probes) return false;
-  const std::int64_t n = std::ssize(with.ids);
-  return std::ranges::all_of(std::initializer_list<std::int64_t>{1, std::max<std::int64_t>(n / 2, 1), n - 1},
+  return std::ranges::all_of(changed_for_causality(std::ssize(with.ids)),
                              [&](std::int64_t i) { return with.probes->runs.contains(later(i)); });
 }
 

@@ -50,6 +50,8 @@ struct Evidence {
   Finding length;   // it holds as many tokens as were fed
   Finding used;     // every probe moves the logits
   Finding control;  // the same whole run twice is the same
+  // What follows a past that was used before is not refused.
+  Finding again{Finding::Shown::unknown, "whether a past that was used before is taken again is not known"};
   std::vector<Probe> probes;
   double noise = 0;  // largest |Δ| of the control
 };
@@ -144,7 +146,7 @@ struct Report {
   std::vector<Explanation> causes;  // the likeliest first; empty when nothing differs or nothing explains it
   std::int64_t causes_tried = 0;
   std::int64_t explaining_feeds = 0, explaining_tokens = 0;  // what looking for them has cost
-  std::vector<Cell> cells;  // of the experiment that tries many splits; at most about 4,000
+  std::vector<Cell> cells;  // of the experiment that tries many splits; about 4,000, or one of each
   std::int64_t positions_of_cell = 1;
   Histogram without_past, with_past;  // logits of the last position, in the same bins
   Histogram distances;                // their |Δ|
@@ -157,6 +159,8 @@ struct Report {
   Environment environment;         // for whoever checks to fill in
   std::string command;             // that repeats it
 };
+
+const Difference& first_parts_of(const Report& report);  // of no positions where that result is missing
 
 // A model of a review that could not be checked, and why.
 struct NotChecked {
@@ -172,10 +176,11 @@ std::string report_json(const Report& report);   // docs/schema/pkv-check-2.json
 std::string report_html(const Report& report);   // one file, see base/page.h
 std::string report_junit(const Report& report);  // XML for CI systems: a test per experiment and proof
 
-// Many models, a line each, or all of each and a line in front. Those that could not be checked are errors in JUnit.
-std::string summary_text(std::span<const Report> reports, bool colour = false);
-std::string summary_markdown(std::span<const Report> reports);
-std::string summary_csv(std::span<const Report> reports);
+// Many models, a line each, or all of each and a line in front. Those that could not be checked come last; in JUnit
+// they are errors.
+std::string summary_text(std::span<const Report> reports, std::span<const NotChecked> others = {}, bool colour = false);
+std::string summary_markdown(std::span<const Report> reports, std::span<const NotChecked> others = {});
+std::string summary_csv(std::span<const Report> reports, std::span<const NotChecked> others = {});
 std::string summary_json(std::span<const Report> reports,
                          std::span<const NotChecked> others = {});  // docs/schema/pkv-review-2.json
 std::string summary_html(std::span<const Report> reports, std::span<const NotChecked> others = {});

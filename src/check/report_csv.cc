@@ -1,5 +1,4 @@
 #include <fmt/format.h>
-#include <fmt/ranges.h>
 
 #include "check/columns.h"
 #include "check/report.h"
@@ -7,29 +6,16 @@
 namespace pkv::check {
 namespace {
 
-// RFC 4180: quoted when it must be.
-std::string cell(std::string_view text) {
-  if (text.find_first_of(",\"\r\n") == std::string_view::npos) return std::string(text);
-  std::string quoted = "\"";
-  for (const char c : text) quoted += c == '"' ? "\"\"" : std::string(1, c);
-  return quoted + "\"";
-}
-
-std::string line(const std::vector<std::string>& cells) {
-  std::vector<std::string> safe;
-  for (const auto& c : cells) safe.push_back(cell(c));
-  return fmt::format("{}\n", fmt::join(safe, ","));
-}
-
 std::string number(double value) { return fmt::format("{:.9g}", value); }
 
 std::string line_of(const Result& r) {
   const Difference& d = r.difference;
-  if (!r.left_out.empty()) return line({r.name, "0", "0", "", "", "", "", "", "", "", "", r.left_out});
-  return line({r.name, fmt::format("{}", r.runs), fmt::format("{}", d.positions), d.same_bits ? "yes" : "no",
-               number(d.max_abs), fmt::format("{}", d.ulps), number(d.max_kl), fmt::format("{}", d.top_flips),
-               fmt::format("{}", d.not_finite), d.worst && d.worst->past >= 0 ? fmt::format("{}", d.worst->past) : "",
-               d.worst ? fmt::format("{}", d.worst->position) : "", ""});
+  if (!r.left_out.empty()) return csv_line({r.name, "0", "0", "", "", "", "", "", "", "", "", r.left_out});
+  return csv_line({r.name, fmt::format("{}", r.runs), fmt::format("{}", d.positions), d.same_bits ? "yes" : "no",
+                   number(d.max_abs), fmt::format("{}", d.ulps), number(d.max_kl), fmt::format("{}", d.top_flips),
+                   fmt::format("{}", d.not_finite),
+                   d.worst && d.worst->past >= 0 ? fmt::format("{}", d.worst->past) : "",
+                   d.worst ? fmt::format("{}", d.worst->position) : "", ""});
 }
 
 }  // namespace
@@ -42,16 +28,17 @@ std::string report_csv(const Report& report) {
   return all;
 }
 
-std::string summary_csv(std::span<const Report> reports) {
+std::string summary_csv(std::span<const Report> reports, std::span<const NotChecked> others) {
   std::string all =
       "model,family,format,system,tokens,positions,max_abs,bound,ulps,max_kl,top_flips,verdict,times_faster\n";
   for (const auto& r : reports) {
-    all +=
-        line({r.subject.name, r.subject.family, formats_cell(r.subject), r.subject.system,
-              fmt::format("{}", r.ids.size()), fmt::format("{}", r.total.positions), number(r.total.max_abs),
-              number(r.bound.value), fmt::format("{}", r.total.ulps), number(r.total.max_kl),
-              fmt::format("{}", r.total.top_flips), name_of(r.verdict.outcome), r.gain ? number(r.gain->times) : ""});
+    all += csv_line({r.subject.name, r.subject.family, formats_cell(r.subject), r.subject.system,
+                     fmt::format("{}", r.ids.size()), fmt::format("{}", r.total.positions), number(r.total.max_abs),
+                     number(r.bound.value), fmt::format("{}", r.total.ulps), number(r.total.max_kl),
+                     fmt::format("{}", r.total.top_flips), name_of(r.verdict.outcome),
+                     r.gain ? number(r.gain->times) : ""});
   }
+  for (const auto& n : others) all += csv_line({n.model, "", "", "", "", "", "", "", "", "", "", "not checked", ""});
   return all;
 }
 

@@ -62,14 +62,14 @@ Html question() {
 }
 
 Html article_table(const Table& t) {
-  const auto a = pandas_column(t.without_past.values()), b = pandas_column(t.with_past.values());
-  const auto c = pandas_column(t.absolute.values()), d = pandas_column(t.relative.values());
-  page::Table table{.head = {"", "without past", "with past", "absolute Δ", "relative Δ"},
+  const auto cells = table_cells(t);
+  page::Table table{.head = cells[0],
                     .caption =
                         "Over the vocabulary: without past, with it, their absolute difference, and that as a "
                         "share of the first column."};
-  for (std::size_t i = 0; i < a.size(); ++i) {
-    table.rows.push_back({text(Summary::names[i]), text(a[i]), text(b[i]), text(c[i]), text(d[i])});
+  for (std::size_t i = 1; i < cells.size(); ++i) {
+    auto& row = table.rows.emplace_back();
+    for (const std::string& cell : cells[i]) row.push_back(text(cell));
   }
   return page::table(table);
 }

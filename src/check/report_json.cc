@@ -1,6 +1,7 @@
 #include <cmath>
 #include <nlohmann/json.hpp>
 
+#include "base/dumped.h"
 #include "check/report.h"
 
 namespace pkv::check {
@@ -68,6 +69,7 @@ Json json_of(const Evidence& e) {
           {"past_has_right_length", json_of(e.length)},
           {"past_is_used", json_of(e.used)},
           {"control", json_of(e.control)},
+          {"used_past_is_taken_again", json_of(e.again)},
           {"noise", e.noise},
           {"probes", probes}};
 }
@@ -167,7 +169,6 @@ Json json_of(const Report& r) {
 }
 
 // Text that is not UTF-8 is shown with replacement characters instead of failing.
-std::string dumped(const Json& json) { return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n"; }
 
 }  // namespace
 
@@ -177,7 +178,7 @@ std::string summary_json(std::span<const Report> reports, std::span<const NotChe
   Json models = Json::array(), not_checked = Json::array();
   for (const auto& r : reports) models.push_back(json_of(r));
   for (const auto& o : others) not_checked.push_back({{"model", o.model}, {"message", o.message}});
-  return dumped({{"schema", "pkv-review/2"}, {"models", models}, {"not_checked", not_checked}});
+  return dumped(Json{{"schema", "pkv-review/2"}, {"models", models}, {"not_checked", not_checked}});
 }
 
 }  // namespace pkv::check

@@ -87,6 +87,7 @@ Suite suite_of(const Report& r) {
   add_finding(suite, r, "the past has the right length", e.length.shown, e.length.sentence);
   add_finding(suite, r, "the past is used", e.used.shown, e.used.sentence);
   add_finding(suite, r, "the same run twice is the same", e.control.shown, e.control.sentence);
+  add_finding(suite, r, "a past that was used before is taken again", e.again.shown, e.again.sentence);
   if (!r.causality.sentence.empty()) {
     add_finding(suite, r, "later tokens change no earlier logits", r.causality.holds, r.causality.sentence);
   }

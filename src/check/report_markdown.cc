@@ -77,13 +77,14 @@ std::string report_markdown(const Report& r) {
                      causes(r), markdown_table(table_cells(r.table)), experiments(r), findings(r), sentences(r));
 }
 
-std::string summary_markdown(std::span<const Report> reports) {
+std::string summary_markdown(std::span<const Report> reports, std::span<const NotChecked> others) {
   std::vector<Row> rows{{"model", "family", "format", "tokens", "max |Δ|", "ULP", "top-1 flips", "faster", "verdict"}};
   for (const auto& r : reports) {
     rows.push_back({r.subject.name, r.subject.family, formats_cell(r.subject), fmt::format("{}", r.ids.size()),
                     distance_cell(r.total), fmt::format("{}", r.total.ulps), fmt::format("{}", r.total.top_flips),
                     gain_cell(r.gain), name_of(r.verdict.outcome)});
   }
+  for (const auto& n : others) rows.push_back({n.model, "", "", "", "", "", "", "", "not checked"});
   return markdown_table(rows);
 }
 

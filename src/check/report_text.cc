@@ -26,14 +26,6 @@ struct Paint {
   std::string bold(std::string_view text) const { return (*this)("1", text); }
 };
 
-std::string subject_line(const Description& d) {
-  std::string line = d.name;
-  for (const auto& part : {d.family, formats_cell(d), d.system}) {
-    if (!part.empty()) line += " · " + part;
-  }
-  return printable(line);
-}
-
 std::string text_line(const Report& r) {
   const std::string count = counted(std::ssize(r.ids), "token");
   if (r.text.empty()) return count;

@@ -3,8 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <limits>
-#include <map>
 #include <optional>
 #include <utility>
 
@@ -14,6 +12,7 @@
 #include "check/inside.h"
 #include "check/pictures.h"
 #include "check/replay.h"
+#include "check/trials.h"
 #include "check/verdict.h"
 
 namespace pkv::check {
@@ -30,7 +29,8 @@ class Run {
     report_.text = options.text;
     report_.ids.assign(ids.begin(), ids.end());
     report_.notes = plan_.notes;
-    todo_ = plan_.tokens_to_feed(std::ssize(ids)) + tokens_for_causality(std::ssize(ids));
+    todo_ =
+        plan_.tokens_to_feed(std::ssize(ids)) + std::ssize(changed_for_causality(std::ssize(ids))) * std::ssize(ids);
   }
 
   Report finish() {
@@ -41,13 +41,14 @@ class Run {
     for (const auto& e : plan_.experiments) experiment(e);
     report_.causality = causality(subject_, whole(), report_.subject, tolerance_, fed());
     control();  // last, so that it also shows what the system remembers from one session to the next
-    report_.evidence.exists = exists_finding(account_);
-    report_.evidence.length = length_finding(account_);
-    add_first_parts();
+    report_.evidence.exists = exists_finding(trials_->account());
+    report_.evidence.length = length_finding(trials_->account());
+    report_.results.push_back(trials_->first_parts());
     for (const auto& r : report_.results) report_.total.add(r.difference);
     draw();
     report_.verdict = judge(report_);
     explain();
+    if (progress_) progress_(done_, done_);
     return std::move(report_);
   }
 
@@ -55,18 +56,12 @@ class Run {
   Ids first(std::int64_t count) const { return ids_.first(static_cast<std::size_t>(count)); }
   Ids rest(std::int64_t from) const { return ids_.subspan(static_cast<std::size_t>(from)); }
   Ids other_first(std::int64_t count) const { return Ids(other_).first(static_cast<std::size_t>(count)); }
-  Ids other_rest(std::int64_t from) const { return Ids(other_).subspan(static_cast<std::size_t>(from)); }
 
   void without_past();
   void control();
   void probe(std::int64_t past);
   void experiment(const Experiment& e);
-  std::string obstacle(Method method);
-  void trial(const Trial& t, Difference& sum);
-  void in_pieces(const std::vector<std::int64_t>& pieces, Difference& sum);
-  void forked(std::int64_t past, Method method, Difference& sum);
-  void rewound(std::int64_t past, Method method, Difference& sum);
-  void add_first_parts();
+  bool taken(const Trial& t, std::string_view experiment, Difference& sum);
   void draw();
   void part();
   void explain();
@@ -77,9 +72,6 @@ class Run {
   }
   void advance(std::int64_t tokens);
   Logits feed(Session& session, Ids ids);
-  Logits go_on(Session& session, Ids ids, std::int64_t past);  // with the account of the past's length
-  void compare(const Logits& rows, std::int64_t from, std::int64_t past, Difference& sum,
-               std::vector<Cell>* cells = nullptr) const;
 
   Subject& subject_;
   Ids ids_;
@@ -89,65 +81,39 @@ class Run {
   std::vector<std::int32_t> other_;
   Logits reference_;
   Tolerance tolerance_;
-  const Precision* logits_ = nullptr;
-  PastAccount account_;
-  Difference first_parts_, pieces_;
-  std::map<std::int64_t, std::vector<Cell>> cells_;  // by past, of the text cut in two
-  std::optional<std::pair<Method, Place>> reused_;   // the first difference of a past used more than once
-  std::int64_t first_parts_runs_ = 0;
+  std::optional<Trials> trials_;                    // once the text was fed whole
+  Difference pieces_;                               // of a past used once
+  std::optional<std::pair<Method, Place>> reused_;  // the first difference of a past used more than once
   Report report_;
 };
 
 Logits Run::feed(Session& session, Ids ids) {
-  Logits rows = session.feed(ids);
-  const auto vocab = reference_.vocab == 0 ? rows.vocab : reference_.vocab;
-  if (vocab <= 0 || rows.vocab != vocab || std::ssize(rows.values) != std::ssize(ids) * vocab) {
-    fail_load({.what = "the system answered with logits of another shape",
-               .where = report_.subject.name,
-               .expected = fmt::format("[{}, {}]", ids.size(), vocab),
-               .found = fmt::format("{} values, vocabulary of {}", rows.values.size(), rows.vocab)});
-  }
+  Logits rows = check::feed(session, ids, reference_.vocab, report_.subject.name);
   advance(std::ssize(ids));
   return rows;
 }
 
+// How much looking for a cause will feed nobody knows: half the way is always left.
 void Run::advance(std::int64_t tokens) {
   done_ += tokens;
-  todo_ = std::max(todo_, done_);  // looking for a cause feeds more than was planned
+  if (done_ > todo_) todo_ = 2 * done_;
   if (progress_) progress_(done_, todo_);
-}
-
-Logits Run::go_on(Session& session, Ids ids, std::int64_t past) {
-  Logits rows = feed(session, ids);
-  account_.add(past + std::ssize(ids), session.length());
-  return rows;
-}
-
-void Run::compare(const Logits& rows, std::int64_t from, std::int64_t past, Difference& sum,
-                  std::vector<Cell>* cells) const {
-  for (std::int64_t r = 0; r < rows.rows(); ++r) {
-    const RowDifference row = compare_row(reference_.row(from + r), rows.row(r), *logits_);
-    const Place place{past, from + r};
-    sum.add(row, place, tolerance_);
-    if (cells == nullptr) continue;
-    cells->push_back({place, row.not_finite > 0 ? std::numeric_limits<double>::quiet_NaN() : row.max_abs, row.ulps});
-  }
 }
 
 void Run::without_past() {
   const auto session = subject_.fresh();
   reference_ = feed(*session, ids_);
   other_ = another_text(ids_, reference_.vocab);
-  logits_ = &logits_precision(report_.subject);
   report_.vocab = reference_.vocab;
   report_.bound = rounding_bound(report_.subject, largest_logit(reference_.values));
   tolerance_ = {report_.subject.promises_same_bits, report_.bound.value};
+  trials_.emplace(subject_, whole(), report_.subject, tolerance_, fed());
 }
 
 void Run::control() {
   const auto session = subject_.fresh();
   Difference sum;
-  compare(feed(*session, ids_), 0, 0, sum);
+  trials_->compare(feed(*session, ids_), 0, 0, sum);
   report_.evidence.noise = sum.max_abs;
   report_.evidence.control = control_finding(sum);
   if (sum.max_abs > tolerance_.bound) {
@@ -167,109 +133,48 @@ void Run::probe(std::int64_t past) {
 }
 
 void Run::experiment(const Experiment& e) {
-  Result result{e.name, e.sentence, 0, {}, obstacle(e.trials.front().method)};
+  Result result{e.name, e.sentence, 0, {}, trials_->obstacle(e.trials.front().method)};
+  const bool can = result.left_out.empty();
   for (const auto& t : e.trials) {
-    if (!result.left_out.empty()) {
-      advance(tokens_to_feed(t));
-      continue;
-    }
+    const std::int64_t done = done_ + tokens_to_feed(t);
     Difference one;
-    trial(t, one);
-    if (t.method == Method::pieces) {
-      pieces_.add(one);
-    } else if (one.first && !reused_) {
-      reused_ = {t.method, *one.first};
+    if (can && taken(t, e.name, one)) {
+      result.difference.add(one);
+      result.runs++;
     }
-    result.difference.add(one);
-    result.runs++;
+    if (done_ < done) advance(done - done_);
   }
+  if (report_.results.empty()) {  // the article's experiment comes first
+    const auto right = reference_.row(reference_.rows() - 1);
+    report_.table = article_table(right, trials_->last_row());
+    fill_histograms(report_, right, trials_->last_row());
+  }
+  if (can && result.runs == 0) result.left_out = "the system refuses it";
   report_.results.push_back(std::move(result));
 }
 
-// Why the method cannot be used; empty when it can.
-std::string Run::obstacle(Method method) {
-  if (method == Method::pieces) return {};
-  if (account_.absent()) return "no past was kept";
-  const auto session = subject_.fresh();
-  const bool fork = method == Method::fork_same || method == Method::fork_other;
-  if (fork && session->fork() == nullptr) return "the system cannot fork a past";
-  if (!fork && session->rewind() == nullptr) return "the system cannot rewind";
-  return {};
-}
-
-void Run::trial(const Trial& t, Difference& sum) {
-  switch (t.method) {
-    case Method::pieces:
-      return in_pieces(t.pieces, sum);
-    case Method::fork_same:
-    case Method::fork_other:
-      return forked(t.pieces.front(), t.method, sum);
-    case Method::rewind_same:
-    case Method::rewind_other:
-      return rewound(t.pieces.front(), t.method, sum);
+// The text itself is taken, as all that is fed in pieces has shown. So a system is at fault that refuses it after
+// another use of its past, which may have grown beyond the context.
+bool Run::taken(const Trial& t, std::string_view experiment, Difference& sum) try {
+  trials_->run(t, sum);
+  if (t.method == Method::pieces) {
+    pieces_.add(sum);
+    return true;
   }
-}
-
-void Run::in_pieces(const std::vector<std::int64_t>& pieces, Difference& sum) {
-  const auto session = subject_.fresh();
-  const bool in_two = pieces.size() == 2 && !cells_.contains(pieces[0]);
-  std::int64_t past = 0;
-  for (const auto length : pieces) {
-    const Logits rows = go_on(*session, rest(past).first(static_cast<std::size_t>(length)), past);
-    compare(rows, past, past, past == 0 ? first_parts_ : sum, in_two && past > 0 ? &cells_[past] : nullptr);
-    if (report_.results.empty() && past + length == std::ssize(ids_)) {  // the article's experiment comes first
-      const auto right = reference_.row(reference_.rows() - 1), last = rows.row(rows.rows() - 1);
-      report_.table = article_table(right, last);
-      fill_histograms(report_, right, last);
-    }
-    past += length;
-  }
-  first_parts_runs_++;
-}
-
-void Run::forked(std::int64_t past, Method method, Difference& sum) {
-  const auto original = subject_.fresh();
-  go_on(*original, first(past), 0);
-  const auto fork = original->fork()->fork_session();
-  account_.add(past, fork->length());
-  if (method == Method::fork_other) {
-    const auto third = original->fork()->fork_session();
-    go_on(*third, other_rest(past), past);
-    compare(go_on(*original, rest(past), past), past, past, sum);
-    compare(go_on(*fork, rest(past), past), past, past, sum);
-  } else {
-    compare(go_on(*fork, rest(past), past), past, past, sum);
-    compare(go_on(*original, rest(past), past), past, past, sum);
-  }
-}
-
-void Run::rewound(std::int64_t past, Method method, Difference& sum) {
-  const auto session = subject_.fresh();
-  if (method == Method::rewind_same) {
-    go_on(*session, ids_, 0);
-  } else {
-    go_on(*session, first(past), 0);
-    go_on(*session, other_rest(past), past);
-  }
-  session->rewind()->truncate(past);
-  account_.add(past, session->length());
-  compare(go_on(*session, rest(past), past), past, past, sum);
-}
-
-// The parts fed first have no past themselves. If they do not agree with the whole run, logits depend on what follows,
-// and no past can be right.
-void Run::add_first_parts() {
-  Result result{std::string(first_parts),
-                "the part fed first in each run: its logits must not depend on what follows",
-                first_parts_runs_,
-                first_parts_,
-                {}};
-  report_.results.push_back(std::move(result));
+  if (sum.first && !reused_) reused_ = {t.method, *sum.first};
+  Finding& again = report_.evidence.again;
+  if (again.shown == Finding::Shown::unknown) again = taken_finding();
+  return true;
+} catch (const Error& e) {
+  if (t.method == Method::pieces || e.kind() != Error::Kind::usage) throw;
+  Finding& again = report_.evidence.again;
+  if (again.shown != Finding::Shown::no) again = refused_finding(experiment, t.pieces.front(), e);
+  return false;
 }
 
 void Run::draw() {
   std::vector<Cell> all;
-  for (const auto& [past, cells] : cells_) all.insert(all.end(), cells.begin(), cells.end());
+  for (const auto& [past, cells] : trials_->cells()) all.insert(all.end(), cells.begin(), cells.end());
   fill_cells(report_, std::move(all));
 }
 
@@ -282,7 +187,7 @@ void Run::part() {
     return;
   }
   Suspect suspect{.past = pieces_.first->past, .position = pieces_.first->position};
-  for (const auto& [past, cells] : cells_) {
+  for (const auto& [past, cells] : trials_->cells()) {
     if (past < suspect.past) suspect.right_past = past;  // none of these went wrong: that one is the first
   }
   find_parting(report_, subject_, whole(), suspect, tolerance_, fed());
@@ -292,7 +197,7 @@ void Run::part() {
 // the difference, but without a past does much less: then a cause that explains it better is worth knowing.
 void Run::explain() {
   const Outcome outcome = report_.verdict.outcome;
-  const bool unused = report_.evidence.used.shown == Finding::Shown::no && !account_.absent();
+  const bool unused = report_.evidence.used.shown == Finding::Shown::no && !trials_->account().absent();
   if (outcome == Outcome::within_rounding && !report_.total.same_bits) {
     if (more_than_rounding_does(report_)) {
       check::explain(report_, subject_, {whole(), pieces_.worst, reused_, moved_without_past(report_)}, fed());

@@ -25,7 +25,7 @@ struct Logits {
 
 class Session;
 
-// Forgets all but the first `length` tokens.
+// Forgets all but the first `length` tokens, of which there are at least as many.
 class Rewind {
  public:
   virtual ~Rewind() = default;
@@ -61,10 +61,12 @@ class Session {
  public:
   virtual ~Session() = default;
 
-  // Feeds the next tokens after those fed before; gives the logits of the new positions, one row each.
+  // Feeds the next tokens, at least one, after those fed before; gives the logits of the new positions: [ids, vocab].
+  // Error::usage when the system does not take them: an id outside the vocabulary, or more tokens than its context has.
+  // The session is then of no more use.
   virtual Logits feed(std::span<const std::int32_t> ids) = 0;
 
-  // Feeds tokens whose logits nobody wants.
+  // Feeds tokens whose logits nobody wants; errors as of feed().
   virtual void skip(std::span<const std::int32_t> ids) { feed(ids); }
 
   // Number of tokens in the past: what the system itself says, not what was fed. 0 when it keeps none.
@@ -103,8 +105,8 @@ class Counterfactual {
  public:
   virtual ~Counterfactual() = default;
 
-  // Logits of ids[past ..] as if they had been fed after the others by a system of which all of this is true. None
-  // where it cannot be computed or has no meaning for the model.
+  // Logits of ids[past ..], [ids - past, vocab], as if they had been fed after the others by a system of which all of
+  // this is true. None where it cannot be computed or has no meaning for the model. Errors as of Session::feed.
   virtual std::optional<Logits> suppose(std::span<const Supposition> what, std::span<const std::int32_t> ids,
                                         std::int64_t past) = 0;
 };

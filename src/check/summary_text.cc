@@ -20,23 +20,31 @@ Row row_of(const Report& r) {
           r.gain ? gain_cell(r.gain) : "-"};
 }
 
-std::string verdict(const Report& r, bool colour) {
-  const std::string text = (r.verdict.holds() ? "✓ " : "✗ ") + name_of(r.verdict.outcome);
-  return colour ? fmt::format("\033[1;{}m{}\033[0m", r.verdict.holds() ? 32 : 31, text) : text;
+std::string painted(const std::string& text, int code, bool colour) {
+  return colour ? fmt::format("\033[1;{}m{}\033[0m", code, text) : text;
 }
 
 }  // namespace
 
 // The verdict is put behind the aligned columns: its colour codes do not count as columns.
-std::string summary_text(std::span<const Report> reports, bool colour) {
+std::string summary_text(std::span<const Report> reports, std::span<const NotChecked> others, bool colour) {
   std::vector<Row> rows{{"model", "family", "format", "max |Δ|", "ULP", "flips", "faster"}};
-  for (const auto& r : reports) rows.push_back(row_of(r));
+  std::vector<std::string> verdicts{"verdict"};
+  for (const auto& r : reports) {
+    rows.push_back(row_of(r));
+    const bool holds = r.verdict.holds();
+    verdicts.push_back(painted((holds ? "✓ " : "✗ ") + name_of(r.verdict.outcome), holds ? 32 : 31, colour));
+  }
+  for (const auto& other : others) {
+    rows.push_back({shortened(printable(other.model), widest_name), "-", "-", "-", "-", "-", "-"});
+    verdicts.push_back(painted("? not checked", 33, colour));
+  }
   const std::string table = aligned(rows, 0);
   std::string all;
   std::size_t from = 0;
-  for (std::size_t i = 0; i < rows.size(); ++i) {
+  for (const std::string& verdict : verdicts) {
     const std::size_t end = table.find('\n', from);
-    all += table.substr(from, end - from) + "  " + (i == 0 ? "verdict" : verdict(reports[i - 1], colour)) + "\n";
+    all += table.substr(from, end - from) + "  " + verdict + "\n";
     from = end + 1;
   }
   return all;

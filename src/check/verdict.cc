@@ -12,12 +12,6 @@ namespace {
 
 using Shown = Finding::Shown;
 
-const Difference& first_parts_of(const Report& r) {
-  static const Difference none;
-  const auto at = std::find_if(r.results.begin(), r.results.end(), [](const auto& x) { return x.name == first_parts; });
-  return at == r.results.end() ? none : at->difference;
-}
-
 std::int64_t positions_with_past(const Report& r) { return r.total.positions - first_parts_of(r).positions; }
 
 bool looks_ahead(const Report& r) {
@@ -43,7 +37,7 @@ Outcome outcome_of(const Report& r) {
   if (r.total.not_finite > 0) return Outcome::not_finite;
   if (broken(r) || (!absent && e.length.shown == Shown::no)) return Outcome::differs;
   const bool named = !r.causes.empty() && r.causes.front().confirmed && r.causes.front().rows > 0;
-  if (named && e.used.shown == Shown::no) return Outcome::differs;
+  if ((named && e.used.shown == Shown::no) || e.again.shown == Shown::no) return Outcome::differs;
   if (absent || e.used.shown == Shown::no || positions_with_past(r) == 0 || past_unknown(r)) return Outcome::empty;
   return r.total.same_bits && e.control.shown != Shown::no ? Outcome::identical : Outcome::within_rounding;
 }
@@ -88,6 +82,12 @@ std::string simulated_cause(const Report& r) {
   return e.confirmed ? e.statement : fmt::format("most likely {} (that {})", e.statement, e.evidence);
 }
 
+// What the system says of itself was computed, and is not what was seen.
+bool declaration_refuted(const Report& r) {
+  return std::any_of(r.causes.begin(), r.causes.end(),
+                     [](const Explanation& e) { return e.cause == "rows-not-independent" && !e.confirmed; });
+}
+
 // What says most about a failure; empty when nothing but the numbers does.
 std::string cause_of(const Report& r) {
   const Evidence& e = r.evidence;
@@ -95,9 +95,11 @@ std::string cause_of(const Report& r) {
     if (f->shown == Shown::no) return f->sentence;
   }
   if (!r.causes.empty() && r.causes.front().confirmed && r.causes.front().rows > 0) return simulated_cause(r);
-  if (!r.subject.breaks_law.empty()) return r.subject.breaks_law;
-  if (looks_ahead(r)) return "the model looks ahead: logits change when more text follows, which no past can undo";
-  for (const Finding* f : {&e.used, &e.control}) {
+  const bool declared = !r.subject.breaks_law.empty();
+  if (declared && !declaration_refuted(r)) return r.subject.breaks_law;
+  if (!declared && looks_ahead(r))
+    return "the model looks ahead: logits change when more text follows, which no past can undo";
+  for (const Finding* f : {&e.used, &e.control, &e.again}) {
     if (f->shown == Shown::no) return f->sentence;
   }
   return simulated_cause(r);
@@ -180,6 +182,12 @@ std::vector<std::string> reasons_of(Outcome outcome, const Report& r) {
 }
 
 }  // namespace
+
+const Difference& first_parts_of(const Report& r) {
+  static const Difference none;
+  const auto at = std::find_if(r.results.begin(), r.results.end(), [](const auto& x) { return x.name == first_parts; });
+  return at == r.results.end() ? none : at->difference;
+}
 
 std::string name_of(Outcome outcome) {
   switch (outcome) {

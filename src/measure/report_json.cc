@@ -1,5 +1,6 @@
 #include <nlohmann/json.hpp>
 
+#include "base/dumped.h"
 #include "measure/numbers.h"
 #include "measure/report.h"
 
@@ -111,7 +112,7 @@ std::string report_json(const Result& r) {
                   {"rows_compared", r.rows_compared},
                   {"disagreements", list_of(r.disagreements)},
                   {"notes", r.notes}};
-  return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
+  return dumped(json);
 }
 
 }  // namespace pkv::measure

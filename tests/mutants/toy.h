@@ -10,6 +10,7 @@
 #include <memory>
 #include <vector>
 
+#include "base/error.h"
 #include "base/random.h"
 #include "check/session.h"
 
@@ -35,7 +36,8 @@ struct Bugs {
   bool shares_on_fork = false;          // forks write into the same past
   std::int64_t rewind_error = 0;        // keeps so many tokens more than asked, and says nothing of it
   bool ignores_rewind = false;
-  bool powers = true;  // can fork and rewind
+  bool powers = true;                // can fork and rewind
+  std::int64_t context = 1'000'000;  // tokens that a past may hold
 };
 
 inline constexpr std::int64_t vocab = 13;
@@ -68,6 +70,7 @@ class Session : public check::Session, public check::Rewind, public check::Fork 
 
   check::Logits feed(std::span<const std::int32_t> ids) override {
     const Call call{std::ssize(*past_) - surplus_, std::ssize(ids)};
+    if (std::ssize(*past_) + call.count > bugs_.context) fail_usage({.what = "the text is longer than the context"});
     for (std::int64_t r = 0; r < call.count; ++r)
       past_->push_back({ids[static_cast<std::size_t>(r)], bugs_.position(call, r)});
     check::Logits logits{vocab, {}};

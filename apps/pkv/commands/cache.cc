@@ -10,6 +10,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/columns.h"
+#include "base/dumped.h"
 #include "base/error.h"
 #include "hf/hub/scan.h"
 #include "hub.h"
@@ -79,7 +80,7 @@ std::string as_json(const hf::CacheScan& found, const std::filesystem::path& cac
     }
     j["models"].push_back(std::move(m));
   }
-  return j.dump(2) + "\n";
+  return dumped(j);
 }
 
 int list(const OutputOptions& output) {
@@ -104,18 +105,18 @@ bool confirmed() {
 int remove(const RemoveOptions& options) {
   const std::filesystem::path cache = hub_settings().cache;
   const hf::Removal removal = hf::plan_removal(hf::scan(cache), cache, options.what);
-  for (const std::string& revision : removal.revisions) fmt::print("{}\n", revision);
+  const OutputOptions output;
+  output.write(fmt::format("{}\n", fmt::join(removal.revisions, "\n")));
   if (options.dry_run) {
-    fmt::print("would free {}\n", megabytes(removal.bytes));
+    output.write(fmt::format("would free {}\n", megabytes(removal.bytes)));
     return holds;
   }
-  std::fflush(stdout);
   if (!options.yes && !confirmed()) {
     note("nothing was removed");
     return holds;
   }
   hf::remove(removal);
-  fmt::print("freed {}\n", megabytes(removal.bytes));
+  output.write(fmt::format("freed {}\n", megabytes(removal.bytes)));
   return holds;
 }
 
@@ -129,6 +130,7 @@ int verify(const std::vector<std::string>& what) {
     std::error_code gone;  // then it cannot be read below
     total += static_cast<std::int64_t>(std::filesystem::file_size(blob, gone));
   }
+  const OutputOptions output;
   const Progress bar = progress_bar("verifying");
   const auto read = [&](std::uint64_t bytes) {
     done += static_cast<std::int64_t>(bytes);
@@ -141,12 +143,12 @@ int verify(const std::vector<std::string>& what) {
     } else if (digest != blob.filename()) {
       ++damaged;
       clear_progress();
-      fmt::print("{}: damaged, for its digest is {}\n", blob.string(), digest);
+      output.write(fmt::format("{}: damaged, for its digest is {}\n", blob.string(), digest));
     }
   }
   clear_progress();
   if (unnamed > 0) note(fmt::format("not verified, for the name is no digest: {}", counted(unnamed, "file")));
-  fmt::print("{} verified, {} damaged\n", counted(std::ssize(blobs) - unnamed, "file"), damaged);
+  output.write(fmt::format("{} verified, {} damaged\n", counted(std::ssize(blobs) - unnamed, "file"), damaged));
   if (damaged > 0) note("remove what is damaged; pkv download fetches it anew");
   return damaged == 0 ? holds : does_not_hold;
 }

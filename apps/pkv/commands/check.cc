@@ -45,8 +45,15 @@ void say_where(check::Report& report) {
   report.command = shell_command(started_with());
 }
 
+// Before a model is fetched and opened.
+void require_sense(const CheckOptions& options) {
+  check::parse_splits(options.splits);
+  options.engine.load_options();
+}
+
 check::Report check_model(const std::string& name, const CheckOptions& options) {
-  const auto splits = check::parse_splits(options.splits);  // before a model is fetched and opened
+  require_sense(options);
+  const auto splits = check::parse_splits(options.splits);
   const std::filesystem::path folder = find_model(name);
   EngineSubject subject(load_model(folder, options.engine), display_name(folder), options.engine.as);
   const Input input = read_input(options.text, folder);
@@ -100,11 +107,11 @@ std::string render_review(const std::vector<check::Report>& reports, const std::
     case Format::json:
       return check::summary_json(reports, others);
     case Format::csv:
-      return check::summary_csv(reports);
+      return check::summary_csv(reports, others);
     case Format::md: {
       std::string text;
       for (const check::Report& r : reports) text += check::report_markdown(r) + "\n";
-      text += check::summary_markdown(reports);
+      text += check::summary_markdown(reports, others);
       for (const check::NotChecked& n : others)
         text += fmt::format("\n{}: not checked\n\n```\n{}\n```\n", n.model, n.message);
       return text;
@@ -118,7 +125,7 @@ std::string render_review(const std::vector<check::Report>& reports, const std::
   }
   std::string text;
   for (const check::Report& r : reports) text += check::report_text(r, output.colour()) + "\n";
-  return text + check::summary_text(reports, output.colour());
+  return text + check::summary_text(reports, others, output.colour());
 }
 
 // Each model in each format, one model in each.
@@ -137,11 +144,11 @@ std::vector<CheckOptions> one_by_one(const CheckOptions& options) {
 int run_review(CheckOptions options) {
   if (options.engine.as == "help") return list_as(options.output);
   require_writable(options.output.file);
-  check::parse_splits(options.splits);  // wrong ones are wrong for all
   if (options.models.empty()) {
     for (const auto& folder : bundled_models()) options.models.push_back(folder.string());
   }
   if (options.formats.empty()) options.formats.emplace_back();
+  for (const CheckOptions& one : one_by_one(options)) require_sense(one);
   std::vector<check::Report> reports;
   std::vector<check::NotChecked> others;
   int code = holds;
@@ -166,9 +173,7 @@ int run_review(CheckOptions options) {
       not_checked(model, fmt::format("{}: internal error: {}", model, e.what()), internal_error);
     }
   }
-  const Format form = options.output.format;
-  const bool for_programs = form == Format::json || form == Format::junit || form == Format::html;
-  if (!reports.empty() || for_programs) options.output.write(render_review(reports, others, options.output));
+  options.output.write(render_review(reports, others, options.output));
   return code;
 }
 

@@ -5,6 +5,7 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 
+#include "base/dumped.h"
 #include "base/error.h"
 #include "hub.h"
 #include "program.h"
@@ -46,7 +47,7 @@ std::string as_json(const hf::HubPlan& plan, bool dry_run) {
                           {"bytes", file.size ? nlohmann::ordered_json(*file.size) : nlohmann::ordered_json()},
                           {"was_cached", file.cached}});
   }
-  return j.dump(2) + "\n";
+  return dumped(j);
 }
 
 int run(const DownloadOptions& options) {

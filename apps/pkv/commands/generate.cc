@@ -159,7 +159,15 @@ void note_settings(const GenerateOptions& o, const generate::Defaults& defaults,
   if (!said.empty()) note(fmt::format("{}: {}", defaults.file, fmt::join(said, ", ")));
 }
 
+// Before a model is fetched and opened.
+void require_sense(const GenerateOptions& o) {
+  generate::Sampling as_asked;
+  sampling_of(o, as_asked);
+  o.engine.load_options();
+}
+
 int run(const GenerateOptions& o) {
+  require_sense(o);
   const std::filesystem::path folder = find_model(o.model);
   const bool from_past = !o.past.file.empty() && !o.prompt && !o.prompt_file && !o.ids;
   const std::optional<text::Tokenizer> tokenizer = find_tokenizer(folder, !o.ids && !from_past);

@@ -6,6 +6,8 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 
+#include "base/columns.h"
+#include "base/dumped.h"
 #include "hf/hf.h"
 #include "program.h"
 
@@ -17,13 +19,6 @@ struct InspectOptions {
   bool tensors = false;
   OutputOptions output;
 };
-
-// 1234567 as "1,234,567".
-std::string grouped(std::int64_t n) {
-  std::string s = std::to_string(n);
-  for (auto at = static_cast<std::int64_t>(s.size()) - 3; at > 0; at -= 3) s.insert(static_cast<std::size_t>(at), ",");
-  return s;
-}
 
 std::string not_quantised(const model::Weights& w) {
   constexpr std::size_t kFew = 4;
@@ -107,7 +102,7 @@ std::string as_json(const hf::Folder& folder, const model::Inspection& found, bo
       j["unreadable"].push_back({{"name", t.name}, {"dtype", t.dtype}, {"shape", t.shape}});
     }
   }
-  return j.dump(2) + "\n";
+  return dumped(j);
 }
 
 int run(const InspectOptions& options) {

@@ -89,7 +89,9 @@ std::unique_ptr<EngineSubject> load_reference(const PerplexityOptions& options, 
   if (options.against.empty()) return nullptr;
   model::LoadOptions formats;
   set_load_in(formats, options.against);
-  return std::make_unique<EngineSubject>(model::load(hf::Folder::open(folder), backend, formats), display_name(folder));
+  model::Model model = model::load(hf::Folder::open(folder), backend, formats);
+  for (const std::string& line : model.notes()) note(fmt::format("--against {}: {}", options.against, line));
+  return std::make_unique<EngineSubject>(std::move(model), display_name(folder));
 }
 
 std::string render(const check::Perplexity& p, const OutputOptions& output) {

@@ -4,6 +4,7 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 
+#include "base/dumped.h"
 #include "base/error.h"
 #include "base/file.h"
 #include "model/write_checkpoint.h"
@@ -63,7 +64,7 @@ std::string as_json(const QuantizeOptions& options, const model::Model& model, c
                                  {"bits_per_weight", bits(w.quantised_bytes, w.weights)},
                                  {"bits_per_parameter", bits(w.bytes, found.parameters)},
                                  {"files", w.files}};
-  return j.dump(2) + "\n";
+  return dumped(j);
 }
 
 int run(const QuantizeOptions& options) {

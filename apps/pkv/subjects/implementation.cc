@@ -6,6 +6,7 @@
 #include <charconv>
 #include <vector>
 
+#include "base/columns.h"
 #include "base/error.h"
 #include "check/causes.h"
 
@@ -102,9 +103,11 @@ const Planted* find(std::string_view cause) {
 
 using Keeps = Implementation::Keeps;
 
+constexpr std::string_view kTransformers2023 = "transformers-2023";
+
 // What the libraries that the article used did in June 2023; see docs/causes.md.
 Implementation transformers_2023(const Card& card) {
-  Implementation i{.name = "transformers-2023"};
+  Implementation i{.name = std::string(kTransformers2023)};
   if (card.family == "MPT" || card.family == "RoBERTa") i.keeps = Keeps::nothing;
   if (card.family == "Falcon" && has_rotary(card)) {
     i.fault = Fault{.position = Position::restarted, .mask = Mask::top_left};
@@ -128,54 +131,75 @@ constexpr float kNoise = 0.01f;
   fail_usage({.what = "no such implementation", .found = name, .hint = "--as help lists them"});
 }
 
+struct Named {
+  const Planted* planted;
+  std::int64_t count;
+};
+
 // "window=4"
-void plant(Fault& fault, const std::string& name, const Card& card) {
+Named named(const std::string& name) {
   const std::size_t sign = name.find('=');
   const Planted* p = find(std::string_view(name).substr(0, sign));
   if (p == nullptr) no_such(name);
+  Named one{p, p->count};
+  if (sign != std::string::npos) {
+    const char *begin = name.data() + sign + 1, *end = name.data() + name.size();
+    const auto [at, error] = std::from_chars(begin, end, one.count);
+    if (error != std::errc() || at != end || one.count < 1 || p->count == 0) no_such(name);
+  }
+  return one;
+}
+
+// "window=4+past-in-fp16"
+std::vector<Named> all_named(const std::string& names) {
+  std::vector<Named> all;
+  for (std::size_t from = 0; from <= names.size();) {
+    const std::size_t plus = std::min(names.find('+', from), names.size());
+    all.push_back(named(names.substr(from, plus - from)));
+    from = plus + 1;
+  }
+  return all;
+}
+
+void plant(Fault& fault, const Named& one, const Card& card) {
+  const auto& [p, count] = one;
   if (!p->fits(card)) {
     fail_usage({.what = "this fault has no meaning for the model",
                 .expected = "one of its kind of positions and heads",
                 .found = fmt::format("{} for {}", p->cause, card.family),
                 .hint = "--as help"});
   }
-  std::int64_t count = p->count;
-  if (sign != std::string::npos) {
-    const char *begin = name.data() + sign + 1, *end = name.data() + name.size();
-    const auto [at, error] = std::from_chars(begin, end, count);
-    if (error != std::errc() || at != end || count < 1 || p->count == 0) no_such(name);
-  }
   p->plant(fault, count);
 }
 
-// "window=4+past-in-fp16"
-Implementation faults(const std::string& names, const Card& card) {
-  Implementation i{.name = names, .fault = Fault{}};
-  for (std::size_t from = 0; from <= names.size();) {
-    const std::size_t plus = std::min(names.find('+', from), names.size());
-    plant(*i.fault, names.substr(from, plus - from), card);
-    from = plus + 1;
+// Whatever the model; none where it is named by faults.
+std::optional<Implementation> of_any_model(const std::string& name) {
+  if (name.empty()) return Implementation{};
+  if (name == "bitsandbytes" || name == "rows-not-independent") return {{.name = name, .outliers_of_call = true}};
+  if (name == "not-deterministic") return {{.name = name, .noise = kNoise}};
+  for (const Keeping& k : kKeeping) {
+    if (name == k.cause) return {{.name = name, .keeps = k.keeps}};
   }
-  return i;
+  return std::nullopt;
 }
 
 }  // namespace
 
+void require_implementation(const std::string& name) {
+  if (name != kTransformers2023 && !of_any_model(name)) all_named(name);
+}
+
 Implementation implementation(const std::string& name, const Card& card) {
-  if (name.empty()) return {};
-  if (name == "transformers-2023") return transformers_2023(card);
-  if (name == "bitsandbytes") return {.name = name, .outliers_of_call = true};
-  if (name == "rows-not-independent") return {.name = name, .outliers_of_call = true};
-  if (name == "not-deterministic") return {.name = name, .noise = kNoise};
-  for (const Keeping& k : kKeeping) {
-    if (name == k.cause) return {.name = name, .keeps = k.keeps};
-  }
-  return faults(name, card);
+  if (name == kTransformers2023) return transformers_2023(card);
+  if (auto any = of_any_model(name)) return *any;
+  Implementation i{.name = name, .fault = Fault{}};
+  for (const Named& one : all_named(name)) plant(*i.fault, one, card);
+  return i;
 }
 
 // Loading in 8 and 4 bits replaced nn.Linear only; GPT-2's layers are Conv1D.
 std::string load_as(const std::string& name, const hf::Folder& folder, model::LoadOptions& options) {
-  if (name != "transformers-2023" || !options.quantize) return {};
+  if (name != kTransformers2023 || !options.quantize) return {};
   if (folder.config().text_or({"model_type"}, "") != "gpt2") return {};
   const std::string_view asked = quant::name_of(options.quantize->format);
   options.quantize.reset();
@@ -187,10 +211,11 @@ std::string load_as(const std::string& name, const hf::Folder& folder, model::Lo
 std::string list_implementations() {
   std::string lines;
   const auto add = [&](std::string_view name, std::string_view sentence) {
-    lines += fmt::format("{:<24}{}\n", name, sentence);
+    lines += wrapped(fmt::format("{:<24}", name), sentence);
   };
-  add("transformers-2023", "transformers of June 2023: MPT and RoBERTa return no past, Falcon misreads it,");
-  add("", "GPT-2's layers stay in fp16 whatever they are loaded in");
+  add(kTransformers2023,
+      "transformers of June 2023: MPT and RoBERTa return no past, Falcon misreads it, GPT-2's layers stay in fp16 "
+      "whatever they are loaded in");
   add("bitsandbytes", "with --load-in int8: outlier columns of the whole call");
   for (const Keeping& k : kKeeping) add(k.cause, check::cause_of_name(k.cause).statement);
   add("not-deterministic", check::cause_of_name("not-deterministic").statement);

@@ -37,10 +37,11 @@ struct Implementation {
 // Changes how a folder is loaded to how that implementation loads it; what it changes, as a sentence, or nothing.
 std::string load_as(const std::string& name, const hf::Folder& folder, model::LoadOptions& options);
 
-// Error::usage when there is none of that name, or when it has no meaning for the model.
+// Error::usage when there is none of that name, which asks for no model; and when it has no meaning for the model.
+void require_implementation(const std::string& name);
 Implementation implementation(const std::string& name, const model::Card& card);
 
-// "NAME  sentence", a line each.
+// "NAME  sentence" for each, in lines that fit the terminal.
 std::string list_implementations();
 
 // All of it together; none where one of them is no fault of the engine's, has no meaning for the model, or contradicts

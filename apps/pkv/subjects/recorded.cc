@@ -4,11 +4,14 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <charconv>
 #include <cstring>
+#include <sstream>
 
+#include "base/columns.h"
 #include "base/error.h"
+#include "check/precision.h"
 #include "hf/hf.h"
-#include "program.h"
 #include "tensor/half.h"
 
 namespace pkv::program {
@@ -85,22 +88,49 @@ std::string value_of(const hf::SafeTensors& file, const std::string& key) {
   return found == file.metadata().end() ? std::string() : found->second;
 }
 
-std::vector<std::int64_t> numbers_of(const hf::SafeTensors& file, const std::string& key) {
-  const auto ids = parse_ids(value_of(file, key), file.path().string() + ": metadata '" + key + "'");
-  return {ids.begin(), ids.end()};
+[[noreturn]] void fail_metadata(const hf::SafeTensors& file, const std::string& key, std::string expected) {
+  fail_load({.what = "not a recording: metadata that cannot be read",
+             .where = fmt::format("{}: metadata '{}'", file.path().string(), key),
+             .expected = std::move(expected),
+             .found = printable(value_of(file, key))});
 }
 
+// None where the key is missing or empty.
+std::vector<std::int64_t> numbers_of(const hf::SafeTensors& file, const std::string& key, std::int64_t least = 0) {
+  std::vector<std::int64_t> numbers;
+  std::istringstream text(value_of(file, key));
+  for (std::string one; std::getline(text >> std::ws, one, ',');) {
+    one.erase(one.find_last_not_of(" \n\r\t") + 1);
+    std::int64_t number = 0;
+    const auto [end, error] = std::from_chars(one.data(), one.data() + one.size(), number);
+    if (error != std::errc() || end != one.data() + one.size() || number < least) {
+      fail_metadata(file, key, fmt::format("numbers from {} on, separated by commas", least));
+    }
+    numbers.push_back(number);
+  }
+  return numbers;
+}
+
+// 0: not known.
 std::int64_t number_of(const hf::SafeTensors& file, const std::string& key) {
   const auto numbers = numbers_of(file, key);
-  return numbers.size() == 1 ? numbers[0] : 0;
+  if (numbers.size() > 1) fail_metadata(file, key, "one number");
+  return numbers.empty() ? 0 : numbers[0];
 }
 
 // Formats under the names of other programs: "float32", "torch.bfloat16".
 std::string format_name(std::string name) {
   if (name.starts_with("torch.")) name.erase(0, 6);
-  if (name == "float32") return "fp32";
-  if (name == "float16" || name == "half") return "fp16";
-  if (name == "bfloat16") return "bf16";
+  const check::Precision* known = check::find_precision(name);
+  return known == nullptr ? name : std::string(known->name);
+}
+
+// What values are rounded to; empty: not known.
+std::string values_format(const hf::SafeTensors& file, const std::string& key) {
+  const std::string name = format_name(value_of(file, key));
+  if (!name.empty() && check::find_precision(name) == nullptr) {
+    fail_metadata(file, key, "float32, float16 or bfloat16");
+  }
   return name;
 }
 
@@ -144,14 +174,14 @@ check::Recording read_recording(const std::filesystem::path& path) {
                    .system = value_of(file, "backend"),
                    .format = format_name(value_of(file, "format")),
                    .past_format = format_name(value_of(file, "past_format")),
-                   .values_format = format_name(value_of(file, "values_format")),
+                   .values_format = values_format(file, "values_format"),
                    .logits_format = std::string(name_of(file.get("logits").dtype)),
                    .layers = number_of(file, "layers"),
                    .width = number_of(file, "width")};
   if (r.description.past_format == r.description.format) r.description.past_format.clear();
   if (r.description.name.empty()) r.description.name = path.filename().string();
   r.pieces = numbers_of(file, "pieces");
-  r.past_lengths = numbers_of(file, "past_lengths");
+  r.past_lengths = numbers_of(file, "past_lengths", -1);
   const auto hidden = std::ranges::find(file.tensors(), "hidden", &hf::Tensor::name);
   if (hidden != file.tensors().end()) r.states = states_of(file, *hidden);
   r.probes = read_probes(file);

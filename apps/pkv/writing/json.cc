@@ -2,6 +2,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "base/dumped.h"
 #include "writing/writing.h"
 
 namespace pkv::program {
@@ -72,7 +73,7 @@ std::string Writer::json(const model::Model& model, const std::string& name, con
     json["sequences"].push_back(std::move(one));
   }
   json["timings"] = timings_json(result);
-  return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
+  return dumped(json);
 }
 
 }  // namespace pkv::program

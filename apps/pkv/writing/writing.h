@@ -1,7 +1,8 @@
 // What `pkv generate` shows: text as it comes, or one JSON object at the end.
 //
-// Text goes to stdout, the first sequence while it is written, the others after it. On a terminal the prompt stands
-// before it, dimmed; it goes to stderr, as the summary does, so that stdout holds nothing but what the model wrote.
+// Text goes to stdout, the first sequence while it is written, the others after it; with --output-file all of it goes
+// there, in the end. Of one sequence that is nothing but what the model wrote; each of several has a line with its
+// number and seed in front. The prompt, which a terminal shows dimmed before the text, and the summary go to stderr.
 #pragma once
 
 #include <cstdint>

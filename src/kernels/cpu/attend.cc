@@ -132,8 +132,8 @@ HWY_NOINLINE Vec finish_scores(const Attend& a, const Query& q, Int first, Int r
 
 // Weights e^(score - maximum) of the block's keys up to `reach` in place of their scores, exactly 0 beyond a query's
 // limit; the running maxima and sums; factors[t], by which what a query has so far is to be multiplied, 1 where its
-// maximum stays. One step of all queries after the other: a step of one query waits for itself, and the next one's fills
-// the gaps.
+// maximum stays. One step of all queries after the other: a step of one query waits for itself, and the next one's
+// fills the gaps.
 template <int T>
 HWY_INLINE void weigh(const Attend& a, Query* queries, Int first, Int reach, float (*scores)[kBlockTokens],
                       float (&factors)[kMostTile]) {
@@ -225,7 +225,8 @@ HWY_NOINLINE void visit(const Attend& a, const Sequence& s, Query* queries, Int 
       const Int end = std::min(kBlockTokens, queries[t].limit - first);
       const E* none = nullptr;
       const float as_it_is = 1;
-      if (end > shared) add_all_values<1, kGroup>(queries + t, &as_it_is, values, none, dim, 0, shared, end, scores + t);
+      if (end > shared)
+        add_all_values<1, kGroup>(queries + t, &as_it_is, values, none, dim, 0, shared, end, scores + t);
     }
   }
 }

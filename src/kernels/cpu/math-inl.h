@@ -29,8 +29,9 @@ HWY_INLINE Vec power_of_two(V k) {
   return hn::BitCast(Floats(), hn::ShiftLeft<23>(hn::Add(k, hn::Set(di, 127))));
 }
 
-// p 2^k, rounded once, for whole k in [-152, 130] and p in [0.7, 1.5]. In two steps, of which the first is exact, results
-// can be subnormal or infinite without surprises; AVX-512 has one instruction for it, for which Highway has no name.
+// p 2^k, rounded once, for whole k in [-152, 130] and p in [0.7, 1.5]. In two steps, of which the first is exact,
+// results can be subnormal or infinite without surprises; AVX-512 has one instruction for it, for which Highway has no
+// name.
 HWY_INLINE Vec scale_by_power_of_two(Vec p, Vec k) {
 #if HWY_TARGET == HWY_AVX3
   return Vec{_mm512_scalef_ps(p.raw, k.raw)};

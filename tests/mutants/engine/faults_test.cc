@@ -147,10 +147,7 @@ model::Model loaded(const std::string& model, const std::string& format, const s
 
 check::Report run(const std::string& as, const Case& c) {
   EngineSubject subject(loaded(c.model, c.format, as), c.model, as);
-  // A past shared in forks grows with each of them, and the small models' contexts are short.
-  const bool grows = as == "past-changed-in-place" && c.splits.choice != Choice::listed;
-  const std::int64_t tokens = grows ? std::min<std::int64_t>(c.tokens, 12) : c.tokens;
-  const Ids ids = support::random_ids(static_cast<std::uint64_t>(c.tokens), tokens, subject.model().card().vocab);
+  const Ids ids = support::random_ids(static_cast<std::uint64_t>(c.tokens), c.tokens, subject.model().card().vocab);
   return check::run(subject, ids, {.splits = c.splits});
 }
 

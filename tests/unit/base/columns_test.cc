@@ -36,6 +36,11 @@ TEST(Columns, Wrapped) {
 
 TEST(Columns, Aligned) { EXPECT_EQ(aligned({{"", "Δ"}, {"ab", "12"}}, 1), "      Δ\n ab  12\n"); }
 
+TEST(Columns, CsvLine) {
+  EXPECT_EQ(csv_line({"a", "", "b c"}), "a,,b c\n");
+  EXPECT_EQ(csv_line({"a,b", "say \"x\"", "two\nlines", "r\r"}), "\"a,b\",\"say \"\"x\"\"\",\"two\nlines\",\"r\r\"\n");
+}
+
 TEST(Numbers, Short) {
   EXPECT_EQ(short_number(0), "0");
   EXPECT_EQ(short_number(19.15625), "19.2");

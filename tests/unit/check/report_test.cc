@@ -158,12 +158,14 @@ TEST(ReportText, HoldsNoControlCharactersOfOthers) {
 
 TEST(ReportMarkdown, IsApproved) {
   expect_approved("without_past.md", report_markdown(without_past()));
-  expect_approved("summary.md", summary_markdown(std::vector{healthy(), recorded(4.6e-5f), without_past()}));
+  expect_approved("summary.md", summary_markdown(std::vector{healthy(), recorded(4.6e-5f), without_past()},
+                                                 std::vector<NotChecked>{{"none", "there is no such model"}}));
 }
 
 TEST(ReportCsv, IsApproved) {
   expect_approved("healthy.csv", report_csv(healthy()));
-  expect_approved("summary.csv", summary_csv(std::vector{healthy(), recorded(0)}));
+  expect_approved("summary.csv", summary_csv(std::vector{healthy(), recorded(0)},
+                                             std::vector<NotChecked>{{"none", "there is no such model"}}));
 }
 
 TEST(ReportJson, IsApproved) { expect_approved("recorded.json", report_json(recorded(0))); }
@@ -193,7 +195,8 @@ TEST(ReportJson, TakesTextThatIsNotUtf8) {
 
 TEST(Summary, IsApproved) {
   const std::vector reports{healthy(), recorded(4.6e-5f), without_past(), looking_ahead(), not_finite()};
-  expect_approved("summary.txt", summary_text(reports));
+  const std::vector<NotChecked> others{{"none", "there is no such model"}};
+  expect_approved("summary.txt", summary_text(reports, others));
   const auto json = nlohmann::json::parse(summary_json(reports));
   EXPECT_EQ(json["schema"], "pkv-review/2");
   EXPECT_EQ(json["models"].size(), 5u);

@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <set>
+
 #include "base/error.h"
 #include "mutants/toy.h"
 
@@ -18,11 +20,11 @@ TEST(Run, ProgressRisesToItsTotal) {
     bugs.powers = powers;
     toy::Subject subject(bugs);
     std::vector<std::int64_t> done;
-    std::int64_t total = 0;
+    std::set<std::int64_t> total;
     run(subject, Ids{1, 2, 3, 4, 5},
-        {.progress = [&](std::int64_t d, std::int64_t t) { done.push_back(d), total = t; }});
+        {.progress = [&](std::int64_t d, std::int64_t t) { done.push_back(d), total.insert(t); }});
     EXPECT_TRUE(std::is_sorted(done.begin(), done.end()));
-    EXPECT_EQ(done.back(), total);
+    EXPECT_THAT(total, testing::ElementsAre(done.back()));
   }
 }
 
@@ -50,11 +52,38 @@ TEST(Run, ComparesEveryPositionOfTheSecondPart) {
 }
 
 TEST(Run, TableIsThatOfTheLastPosition) {
-  toy::Subject subject;
+  toy::Bugs bugs;
+  bugs.logit = [](toy::Call c, float v) { return c.continues() ? v + 1 : v; };
+  toy::Subject subject(bugs);
   const Ids ids{1, 2, 3, 4};
   const Logits whole = subject.fresh()->feed(ids);
-  EXPECT_EQ(run(subject, ids).table.without_past.values(),
-            article_table(whole.row(3), whole.row(3)).without_past.values());
+  Logits with = whole;
+  for (float& v : with.values) ++v;
+  const Table table = run(subject, ids).table, expected = article_table(whole.row(3), with.row(3));
+  EXPECT_EQ(table.without_past.values(), expected.without_past.values());
+  EXPECT_EQ(table.with_past.values(), expected.with_past.values());
+  EXPECT_EQ(table.absolute.values(), expected.absolute.values());
+  EXPECT_EQ(table.relative.values(), expected.relative.values());
+}
+
+// The forks' past is one and the same, and has grown beyond the context when the original is fed.
+TEST(Run, AUsedPastThatIsRefusedIsAFault) {
+  for (const Splits::Choice choice : {Splits::Choice::automatic, Splits::Choice::last}) {
+    toy::Bugs bugs;
+    bugs.context = 5;
+    toy::Subject healthy(bugs);
+    EXPECT_EQ(run(healthy, Ids{1, 2, 3, 4, 5}, {.splits = {choice}}).verdict.outcome, Outcome::identical);
+    bugs.shares_on_fork = true;
+    bugs.reported = [](std::int64_t length) { return std::min<std::int64_t>(length, 5); };
+    toy::Subject subject(bugs);
+    const Report r = run(subject, Ids{1, 2, 3, 4, 5}, {.splits = {choice}});
+    EXPECT_EQ(r.verdict.outcome, Outcome::differs);
+    EXPECT_EQ(r.evidence.again.shown, Finding::Shown::no);
+    EXPECT_THAT(r.evidence.again.sentence, HasSubstr("(one past used twice, a past of "));
+    EXPECT_THAT(r.evidence.again.sentence, HasSubstr("the text is longer than the context"));
+    EXPECT_THAT(report_text(r), HasSubstr("refuses to go on from a past that was used before"));
+    EXPECT_THAT(report_junit(r), HasSubstr("name=\"a past that was used before is taken again\">\n      <failure"));
+  }
 }
 
 // Answers with one row, whatever is fed.
