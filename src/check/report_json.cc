@@ -168,8 +168,6 @@ Json json_of(const Report& r) {
           {"command", r.command}};
 }
 
-// Text that is not UTF-8 is shown with replacement characters instead of failing.
-
 }  // namespace
 
 std::string report_json(const Report& report) { return dumped(json_of(report)); }

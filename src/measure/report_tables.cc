@@ -1,6 +1,5 @@
 // Markdown and CSV: the same rows in two forms.
 #include <fmt/format.h>
-#include <fmt/ranges.h>
 
 #include "base/columns.h"
 #include "measure/numbers.h"
@@ -50,19 +49,6 @@ std::string reuse_table(const Result& r) {
   return text;
 }
 
-std::string field(std::string_view text) {
-  if (text.find_first_of(",\"\n") == std::string_view::npos) return std::string(text);
-  std::string quoted = "\"";
-  for (const char c : text) quoted += c == '"' ? "\"\"" : std::string(1, c);
-  return quoted + "\"";
-}
-
-std::string line(const Row& cells) {
-  Row fields;
-  for (const std::string& c : cells) fields.push_back(field(c));
-  return fmt::format("{}\n", fmt::join(fields, ","));
-}
-
 std::string number(double value) { return fmt::format("{:.9g}", value); }
 
 Row times_of(const Samples& samples) {
@@ -108,7 +94,7 @@ std::string report_csv(const Result& r) {
     const Row what{fmt::format("{}", g.depth), fmt::format("{}", g.prompt), fmt::format("{}", g.new_tokens)};
     const auto add = [&](const char* variant, const Samples& total, const Curve& curve, const Row& faster,
                          const Row& past_only) {
-      text += line(joined(
+      text += csv_line(joined(
           {name,
            {variant},
            what,
@@ -125,14 +111,14 @@ std::string report_csv(const Result& r) {
     for (int way = 0; way < Reuse::ways; ++way) {
       if (u.seconds[way].empty()) continue;
       const auto w = static_cast<Reuse::Way>(way);
-      text += line(joined({name,
-                           {fmt::format("prefix {}", name_of(w))},
-                           {fmt::format("{}", u.prefix), "1", "1"},
-                           times_of(u.seconds[way]),
-                           {number(1 / median_of(u.seconds[way])), "1"},
-                           way == 0 ? Row{"", ""} : ratio_cells(u.faster(w)),
-                           Row(4),
-                           {hash_text(u.hash), peak}}));
+      text += csv_line(joined({name,
+                               {fmt::format("prefix {}", name_of(w))},
+                               {fmt::format("{}", u.prefix), "1", "1"},
+                               times_of(u.seconds[way]),
+                               {number(1 / median_of(u.seconds[way])), "1"},
+                               way == 0 ? Row{"", ""} : ratio_cells(u.faster(w)),
+                               Row(4),
+                               {hash_text(u.hash), peak}}));
     }
   }
   return text;
