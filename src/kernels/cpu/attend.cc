@@ -28,6 +28,7 @@ constexpr Int kMostTile = 16;                    // at least kTile, whole vector
 constexpr Int kMostQueries = 60;                 // queries of one task: a multiple of kTile
 constexpr float kNever = -std::numeric_limits<float>::infinity();
 constexpr float kLowest = std::numeric_limits<float>::lowest();
+static_assert(kMostTile >= kTile && kMostTile % kLanes == 0);
 
 struct Query {
   const float* q = nullptr;
@@ -89,7 +90,7 @@ HWY_NOINLINE Vec finish_scores(const Attend& a, const Query& q, Int first, Int r
   const hn::RebindToSigned<Floats> di;
   const Vec scale = hn::Set(d, a.scale), never = hn::Set(d, kNever);
   Vec most = never;
-  if (!a.slopes && q.first <= first && first + reach <= q.limit && reach == kBlockTokens) {  // most blocks
+  if (!a.slopes && q.first <= first && first + kBlockTokens <= q.limit) {  // most blocks
     for (Int j = 0; j < kBlockTokens; j += kLanes) {
       const Vec s = hn::Mul(hn::Load(d, scores + j), scale);
       hn::Store(s, d, scores + j);
