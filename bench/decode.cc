@@ -197,7 +197,7 @@ int run(Options options) {
   // What loading, prefill and decoding of the one model took: everything after this line holds the memory that the
   // read rate is measured on as well, all of it resident, so it is subtracted.
   const std::size_t to_open = most_resident();
-  const kernels::peak::Memory memory;
+  const kernels::peak::Memory memory(pool);
   const Bench b{m, pool, memory, options.rounds};
   std::vector<Line> lines;
   const auto left_out = [&](std::string_view work, std::int64_t n) {

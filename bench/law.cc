@@ -342,7 +342,7 @@ struct Machine {
   std::unique_ptr<Device> device;
   WorkerPool& pool;  // the device's: both sides run on the same threads
   kernels::peak::Memory memory;
-  explicit Machine(int threads) : device(ops.open(threads)), pool(host::pool_of(*device)) {}
+  explicit Machine(int threads) : device(ops.open(threads)), pool(host::pool_of(*device)), memory(pool) {}
 };
 
 // The same sums in two orders differ by less than 4 sqrt(K) 2^-24 |x| |w|: a sum of K terms in any order is off by

@@ -21,7 +21,7 @@ struct Machine {
   std::unique_ptr<kernels::Device> device;
   WorkerPool pool;
   kernels::peak::Memory memory;
-  explicit Machine(int threads) : device(ops.open(threads)), pool(threads) {}
+  explicit Machine(int threads) : device(ops.open(threads)), pool(threads), memory(pool) {}
 };
 
 struct Line {

@@ -11,7 +11,8 @@
 int main(int argc, char** argv) {
   using namespace pkv;
   const bool json = bench::Options("bench_peak [--output json]\n", argc, argv).json();
-  const kernels::peak::Memory memory;
+  WorkerPool all;
+  const kernels::peak::Memory memory(all);
   nlohmann::json rows = nlohmann::json::array();
   if (!json) fmt::print("| threads | instructions | read GB/s | 1e9 multiply-adds/s |\n|---|---|---|---|\n");
   for (const int threads : {1, physical_cores()}) {

@@ -202,7 +202,7 @@ def parse():
     parser.add_argument("--ids", help="token ids instead of a text: 1,2,3")
     parser.add_argument("--splits", default="last", help="last, all-single, or lengths such as 3,5")
     parser.add_argument("--output-dir", default=".")
-    parser.add_argument("--dtype", default="float32", choices=["float32", "float16", "bfloat16", "float64"])
+    parser.add_argument("--dtype", default="float32", choices=["float32", "float16", "bfloat16"])
     parser.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1, mps, ...")
     parser.add_argument("--attn", help="attention implementation: eager, sdpa, flash_attention_2")
     parser.add_argument("--revision", help="branch, tag or commit on the Hub")

@@ -14,10 +14,6 @@ constexpr float infinity = std::numeric_limits<float>::infinity();
 
 bool allowed(float logit) { return !std::isnan(logit) && logit != infinity; }
 
-bool equal_bits(std::span<const float> a, std::span<const float> b) {
-  return a.size() == b.size() && (a.empty() || std::memcmp(a.data(), b.data(), a.size_bytes()) == 0);
-}
-
 std::optional<Place> earlier(std::optional<Place> a, std::optional<Place> b) {
   if (!a || !b) return a ? a : b;
   return std::min(*a, *b);
@@ -29,7 +25,7 @@ void compare_values(std::span<const float> reference, std::span<const float> oth
     const float a = reference[i], b = other[i];
     if (!allowed(a) || !allowed(b)) {
       row.not_finite++;
-    } else if (const double apart = a == b ? 0 : std::abs(double{a} - double{b}); apart > row.max_abs) {
+    } else if (const double apart = distance(a, b); apart > row.max_abs) {
       row.max_abs = apart;
       row.ulps = ulps_between(a, b, logits);
     }
@@ -37,6 +33,12 @@ void compare_values(std::span<const float> reference, std::span<const float> oth
 }
 
 }  // namespace
+
+bool equal_bits(std::span<const float> a, std::span<const float> b) {
+  return a.size() == b.size() && (a.empty() || std::memcmp(a.data(), b.data(), a.size_bytes()) == 0);
+}
+
+double distance(double a, double b) { return a == b ? 0 : std::abs(a - b); }
 
 RowDifference compare_row(std::span<const float> reference, std::span<const float> other, const Precision& logits) {
   RowDifference row;

@@ -23,6 +23,12 @@ struct RowDifference {
                                 // that of the other logits. -inf masks a token and is allowed
 };
 
+// Of as many values each; 0.0 and -0.0 are not equal, a NaN equals itself.
+bool equal_bits(std::span<const float> a, std::span<const float> b);
+
+// |a - b|; infinities of the same sign are no distance apart.
+double distance(double a, double b);
+
 // Both [vocab].
 RowDifference compare_row(std::span<const float> reference, std::span<const float> other, const Precision& logits);
 

@@ -7,6 +7,7 @@
 #include <limits>
 
 #include "check/columns.h"
+#include "check/compare.h"
 
 namespace pkv::check {
 namespace {
@@ -16,10 +17,6 @@ using Shown = Finding::Shown;
 std::string tokens(std::int64_t count) { return counted(count, "token"); }
 
 std::string fed(std::int64_t count) { return count == 1 ? " was fed" : " were fed"; }
-
-double distance(double a, double b) {
-  return a == b ? 0 : std::abs(a - b);  // infinities of the same sign are no distance apart
-}
 
 }  // namespace
 

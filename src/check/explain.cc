@@ -5,7 +5,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <bit>
 #include <cmath>
 #include <limits>
 #include <set>
@@ -14,6 +13,7 @@
 
 #include "check/causes.h"
 #include "check/columns.h"
+#include "check/compare.h"
 
 namespace pkv::check {
 namespace {
@@ -36,16 +36,10 @@ struct Fit {
   double explained() const { return apart > 0 ? 1 - std::sqrt(off / apart) : 0; }
 };
 
-bool same_bits(std::span<const float> a, std::span<const float> b) {
-  return std::equal(a.begin(), a.end(), b.begin(), b.end(), [](float x, float y) {
-    return std::bit_cast<std::uint32_t>(x) == std::bit_cast<std::uint32_t>(y);
-  });
-}
-
 void add(Fit& fit, const Observation& o, const Logits& simulated) {
   for (std::int64_t r = 0; r < o.faulty.rows(); ++r) {
     fit.rows++;
-    fit.same_rows += same_bits(o.faulty.row(r), simulated.row(r)) ? 1 : 0;
+    fit.same_rows += equal_bits(o.faulty.row(r), simulated.row(r)) ? 1 : 0;
   }
   for (std::size_t i = 0; i < o.faulty.values.size(); ++i) {
     const float faulty = o.faulty.values[i], found = simulated.values[i];

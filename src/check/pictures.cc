@@ -43,14 +43,14 @@ void fill_histograms(Report& report, std::span<const float> without_past, std::s
   for (std::size_t i = 0; i < without_past.size(); ++i) {
     logits.add(without_past[i]);
     logits.add(with_past[i]);
-    distances.add(std::abs(double{without_past[i]} - with_past[i]));
+    distances.add(distance(without_past[i], with_past[i]));
   }
   report.without_past = report.with_past = empty_histogram(logits);
   report.distances = empty_histogram(distances);
   for (std::size_t i = 0; i < without_past.size(); ++i) {
     count(report.without_past, without_past[i]);
     count(report.with_past, with_past[i]);
-    count(report.distances, std::abs(double{without_past[i]} - with_past[i]));
+    count(report.distances, distance(without_past[i], with_past[i]));
   }
 }
 

@@ -5,6 +5,8 @@
 #include <limits>
 #include <vector>
 
+#include "check/compare.h"
+
 namespace pkv::check {
 namespace {
 
@@ -36,9 +38,6 @@ Summary quotient(const Summary& part, const Summary& whole) {
   return {over(part.mean, whole.mean), over(part.std, whole.std), over(part.min, whole.min), over(part.q25, whole.q25),
           over(part.q50, whole.q50),   over(part.q75, whole.q75), over(part.max, whole.max)};
 }
-
-// Infinities of the same sign do not differ.
-double distance(double a, double b) { return a == b ? 0 : std::abs(a - b); }
 
 }  // namespace
 

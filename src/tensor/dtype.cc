@@ -6,23 +6,22 @@ namespace pkv {
 namespace {
 
 struct Row {
-  std::size_t size;
   std::string_view name, safetensors, torch;
 };
 
-constexpr std::array<Row, 13> kRows{{{1, "bool", "BOOL", "bool"},
-                                     {1, "uint8", "U8", "uint8"},
-                                     {1, "int8", "I8", "int8"},
-                                     {2, "uint16", "U16", "uint16"},
-                                     {2, "int16", "I16", "int16"},
-                                     {2, "fp16", "F16", "float16"},
-                                     {2, "bf16", "BF16", "bfloat16"},
-                                     {4, "uint32", "U32", "uint32"},
-                                     {4, "int32", "I32", "int32"},
-                                     {4, "fp32", "F32", "float32"},
-                                     {8, "uint64", "U64", "uint64"},
-                                     {8, "int64", "I64", "int64"},
-                                     {8, "fp64", "F64", "float64"}}};
+constexpr std::array<Row, 13> kRows{{{"bool", "BOOL", "bool"},
+                                     {"uint8", "U8", "uint8"},
+                                     {"int8", "I8", "int8"},
+                                     {"uint16", "U16", "uint16"},
+                                     {"int16", "I16", "int16"},
+                                     {"fp16", "F16", "float16"},
+                                     {"bf16", "BF16", "bfloat16"},
+                                     {"uint32", "U32", "uint32"},
+                                     {"int32", "I32", "int32"},
+                                     {"fp32", "F32", "float32"},
+                                     {"uint64", "U64", "uint64"},
+                                     {"int64", "I64", "int64"},
+                                     {"fp64", "F64", "float64"}}};
 
 const Row& row(DType dtype) { return kRows[static_cast<std::size_t>(dtype)]; }
 
@@ -35,7 +34,6 @@ std::optional<DType> find(std::string_view Row::*column, std::string_view name) 
 
 }  // namespace
 
-std::size_t size_of(DType dtype) { return row(dtype).size; }
 std::string_view name_of(DType dtype) { return row(dtype).name; }
 std::string_view safetensors_name(DType dtype) { return row(dtype).safetensors; }
 std::string_view torch_name(DType dtype) { return row(dtype).torch; }

@@ -11,7 +11,10 @@ namespace pkv {
 enum class DType : std::uint8_t { boolean, u8, i8, u16, i16, f16, bf16, u32, i32, f32, u64, i64, f64 };
 
 // Bytes of one element.
-std::size_t size_of(DType dtype);
+constexpr std::size_t size_of(DType dtype) {
+  constexpr std::uint8_t sizes[]{1, 1, 1, 2, 2, 2, 2, 4, 4, 4, 8, 8, 8};
+  return sizes[static_cast<std::size_t>(dtype)];
+}
 
 // "fp32", "fp16", "bf16", "int8", ...: what a user reads and types.
 std::string_view name_of(DType dtype);

@@ -18,21 +18,7 @@ namespace {
 
 constexpr double kFactor = 4;
 
-struct Case {
-  std::filesystem::path folder;
-  std::string table;
-};
-
-void PrintTo(const Case& c, std::ostream* os) { *os << c.folder.filename().string() << " " << c.table; }
-
-std::vector<Case> cases(bool causal_only) {
-  std::vector<Case> all;
-  for (const auto& folder : support::model_folders(support::golden_data())) {
-    if (causal_only && !model::inspect(hf::Folder::open(folder)).card.causal) continue;
-    for (const kernels::Ops* ops : kernels::tables()) all.push_back({folder, std::string(ops->name)});
-  }
-  return all;
-}
+using Case = support::GoldenCase;
 
 template <class T>
 std::vector<T> values_of(const hf::Tensor& t) {
@@ -169,8 +155,8 @@ std::string name_of(const testing::TestParamInfo<Case>& test) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Trained, Bundled, testing::ValuesIn(bundled()), name_of);
-INSTANTIATE_TEST_SUITE_P(Random, Golden, testing::ValuesIn(cases(false)), name_of);
-INSTANTIATE_TEST_SUITE_P(Random, GoldenCausal, testing::ValuesIn(cases(true)), name_of);
+INSTANTIATE_TEST_SUITE_P(Random, Golden, testing::ValuesIn(support::golden_cases(false)), name_of);
+INSTANTIATE_TEST_SUITE_P(Random, GoldenCausal, testing::ValuesIn(support::golden_cases(true)), name_of);
 
 }  // namespace
 }  // namespace pkv

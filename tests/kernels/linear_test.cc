@@ -28,7 +28,7 @@ struct Case {
   int misalign = 0;
 };
 
-void compare(const Ops& ops, const Case& c) {
+void compare(const Case& c) {
   const Tensor x = Tensor(DType::f32, {c.rows, c.in}, c.in + c.pad).random(1);
   const Tensor w = Tensor(c.dtype, {c.outs, c.in}, 0, c.misalign).random(2);
   const Tensor bias = Tensor(DType::f32, {1, c.outs}).random(3);
@@ -42,44 +42,48 @@ void compare(const Ops& ops, const Case& c) {
     o.linear(*device, a);
     out.check_guard();
   };
-  Tensor got(DType::f32, {c.rows, c.outs}, c.outs + c.pad), want(DType::f32, {c.rows, c.outs}, c.outs + c.pad);
-  run(ops, got);
+  Tensor want(DType::f32, {c.rows, c.outs}, c.outs + c.pad);
   run(table("naive"), want);
   // Rounding: each of the in/lanes steps and of the folds adds a relative error of at most one unit of the partial sum;
   // errors are of random sign, so sqrt(in) of them, times a margin of 3; the epilogue adds a few units of its result.
-  const auto bound = [&](std::int64_t r, std::int64_t o) {
-    double sum = 1;
-    for (std::int64_t i = 0; i < c.in; ++i) sum += std::fabs(x.get(r, i) * w.get(o, i));
-    return 3 * (std::sqrt(static_cast<double>(c.in)) + 4) * kUnit * sum;
-  };
-  expect_near(got, want, bound, shape(c.rows, c.outs, c.in, c.dtype));
+  Bounds bounds;
+  const auto weights = w.values();
+  for (const std::vector<double>& row : x.values()) {
+    std::vector<double>& of_row = bounds.emplace_back();
+    for (const std::vector<double>& weight : weights) {
+      double sum = 1;
+      for (std::size_t i = 0; i < row.size(); ++i) sum += std::fabs(row[i] * weight[i]);
+      of_row.push_back(3 * (std::sqrt(static_cast<double>(c.in)) + 4) * kUnit * sum);
+    }
+  }
+  for_each_table([&](const Ops& ops) {
+    Tensor got(DType::f32, {c.rows, c.outs}, c.outs + c.pad);
+    run(ops, got);
+    expect_near(got, want, bounds, shape(c.rows, c.outs, c.in, c.dtype));
+  });
 }
 
 TEST(Linear, EqualsNaiveOnAwkwardShapes) {
-  for_each_table([](const Ops& ops) {
-    std::uint64_t n = 0;
-    for (const DType dtype : kFormats) {
-      for (const std::int64_t rows : kAwkward) {
-        for (const std::int64_t a : kAwkward) {
-          // All pairs with one dimension, the third drawn.
-          const std::int64_t b = kAwkward[random_bits(5, n++) % kAwkward.size()];
-          if (rows * a * b > 150000) continue;  // the definition is slow
-          compare(ops, {.rows = rows, .outs = a, .in = b, .dtype = dtype});
-          if (testing::Test::HasFailure()) return;
-        }
+  std::uint64_t n = 0;
+  for (const DType dtype : kFormats) {
+    for (const std::int64_t rows : kAwkward) {
+      for (const std::int64_t a : kAwkward) {
+        // All pairs with one dimension, the third drawn.
+        const std::int64_t b = kAwkward[random_bits(5, n++) % kAwkward.size()];
+        if (rows * a * b > 150000) continue;  // the definition is slow
+        compare({.rows = rows, .outs = a, .in = b, .dtype = dtype});
+        if (testing::Test::HasFailure()) return;
       }
     }
-  });
+  }
 }
 
 TEST(Linear, EqualsNaiveOverSeveralPiecesOfK) {
-  for_each_table([](const Ops& ops) {
-    for (const std::int64_t in : {1023, 1024, 1025, 1040, 2047, 2064, 3100}) {
-      for (const std::int64_t rows : {1, 2, 3, 4, 5, 67}) {
-        compare(ops, {.rows = rows, .outs = 25, .in = in, .dtype = DType::bf16});
-      }
+  for (const std::int64_t in : {1023, 1024, 1025, 1040, 2047, 2064, 3100}) {
+    for (const std::int64_t rows : {1, 2, 3, 4, 5, 67}) {
+      compare({.rows = rows, .outs = 25, .in = in, .dtype = DType::bf16});
     }
-  });
+  }
 }
 
 // Each number of rows has a path of its own, and each path limits to the length of K that it takes.
@@ -100,40 +104,36 @@ TEST(Linear, LongRows) {
           }
         }
       }
-      compare(ops, {.rows = 1, .outs = 5, .in = 32784, .dtype = dtype});
-      compare(ops, {.rows = 3, .outs = 5, .in = 4097, .dtype = dtype});
     }
   });
+  for (const DType dtype : kFormats) {
+    compare({.rows = 1, .outs = 5, .in = 32784, .dtype = dtype});
+    compare({.rows = 3, .outs = 5, .in = 4097, .dtype = dtype});
+  }
 }
 
 TEST(Linear, Epilogues) {
-  for_each_table([](const Ops& ops) {
-    for (const std::int64_t rows : {1, 3, 9}) {
-      for (const int add : {0, 1, 2}) {
-        for (const bool bias : {false, true}) {
-          for (const float clip : {0.f, 0.5f}) {
-            for (const Act act : {Act::linear, Act::gelu, Act::gelu_tanh, Act::relu, Act::mish}) {
-              compare(
-                  ops,
-                  {.rows = rows, .outs = 51, .in = 40, .bias = bias, .act = act, .clip = clip, .add = add, .pad = 7});
-            }
+  for (const std::int64_t rows : {1, 3, 9}) {
+    for (const int add : {0, 1, 2}) {
+      for (const bool bias : {false, true}) {
+        for (const float clip : {0.f, 0.5f}) {
+          for (const Act act : {Act::linear, Act::gelu, Act::gelu_tanh, Act::relu, Act::mish}) {
+            compare({.rows = rows, .outs = 51, .in = 40, .bias = bias, .act = act, .clip = clip, .add = add, .pad = 7});
           }
         }
       }
     }
-  });
+  }
 }
 
 TEST(Linear, WeightsMayStartAtAnyByte) {
-  for_each_table([](const Ops& ops) {
-    for (const DType dtype : kFormats) {
-      for (int misalign = 0; misalign < 5; ++misalign) {
-        for (const std::int64_t rows : {1, 4, 6}) {
-          compare(ops, {.rows = rows, .outs = 19, .in = 37, .dtype = dtype, .misalign = misalign});
-        }
+  for (const DType dtype : kFormats) {
+    for (int misalign = 0; misalign < 5; ++misalign) {
+      for (const std::int64_t rows : {1, 4, 6}) {
+        compare({.rows = rows, .outs = 19, .in = 37, .dtype = dtype, .misalign = misalign});
       }
     }
-  });
+  }
 }
 
 // The law: a row alone, and the same row at any index of any batch, with any number of threads, has the same bits,

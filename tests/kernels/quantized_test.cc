@@ -74,11 +74,11 @@ std::string text_of(const Shape& s) {
 
 // How far a product may be from that of the decoded values. 4 bits: half a step of 1/16383 of the largest of 256
 // neighbours on each activation, 7.1e-5 on each weight's ratio. Everything: sums in fp32, in pieces of 1024.
-double allowed(const Shape& s, const Tensor& x, std::int64_t r, const std::vector<float>& w) {
+double allowed(const Shape& s, const std::vector<double>& x, const std::vector<float>& w) {
   double products = 0, rounding = 0, most = 0, weights = 0;
-  for (std::int64_t i = 0; i < s.in; ++i) {
+  for (std::size_t i = 0; i < x.size(); ++i) {
     if (i % 256 == 0) rounding += most / 16383 / 2 * weights, most = weights = 0;
-    const double v = std::fabs(x.get(r, i)), u = std::fabs(w[static_cast<std::size_t>(i)]);
+    const double v = std::fabs(x[i]), u = std::fabs(w[i]);
     products += v * u;
     most = std::max(most, v);
     weights += u;
@@ -89,82 +89,82 @@ double allowed(const Shape& s, const Tensor& x, std::int64_t r, const std::vecto
   return rounding * 1.01 + (s.format == Format::nf4 ? 7.1e-5 : 0) * products + sums;
 }
 
-void compare(const Ops& ops, const Shape& s) {
+void compare(const Shape& s) {
   const Quantized w(s.format, s.outs, s.in, s.block, 5, s.misalign);
   ASSERT_TRUE(can_multiply(w.matrix()));
   const Tensor x = Tensor(DType::f32, {s.rows, s.in}, s.in + 5).random(7, s.peak);
-  Tensor got(DType::f32, {s.rows, s.outs}, s.outs + 3), want(DType::f32, {s.rows, s.outs});
-  const Scratch scratch(w.matrix(), s.rows);
-  Linear a{.x = x.view(), .out = want.view(), .quantized = w.matrix(), .scratch = scratch.view()};
-  a.outliers_of_call = s.of_call;
-  const Ops& naive = table("naive");
-  naive.linear(*naive.open(1), a);
-  a.out = got.view();
-  ops.linear(*ops.open(2), a);
-  got.check_guard();
-  scratch.check();
+  const auto run = [&](const Ops& ops, const Tensor& out) {
+    const Scratch scratch(w.matrix(), s.rows);
+    Linear a{.x = x.view(), .out = out.view(), .quantized = w.matrix(), .scratch = scratch.view()};
+    a.outliers_of_call = s.of_call;
+    ops.linear(*ops.open(2), a);
+    out.check_guard();
+    scratch.check();
+  };
+  const Tensor want(DType::f32, {s.rows, s.outs});
+  run(table("naive"), want);
   std::vector<std::vector<float>> decoded;
   for (std::int64_t o = 0; o < s.outs; ++o) decoded.push_back(w.row(o));
-  expect_near(
-      got, want,
-      [&](std::int64_t r, std::int64_t o) { return allowed(s, x, r, decoded[static_cast<std::size_t>(o)]) + 1e-30; },
-      text_of(s));
+  Bounds bounds;
+  for (const std::vector<double>& row : x.values()) {
+    std::vector<double>& of_row = bounds.emplace_back();
+    for (const std::vector<float>& weights : decoded) of_row.push_back(allowed(s, row, weights) + 1e-30);
+  }
+  for_each_table([&](const Ops& ops) {
+    const Tensor got(DType::f32, {s.rows, s.outs}, s.outs + 3);
+    run(ops, got);
+    expect_near(got, want, bounds, text_of(s));
+  });
 }
 
 const std::vector<Format> kFormats{Format::int8, Format::fp4, Format::nf4};
 
 TEST(Quantized, EveryShape) {
-  for_each_table([](const Ops& ops) {
-    for (const Format format : kFormats) {
-      for (const std::int64_t rows : {1, 2, 3, 4, 5, 7, 31}) {
-        for (const std::int64_t outs : {1, 2, 47, 49, 100}) {
-          for (const std::int64_t in : {32, 64, 288}) {
-            compare(ops, {.format = format, .rows = rows, .outs = outs, .in = in});
-          }
-        }
-      }
-      for (const std::int64_t in : {1024, 1056, 1088, 2048, 4544}) {
-        for (const std::int64_t rows : {1, 3, 6, 127, 128, 129, 131}) {
-          compare(ops, {.format = format, .rows = rows, .outs = 7, .in = in});
+  for (const Format format : kFormats) {
+    for (const std::int64_t rows : {1, 2, 3, 4, 5, 7, 31}) {
+      for (const std::int64_t outs : {1, 2, 47, 49, 100}) {
+        for (const std::int64_t in : {32, 64, 288}) {
+          compare({.format = format, .rows = rows, .outs = outs, .in = in});
         }
       }
     }
-    for (const std::int64_t in : {1, 2, 31, 33, 63, 65, 127, 4097, 16385}) {
-      for (const std::int64_t rows : {1, 2, 4, 5, 9})
-        compare(ops, {.format = Format::int8, .rows = rows, .outs = 6, .in = in});
-    }
-    for (const std::int64_t block : {32, 64, 128, 256, 4096}) {
-      for (const std::int64_t in : {32, 64, 96, 192, 1152}) {
-        for (const std::int64_t rows : {1, 4, 6}) {
-          compare(ops, {.format = Format::nf4, .rows = rows, .outs = 9, .in = in, .block = block});
-        }
+    for (const std::int64_t in : {1024, 1056, 1088, 2048, 4544}) {
+      for (const std::int64_t rows : {1, 3, 6, 127, 128, 129, 131}) {
+        compare({.format = format, .rows = rows, .outs = 7, .in = in});
       }
     }
-  });
+  }
+  for (const std::int64_t in : {1, 2, 31, 33, 63, 65, 127, 4097, 16385}) {
+    for (const std::int64_t rows : {1, 2, 4, 5, 9})
+      compare({.format = Format::int8, .rows = rows, .outs = 6, .in = in});
+  }
+  for (const std::int64_t block : {32, 64, 128, 256, 4096}) {
+    for (const std::int64_t in : {32, 64, 96, 192, 1152}) {
+      for (const std::int64_t rows : {1, 4, 6}) {
+        compare({.format = Format::nf4, .rows = rows, .outs = 9, .in = in, .block = block});
+      }
+    }
+  }
 }
 
 TEST(Quantized, FilesMayStartAtAnyByte) {
-  for_each_table([](const Ops& ops) {
-    for (const Format format : kFormats) {
-      for (int misalign = 1; misalign < 8; ++misalign) {
-        for (const std::int64_t rows : {1, 6}) {
-          compare(ops, {.format = format, .rows = rows, .outs = 9, .in = 192, .misalign = misalign});
-        }
+  for (const Format format : kFormats) {
+    for (int misalign = 1; misalign < 8; ++misalign) {
+      for (const std::int64_t rows : {1, 6}) {
+        compare({.format = format, .rows = rows, .outs = 9, .in = 192, .misalign = misalign});
       }
     }
-  });
+  }
 }
 
 TEST(Quantized, Outliers) {
-  for_each_table([](const Ops& ops) {
-    for (const bool of_call : {false, true}) {
-      for (const float peak : {2.f, 4.f, 100.f}) {  // a few outliers, many, nearly all
-        for (const std::int64_t rows : {1, 2, 5, 33, 130}) {
-          compare(ops, {.format = Format::int8, .rows = rows, .outs = 9, .in = 130, .peak = peak, .of_call = of_call});
-        }
+  for (const bool of_call : {false, true}) {
+    for (const float peak : {2.f, 4.f, 100.f}) {  // a few outliers, many, nearly all
+      for (const std::int64_t rows : {1, 2, 5, 33, 130}) {
+        compare({.format = Format::int8, .rows = rows, .outs = 9, .in = 130, .peak = peak, .of_call = of_call});
       }
     }
-  });
+  }
 }
 
 TEST(Quantized, WhatIsNotANumberStaysInItsRow) {

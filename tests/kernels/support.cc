@@ -84,6 +84,15 @@ View Tensor::view() const {
 }
 
 double Tensor::get(std::int64_t row, std::int64_t column) const { return load(at(row, column), dtype_); }
+
+std::vector<std::vector<double>> Tensor::values() const {
+  std::vector<std::vector<double>> all(static_cast<std::size_t>(rows()));
+  for (std::int64_t r = 0; r < rows(); ++r) {
+    for (std::int64_t c = 0; c < columns_; ++c) all[static_cast<std::size_t>(r)].push_back(get(r, c));
+  }
+  return all;
+}
+
 void Tensor::set(std::int64_t row, std::int64_t column, float x) { store(at(row, column), dtype_, x); }
 
 Tensor& Tensor::random(std::uint64_t seed, float scale) {
@@ -141,6 +150,13 @@ void expect_near(const Tensor& got, const Tensor& want, const std::function<doub
       }
     }
   }
+}
+
+void expect_near(const Tensor& got, const Tensor& want, const Bounds& bounds, const std::string& what) {
+  const auto bound = [&](std::int64_t r, std::int64_t c) {
+    return bounds[static_cast<std::size_t>(r)][static_cast<std::size_t>(c)];
+  };
+  expect_near(got, want, bound, what);
 }
 
 Past::Past(std::int64_t kv_heads, std::int64_t dim, DType dtype, std::int64_t capacity)

@@ -16,7 +16,8 @@
 
 namespace pkv::kernels {
 
-// Calls body(ops) for the naive table and for the cpu table with each instruction set that this machine has.
+// Calls body(ops) for the naive table and for the cpu table with each instruction set that this machine has. What is
+// expected of all of them is computed once, outside: the definitions and these tests' bounds are slow.
 void for_each_table(const std::function<void(const Ops&)>& body);
 
 // The unit in the last place of fp32 arithmetic: half of the spacing of floats at 1.
@@ -30,6 +31,7 @@ class Tensor {
 
   View view() const;
   double get(std::int64_t row, std::int64_t column) const;  // column counts through the inner dimensions
+  std::vector<std::vector<double>> values() const;          // all, by row and column
   void set(std::int64_t row, std::int64_t column, float x);
   std::int64_t rows() const { return shape_[0]; }
   std::int64_t columns() const { return columns_; }
@@ -50,9 +52,12 @@ class Tensor {
 Tensor ints(const std::vector<std::int32_t>& values);
 std::string bits_of(const Tensor& t, std::int64_t row);  // a row's bytes: equal if and only if bit for bit equal
 
+using Bounds = std::vector<std::vector<double>>;  // by row and column
+
 // |got - want| <= bound(row, column) everywhere; NaN only where NaN is wanted.
 void expect_near(const Tensor& got, const Tensor& want, const std::function<double(std::int64_t, std::int64_t)>& bound,
                  const std::string& what);
+void expect_near(const Tensor& got, const Tensor& want, const Bounds& bounds, const std::string& what);
 
 // Blocks of one layer's past for one sequence, NaN where nothing was written, between guards of NaN.
 class Past {

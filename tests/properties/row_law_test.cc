@@ -15,21 +15,7 @@ namespace {
 
 using Ids = std::vector<std::int32_t>;
 
-struct Case {
-  std::filesystem::path folder;
-  std::string table;
-};
-
-void PrintTo(const Case& c, std::ostream* os) { *os << c.folder.filename().string() << " " << c.table; }
-
-std::vector<Case> cases(bool causal) {
-  std::vector<Case> all;
-  for (const auto& folder : support::model_folders(support::golden_data())) {
-    if (model::inspect(hf::Folder::open(folder)).card.causal != causal) continue;
-    for (const kernels::Ops* ops : kernels::tables()) all.push_back({folder, std::string(ops->name)});
-  }
-  return all;
-}
+using Case = support::GoldenCase;
 
 std::string name_of(const testing::TestParamInfo<Case>& info) {
   return support::test_name(info.param.folder.filename().string() + "_" + info.param.table);
@@ -214,7 +200,13 @@ TEST_P(RowLaw, AForwardThatFailsLeavesThePast) {
   EXPECT_EQ(std::memcmp(rest.data(), &all[all.size() - rest.size()], rest.size() * sizeof(float)), 0);
 }
 
-INSTANTIATE_TEST_SUITE_P(Causal, RowLaw, testing::ValuesIn(cases(true)), name_of);
+TEST(RowLawCases, AreAllCausalModels) {
+  for (const auto& folder : support::model_folders(support::golden_data())) {
+    EXPECT_EQ(support::causal(folder), model::inspect(hf::Folder::open(folder)).card.causal) << folder;
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Causal, RowLaw, testing::ValuesIn(support::golden_cases(true)), name_of);
 
 }  // namespace
 }  // namespace pkv

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "base/file.h"
 #include "base/random.h"
 #include "model/model.h"
 
@@ -24,6 +25,30 @@ inline std::vector<std::filesystem::path> model_folders(const std::filesystem::p
   }
   std::sort(found.begin(), found.end());
   return found;
+}
+
+// Whether a golden model's tokens see only what is before them. By its config.json alone: opening it reads its weights'
+// headers too, and each test, a process of its own, asks this of all models to list its cases.
+inline bool causal(const std::filesystem::path& folder) {
+  const std::string config = read_file(folder / "config.json", 1 << 20);
+  return config.find("roberta") == config.npos || config.find("\"is_decoder\": true") != config.npos;
+}
+
+// A golden model and a table of kernels to run it on.
+struct GoldenCase {
+  std::filesystem::path folder;
+  std::string table;
+};
+
+inline void PrintTo(const GoldenCase& c, std::ostream* os) { *os << c.folder.filename().string() << " " << c.table; }
+
+inline std::vector<GoldenCase> golden_cases(bool causal_only) {
+  std::vector<GoldenCase> all;
+  for (const auto& folder : model_folders(golden_data())) {
+    if (causal_only && !causal(folder)) continue;
+    for (const kernels::Ops* ops : kernels::tables()) all.push_back({folder, std::string(ops->name)});
+  }
+  return all;
 }
 
 inline model::Model load(const std::filesystem::path& folder, std::string_view table, int threads = 2,

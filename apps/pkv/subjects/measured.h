@@ -49,7 +49,7 @@ std::uint64_t resident_at_most();  // bytes of this process, so far
 // Its peaks, taken with as many threads.
 class ThisMachine : public measure::Machine {
  public:
-  explicit ThisMachine(int threads) : pool_(threads) {}
+  explicit ThisMachine(int threads) : pool_(threads), memory_(pool_) {}
   double read_rate() override;
   double fma_rate() override;
   std::uint64_t peak_memory() override;

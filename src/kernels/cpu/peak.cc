@@ -100,12 +100,17 @@ HWY_EXPORT(target_name);
 std::atomic<float> sink;  // keeps the compiler from dropping the work
 }  // namespace
 
-Memory::Memory(std::size_t bytes) : size_(bytes) {
+Memory::Memory(WorkerPool& pool, std::size_t bytes) : size_(bytes) {
   constexpr std::size_t kHugePage = std::size_t{2} << 20;
   data_ = static_cast<float*>(std::aligned_alloc(kHugePage, (bytes + kHugePage - 1) / kHugePage * kHugePage));
   if (data_ == nullptr) throw std::bad_alloc();
   ::madvise(data_, bytes, MADV_HUGEPAGE);
-  for (std::size_t i = 0; i < bytes / sizeof(float); ++i) data_[i] = static_cast<float>(i % 7);
+  constexpr std::size_t kPiece = kHugePage / sizeof(float);
+  const std::size_t floats = bytes / sizeof(float);
+  pool.parallel_for(static_cast<std::int64_t>((floats + kPiece - 1) / kPiece), [&](std::int64_t piece) noexcept {
+    const std::size_t from = static_cast<std::size_t>(piece) * kPiece;
+    for (std::size_t i = from; i < std::min(from + kPiece, floats); ++i) data_[i] = static_cast<float>(i % 7);
+  });
 }
 
 double read_rate(WorkerPool& pool, const Memory& memory, int pattern, Clock clock) {

@@ -14,10 +14,11 @@
 
 namespace pkv::kernels::peak {
 
-// Bytes that no cache holds, in huge pages where the system grants them, touched once so that their pages exist.
+// Bytes that no cache holds, in huge pages where the system grants them, touched by all threads of the pool, so that
+// their pages exist and lie near every socket that reads them.
 class Memory {
  public:
-  explicit Memory(std::size_t bytes = beyond_caches());
+  explicit Memory(WorkerPool& pool, std::size_t bytes = beyond_caches());
   ~Memory() { std::free(data_); }
   Memory(const Memory&) = delete;
   Memory& operator=(const Memory&) = delete;
