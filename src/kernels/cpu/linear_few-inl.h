@@ -43,7 +43,7 @@ HWY_NOINLINE void few_rows(const Linear& a, Int first, Int outs) {
 }
 
 // Piece p of S rows of weights with R rows of x. Lines of weights are fetched in the order of memory: `next` runs
-// through them, ahead of their use; those soon used, once more, into the nearest cache.
+// through them, ahead of their use.
 template <int R, int S, class W>
 HWY_INLINE void chain(const Operands<R, S, W>& operands, const Pieces& pieces, Int p, bool once, std::uintptr_t& next,
                       Sums<R, S>& sums) {
@@ -54,10 +54,7 @@ HWY_INLINE void chain(const Operands<R, S, W>& operands, const Pieces& pieces, I
   for (; k + kLines * kLine <= end; k += kLines * kLine) {
 #pragma GCC unroll 8
     for (Int l = 0; l < kLines; ++l) {
-      for (Int i = 0; i < S; ++i) {
-        fetch(next + static_cast<std::uintptr_t>((l * S + i) * 64), once);
-        if (!once) fetch_near(reinterpret_cast<std::uintptr_t>(operands.w[i] + k + l * kLine));
-      }
+      for (Int i = 0; i < S; ++i) fetch(next + static_cast<std::uintptr_t>((l * S + i) * 64), once);
 #pragma GCC unroll 8
       for (Int j = 0; j < kLine; j += kLanes) step<R, S, W>(operands, k + l * kLine + j, sums);
     }
@@ -106,22 +103,18 @@ HWY_NOINLINE void rows_in_order(const Linear& a, Int first, Int outs) {
 }
 
 // In order while the rows of x stay in the nearest cache beside the weights that pass through it. Short vectors of half
-// precision bring few bytes for each wait of a chain, so on AMD two rows' chains go side by side (8192 inputs, two
-// threads of a Zen 5: 34 to 42 GB/s); elsewhere lines fetched near do better. Long vectors of fp32 come faster eight
-// rows side by side where the processor finds such streams itself (two threads of a Sapphire Rapids: 63 to 76 tokens/s
-// of GPT-2 small; with half precision it would be 92 to 66).
+// precision bring few bytes for each wait of a chain, so two rows' chains go side by side (AVX2, 3072 inputs: 16 to 22
+// GB/s with two threads of a Sapphire Rapids; 8192 inputs: 34 to 42 of a Zen 5). Long vectors of fp32 come faster eight
+// rows side by side where the processor finds such streams itself (GPT-2 small, two threads of a Sapphire Rapids: 63 to
+// 76 tokens/s; with half precision it would be 92 to 66).
 template <int R, class W>
 void few_of(const Linear& a, Int first, Int outs) {
-  const bool once = fetching_here().once;
   if constexpr (R == 1 && sizeof(W) == 4 && kLanes == 16) {
-    if (!once) return few_rows<1, W, 8>(a, first, outs);
+    if (!fetching_here().once) return few_rows<1, W, 8>(a, first, outs);
   }
   constexpr Int kNearFloats = 8192;
   if (R * a.x[1] > (R == 1 ? kMostPieces * kPiece : kNearFloats)) return few_rows<R, W>(a, first, outs);
-  if constexpr (R == 1 && sizeof(W) == 2 && kLanes <= 8) {
-    if (once) return rows_in_order<R, 2, W>(a, first, outs);
-  }
-  rows_in_order<R, 1, W>(a, first, outs);
+  rows_in_order<R, R == 1 && sizeof(W) == 2 && kLanes <= 8 ? 2 : 1, W>(a, first, outs);
 }
 
 template <class W>

@@ -142,9 +142,7 @@ constexpr Int kFewStride = kFewOuts + kLanes;  // the last tile may reach beyond
 constexpr Int kMostPieces = 32;                // of K that wait to be folded
 
 // How lines of weights are fetched before their use. Marking them as read once (non-temporal) brings 3 to 7 % on a Zen
-// 5 and costs a Sapphire Rapids two thirds of its rate. That wants them in the second cache, and shortly before their
-// use once more, in the first: with 768 inputs and two threads, 23 to 27 GB/s of fp16 (AVX2), 28 to 30 of fp32
-// (AVX-512).
+// 5 and costs a Sapphire Rapids two thirds of its rate, which wants them in the second cache.
 struct Fetching {
   bool once = runs_on_amd();
   Int ahead = once ? 4096 : 8192;  // bytes
@@ -162,9 +160,6 @@ HWY_INLINE void fetch(std::uintptr_t p, bool once) {
     __builtin_prefetch(reinterpret_cast<const void*>(p), 0, 2);
   }
 }
-
-// The same for the line 1 KiB beyond p, which is in the second cache already.
-HWY_INLINE void fetch_near(std::uintptr_t p) { __builtin_prefetch(reinterpret_cast<const void*>(p + 1024), 0, 3); }
 
 template <class W>
 const W* weight_row(const Linear& a, Int o) {

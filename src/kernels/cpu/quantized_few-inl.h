@@ -13,10 +13,9 @@ HWY_BEFORE_NAMESPACE();
 namespace pkv::kernels::cpu::HWY_NAMESPACE {
 namespace {
 
-// The line that is as far ahead of p as is asked for, and the one that is needed soon.
+// The line that is as far ahead of p as is asked for.
 HWY_INLINE void fetch_ahead(const Fetching& fetching, const void* p) {
   fetch(reinterpret_cast<std::uintptr_t>(p) + static_cast<std::uintptr_t>(fetching.ahead), fetching.once);
-  if (!fetching.once) fetch_near(reinterpret_cast<std::uintptr_t>(p));
 }
 
 // Chunk of C elements from k on: R rows of x with S rows of weights.
