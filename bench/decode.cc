@@ -20,9 +20,9 @@
 #include "bench/clock.h"
 #include "bench/options.h"
 #include "bench/synthetic.h"
-#include "kernels/cpu/peak.h"
-#include "model/cost.h"
-#include "model/model.h"
+#include "engine/kernels/cpu/peak.h"
+#include "engine/model/cost.h"
+#include "engine/model/model.h"
 
 namespace {
 

@@ -3,7 +3,7 @@
 // measures the peak and the op within the same fraction of a second; medians of rounds are printed with their share.
 // Weights, tables and pasts cycle through more memory than the caches hold. Hidden states do not: an op finds them
 // where the one before left them, so its share of the read rate of memory may be above 1.
-#include "kernels/kernels.h"
+#include "engine/kernels/kernels.h"
 
 #include <fmt/format.h>
 
@@ -17,7 +17,7 @@
 #include "base/random.h"
 #include "bench/lines.h"
 #include "bench/quantized.h"
-#include "tensor/buffer.h"
+#include "engine/tensor/buffer.h"
 
 namespace {
 

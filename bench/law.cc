@@ -1,11 +1,11 @@
 // What the row law costs: the cpu table's linear, whose sums are one chain along K for one row as for many
-// (src/kernels/cpu/linear.cc), in turn with the best that this file can do when each count of rows may add up in any
-// order: several accumulators for one output of one row, and the classical tile, lanes along outputs, for many rows.
-// Both use the same weights, threads and clock. cost = ours / without - 1, the median over rounds of the two times next
-// to each other; a negative cost says that the variant without the law is slower. The times are the least of three
-// medians. Weights cycle through more memory than the caches hold. For one row the best of three variants counts, so
-// that noise speaks against the law.
-#include "kernels/cpu/targets.h"
+// (src/engine/kernels/cpu/linear.cc), in turn with the best that this file can do when each count of rows may add up in
+// any order: several accumulators for one output of one row, and the classical tile, lanes along outputs, for many
+// rows. Both use the same weights, threads and clock. cost = ours / without - 1, the median over rounds of the two
+// times next to each other; a negative cost says that the variant without the law is slower. The times are the least of
+// three medians. Weights cycle through more memory than the caches hold. For one row the best of three variants counts,
+// so that noise speaks against the law.
+#include "engine/kernels/cpu/targets.h"
 //
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "bench/law.cc"
@@ -23,11 +23,11 @@
 
 #include "bench/clock.h"
 #include "bench/ops.h"
+#include "engine/kernels/cpu/lanes-inl.h"
+#include "engine/kernels/cpu/peak.h"
+#include "engine/kernels/cpu/table.h"
+#include "engine/tensor/buffer.h"
 #include "hwy/highway.h"
-#include "kernels/cpu/lanes-inl.h"
-#include "kernels/cpu/peak.h"
-#include "kernels/cpu/table.h"
-#include "tensor/buffer.h"
 
 // For all sets of instructions: what the sizes below count on.
 #ifndef PKV_BENCH_LAW_ONCE
@@ -346,8 +346,8 @@ struct Machine {
 };
 
 // The same sums in two orders differ by less than 4 sqrt(K) 2^-24 |x| |w|: a sum of K terms in any order is off by
-// about sqrt(K) 2^-24 of the terms' sizes added up (Higham & Mary 2019, as in check/bound.h), at most |x| |w|; twice
-// for the two, twice for the tail.
+// about sqrt(K) 2^-24 of the terms' sizes added up (Higham & Mary 2019, as in checker/compare/bound.h), at most |x|
+// |w|; twice for the two, twice for the tail.
 void check(Machine& m, Linear a, const Variant& v, std::span<const Range> shares) {
   const Int rows = a.x[0], outs = a.weight[0];
   Buffer want(DType::f32, {rows, outs}), got(DType::f32, {rows, outs});

@@ -9,8 +9,8 @@
 
 #include "base/pool.h"
 #include "bench/ops.h"
-#include "kernels/cpu/peak.h"
-#include "kernels/kernels.h"
+#include "engine/kernels/cpu/peak.h"
+#include "engine/kernels/kernels.h"
 
 namespace pkv::bench {
 

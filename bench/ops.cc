@@ -7,7 +7,7 @@
 #include "base/random.h"
 #include "bench/clock.h"
 #include "bench/options.h"
-#include "tensor/half.h"
+#include "engine/tensor/half.h"
 
 namespace pkv::bench {
 

@@ -6,7 +6,7 @@
 #include <string>
 #include <string_view>
 
-#include "tensor/buffer.h"
+#include "engine/tensor/buffer.h"
 
 namespace pkv::bench {
 

@@ -8,7 +8,7 @@
 #include <cstdlib>
 #include <iterator>
 
-#include "kernels/cpu/peak.h"
+#include "engine/kernels/cpu/peak.h"
 
 namespace pkv::bench {
 namespace {

@@ -6,7 +6,7 @@
 
 #include "bench/clock.h"
 #include "bench/options.h"
-#include "kernels/cpu/peak.h"
+#include "engine/kernels/cpu/peak.h"
 
 int main(int argc, char** argv) {
   using namespace pkv;

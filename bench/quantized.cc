@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <cstring>
 
-#include "tensor/buffer.h"
+#include "engine/tensor/buffer.h"
 
 namespace pkv::bench {
 namespace {

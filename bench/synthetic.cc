@@ -8,7 +8,7 @@
 
 #include "base/file.h"
 #include "base/random.h"
-#include "hf/hf.h"
+#include "files/hf/hf.h"
 
 namespace pkv::bench {
 namespace {

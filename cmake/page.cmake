@@ -1,4 +1,4 @@
-# What the HTML pages of src/base/page.h hold beside their words, compiled into pkv_base: their style, and the script that
+# What the HTML pages of src/show/page.h hold beside their words, compiled into pkv_show: their style, and the script that
 # draws charts. That is Vega, from the distribution's package libjs-vega, with its licence.
 find_path(PKV_VEGA vega-view.min.js PATHS /usr/share/javascript/vega DOC "The folder of Vega's modules (Debian: libjs-vega)")
 find_file(PKV_VEGA_LICENCE copyright PATHS /usr/share/doc/libjs-vega NO_DEFAULT_PATH
@@ -10,7 +10,7 @@ endif()
 # Each after those that it asks for.
 set(modules util time format loader dataflow scale canvas scenegraph statistics expression selection functions encode
     transforms view-transforms runtime view event-selector parser interpreter)
-set(page ${CMAKE_SOURCE_DIR}/src/base/page)
+set(page ${CMAKE_SOURCE_DIR}/src/show/page)
 set(PKV_PAGE_STYLE ${page}/page.css)
 set(PKV_PAGE_SCRIPT ${CMAKE_CURRENT_BINARY_DIR}/page/page.js)
 set(inputs ${page}/modules.js ${page}/page.js)
@@ -33,4 +33,4 @@ set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${inputs})
 configure_file(${CMAKE_CURRENT_LIST_DIR}/page.cc.in ${CMAKE_CURRENT_BINARY_DIR}/page/parts.cc @ONLY)
 set_source_files_properties(${CMAKE_CURRENT_BINARY_DIR}/page/parts.cc PROPERTIES OBJECT_DEPENDS
                             "${PKV_PAGE_STYLE};${PKV_PAGE_SCRIPT};${PKV_VEGA_LICENCE}")
-target_sources(pkv_base PRIVATE ${CMAKE_CURRENT_BINARY_DIR}/page/parts.cc)
+target_sources(pkv_show PRIVATE ${CMAKE_CURRENT_BINARY_DIR}/page/parts.cc)

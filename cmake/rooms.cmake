@@ -1,5 +1,6 @@
-# pkv_room(NAME): the static library pkv_NAME (pkv::NAME outside) made of src/NAME/**.cc, linked to the rooms and
-# libraries that cmake/rooms.txt allows it. A room without sources is an INTERFACE library.
+# pkv_room(FOLDER ...): the static library pkv_NAME (pkv::NAME outside) made of src/FOLDER/**.cc, where NAME is the last
+# part of FOLDER; linked to the rooms and libraries that cmake/rooms.txt allows it. A room without sources is an INTERFACE
+# library.
 
 set(PKV_ROOMS_FILE ${CMAKE_CURRENT_LIST_DIR}/rooms.txt)
 set_property(DIRECTORY ${CMAKE_SOURCE_DIR} APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${PKV_ROOMS_FILE})
@@ -16,9 +17,9 @@ set(PKV_LIBRARY_zip PkgConfig::zip)
 set(PKV_LIBRARY_xxhash PkgConfig::xxhash)
 
 function(pkv_rooms)
-  file(STRINGS ${PKV_ROOMS_FILE} lines REGEX "^[a-z]+:")
+  file(STRINGS ${PKV_ROOMS_FILE} lines REGEX "^[a-z/]+:")
   foreach(line IN LISTS lines)
-    string(REGEX MATCH "^([a-z]+):([^|]*)[|](.*)$" _ "${line}")
+    string(REGEX MATCH "^([a-z/]+):([^|]*)[|](.*)$" _ "${line}")
     set(room ${CMAKE_MATCH_1})
     separate_arguments(uses UNIX_COMMAND "${CMAKE_MATCH_2}")
     separate_arguments(libraries UNIX_COMMAND "${CMAKE_MATCH_3}")
@@ -26,8 +27,9 @@ function(pkv_rooms)
   endforeach()
 endfunction()
 
-function(pkv_room room uses libraries)
-  file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/src/${room}/*.cc)
+function(pkv_room folder uses libraries)
+  get_filename_component(room ${folder} NAME)
+  file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/src/${folder}/*.cc)
   set(scope PUBLIC)
   if(sources)
     add_library(pkv_${room} STATIC ${sources})
@@ -42,10 +44,12 @@ function(pkv_room room uses libraries)
                              $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}/pkv>)
   target_compile_features(pkv_${room} ${scope} cxx_std_20)
   foreach(use IN LISTS uses)
+    get_filename_component(use ${use} NAME)
     target_link_libraries(pkv_${room} ${scope} pkv_${use})
   endforeach()
   foreach(library IN LISTS libraries)
     target_link_libraries(pkv_${room} ${scope} ${PKV_LIBRARY_${library}})
   endforeach()
   set_property(GLOBAL APPEND PROPERTY PKV_ROOM_TARGETS pkv_${room})
+  set_property(GLOBAL APPEND PROPERTY PKV_ROOM_FOLDERS ${folder})
 endfunction()

@@ -6,9 +6,9 @@
 #include <string_view>
 
 #include "base/error.h"
-#include "hf/common_keys.h"
-#include "hf/config.h"
-#include "hf/index.h"
+#include "files/hf/common_keys.h"
+#include "files/hf/config.h"
+#include "files/hf/index.h"
 
 namespace {
 

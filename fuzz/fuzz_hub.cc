@@ -6,10 +6,10 @@
 #include <string_view>
 
 #include "base/error.h"
-#include "hf/hub/choice.h"
-#include "hf/hub/http.h"
-#include "hf/hub/id.h"
-#include "hf/hub/wire.h"
+#include "files/hf/hub_id.h"
+#include "files/hub/choice.h"
+#include "files/hub/http.h"
+#include "files/hub/wire.h"
 
 namespace {
 

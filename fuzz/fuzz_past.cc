@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "base/error.h"
-#include "model/past_file.h"
+#include "engine/model/past_file.h"
 
 namespace {
 

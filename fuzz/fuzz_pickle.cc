@@ -5,7 +5,7 @@
 #include <string_view>
 
 #include "base/error.h"
-#include "hf/state_dict.h"
+#include "files/containers/state_dict.h"
 
 namespace {
 

@@ -5,7 +5,7 @@
 #include <span>
 
 #include "base/error.h"
-#include "hf/pytorch.h"
+#include "files/containers/pytorch.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* bytes, std::size_t size) {
   std::uint64_t sum = 0;

@@ -14,7 +14,7 @@
 #include <string>
 
 #include "base/error.h"
-#include "model/checkpoint.h"
+#include "engine/model/checkpoint.h"
 
 namespace {
 

@@ -5,7 +5,7 @@
 #include <string_view>
 
 #include "base/error.h"
-#include "hf/safetensors.h"
+#include "files/containers/safetensors.h"
 
 namespace {
 

@@ -5,7 +5,7 @@
 #include <filesystem>
 #include <string>
 
-#include "hf/hub.h"
+#include "files/hub/hub.h"
 
 namespace pkv::program {
 

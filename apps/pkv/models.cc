@@ -116,7 +116,7 @@ void require_int8(const model::Model& model, const EngineOptions& options) {
 model::Model load_model(const fs::path& folder, const EngineOptions& options) {
   model::LoadOptions formats = options.load_options();
   hf::Folder opened = hf::Folder::open(folder);
-  if (const std::string changed = load_as(options.as, opened, formats); !changed.empty()) note(changed);
+  if (const std::string changed = subjects::load_as(options.as, opened, formats); !changed.empty()) note(changed);
   if (formats.quantize) {
     formats.progress =
         progress_bar(fmt::format("{} in {}", display_name(folder), quant::name_of(formats.quantize->format)));

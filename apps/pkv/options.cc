@@ -128,7 +128,7 @@ void EngineOptions::add_as(CLI::App& command) {
 
 // What one option says about another is known when all are read.
 model::LoadOptions EngineOptions::load_options() const {
-  require_implementation(as);
+  subjects::require_implementation(as);
   model::LoadOptions options = formats;
   if (!load_in.empty()) set_load_in(options, load_in);
   if (options.decode && formats.dtype && formats.dtype != options.dtype) {

@@ -15,8 +15,8 @@
 
 #include "base/error.h"
 #include "base/progress.h"
-#include "model/model.h"
-#include "model/past_file.h"
+#include "engine/model/model.h"
+#include "engine/model/past_file.h"
 #include "text/text.h"
 
 namespace pkv::program {

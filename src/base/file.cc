@@ -164,6 +164,11 @@ bool leave_page_cache(const std::filesystem::path& path) {
   return std::none_of(resident.begin(), resident.end(), [](unsigned char page) { return (page & 1) != 0; });
 }
 
+bool is_plain_file_name(std::string_view name) {
+  const auto odd = [](char c) { return c == '/' || c == '\\' || static_cast<unsigned char>(c) < 0x20 || c == 0x7f; };
+  return !name.empty() && name != "." && name != ".." && std::ranges::none_of(name, odd);
+}
+
 std::string read_file(const std::filesystem::path& path, std::uint64_t limit) {
   const Descriptor fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
   const std::uint64_t size = open_regular(path, fd.get(), limit);

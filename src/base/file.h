@@ -50,6 +50,9 @@ bool leave_page_cache(const std::filesystem::path& path);
 // of links, and a download that broke off leaves such. So is a place that may not be looked at.
 bool is_present(const std::filesystem::path& path);
 
+// Whether a name that a file gives may be used for a file within a folder: no path, no control character in it.
+bool is_plain_file_name(std::string_view name);
+
 // The whole file as text; Error::load when it is larger than `limit` bytes.
 std::string read_file(const std::filesystem::path& path, std::uint64_t limit);
 

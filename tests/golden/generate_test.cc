@@ -1,13 +1,13 @@
 // Our texts and what our draws are made from against transformers': tests/golden/generate/ is made by
 // tools/make_generate_goldens.py.
-#include "generate/generate.h"
+#include "engine/generate/generate.h"
 
 #include <gtest/gtest.h>
 
 #include <fstream>
 #include <nlohmann/json.hpp>
 
-#include "generate/stop.h"
+#include "engine/generate/stop.h"
 #include "support/models.h"
 #include "text/text.h"
 

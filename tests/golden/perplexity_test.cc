@@ -1,5 +1,5 @@
 // Our perplexity against transformers': tests/golden/perplexity/ is made by tools/make_perplexity_goldens.py.
-#include "check/perplexity.h"
+#include "checker/perplexity/perplexity.h"
 
 #include <gtest/gtest.h>
 
@@ -38,7 +38,7 @@ class PerplexityGolden : public testing::TestWithParam<std::size_t> {};
 TEST_P(PerplexityGolden, EqualsTransformers) {
   const json& golden = expected()["cases"][GetParam()];
   const fs::path folder = kSource / "models" / golden["model"].get<std::string>();
-  EngineSubject subject(model::load(hf::Folder::open(folder), kernels::Backend("cpu", 2)), "");
+  subjects::EngineSubject subject(model::load(hf::Folder::open(folder), kernels::Backend("cpu", 2)), "");
   const std::string text = read(kSource / "tests/golden/perplexity/text.txt");
   text::Tokenizer::Reader reader(text::Tokenizer::load(folder));
   std::size_t at = 0;

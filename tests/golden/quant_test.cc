@@ -4,7 +4,7 @@
 // Codes and scales must be those of the GPU, bit for bit. The CPU build departs from it in ways that are listed in
 // docs/formats.md, so of its file what holds on both is compared: decoded values, and codes where they do not depend on
 // how a tie, a zero block or a subnormal is treated.
-#include "quant/quant.h"
+#include "engine/quant/quant.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -13,8 +13,8 @@
 #include <cstring>
 #include <nlohmann/json.hpp>
 
-#include "hf/hf.h"
-#include "tensor/half.h"
+#include "engine/tensor/half.h"
+#include "files/hf/hf.h"
 
 namespace pkv::quant {
 namespace {

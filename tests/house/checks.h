@@ -21,15 +21,15 @@ std::string listed(const Findings& findings);  // one line each: "src/hf/config.
 Findings broken_room_list(const std::filesystem::path& root);
 
 // Under src/: headers of rooms and libraries that cmake/rooms.txt does not allow, headers of nobody in the list. In all
-// code: intrinsics outside src/kernels.
+// code: intrinsics outside src/engine/kernels.
 Findings forbidden_includes(const std::filesystem::path& root);
 
 // Headers under src/ that do not open with a comment of 1 to 10 lines and then `#pragma once`. Highway's *-inl.h, read
 // once per instruction set, have its toggle instead, after their includes.
 Findings headers_without_opening(const std::filesystem::path& root);
 
-// Names of architectures in code under src/, outside model/arch/ and model/architectures.cc. Comments may name them,
-// and room text may, where models share names with tokenizers.
+// Names of architectures in code under src/, outside engine/model/arch/ and engine/model/architectures.cc. Comments may
+// name them, and room text may, where models share names with tokenizers.
 Findings architecture_names(const std::filesystem::path& root);
 
 // Links in the documentation (README.md, CONTRIBUTING.md, models/README.md, docs/) to files or headings that do not

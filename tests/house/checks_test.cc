@@ -24,7 +24,7 @@ class SmallHouse : public testing::Test {
  protected:
   SmallHouse() {
     write("cmake/rooms.txt",
-          "# words: not | a room\nbase: | fmt threads\nhf: base | nlohmann_json\nkernels: base | hwy\n");
+          "# words: not | a room\nbase: | fmt threads\nhf: base | nlohmann_json\nengine/kernels: base | hwy\n");
   }
   void write(const std::string& file, const std::string& text) const { folder_.write(file, text); }
   const std::filesystem::path& root() const { return folder_.path(); }
@@ -36,9 +36,10 @@ class SmallHouse : public testing::Test {
 TEST_F(SmallHouse, RoomMayIncludeWhatItLists) {
   write("src/hf/a.cc",
         "#include \"hf/a.h\"\n#include \"base/b.h\"\n#include <nlohmann/json.hpp>\n#include <vector>\n"
-        "#include <sys/mman.h>\n// #include \"kernels/no.h\"\n/*\n#include <fmt/no.h>\n*/\n");
-  write("src/kernels/k.cc", "#include \"hwy/foreach_target.h\"\n#include <immintrin.h>\n#include HWY_TARGET_INCLUDE\n");
-  write("apps/pkv/main.cc", "#include \"kernels/k.h\"\n#include <fmt/format.h>\n#include <CLI/CLI.hpp>\n");
+        "#include <sys/mman.h>\n// #include \"engine/kernels/no.h\"\n/*\n#include <fmt/no.h>\n*/\n");
+  write("src/engine/kernels/k.cc",
+        "#include \"hwy/foreach_target.h\"\n#include <immintrin.h>\n#include HWY_TARGET_INCLUDE\n");
+  write("apps/pkv/main.cc", "#include \"engine/kernels/k.h\"\n#include <fmt/format.h>\n#include <CLI/CLI.hpp>\n");
   EXPECT_THAT(shown(forbidden_includes(root())), IsEmpty());
 }
 
@@ -72,8 +73,8 @@ TEST_F(SmallHouse, IntrinsicsAreForKernelsAlone) {
   write("src/base/a.cc", "#include <immintrin.h>\n");
   write("bench/b.cc", "\n#include <arm_neon.h>\n");
   EXPECT_THAT(shown(forbidden_includes(root())),
-              ElementsAre("src/base/a.cc:1: <immintrin.h>: intrinsics are for src/kernels alone",
-                          "bench/b.cc:2: <arm_neon.h>: intrinsics are for src/kernels alone"));
+              ElementsAre("src/base/a.cc:1: <immintrin.h>: intrinsics are for src/engine/kernels alone",
+                          "bench/b.cc:2: <arm_neon.h>: intrinsics are for src/engine/kernels alone"));
 }
 
 TEST_F(SmallHouse, RoomsUseOnlyRoomsAboveThem) {
@@ -106,26 +107,28 @@ TEST_F(SmallHouse, HeaderOpensWithACommentAndPragmaOnce) {
 }
 
 TEST_F(SmallHouse, ArchitecturesAreNamedOnTheirPageAndInComments) {
-  write("src/model/arch/gpt2.cc", "struct Gpt2 {};\n");
-  write("src/model/arch/arch.cc", "");
-  write("src/model/architectures.cc", "\"gpt2\"\n");
+  write("src/engine/model/arch/gpt2.cc", "struct Gpt2 {};\n");
+  write("src/engine/model/arch/arch.cc", "");
+  write("src/engine/model/architectures.cc", "\"gpt2\"\n");
   write("src/text/bpe.cc", "gpt2_pattern\n");
-  write("src/model/blocks.cc", "// as in GPT2\n/* and\n   falcon */ int x; // mpt\nbool empty, prompt, EMPTY, arch;\n");
+  write("src/engine/model/blocks.cc",
+        "// as in GPT2\n/* and\n   falcon */ int x; // mpt\nbool empty, prompt, EMPTY, arch;\n");
   EXPECT_THAT(shown(architecture_names(root())), IsEmpty());
 }
 
 TEST_F(SmallHouse, ArchitecturesAreNotNamedInCode) {
-  write("src/model/arch/opt.cc", "");
-  write("src/model/a.cc", "/* gpt2 */ int x;\nif (name == \"// gpt2\") {}\n");
-  write("src/model/b.cc", "DistilRobertaModel m;\n\nint kMpt = 100'000; // mpt\nMPT_X\nXlmRobertaGpt2X\n");
-  write("src/model/c.cc", "adopt, option, kOptLayers\n");
-  EXPECT_THAT(shown(architecture_names(root())), ElementsAre("src/model/a.cc:2: code names the architecture gpt2",
-                                                             "src/model/b.cc:1: code names the architecture roberta",
-                                                             "src/model/b.cc:3: code names the architecture mpt",
-                                                             "src/model/b.cc:4: code names the architecture mpt",
-                                                             "src/model/b.cc:5: code names the architecture gpt2",
-                                                             "src/model/b.cc:5: code names the architecture roberta",
-                                                             "src/model/c.cc:1: code names the architecture opt"));
+  write("src/engine/model/arch/opt.cc", "");
+  write("src/engine/model/a.cc", "/* gpt2 */ int x;\nif (name == \"// gpt2\") {}\n");
+  write("src/engine/model/b.cc", "DistilRobertaModel m;\n\nint kMpt = 100'000; // mpt\nMPT_X\nXlmRobertaGpt2X\n");
+  write("src/engine/model/c.cc", "adopt, option, kOptLayers\n");
+  EXPECT_THAT(shown(architecture_names(root())),
+              ElementsAre("src/engine/model/a.cc:2: code names the architecture gpt2",
+                          "src/engine/model/b.cc:1: code names the architecture roberta",
+                          "src/engine/model/b.cc:3: code names the architecture mpt",
+                          "src/engine/model/b.cc:4: code names the architecture mpt",
+                          "src/engine/model/b.cc:5: code names the architecture gpt2",
+                          "src/engine/model/b.cc:5: code names the architecture roberta",
+                          "src/engine/model/c.cc:1: code names the architecture opt"));
 }
 
 TEST_F(SmallHouse, LinksMayLeadToFilesHeadingsAndOtherSites) {

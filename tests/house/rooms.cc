@@ -56,7 +56,7 @@ std::set<std::string> words(const std::string& text) {
 
 std::vector<Room> rooms(const fs::path& root) {
   std::vector<Room> result;
-  static const std::regex pattern(R"(([a-z]+):([^|]*)\|(.*))");
+  static const std::regex pattern(R"(([a-z/]+):([^|]*)\|(.*))");
   int number = 0;
   for (const std::string& line : lines_of(read(root / kList))) {
     ++number;
@@ -92,6 +92,14 @@ std::string library_of(const std::string& header) {
   return {};
 }
 
+// The room whose folder holds this path below src/; empty if none does.
+std::string room_of(const std::string& path, const std::set<std::string>& all) {
+  for (std::size_t end = path.rfind('/'); end != std::string::npos && end > 0; end = path.rfind('/', end - 1)) {
+    if (const std::string folder = path.substr(0, end); all.contains(folder)) return folder;
+  }
+  return {};
+}
+
 // Why `room` may not include this; empty if it may.
 std::string objection(const Include& include, const Room& room, const std::set<std::string>& all) {
   const std::string& path = include.path;
@@ -100,8 +108,8 @@ std::string objection(const Include& include, const Room& room, const std::set<s
     return "room " + room.name + " does not list the library of <" + path + "> in " + kList;
   }
   if (include.quoted) {
-    const std::string other = path.substr(0, path.find('/'));
-    if (!all.contains(other)) return "\"" + path + "\" is not the path of a room's header";
+    const std::string other = room_of(path, all);
+    if (other.empty()) return "\"" + path + "\" is not the path of a room's header";
     if (other == room.name || room.uses.contains(other)) return {};
     return "room " + room.name + " may not use room " + other + " (" + kList + ")";
   }
@@ -116,7 +124,7 @@ Findings of_rooms(const fs::path& root) {
   std::set<std::string> all;
   for (const Room& room : list) all.insert(room.name);
   for (const std::string& file : files_under(root, "src", {".h", ".cc"})) {
-    const std::string name = file.substr(4, file.find('/', 4) - 4);
+    const std::string name = room_of(file.substr(std::string("src/").size()), all);
     const auto room = std::find_if(list.begin(), list.end(), [&](const Room& r) { return r.name == name; });
     if (room == list.end()) {
       findings.push_back({file, 1, "is in no room of " + std::string(kList)});
@@ -134,10 +142,10 @@ Findings of_intrinsics(const fs::path& root) {
   Findings findings;
   for (const char* folder : {"src", "apps", "tests", "bench", "fuzz"}) {
     for (const std::string& file : files_under(root, folder, {".h", ".cc"})) {
-      if (file.starts_with("src/kernels/")) continue;
+      if (file.starts_with("src/engine/kernels/")) continue;
       for (const Include& include : includes(read(root / file))) {
         if (!std::regex_match(include.path, kIntrinsics)) continue;
-        findings.push_back({file, include.line, "<" + include.path + ">: intrinsics are for src/kernels alone"});
+        findings.push_back({file, include.line, "<" + include.path + ">: intrinsics are for src/engine/kernels alone"});
       }
     }
   }

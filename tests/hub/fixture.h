@@ -10,7 +10,7 @@
 #include <string>
 
 #include "base/error.h"
-#include "hf/hub.h"
+#include "files/hub/hub.h"
 #include "hub/server.h"
 #include "support/shell.h"
 

@@ -1,5 +1,5 @@
 // How outputs are shared out among threads.
-#include "kernels/cpu/shares.h"
+#include "engine/kernels/cpu/shares.h"
 
 #include <gtest/gtest.h>
 

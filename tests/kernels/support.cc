@@ -1,7 +1,7 @@
 #include "support.h"
 
 // Before Highway: which instruction sets the cpu table is compiled for.
-#include "kernels/cpu/targets.h"
+#include "engine/kernels/cpu/targets.h"
 //
 #include <hwy/targets.h>
 
@@ -10,7 +10,7 @@
 #include <limits>
 
 #include "base/random.h"
-#include "kernels/cpu/cpu.h"
+#include "engine/kernels/cpu/cpu.h"
 
 namespace pkv::kernels {
 namespace {

@@ -11,8 +11,8 @@
 #include <string>
 #include <vector>
 
-#include "kernels/kernels.h"
-#include "tensor/half.h"
+#include "engine/kernels/kernels.h"
+#include "engine/tensor/half.h"
 
 namespace pkv::kernels {
 

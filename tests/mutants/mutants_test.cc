@@ -6,7 +6,7 @@
 #include <limits>
 #include <optional>
 
-#include "check/check.h"
+#include "checker/check/check.h"
 #include "mutants/toy.h"
 
 namespace pkv {

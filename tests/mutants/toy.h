@@ -12,7 +12,7 @@
 
 #include "base/error.h"
 #include "base/random.h"
-#include "check/session.h"
+#include "checker/session/session.h"
 
 namespace pkv::toy {
 

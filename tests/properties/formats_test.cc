@@ -9,9 +9,9 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "engine/tensor/half.h"
 #include "support/models.h"
 #include "support/shell.h"
-#include "tensor/half.h"
 
 namespace pkv {
 namespace {

@@ -1,6 +1,6 @@
 // A seed gives one text: with the past and without it, for any number of threads, in a batch or alone, from a past that
 // held something already, in one go or in two. For every bundled causal model, every table and several formats.
-#include "generate/generate.h"
+#include "engine/generate/generate.h"
 
 #include <gtest/gtest.h>
 

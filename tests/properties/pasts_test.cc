@@ -5,7 +5,7 @@
 #include <cstring>
 
 #include "base/file.h"
-#include "model/past_file.h"
+#include "engine/model/past_file.h"
 #include "support/models.h"
 #include "support/shell.h"
 

@@ -10,7 +10,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
-#include "model/write_checkpoint.h"
+#include "engine/model/write_checkpoint.h"
 #include "support/models.h"
 #include "support/shell.h"
 

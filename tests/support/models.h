@@ -10,7 +10,7 @@
 
 #include "base/file.h"
 #include "base/random.h"
-#include "model/model.h"
+#include "engine/model/model.h"
 
 namespace pkv::support {
 

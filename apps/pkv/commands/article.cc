@@ -1,5 +1,5 @@
 // pkv article: the seven runs of the post that pkv grew out of, told again with the bundled models or the post's own.
-#include "check/article.h"
+#include "checker/article/article.h"
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -9,7 +9,8 @@
 
 #include "base/error.h"
 #include "base/file.h"
-#include "check/check.h"
+#include "checker/check/check.h"
+#include "checker/recorded/recorded.h"
 #include "program.h"
 #include "subjects/engine.h"
 
@@ -64,7 +65,7 @@ void require_family(const model::Card& card, const PublishedRun& run, const std:
 check::Report run_as(const PublishedRun& run, const std::string& model, const EngineOptions& engine, bool& real,
                      const std::string& label) {
   const std::filesystem::path folder = find_model(model);
-  EngineSubject subject(load_model(folder, engine), display_name(folder), engine.as);
+  subjects::EngineSubject subject(load_model(folder, engine), display_name(folder), engine.as);
   require_family(subject.model().card(), run, model);
   real = is_the_posts(subject.model().card(), *run.model);
   const std::string text(check::article_text);

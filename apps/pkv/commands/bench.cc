@@ -5,12 +5,12 @@
 #include <limits>
 #include <memory>
 
-#include "base/environment.h"
 #include "base/error.h"
 #include "base/file.h"
 #include "base/random.h"
-#include "measure/measure.h"
+#include "checker/measure/measure.h"
 #include "program.h"
+#include "show/environment.h"
 #include "stop.h"
 #include "subjects/measured.h"
 
@@ -87,9 +87,9 @@ std::string render(const measure::Result& result, const OutputOptions& output) {
 measure::Result measured(const BenchOptions& options, const model::Model& model, const std::string& name) {
   try {
     const OrderlyStop stop;
-    MeasuredEngine engine(model, name, options.engine.threads, options.beyond_context, options.past_dir,
-                          stop.looking({}));
-    ThisMachine machine(options.engine.threads);
+    subjects::MeasuredEngine engine(model, name, options.engine.threads, options.beyond_context, options.past_dir,
+                                    stop.looking({}));
+    subjects::ThisMachine machine(options.engine.threads);
     measure::Options plan = plan_of(options, model.card());
     plan.progress = stop.looking(progress_bar(name));
     return measure::run(engine, &machine, random_text(measure::text_needed(plan), model.card().vocab), plan);

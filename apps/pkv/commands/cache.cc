@@ -9,12 +9,12 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 
-#include "base/columns.h"
-#include "base/dumped.h"
 #include "base/error.h"
-#include "hf/hub/scan.h"
+#include "files/hub/scan.h"
 #include "hub.h"
 #include "program.h"
+#include "show/columns.h"
+#include "show/dumped.h"
 
 namespace pkv::program {
 namespace {

@@ -1,5 +1,5 @@
 // pkv check and pkv review: run the checker on one model or many, and say what it found.
-#include "check/check.h"
+#include "checker/check/check.h"
 
 #include <fmt/format.h>
 
@@ -7,10 +7,11 @@
 #include <memory>
 #include <new>
 
-#include "base/environment.h"
 #include "base/error.h"
 #include "base/file.h"
+#include "checker/recorded/recorded.h"
 #include "program.h"
+#include "show/environment.h"
 #include "subjects/engine.h"
 #include "subjects/measured.h"
 #include "subjects/recorded.h"
@@ -55,13 +56,13 @@ check::Report check_model(const std::string& name, const CheckOptions& options) 
   require_sense(options);
   const auto splits = check::parse_splits(options.splits);
   const std::filesystem::path folder = find_model(name);
-  EngineSubject subject(load_model(folder, options.engine), display_name(folder), options.engine.as);
+  subjects::EngineSubject subject(load_model(folder, options.engine), display_name(folder), options.engine.as);
   const Input input = read_input(options.text, folder);
   require_context(subject.model().card(), static_cast<std::int64_t>(input.ids.size()), options.beyond_context);
   check::Report report = check::run(
       subject, input.ids, {.splits = splits, .text = input.text, .progress = progress_bar(subject.describe().name)});
   if (report.verdict.holds() && options.engine.as.empty()) {
-    report.gain = gain_of(subject.model(), input.ids, options.new_tokens);
+    report.gain = subjects::gain_of(subject.model(), input.ids, options.new_tokens);
   }
   return report;
 }
@@ -86,16 +87,17 @@ std::string render(const check::Report& report, const OutputOptions& output) {
 
 // --as help
 int list_as(const OutputOptions& output) {
-  output.write(list_implementations());
+  output.write(subjects::list_implementations());
   return holds;
 }
 
 int run_check(const CheckOptions& options) {
   if (options.engine.as == "help") return list_as(options.output);
   require_writable(options.output.file);
-  check::Report report = options.recorded.empty() ? check_model(options.models.at(0), options)
-                                                  : check::compare_recordings(read_recording(options.recorded[0]),
-                                                                              read_recording(options.recorded[1]));
+  check::Report report = options.recorded.empty()
+                             ? check_model(options.models.at(0), options)
+                             : check::compare_recordings(subjects::read_recording(options.recorded[0]),
+                                                         subjects::read_recording(options.recorded[1]));
   say_where(report);
   options.output.write(render(report, options.output));
   return report.verdict.holds() ? holds : does_not_hold;

@@ -5,10 +5,10 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 
-#include "base/dumped.h"
 #include "base/error.h"
 #include "hub.h"
 #include "program.h"
+#include "show/dumped.h"
 
 namespace pkv::program {
 namespace {

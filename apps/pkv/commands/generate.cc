@@ -1,5 +1,5 @@
 // pkv generate: a model writes on.
-#include "generate/generate.h"
+#include "engine/generate/generate.h"
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -9,7 +9,7 @@
 
 #include "base/error.h"
 #include "base/utf8.h"
-#include "generate/defaults.h"
+#include "engine/generate/defaults.h"
 #include "program.h"
 #include "stop.h"
 #include "writing/writing.h"

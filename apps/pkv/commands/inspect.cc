@@ -6,10 +6,10 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 
-#include "base/columns.h"
-#include "base/dumped.h"
-#include "hf/hf.h"
+#include "files/hf/hf.h"
 #include "program.h"
+#include "show/columns.h"
+#include "show/dumped.h"
 
 namespace pkv::program {
 namespace {

@@ -69,7 +69,7 @@ int run(const LogitsOptions& options) {
   require_writable(options.output_file);
   if (!options.past.file.empty()) return run_from_past(options);
   const std::filesystem::path folder = find_model(options.model);
-  EngineSubject subject(load_model(folder, options.engine), display_name(folder), options.engine.as);
+  subjects::EngineSubject subject(load_model(folder, options.engine), display_name(folder), options.engine.as);
   const Input input = read_input(options.text, folder);
   require_context(subject.model().card(), static_cast<std::int64_t>(input.ids.size()), options.beyond_context);
   check::Recording r{.description = subject.describe(), .text = input.text, .ids = input.ids};
@@ -83,7 +83,7 @@ int run(const LogitsOptions& options) {
     r.past_lengths.push_back(session->length());
     at += static_cast<std::size_t>(n);
   }
-  write_recording(options.output_file, r);
+  subjects::write_recording(options.output_file, r);
   return holds;
 }
 

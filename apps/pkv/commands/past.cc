@@ -6,9 +6,9 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 
-#include "base/dumped.h"
 #include "base/error.h"
 #include "program.h"
+#include "show/dumped.h"
 #include "stop.h"
 
 namespace pkv::program {

@@ -1,5 +1,5 @@
 // pkv perplexity: how well a model predicts a file of text, and how far a number format moves its predictions.
-#include "check/perplexity.h"
+#include "checker/perplexity/perplexity.h"
 
 #include <fmt/format.h>
 
@@ -84,14 +84,15 @@ check::Windows windows_of(const PerplexityOptions& options, const model::Card& c
 }
 
 // The past of the reference is in the reference's format, whatever --past-dtype says of the tested one.
-std::unique_ptr<EngineSubject> load_reference(const PerplexityOptions& options, const std::filesystem::path& folder,
-                                              const kernels::Backend& backend) {
+std::unique_ptr<subjects::EngineSubject> load_reference(const PerplexityOptions& options,
+                                                        const std::filesystem::path& folder,
+                                                        const kernels::Backend& backend) {
   if (options.against.empty()) return nullptr;
   model::LoadOptions formats;
   set_load_in(formats, options.against);
   model::Model model = model::load(hf::Folder::open(folder), backend, formats);
   for (const std::string& line : model.notes()) note(fmt::format("--against {}: {}", options.against, line));
-  return std::make_unique<EngineSubject>(std::move(model), display_name(folder));
+  return std::make_unique<subjects::EngineSubject>(std::move(model), display_name(folder));
 }
 
 std::string render(const check::Perplexity& p, const OutputOptions& output) {
@@ -124,7 +125,7 @@ Progress in_bytes(const Progress& bar, const FileIds& ids, const std::string& fi
 int run(const PerplexityOptions& options) {
   require_writable(options.output.file);
   const std::filesystem::path folder = find_model(options.model);
-  EngineSubject subject(load_model(folder, options.engine), display_name(folder));
+  subjects::EngineSubject subject(load_model(folder, options.engine), display_name(folder));
   require_causal(subject.model().card(), options.model);
   const check::Windows windows = windows_of(options, subject.model().card());
   const auto reference = load_reference(options, folder, subject.model().backend());

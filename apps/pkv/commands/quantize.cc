@@ -4,11 +4,11 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 
-#include "base/dumped.h"
 #include "base/error.h"
 #include "base/file.h"
-#include "model/write_checkpoint.h"
+#include "engine/model/write_checkpoint.h"
 #include "program.h"
+#include "show/dumped.h"
 #include "stop.h"
 
 namespace pkv::program {

@@ -2,7 +2,7 @@
 
 #include <nlohmann/json.hpp>
 
-#include "base/dumped.h"
+#include "show/dumped.h"
 #include "writing/writing.h"
 
 namespace pkv::program {

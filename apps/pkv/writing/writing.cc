@@ -6,8 +6,8 @@
 #include <cstdio>
 #include <cstdlib>
 
-#include "base/columns.h"
 #include "base/error.h"
+#include "show/columns.h"
 
 namespace pkv::program {
 namespace {

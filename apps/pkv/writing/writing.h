@@ -10,8 +10,8 @@
 #include <string>
 #include <vector>
 
-#include "generate/generate.h"
-#include "generate/stop.h"
+#include "engine/generate/generate.h"
+#include "engine/generate/stop.h"
 #include "program.h"
 
 namespace pkv::program {

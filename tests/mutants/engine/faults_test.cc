@@ -11,7 +11,7 @@
 #include <sstream>
 
 #include "base/error.h"
-#include "check/check.h"
+#include "checker/check/check.h"
 #include "subjects/engine.h"
 #include "support/models.h"
 
@@ -19,7 +19,7 @@ namespace pkv {
 namespace {
 
 using check::Outcome;
-using program::EngineSubject;
+using subjects::EngineSubject;
 using Choice = check::Splits::Choice;
 using Ids = std::vector<std::int32_t>;
 
@@ -132,7 +132,7 @@ bool means_anything(const model::Model& model, const std::string& fault, const s
   if (fault == "rows-not-independent" && format != "int8") return false;
   if (!model.card().causal && fault != "past-absent" && fault != "new-tokens-alone") return false;
   try {
-    program::implementation(fault, model.card());
+    subjects::implementation(fault, model.card());
     return true;
   } catch (const Error&) {
     return false;
@@ -146,7 +146,7 @@ model::Model loaded(const std::string& model, const std::string& format, const s
 }
 
 check::Report run(const std::string& as, const Case& c) {
-  EngineSubject subject(loaded(c.model, c.format, as), c.model, as);
+  subjects::EngineSubject subject(loaded(c.model, c.format, as), c.model, as);
   const Ids ids = support::random_ids(static_cast<std::uint64_t>(c.tokens), c.tokens, subject.model().card().vocab);
   return check::run(subject, ids, {.splits = c.splits});
 }
@@ -323,7 +323,7 @@ TEST(Pictures, ShowEverySplitAndPosition) {
 // A supposition that changes nothing gives the bits of the ordinary call, wherever the text is thought to be cut.
 TEST(Supposition, OfNothingChangesNothing) {
   for (const std::string& model : kCausal) {
-    EngineSubject subject(loaded(model, "fp32"), model);
+    subjects::EngineSubject subject(loaded(model, "fp32"), model);
     const Ids ids = support::random_ids(3, 20, subject.model().card().vocab);
     const check::Logits whole = subject.fresh()->feed(ids);
     for (const auto& [cause, count] :
@@ -346,16 +346,16 @@ TEST(Implementations, AreRefusedWhereTheyMeanNothing) {
                            "top-left-mask=3", "window=4+", "+window=4", "window=4+rotary-twice"}) {
     EXPECT_FALSE(means_anything(mpt, name, "fp32")) << name;
   }
-  EXPECT_EQ(program::implementation("transformers-2023", mpt.card()).keeps, program::Implementation::Keeps::nothing);
+  EXPECT_EQ(subjects::implementation("transformers-2023", mpt.card()).keeps, subjects::Implementation::Keeps::nothing);
 }
 
 TEST(Implementations, OfTheArticleLeaveConv1dAsItIs) {
   const hf::Folder gpt2 = hf::Folder::open(support::source() / "models" / "tiny-gpt2");
   const hf::Folder mpt = hf::Folder::open(support::source() / "models" / "tiny-mpt");
   model::LoadOptions options = loaded_in("nf4", "");
-  EXPECT_EQ(program::load_as("transformers-2023", mpt, options), "");
+  EXPECT_EQ(subjects::load_as("transformers-2023", mpt, options), "");
   EXPECT_TRUE(options.quantize);
-  EXPECT_NE(program::load_as("transformers-2023", gpt2, options), "");
+  EXPECT_NE(subjects::load_as("transformers-2023", gpt2, options), "");
   EXPECT_FALSE(options.quantize);
   EXPECT_EQ(options.dtype, DType::f16);
 }

@@ -1,10 +1,10 @@
 // Uses something compiled of every room that has something, through headers as they are installed.
 #include <base/error.h>
 #include <base/pool.h>
-#include <check/report.h>
-#include <check/session.h>
-#include <tensor/buffer.h>
-#include <tensor/view.h>
+#include <checker/compare/report.h>
+#include <checker/session/session.h>
+#include <engine/tensor/buffer.h>
+#include <engine/tensor/view.h>
 
 #include <cstdio>
 

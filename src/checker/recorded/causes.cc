@@ -1,0 +1,200 @@
+// The causes of a recorded difference: simulations that were recorded are held against what was seen, as those of a
+// living system are; what no simulation can show is read off the other probes.
+#include "checker/causes/causes.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "checker/causes/explain.h"
+#include "checker/compare/columns.h"
+#include "checker/recorded/probed.h"
+#include "checker/recorded/probes.h"
+#include "checker/run/evidence.h"
+
+namespace pkv::check {
+namespace {
+
+using Shown = Finding::Shown;
+
+// A fault stays as large in a wider format; roundings shrink by 2^13 from fp16 to fp32, and more from others.
+constexpr double kShrinks = 64;
+
+std::string count_of(std::int64_t count) { return count > 0 ? fmt::format("={}", count) : ""; }
+
+class Explain {
+ public:
+  Explain(Report& report, const Probed& probed) : report_(report), p_(probed) {}
+
+  void run() {
+    search();
+    add_evidence();
+    if (!certain()) add_masks_from_changes();
+    keep_confirmed(report_);
+  }
+
+ private:
+  double bound() const { return p_.tolerance.bound; }
+  bool certain() const {
+    return std::any_of(report_.causes.begin(), report_.causes.end(), [](const Explanation& e) { return e.confirmed; });
+  }
+  bool near_right(std::string_view run) const {
+    const Logits* logits = p_.run(run);
+    return logits != nullptr && largest_distance(*logits, p_.right()) <= bound();
+  }
+  void search();
+  void observe(Search& search, const Logits& faulty) const;
+  std::optional<Logits> simulate(std::span<const Supposition> what) const;
+  bool honoured(std::string_view cause) const;
+  void found(std::string_view name, std::string evidence) { add_found(report_, name, std::move(evidence)); }
+  void add_evidence();
+  void add_rounding_of_past();
+  void add_masks_from_changes();
+
+  Report& report_;
+  const Probed& p_;
+};
+
+void Explain::observe(Search& search, const Logits& faulty) const {
+  Observation o{.ids = {p_.with.ids.begin(), p_.with.ids.begin() + p_.past() + p_.rows()},
+                .past = p_.past(),
+                .right = p_.right(),
+                .faulty = faulty,
+                .other = {}};
+  const double apart = largest_distance(o.right, o.faulty);
+  if (!std::isfinite(apart) || apart <= bound()) return;
+  search.observations.push_back(std::move(o));
+}
+
+void Explain::search() {
+  Search search;
+  search.tolerance = {false, std::max(bound(), report_.evidence.noise)};
+  search.past_absent = report_.evidence.exists.shown == Shown::no;
+  search.simulate = [this](const Observation&, std::span<const Supposition> what) { return simulate(what); };
+  if (p_.recorded_so()) observe(search, p_.recorded());
+  if (p_.seen() != nullptr && (!p_.recorded_so() || p_.seen()->values != p_.recorded().values)) {
+    observe(search, *p_.seen());
+  }
+  Found found = find_causes(search);
+  report_.causes = std::move(found.causes);
+  report_.causes_tried = found.tried;
+}
+
+// Whether the model takes masks and positions from its caller: the right ones must give the right logits.
+bool Explain::honoured(std::string_view cause) const {
+  if (cause_of_name(cause).kind == Cause::Kind::fed) return true;
+  return near_right(cause.starts_with("position-") ? "right_positions" : "right_mask");
+}
+
+std::optional<Logits> Explain::simulate(std::span<const Supposition> what) const {
+  std::string name;
+  for (const Supposition& s : what) {
+    if (!honoured(s.cause)) return std::nullopt;
+    name += (name.empty() ? "" : "+") + s.cause + count_of(s.count);
+  }
+  const Logits* logits = name == "past-absent" ? p_.alone() : p_.suppose(name);
+  return logits == nullptr ? std::nullopt : std::optional(*logits);
+}
+
+void Explain::add_evidence() {
+  const Evidence& e = report_.evidence;
+  const bool changes = e.control.shown == Shown::no && e.noise > bound();
+  if (changes) found("not-deterministic", e.control.sentence);
+  if (report_.causality.holds == Shown::no) found("attends-both-ways", report_.causality.sentence);
+  const Logits* batched = p_.run("batched");
+  const double apart = batched == nullptr ? 0 : largest_distance(*batched, p_.right());
+  if (apart > bound() && !changes) {
+    found(
+        "rows-not-independent",
+        fmt::format("fed without a past beside another text, this one's logits move by up to {}", short_number(apart)));
+  }
+  const Logits* twice = p_.run("twice");
+  if (twice != nullptr && p_.claims_unchanged() && near_right("again") &&
+      largest_distance(*twice, p_.right()) > bound()) {
+    found("past-changed-in-place", "handed over once, the past gives the right logits; the second time it does not");
+  }
+  add_rounding(report_, p_.with);
+  if (!certain()) add_rounding_of_past();
+}
+
+// A past in a narrower format than the values between operations, which alone could explain as much.
+void Explain::add_rounding_of_past() {
+  const std::string past = p_.with.description.past_format;
+  if (past != "fp16" && past != "bf16") return;
+  Description narrow = p_.with.description;
+  narrow.values_format = past;
+  const double could = rounding_bound(narrow, report_.bound.largest_logit).value;
+  if (could <= bound() || report_.total.max_abs > could) return;
+  found("past-in-" + past,
+        fmt::format("the past was kept in {}, whose rounding could explain {:.2g}; logits move by {}", past, could,
+                    short_number(report_.total.max_abs)));
+}
+
+// Which tokens of the past, changed one at a time, a new token notices.
+struct Noticed {
+  std::vector<std::int64_t> matter, seen;  // noticed without the past; of those, noticed with it
+  std::int64_t unseen_before = 0;          // tokens up to the last one that is not seen
+
+  // The seen are the last of those that matter.
+  bool end_only() const {
+    return !seen.empty() && seen.size() < matter.size() && std::equal(seen.rbegin(), seen.rend(), matter.rbegin());
+  }
+};
+
+Noticed noticed(const Probed& p, std::int64_t row) {
+  Noticed n;
+  const Logits right = p.right();
+  const auto moved = [&](const Logits& a, const Logits& b) {
+    return largest_distance(Probed::slice(a, row, 1), Probed::slice(b, row, 1)) > p.tolerance.bound;
+  };
+  for (std::int64_t i = 0; i < p.past(); ++i) {
+    const Logits *with = p.run(fmt::format("changed.{}", i)), *whole = p.run(fmt::format("changed_whole.{}", i));
+    if (with == nullptr || whole == nullptr || p.seen() == nullptr || !moved(*whole, right)) continue;
+    n.matter.push_back(i);
+    if (moved(*with, *p.seen()))
+      n.seen.push_back(i);
+    else
+      n.unseen_before = i + 1;
+  }
+  return n;
+}
+
+// What each would do to the first and the last of the new tokens: of one new token alone, a window and first keys that
+// are dropped are the same.
+void Explain::add_masks_from_changes() {
+  const Noticed first = noticed(p_, 0), last = noticed(p_, p_.rows() - 1);
+  const std::string of = fmt::format("of {} of the past, changed one at a time, a new token notices ",
+                                     counted(std::ssize(first.matter), "token"));
+  const std::string rest = "; without a past it notices every one";
+  if (first.matter.empty() || first.seen.size() == first.matter.size()) return;
+  if (first.seen.empty()) return found("past-ignored", of + "none" + rest);
+  if (first.seen == std::vector<std::int64_t>{0}) return found("top-left-mask", of + "the first only" + rest);
+  if (!first.end_only()) return;
+  const std::string from = of + fmt::format("none before token {}", first.unseen_before) + rest;
+  if (p_.rows() == 1 || last.unseen_before == first.unseen_before) found("first-dropped", from);
+  if (p_.rows() == 1 || last.unseen_before > first.unseen_before) found("window", from);
+}
+
+}  // namespace
+
+void explain_recorded(Report& report, const Recording& without, const Recording& with) {
+  if (!with.probes) return;
+  const Probed probed{without, with, *with.probes, {report.subject.promises_same_bits, report.bound.value}};
+  Explain(report, probed).run();
+}
+
+void add_rounding(Report& report, const Recording& with) {
+  if (!with.probes) return;
+  const auto& runs = with.probes->runs;
+  const auto right = runs.find("wide_without"), other = runs.find("wide_with");
+  if (right == runs.end() || other == runs.end()) return;
+  const double apart = largest_distance(right->second, other->second);
+  if (!std::isfinite(apart) || report.total.max_abs == 0 || apart * kShrinks > report.total.max_abs) return;
+  report.causes.push_back(explanation_of(
+      "rounding",
+      fmt::format("in {} the same two runs are {} apart, in {} {}", with.probes->wide_format, short_number(apart),
+                  values_precision(with.description).name, short_number(report.total.max_abs))));
+}
+
+}  // namespace pkv::check

@@ -1,0 +1,136 @@
+#include "checker/recorded/probes.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <charconv>
+
+#include "base/error.h"
+#include "checker/compare/columns.h"
+#include "checker/recorded/probed.h"
+#include "checker/run/evidence.h"
+
+namespace pkv::check {
+namespace {
+
+// "3" of "later.3"; -1 where there is no such number.
+std::int64_t number_after(std::string_view name, std::string_view start) {
+  if (!name.starts_with(start)) return -1;
+  std::int64_t number = -1;
+  std::from_chars(name.data() + start.size(), name.data() + name.size(), number);
+  return number;
+}
+
+std::int64_t rows_of_run(const Recording& r, std::string_view name) {
+  if (name == "whole_again") return std::ssize(r.ids);
+  if (const std::int64_t first = number_after(name, "later."); first >= 0) return first;
+  return probed_rows(r);
+}
+
+void require_shape(const Recording& r, const std::string& name, const Logits& logits, std::int64_t rows) {
+  if (logits.vocab == r.logits.vocab && logits.rows() == rows) return;
+  fail_load({.what = "not a recording: a probe has the wrong shape",
+             .where = fmt::format("{}: '{}'", r.description.name, name),
+             .expected = fmt::format("[{}, {}]", rows, r.logits.vocab),
+             .found = fmt::format("[{}, {}]", logits.rows(), logits.vocab)});
+}
+
+void require_token(const Recording& r, const std::string& name, std::string_view start, std::int64_t end) {
+  const std::int64_t token = number_after(name, start);
+  if (!name.starts_with(start) || (token >= 0 && token < end)) return;
+  fail_load({.what = "not a recording: a probe of a token that is not there",
+             .where = fmt::format("{}: 'probe.{}'", r.description.name, name),
+             .expected = fmt::format("{}0 .. {}{}", start, start, end - 1)});
+}
+
+Difference compared(const Probed& p, const Logits& rows) {
+  Difference d;
+  const Precision& format = logits_precision(p.with.description);
+  const Logits right = p.right();
+  for (std::int64_t r = 0; r < rows.rows(); ++r) {
+    d.add(compare_row(right.row(r), rows.row(r), format), {p.probes.past, p.probes.past + r}, p.tolerance);
+  }
+  return d;
+}
+
+void add_control(Report& report, const Probed& p) {
+  const Logits* whole = p.run("whole_again");
+  if (whole == nullptr) return;
+  Difference twice;
+  for (std::int64_t r = 0; r < whole->rows(); ++r) {
+    twice.add(compare_row(p.without.logits.row(r), whole->row(r), logits_precision(p.without.description)), {0, r},
+              p.tolerance);
+  }
+  report.evidence.noise = twice.max_abs;
+  report.evidence.control = control_finding(twice);
+}
+
+void add_used(Report& report, const Probed& p) {
+  const Logits *alone = p.alone(), *other = p.run("other_past"), *faulty = p.seen();
+  if (alone == nullptr || other == nullptr || faulty == nullptr) return;
+  report.evidence.probes = {{p.probes.past, largest_distance(*faulty, *alone), largest_distance(*faulty, *other)}};
+  report.evidence.used = used_finding(report.evidence.probes, report.bound.value);
+}
+
+// A past that says to be unchanged by its use is one that may be used again.
+void add_second_use(Report& report, const Probed& p) {
+  const Logits* twice = p.run("twice");
+  if (twice == nullptr) return;
+  report.evidence.again = taken_finding();
+  if (p.claims_unchanged()) {
+    report.results.push_back(
+        {"one past used twice", "the same past is handed over a second time", 1, compared(p, *twice), {}});
+  } else if (!p.probes.twice_lengths.empty()) {
+    report.notes.push_back(
+        fmt::format("A past holds {} after its first use: it is changed in place, so whoever wants "
+                    "to use it twice has to copy it first.",
+                    counted(p.probes.twice_lengths[0], "token")));
+  }
+}
+
+}  // namespace
+
+void require_sound_probes(const Recording& r) {
+  if (!r.probes) return;
+  const Probes& p = *r.probes;
+  if (p.past < 1 || p.past >= std::ssize(r.ids)) {
+    fail_load({.what = "not a recording: the probes' past is not within the text",
+               .where = r.description.name,
+               .expected = fmt::format("1 .. {}", std::ssize(r.ids) - 1),
+               .found = fmt::format("{}", p.past)});
+  }
+  for (const auto& [name, logits] : p.runs) {
+    require_token(r, name, "changed.", p.past);
+    require_token(r, name, "changed_whole.", p.past);
+    require_token(r, name, "later.", std::ssize(r.ids));
+    require_shape(r, "probe." + name, logits, rows_of_run(r, name));
+  }
+  for (const auto& [name, states] : p.states) {
+    const std::int64_t expected = rows_of_run(r, name) * r.states.width;
+    for (const auto& layer : states.layers) {
+      if (std::ssize(layer) == expected) continue;
+      fail_load({.what = "not a recording: states of a probe have the wrong shape",
+                 .where = fmt::format("{}: 'probe.{}.hidden'", r.description.name, name),
+                 .expected = fmt::format("{} values a layer", expected),
+                 .found = fmt::format("{}", layer.size())});
+    }
+  }
+  for (const auto& [name, logits] : p.supposed) require_shape(r, "suppose." + name, logits, probed_rows(r));
+}
+
+void add_probes(Report& report, const Recording& without, const Recording& with) {
+  if (!with.probes) return;
+  const Probed p{without, with, *with.probes, {report.subject.promises_same_bits, report.bound.value}};
+  add_control(report, p);
+  add_used(report, p);
+  if (const Logits* again = p.run("again")) {
+    report.results.push_back({"after another text",
+                              "the last piece once more, after a past of all before it; another text was fed first",
+                              1,
+                              compared(p, *again),
+                              {}});
+  }
+  add_second_use(report, p);
+}
+
+}  // namespace pkv::check

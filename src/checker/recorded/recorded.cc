@@ -1,0 +1,204 @@
+#include "checker/recorded/recorded.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <numeric>
+
+#include "base/error.h"
+#include "checker/check/verdict.h"
+#include "checker/recorded/probes.h"
+#include "checker/recorded/subject.h"
+#include "checker/run/evidence.h"
+#include "checker/run/inside.h"
+#include "checker/run/pictures.h"
+#include "checker/run/replay.h"
+
+namespace pkv::check {
+namespace {
+
+[[noreturn]] void contradiction(const Recording& r, std::string what, std::int64_t expected, std::int64_t found) {
+  fail_load({.what = std::move(what),
+             .where = r.description.name,
+             .expected = fmt::format("{}", expected),
+             .found = fmt::format("{}", found)});
+}
+
+void require_sound(const Recording& r) {
+  const auto tokens = std::ssize(r.ids), rows = r.logits.rows();
+  if (rows != tokens || std::ssize(r.logits.values) != rows * r.logits.vocab) {
+    contradiction(r, "a recording needs a row of logits for every token", tokens, rows);
+  }
+  const auto fed = std::accumulate(r.pieces.begin(), r.pieces.end(), std::int64_t{0});
+  const bool positive = std::all_of(r.pieces.begin(), r.pieces.end(), [](auto p) { return p > 0; });
+  if (!r.pieces.empty() && (fed != tokens || !positive)) {
+    contradiction(r, "the recorded pieces do not add up to the tokens", tokens, fed);
+  }
+  if (!r.past_lengths.empty() && r.past_lengths.size() != r.pieces.size()) {
+    contradiction(r, "a recording needs a past length for every piece", std::ssize(r.pieces),
+                  std::ssize(r.past_lengths));
+  }
+}
+
+void require_sound_states(const Recording& r) {
+  const auto expected = std::ssize(r.ids) * r.states.width;
+  for (const auto& layer : r.states.layers) {
+    if (std::ssize(layer) != expected)
+      contradiction(r, "a recording needs a state for every token", expected, std::ssize(layer));
+  }
+}
+
+void require_same_text(const Recording& a, const Recording& b) {
+  if (a.ids.empty()) fail_usage({.what = "the recordings hold no tokens"});
+  if (a.logits.vocab != b.logits.vocab) {
+    fail_usage({.what = "the recordings have vocabularies of different sizes",
+                .expected = fmt::format("{}", a.logits.vocab),
+                .found = fmt::format("{}", b.logits.vocab)});
+  }
+  if (!a.states.layers.empty() && !b.states.layers.empty() &&
+      (a.states.width != b.states.width || a.states.layers.size() != b.states.layers.size())) {
+    fail_usage({.what = "the recordings have states of different models",
+                .expected = fmt::format("{} layers of {}", a.states.layers.size(), a.states.width),
+                .found = fmt::format("{} layers of {}", b.states.layers.size(), b.states.width)});
+  }
+  const auto [at, other] = std::mismatch(a.ids.begin(), a.ids.end(), b.ids.begin(), b.ids.end());
+  if (at == a.ids.end() && other == b.ids.end()) return;
+  fail_usage({.what = "the recordings are not of the same text",
+              .where = fmt::format("token {}", at - a.ids.begin()),
+              .expected = at == a.ids.end() ? "the end" : fmt::format("{}", *at),
+              .found = other == b.ids.end() ? "the end" : fmt::format("{}", *other)});
+}
+
+// The format of larger steps and the model as a whole: what either run rounds, the difference shows.
+Bound wider_bound(const Recording& a, const Recording& b) {
+  const double largest = largest_logit(a.logits.values);
+  const Bound x = rounding_bound(a.description, largest), y = rounding_bound(b.description, largest);
+  return x.value > y.value ? x : y;
+}
+
+const Precision& coarser_logits(const Recording& a, const Recording& b) {
+  const Precision &x = logits_precision(a.description), &y = logits_precision(b.description);
+  return x.fraction_bits < y.fraction_bits ? x : y;
+}
+
+Evidence evidence_of(const Recording& with) {
+  PastAccount account;
+  std::int64_t fed = 0;
+  for (std::size_t i = 0; i < with.past_lengths.size(); ++i) {
+    fed += with.pieces[i];
+    if (with.past_lengths[i] >= 0) account.add(fed, with.past_lengths[i]);
+  }
+  Evidence e;
+  e.exists = exists_finding(account);
+  e.length = length_finding(account);
+  e.used = used_finding({}, 0);
+  e.control.sentence = "whether the same run twice gives the same logits is not known";
+  return e;
+}
+
+struct Comparison {
+  const Recording &without, &with;
+  const Precision& logits;
+  Tolerance tolerance;
+
+  Difference rows(std::int64_t from, std::int64_t count, std::int64_t past) const {
+    Difference sum;
+    for (std::int64_t r = from; r < from + count; ++r) {
+      sum.add(compare_row(without.logits.row(r), with.logits.row(r), logits), {past, r}, tolerance);
+    }
+    return sum;
+  }
+};
+
+std::vector<Result> results_of(const Comparison& c) {
+  const auto& pieces = c.with.pieces;
+  const auto tokens = std::ssize(c.with.ids);
+  if (pieces.empty())
+    return {{std::string(recorded_run), "fed in pieces that were not recorded", 1, c.rows(0, tokens, -1), {}}};
+  Result later{"recorded pieces", "all pieces but the first", 1, {}, {}};
+  std::int64_t past = pieces.front();
+  for (std::size_t i = 1; i < pieces.size(); past += pieces[i++]) later.difference.add(c.rows(past, pieces[i], past));
+  Result first{std::string(first_parts),
+               "the piece fed first: its logits must not depend on what follows",
+               1,
+               c.rows(0, pieces.front(), 0),
+               {}};
+  if (pieces.size() == 1) return {first};
+  return {later, first};
+}
+
+bool in_pieces(const Recording& r) { return r.pieces.size() > 1; }
+
+std::string label(const Description& d) { return d.system.empty() ? d.name : d.name + ", " + d.system; }
+
+std::vector<std::string> notes_of(const Recording& without, const Recording& with) {
+  std::vector<std::string> notes;
+  const std::string a = label(without.description), b = label(with.description);
+  if (a != b) notes.push_back(fmt::format("Without past: {}. With past: {}.", a, b));
+  if (in_pieces(without)) {
+    notes.push_back("The first recording was fed in pieces too: two uses of a past are compared.");
+  }
+  if (with.pieces.empty()) {
+    notes.push_back("How the second recording was fed is not known: all positions are compared.");
+  }
+  return notes;
+}
+
+// Where states were recorded: whether the model is causal, and where in it the two runs part.
+void look_inside(Report& report, const Recording& without, const Recording& with) {
+  RecordedSubject subject(without, with);
+  const auto other = another_text(report.ids, report.vocab);
+  const Whole whole{report.ids, other, without.logits};
+  const Tolerance tolerance{report.subject.promises_same_bits, report.bound.value};
+  if (has_causality_runs(with)) report.causality = causality(subject, whole, report.subject, tolerance, {});
+  const auto& first = report.total.first;
+  if (!first || first->past < 1) return;
+  find_parting(report, subject, whole,
+               {.past = first->past, .right_past = first->past - 1, .position = first->position}, tolerance, {});
+}
+
+void explain(Report& report, const Recording& without, const Recording& with) {
+  if (report.verdict.outcome == Outcome::within_rounding) add_rounding(report, with);
+  if (report.verdict.outcome != Outcome::differs) return;
+  explain_recorded(report, without, with);
+  report.verdict = judge(report);
+}
+
+}  // namespace
+
+Report compare_recordings(const Recording& without_past, const Recording& with_past) {
+  if (in_pieces(without_past) && with_past.pieces.size() == 1) {
+    Report swapped = compare_recordings(with_past, without_past);
+    swapped.notes.push_back("The second recording was fed whole and the first in pieces: taken the other way round.");
+    return swapped;
+  }
+  require_sound(without_past);
+  require_sound(with_past);
+  require_same_text(without_past, with_past);
+  for (const Recording* r : {&without_past, &with_past}) {
+    require_sound_states(*r);
+    require_sound_probes(*r);
+  }
+  Report report;
+  report.subject = with_past.description;
+  report.subject.promises_same_bits &= without_past.description.promises_same_bits;
+  report.text = with_past.text;
+  report.ids = with_past.ids;
+  report.vocab = with_past.logits.vocab;
+  report.notes = notes_of(without_past, with_past);
+  report.bound = wider_bound(without_past, with_past);
+  report.evidence = evidence_of(with_past);
+  const auto last = std::ssize(report.ids) - 1;
+  report.table = article_table(without_past.logits.row(last), with_past.logits.row(last));
+  fill_histograms(report, without_past.logits.row(last), with_past.logits.row(last));
+  const Tolerance tolerance{report.subject.promises_same_bits, report.bound.value};
+  report.results = results_of({without_past, with_past, coarser_logits(without_past, with_past), tolerance});
+  add_probes(report, without_past, with_past);
+  for (const auto& r : report.results) report.total.add(r.difference);
+  look_inside(report, without_past, with_past);
+  report.verdict = judge(report);
+  explain(report, without_past, with_past);
+  return report;
+}
+
+}  // namespace pkv::check

@@ -1,0 +1,45 @@
+// Two runs of the same text that someone recorded, compared as run() compares a living system's, as far as recordings
+// allow: what was not recorded is reported as not known. Files and their formats are the program's affair.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "checker/compare/report.h"
+#include "checker/session/session.h"
+
+namespace pkv::check {
+
+// Extra runs that let causes be told apart; docs/recorded.md lists them. Any of them may be missing. All but a few are
+// of the call that feeds ids[past ..] after the others, of which the first 16 tokens count: [rows, vocab].
+struct Probes {
+  std::int64_t past = 0;
+  std::map<std::string, Logits, std::less<>> runs;      // by name: "again", "changed.2", ...
+  std::map<std::string, Logits, std::less<>> supposed;  // by cause, what it would have given: "window=4",
+                                                        // "top-left-mask+position-restarted"
+  std::map<std::string, States, std::less<>> states;    // of runs: "later.3"
+  std::vector<std::int64_t> twice_lengths;  // of a past handed over twice: what it said to hold after each use
+  std::string wide_format;                  // of the runs "wide_without" and "wide_with"
+};
+
+struct Recording {
+  Description description;
+  std::string text;                        // empty: unknown
+  std::vector<std::int32_t> ids;           // [tokens]
+  Logits logits;                           // [tokens, vocab]
+  std::vector<std::int64_t> pieces;        // tokens fed in each call, in order; empty: unknown
+  std::vector<std::int64_t> past_lengths;  // tokens that the system said its past held after each call, as many as
+                                           // pieces; -1: unknown. Empty: unknown throughout
+  States states = {};                      // layers of [tokens, width]; empty: not recorded
+  std::optional<Probes> probes = {};       // of the run with past
+};
+
+// The first is the run without a past, the second the one with it. Should only the first have been fed in pieces they
+// are taken the other way round, with a note. Usage error when they are not of the same ids and vocabulary; load error
+// when a recording contradicts itself.
+Report compare_recordings(const Recording& without_past, const Recording& with_past);
+
+}  // namespace pkv::check

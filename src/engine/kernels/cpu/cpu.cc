@@ -1,0 +1,37 @@
+#include "engine/kernels/cpu/cpu.h"
+
+#include "engine/kernels/cpu/table.h"
+
+namespace pkv::kernels::cpu {
+namespace {
+
+std::unique_ptr<Device> open(int threads) {
+  return std::make_unique<host::Host>(std::string("cpu (") + instruction_set() + ")", threads);
+}
+
+}  // namespace
+
+const Ops& ops() {
+  static const Ops table{.name = "cpu",
+                         .open = open,
+                         .allocate = host::allocate,
+                         .release = host::release,
+                         .place = host::place,
+                         .upload = host::copy,
+                         .copy = host::copy,
+                         .download = host::copy,
+                         .embed = embed,
+                         .norm = norm,
+                         .linear = linear,
+                         .angles = angles,
+                         .rotate = rotate,
+                         .append = append,
+                         .attend = attend,
+                         .pick = pick,
+                         .convert = convert,
+                         .encode = encode,
+                         .decode = decode};
+  return table;
+}
+
+}  // namespace pkv::kernels::cpu

@@ -1,0 +1,153 @@
+// Operations that move rows, into the past or into another number format, or that need no vectors: append, pick,
+// convert, angles.
+#include "engine/kernels/cpu/targets.h"
+//
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "engine/kernels/cpu/moves.cc"
+#include "hwy/foreach_target.h"
+//
+#include <cmath>
+
+#include "engine/kernels/cpu/lanes-inl.h"
+#include "engine/kernels/cpu/table.h"
+#include "hwy/highway.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace pkv::kernels::cpu::HWY_NAMESPACE {
+namespace {
+
+template <class F, class T>
+void convert_row(const F* from, Int n, T* to) {
+  for_lanes(n, [&](auto d, Int i) HWY_ATTR { narrow(d, widen(d, from + i), to + i); });
+}
+
+// to[c][r] = from[r][c], by tiles: neither side is walked with long strides only.
+template <class F, class T>
+void transpose(const F* from, Int from_step, Int rows, Int columns, T* to, Int to_step) {
+  constexpr Int kTile = 32;
+  alignas(64) T tile[kTile][kTile];
+  for (Int c0 = 0; c0 < columns; c0 += kTile) {
+    const Int wide = std::min(kTile, columns - c0);
+    for (Int r0 = 0; r0 < rows; r0 += kTile) {
+      const Int high = std::min(kTile, rows - r0);
+      for (Int r = 0; r < high; ++r) convert_row(from + (r0 + r) * from_step + c0, wide, tile[r]);
+      for (Int c = 0; c < wide; ++c) {
+        for (Int r = 0; r < high; ++r) to[(c0 + c) * to_step + r0 + r] = tile[r][c];
+      }
+    }
+  }
+}
+
+// Rows [first, first + count) of `to`.
+template <class F, class T>
+void convert_part(const Convert& a, Int first, Int count) {
+  const F* from = a.from.as<const F>();
+  T* to = a.to.as<T>() + first * a.to.step(0);
+  if (a.transpose) return transpose(from + first, a.from.step(0), a.from[0], count, to, a.to.step(0));
+  for (Int r = 0; r < count; ++r) convert_row(from + (first + r) * a.from.step(0), a.from[1], to + r * a.to.step(0));
+}
+
+template <class F>
+void convert_from(const Convert& a, Int first, Int count) {
+  if (a.to.dtype == DType::f16) return convert_part<F, f16>(a, first, count);
+  if (a.to.dtype == DType::bf16) return convert_part<F, bf16>(a, first, count);
+  return convert_part<F, float>(a, first, count);
+}
+
+void convert_rows(const Convert& a, Int first, Int count) {
+  if (a.from.dtype == DType::f16) return convert_from<f16>(a, first, count);
+  if (a.from.dtype == DType::bf16) return convert_from<bf16>(a, first, count);
+  return convert_from<float>(a, first, count);
+}
+
+// The part of a call's rows that falls into one block, for one kv head: rows [begin, end) of the sequence.
+struct Piece {
+  const Sequence* sequence;
+  Int head, begin, end;
+};
+
+template <class T>
+void append_piece(const Append& a, const Piece& p) {
+  const Sequence& s = *p.sequence;
+  const Int dim = a.k[2], first = s.past + p.begin;
+  std::byte* block = s.layer.blocks[first / kBlockTokens];
+  const Int at = p.head * dim * kBlockTokens, token = first % kBlockTokens, n = p.end - p.begin;
+  T* keys = reinterpret_cast<T*>(block + s.layer.keys) + at + token;
+  T* values = reinterpret_cast<T*>(block + s.layer.values) + at + token * dim;
+  const float* k = row(a.k, s.first_row + p.begin) + p.head * a.k.step(1);
+  const float* v = row(a.v, s.first_row + p.begin) + p.head * a.v.step(1);
+  transpose(k, a.k.step(0), n, dim, keys, kBlockTokens);
+  for (Int r = 0; r < n; ++r) {
+    const float* from = v + r * a.v.step(0);
+    for_lanes(dim, [&](auto d, Int i) HWY_ATTR { narrow(d, widen(d, from + i), values + r * dim + i); });
+  }
+}
+
+void append_head(const Append& a, const Sequence& s, Int head) {
+  for (Int begin = 0; begin < s.rows;) {
+    const Int room = kBlockTokens - (s.past + begin) % kBlockTokens;
+    const Int end = std::min(s.rows, begin + room);
+    if (s.layer.dtype == DType::f16) {
+      append_piece<f16>(a, {&s, head, begin, end});
+    } else if (s.layer.dtype == DType::bf16) {
+      append_piece<bf16>(a, {&s, head, begin, end});
+    } else {
+      append_piece<float>(a, {&s, head, begin, end});
+    }
+    begin = end;
+  }
+}
+
+}  // namespace
+}  // namespace pkv::kernels::cpu::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace pkv::kernels::cpu {
+namespace {
+HWY_EXPORT(append_head);
+HWY_EXPORT(convert_rows);
+}  // namespace
+
+void append(Device& device, const Append& a) noexcept {
+  for (const Sequence& s : a.sequences) {
+    for_row_ranges(device, a.k[1], 2 * s.rows * a.k[2], [&](std::int64_t first, std::int64_t n) {
+      for (std::int64_t head = first; head < first + n; ++head) HWY_DYNAMIC_DISPATCH(append_head)(a, s, head);
+    });
+  }
+}
+
+void convert(Device& device, const Convert& a) noexcept {
+  constexpr std::int64_t kRows = 32;  // of `to` in one task: a tile's, when it is transposed
+  const std::int64_t rows = a.to[0];
+  spread(host::pool_of(device), ceil_div(rows, kRows), rows * a.to[1], [&](std::int64_t i) noexcept {
+    HWY_DYNAMIC_DISPATCH(convert_rows)(a, i * kRows, std::min(kRows, rows - i * kRows));
+  });
+}
+
+void pick(Device& device, const Pick& a) noexcept {
+  for_row_ranges(device, a.out[0], a.out[1], [&](std::int64_t first, std::int64_t n) {
+    for (std::int64_t r = first; r < first + n; ++r) {
+      const float* x = row(a.x, a.rows.as<const std::int32_t>()[r]);
+      std::copy(x, x + a.out[1], row(a.out, r));
+    }
+  });
+}
+
+// Once per pass, so by the library's double functions as in naive.
+void angles(Device& device, const Angles& a) noexcept {
+  const std::int64_t rows = a.cos[0], half = a.cos[1];
+  for_row_ranges(device, half, 64 * rows, [&](std::int64_t begin, std::int64_t n) {
+    for (std::int64_t i = begin; i < begin + n; ++i) {
+      const auto frequency = static_cast<float>(std::pow(a.theta, -static_cast<double>(i) / static_cast<double>(half)));
+      for (std::int64_t r = 0; r < rows; ++r) {
+        const double angle = static_cast<double>(frequency) * a.positions.as<const std::int32_t>()[r];
+        row(a.cos, r)[i] = static_cast<float>(std::cos(angle));
+        row(a.sin, r)[i] = static_cast<float>(std::sin(angle));
+      }
+    }
+  });
+}
+
+}  // namespace pkv::kernels::cpu
+#endif

@@ -1,0 +1,105 @@
+// out = add + act(clip(x . weight^T + bias)) with weights of 8 and 4 bits.
+//
+// The product is made of integers. int8: as LLM.int8() defines it; the sums are exact, so that any order will do. 4
+// bits: activations are rounded to 15 bits of the largest of 256 neighbours (at most 3e-5 of it), weights are integers
+// in the ratios of the format's values (four_bits-inl.h); both errors are below what fp16 would make of the same
+// numbers.
+//
+// Row law: an integer sum of `codes_at_once` products in each lane is exact; it is rounded to fp32 and added, times its
+// block's scale, to the sum of its span of 256; spans, times the activations' scale, to the sum of their piece of 1024;
+// there the lanes are folded by one fixed tree, and pieces are added in their order. Few rows and many perform just
+// these operations for each output. Threads share out outputs, never K.
+#include "engine/kernels/cpu/targets.h"
+//
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "engine/kernels/cpu/quantized.cc"
+#include "hwy/foreach_target.h"
+//
+#include "engine/kernels/cpu/quantized_few-inl.h"
+#include "engine/kernels/cpu/quantized_many-inl.h"
+#include "engine/kernels/cpu/shares.h"
+#include "engine/kernels/cpu/table.h"
+#include "hwy/highway.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace pkv::kernels::cpu::HWY_NAMESPACE {
+namespace {
+
+// Columns that hold an outlier in any row of the call.
+void flag_outliers(const Linear& a, std::uint8_t* flags) {
+  std::fill(flags, flags + a.quantized.in, 0);
+  for (Int r = 0; r < a.x[0]; ++r) {
+    const float* x = row(a.x, r);
+    for (Int i = 0; i < a.quantized.in; ++i) flags[i] |= std::fabs(to_float(to_f16(x[i]))) >= a.outlier_threshold;
+  }
+}
+
+// Up to here, groups of few rows that go over the same outputs are faster than unpacking panels for so few.
+constexpr Int kSomeRows = 24;
+
+template <bool kVnni>
+void multiply(WorkerPool& pool, const Linear& a, const XRow* x) {
+  const quant::Matrix& m = a.quantized;
+  const Int rows = a.x[0], work = rows * m.in * m.out;
+  if (rows <= kSomeRows) {
+    const Shares shares(ceil_div(m.out, kFewOuts), pool.threads());
+    spread(pool, shares.count(), work / 2, [&](Int i) noexcept {
+      const auto [begin, end] = shares.range(i);
+      for (Int o = begin * kFewOuts; o < std::min(end * kFewOuts, m.out); o += kFewOuts) {
+        for (Int r = 0; r < rows; r += kFewRows) {
+          few<kVnni>(rows_of(a, r, std::min(kFewRows, rows - r)), x + r, o, std::min(kFewOuts, m.out - o));
+        }
+      }
+    });
+    return;
+  }
+  const Int task = task_outs(m.out, 1, pool.threads(), kPanelOuts, kQTaskOuts);
+  spread(pool, ceil_div(m.out, task), work, [&](Int i) noexcept {
+    const Int o0 = i * task;
+    many<kVnni>(a, x, {rows, o0, std::min(task, m.out - o0)});
+  });
+}
+
+template <bool kVnni>
+void linear_blocks(WorkerPool& pool, const Linear& a) {
+  const QuantizedRows layout(a.quantized, a.x[0]);
+  const std::uint8_t* flags = nullptr;
+  if (a.outliers_of_call && a.quantized.format == quant::Format::int8) {
+    auto* to = layout.flags(a.scratch.as<std::byte>());
+    flag_outliers(a, to);
+    flags = to;
+  }
+  XRow x[QuantizedRows::kRows];
+  for (Int first = 0; first < a.x[0]; first += layout.rows()) {
+    const Linear part = rows_of(a, first, std::min(layout.rows(), a.x[0] - first));
+    spread(pool, part.x[0], 16 * part.x[0] * a.quantized.in,
+           [&](Int r) noexcept { x[r] = quantize_row<kVnni>(part, row(part.x, r), r, layout, flags); });
+    multiply<kVnni>(pool, part, x);
+  }
+}
+
+void linear_quantized_here(WorkerPool& pool, const Linear& a) {
+  if (a.x[0] == 0 || a.quantized.out == 0) return;
+#if HWY_TARGET == HWY_AVX3
+  static const bool vnni = __builtin_cpu_supports("avx512vnni") != 0;
+  if (vnni) return linear_blocks<true>(pool, a);
+#endif
+  linear_blocks<false>(pool, a);
+}
+
+}  // namespace
+}  // namespace pkv::kernels::cpu::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace pkv::kernels::cpu {
+namespace {
+HWY_EXPORT(linear_quantized_here);
+}
+
+void linear_quantized(Device& device, const Linear& a) noexcept {
+  HWY_DYNAMIC_DISPATCH(linear_quantized_here)(host::pool_of(device), a);
+}
+
+}  // namespace pkv::kernels::cpu
+#endif

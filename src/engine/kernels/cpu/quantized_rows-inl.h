@@ -1,0 +1,96 @@
+// What the paths of linear with quantised weights share: rows of activations, and an int8 output's value.
+// Included once per instruction set, inside foreach_target.
+#include "engine/kernels/cpu/activations-inl.h"
+#include "engine/kernels/cpu/linear_tile-inl.h"
+
+#if defined(PKV_KERNELS_CPU_QUANTIZED_ROWS_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef PKV_KERNELS_CPU_QUANTIZED_ROWS_INL_H_
+#undef PKV_KERNELS_CPU_QUANTIZED_ROWS_INL_H_
+#else
+#define PKV_KERNELS_CPU_QUANTIZED_ROWS_INL_H_
+#endif
+
+HWY_BEFORE_NAMESPACE();
+namespace pkv::kernels::cpu::HWY_NAMESPACE {
+namespace {
+
+constexpr Int kSpan = QuantizedRows::kSpan;
+
+// A row of x as integers. 4-bit weights: words, and a scale for each span. int8: words, or bytes where the processor
+// multiplies those; one scale.
+struct XRow {
+  const std::byte* codes;
+  const float* scales;
+  Int8Row int8;
+  const std::int32_t* columns;
+  const float* values;
+
+  const Word* words() const { return reinterpret_cast<const Word*>(codes); }
+  const std::int8_t* bytes() const { return reinterpret_cast<const std::int8_t*>(codes); }
+};
+
+Int codes_at_once(const quant::Matrix& m) { return m.in % 64 == 0 && m.block % 64 == 0 ? kMostCodes : 32; }
+
+template <bool kVnni>
+XRow quantize_row(const Linear& a, const float* x, Int r, const QuantizedRows& rows, const std::uint8_t* flags) {
+  const quant::Matrix& m = a.quantized;
+  auto* scratch = a.scratch.as<std::byte>();
+  auto* words = rows.codes<Word>(scratch, r);
+  XRow row{reinterpret_cast<const std::byte*>(words), rows.scales(scratch, r), {}, nullptr, nullptr};
+  if (m.format != quant::Format::int8) {
+    const float unit = table_of(m.format).unit;
+    if (codes_at_once(m) == 64) {
+      spans_of<kMostCodes>(x, m.in, unit, words, rows.scales(scratch, r));
+    } else {
+      spans_of<32>(x, m.in, unit, words, rows.scales(scratch, r));
+    }
+    return row;
+  }
+  row.columns = rows.columns(scratch, r);
+  row.values = rows.values(scratch, r);
+  const auto codes = [&](auto* to) {
+    row.int8 = codes_of(x, m.in, a.outlier_threshold, flags, to, rows.columns(scratch, r), rows.values(scratch, r));
+    std::fill(to + m.in, to + ceil_div(m.in, 64) * 64, 0);
+  };
+  if constexpr (kVnni) {
+    codes(rows.codes<std::int8_t>(scratch, r));
+  } else {
+    codes(words);
+  }
+  return row;
+}
+
+// The value of an int8 output from the sum of products of codes: outliers are added in the order of their columns.
+HWY_INLINE float value_of(const quant::Matrix& m, Int o, const XRow& x, Int total) {
+  const float scale = quant::scale_at(m.scales.as<const std::byte>(), o) / 127;
+  const float sum = static_cast<float>(total) * (x.int8.scale * scale);
+  if (x.int8.outliers == 0) return sum;
+  const auto* w = m.codes.as<const std::int8_t>() + o * m.in;
+  float rest = 0;
+  for (Int i = 0; i < x.int8.outliers; ++i) rest = std::fma(x.values[i], static_cast<float>(w[x.columns[i]]), rest);
+  return sum + rest * scale;
+}
+
+#if HWY_TARGET == HWY_AVX3
+
+// sum + a * b, four neighbouring products added: a without sign, b with.
+HWY_INLINE VecInts dot_bytes(VecInts sum, __m512i a, __m512i b) {
+  asm("vpdpbusd %2, %1, %0" : "+v"(sum.raw) : "v"(a), "v"(b));
+  return sum;
+}
+
+// The instruction wants one side without sign: weights become w + 128, and 128 times the sum of x is taken off again.
+constexpr Int kOffset = 128;
+HWY_INLINE __m512i lifted(__m512i w) { return _mm512_xor_si512(w, _mm512_set1_epi8(static_cast<char>(kOffset))); }
+HWY_INLINE __m512i load_bytes(const void* p) { return _mm512_loadu_si512(p); }
+HWY_INLINE __m512i load_first_bytes(Int count, const void* p) {
+  return _mm512_maskz_loadu_epi8((std::uint64_t{1} << count) - 1, p);
+}
+
+#endif
+
+}  // namespace
+}  // namespace pkv::kernels::cpu::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#endif

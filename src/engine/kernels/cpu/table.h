@@ -1,0 +1,64 @@
+// The operations of the cpu table, one source file each; bound together in cpu.cc.
+#pragma once
+
+#include <algorithm>
+
+#include "engine/kernels/host.h"
+
+namespace pkv::kernels::cpu {
+
+void embed(Device&, const Embed&) noexcept;
+void norm(Device&, const Norm&) noexcept;
+void linear(Device&, const Linear&) noexcept;
+void angles(Device&, const Angles&) noexcept;
+void rotate(Device&, const Rotate&) noexcept;
+void append(Device&, const Append&) noexcept;
+void attend(Device&, const Attend&) noexcept;
+void pick(Device&, const Pick&) noexcept;
+void convert(Device&, const Convert&) noexcept;
+void encode(Device&, const Encode&) noexcept;
+void decode(Device&, const Decode&) noexcept;
+void linear_quantized(Device&, const Linear&) noexcept;
+
+// The set in use: "AVX2".
+const char* instruction_set();
+
+inline bool runs_on_amd() {
+#if defined(__x86_64__) || defined(__i386__)
+  return __builtin_cpu_is("amd") != 0;
+#else
+  return false;
+#endif
+}
+
+inline float* row(const View& v, std::int64_t r) { return v.as<float>() + r * v.step(0); }
+constexpr std::int64_t ceil_div(std::int64_t n, std::int64_t d) { return (n + d - 1) / d; }
+
+// Rows [first, first + count) of a call.
+inline Linear rows_of(const Linear& a, std::int64_t first, std::int64_t count) {
+  Linear part = a;
+  part.x = a.x.rows(first, count);
+  part.out = a.out.rows(first, count);
+  if (a.add) part.add = a.add.rows(first, count);
+  return part;
+}
+
+// Calls body(i) for each i in [0, count): on the pool, or here when `work` (multiply-adds in all, about) is less than
+// waking the workers costs.
+template <class Body>
+void spread(WorkerPool& pool, std::int64_t count, std::int64_t work, const Body& body) noexcept {
+  constexpr std::int64_t kWorthWaking = 1 << 16;
+  if (count > 1 && work >= kWorthWaking) return pool.parallel_for(count, body);
+  for (std::int64_t i = 0; i < count; ++i) body(i);
+}
+
+// Calls body(first, count) on ranges that cover [0, rows); `cost`: elements touched in one row.
+template <class Body>
+void for_row_ranges(Device& device, std::int64_t rows, std::int64_t cost, const Body& body) noexcept {
+  constexpr std::int64_t kElementsPerTask = 16384;
+  const std::int64_t grain = std::max<std::int64_t>(1, kElementsPerTask / std::max<std::int64_t>(cost, 1));
+  spread(host::pool_of(device), ceil_div(rows, grain), 4 * rows * cost,
+         [&](std::int64_t i) noexcept { body(i * grain, std::min(grain, rows - i * grain)); });
+}
+
+}  // namespace pkv::kernels::cpu

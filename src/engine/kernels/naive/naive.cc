@@ -1,0 +1,298 @@
+#include "engine/kernels/naive/naive.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <vector>
+
+#include "engine/kernels/host.h"
+#include "engine/tensor/half.h"
+
+namespace pkv::kernels::naive {
+namespace {
+
+// Element `i` of memory of a floating-point dtype, which need not be aligned.
+double load(const void* memory, DType dtype, std::int64_t i) {
+  const auto* p = static_cast<const std::byte*>(memory) + static_cast<std::size_t>(i) * size_of(dtype);
+  const auto as = [p]<class T>(T value) {
+    std::memcpy(&value, p, sizeof value);
+    return to_float(value);
+  };
+  if (dtype == DType::f16) return as(f16{});
+  if (dtype == DType::bf16) return as(bf16{});
+  return as(0.f);
+}
+
+void store(void* memory, DType dtype, std::int64_t i, float x) {
+  if (dtype == DType::f16) {
+    static_cast<f16*>(memory)[i] = to_f16(x);
+  } else if (dtype == DType::bf16) {
+    static_cast<bf16*>(memory)[i] = to_bf16(x);
+  } else {
+    static_cast<float*>(memory)[i] = x;
+  }
+}
+
+float* row(const View& v, std::int64_t r) { return v.as<float>() + r * v.step(0); }
+
+template <class Body>
+void for_rows(Device& device, std::int64_t rows, const Body& body) noexcept {
+  host::pool_of(device).parallel_for(rows, [&](std::int64_t r) noexcept { body(r); });
+}
+
+void embed(Device& device, const Embed& a) noexcept {
+  for_rows(device, a.out[0], [&](std::int64_t r) {
+    const std::int64_t first = a.ids.as<const std::int32_t>()[r] * a.table.step(0);
+    float* out = row(a.out, r);
+    for (std::int64_t i = 0; i < a.out[1]; ++i) {
+      const double x = load(a.table.data, a.table.dtype, first + i);
+      out[i] = static_cast<float>(a.add ? out[i] + x : x);
+    }
+  });
+}
+
+void norm(Device& device, const Norm& a) noexcept {
+  const std::int64_t n = a.x[1];
+  for_rows(device, a.x[0], [&](std::int64_t r) {
+    const float* x = row(a.x, r);
+    double mean = 0, variance = 0;
+    for (std::int64_t i = 0; i < n; ++i) mean += x[i];
+    mean /= static_cast<double>(n);
+    for (std::int64_t i = 0; i < n; ++i) variance += (x[i] - mean) * (x[i] - mean);
+    variance /= static_cast<double>(n);
+    const double scale = 1 / std::sqrt(variance + static_cast<double>(a.eps));
+    float* out = row(a.out, r);
+    for (std::int64_t i = 0; i < n; ++i) {
+      const double bias = a.bias ? a.bias.as<const float>()[i] : 0;
+      out[i] = static_cast<float>((x[i] - mean) * scale * a.weight.as<const float>()[i] + bias);
+    }
+  });
+}
+
+float finish(const Linear& a, std::int64_t r, std::int64_t o, double sum) {
+  if (a.bias) sum += a.bias.as<const float>()[o];
+  if (a.clip > 0) sum = std::clamp(sum, -static_cast<double>(a.clip), static_cast<double>(a.clip));
+  sum = apply(a.act, sum);
+  if (a.add) sum += row(a.add, r)[o];
+  return static_cast<float>(sum);
+}
+
+// Columns that hold an outlier in any row; empty when each row has its own.
+std::vector<std::uint8_t> outliers_of_call(const Linear& a) {
+  std::vector<std::uint8_t> flags;
+  if (!a.outliers_of_call) return flags;
+  flags.resize(static_cast<std::size_t>(a.x[1]));
+  for (std::int64_t r = 0; r < a.x[0]; ++r) {
+    const std::span<const float> x(row(a.x, r), flags.size());
+    for (const std::int32_t c : quant::encode_activations(x, a.outlier_threshold).columns) {
+      flags[static_cast<std::size_t>(c)] = 1;
+    }
+  }
+  return flags;
+}
+
+double dot_int8(const quant::Activations& x, const float* w) {
+  double codes = 0, outliers = 0;  // `w` has values, so codes * scale / 127
+  for (std::size_t i = 0; i < x.codes.size(); ++i) codes += static_cast<double>(x.codes[i]) * w[i];
+  for (std::size_t i = 0; i < x.columns.size(); ++i) {
+    outliers += static_cast<double>(x.values[i]) * w[static_cast<std::size_t>(x.columns[i])];
+  }
+  return codes * x.scale / 127 + outliers;
+}
+
+void linear_quantized(Device& device, const Linear& a) {
+  quant::Matrix m = a.quantized;
+  m.decoded = DType::f32;  // a product takes the values as they are, whatever they would be rounded to
+  const auto in = static_cast<std::size_t>(m.in);
+  std::vector<quant::Activations> rows;
+  if (m.format == quant::Format::int8) {
+    const std::vector<std::uint8_t> among = outliers_of_call(a);
+    for (std::int64_t r = 0; r < a.x[0]; ++r) {
+      rows.push_back(quant::encode_activations({row(a.x, r), in}, a.outlier_threshold, among));
+    }
+  }
+  for_rows(device, m.out, [&](std::int64_t o) {
+    std::vector<float> w(in);
+    quant::decode(m, o, 0, w);
+    for (std::int64_t r = 0; r < a.x[0]; ++r) {
+      double sum = 0;
+      if (m.format == quant::Format::int8) {
+        sum = dot_int8(rows[static_cast<std::size_t>(r)], w.data());
+      } else {
+        for (std::size_t i = 0; i < in; ++i) sum += static_cast<double>(row(a.x, r)[i]) * w[i];
+      }
+      row(a.out, r)[o] = finish(a, r, o, sum);
+    }
+  });
+}
+
+void linear(Device& device, const Linear& a) noexcept {
+  if (a.quantized) return linear_quantized(device, a);
+  const std::int64_t in = a.x[1], outs = a.weight[0];
+  for_rows(device, a.x[0] * outs, [&](std::int64_t index) {
+    const std::int64_t r = index / outs, o = index % outs;
+    const float* x = row(a.x, r);
+    double sum = 0;
+    for (std::int64_t i = 0; i < in; ++i) sum += x[i] * load(a.weight.data, a.weight.dtype, o * in + i);
+    row(a.out, r)[o] = finish(a, r, o, sum);
+  });
+}
+
+void angles(Device& device, const Angles& a) noexcept {
+  const std::int64_t half = a.cos[1];
+  for_rows(device, a.cos[0], [&](std::int64_t r) {
+    for (std::int64_t i = 0; i < half; ++i) {
+      // The frequency is rounded to fp32, as every implementation of note keeps it; the rest is exact.
+      const auto frequency = static_cast<float>(std::pow(a.theta, -static_cast<double>(i) / static_cast<double>(half)));
+      const double angle = static_cast<double>(frequency) * a.positions.as<const std::int32_t>()[r];
+      row(a.cos, r)[i] = static_cast<float>(std::cos(angle));
+      row(a.sin, r)[i] = static_cast<float>(std::sin(angle));
+    }
+  });
+}
+
+void rotate(Device& device, const Rotate& a) noexcept {
+  const std::int64_t half = a.cos[1];
+  for_rows(device, a.x[0], [&](std::int64_t r) {
+    const float *cos = row(a.cos, r), *sin = row(a.sin, r);
+    for (std::int64_t h = 0; h < a.x[1] * a.x[2]; ++h) {
+      float* x = row(a.x, r) + (h / a.x[2]) * a.x.step(1) + (h % a.x[2]) * a.x.step(2);
+      for (std::int64_t i = 0; i < half; ++i) {
+        const double low = x[i], high = x[i + half], c = cos[i], s = sin[i];
+        x[i] = static_cast<float>(low * c - high * s);
+        x[i + half] = static_cast<float>(high * c + low * s);
+      }
+    }
+  });
+}
+
+// Index of element d of position j's key (value) of kv head `head`, from the start of the layer's keys (values).
+std::int64_t key_index(const PastLayer& p, std::int64_t head, std::int64_t dim, std::int64_t j, std::int64_t d) {
+  return (head * dim + d) * p.block_tokens + j % p.block_tokens;
+}
+std::int64_t value_index(const PastLayer& p, std::int64_t head, std::int64_t dim, std::int64_t j, std::int64_t d) {
+  return (head * p.block_tokens + j % p.block_tokens) * dim + d;
+}
+std::byte* block_of(const PastLayer& p, std::int64_t j) { return p.blocks[j / p.block_tokens]; }
+
+void append(Device& device, const Append& a) noexcept {
+  const std::int64_t heads = a.k[1], dim = a.k[2];
+  for (const Sequence& s : a.sequences) {
+    for_rows(device, s.rows, [&](std::int64_t r) {
+      const std::int64_t j = s.past + r;
+      std::byte* block = block_of(s.layer, j);
+      for (std::int64_t h = 0; h < heads; ++h) {
+        const float* k = row(a.k, s.first_row + r) + h * a.k.step(1);
+        const float* v = row(a.v, s.first_row + r) + h * a.v.step(1);
+        for (std::int64_t d = 0; d < dim; ++d) {
+          store(block + s.layer.keys, s.layer.dtype, key_index(s.layer, h, dim, j, d), k[d]);
+          store(block + s.layer.values, s.layer.dtype, value_index(s.layer, h, dim, j, d), v[d]);
+        }
+      }
+    });
+  }
+}
+
+double alibi(const Attend& a, std::int64_t head, std::int64_t j) {
+  if (!a.slopes) return 0;
+  const float slope = a.slopes.as<const float>()[head];
+  if (!a.alibi_bf16) return static_cast<double>(slope) * static_cast<double>(j);
+  return to_float(to_bf16(to_float(to_bf16(slope)) * static_cast<float>(j)));
+}
+
+void attend_row(const Attend& a, const Sequence& s, std::int64_t r, std::int64_t head) {
+  const std::int64_t per_group = a.q[2], dim = a.q[3], group = head / per_group, position = s.past + r;
+  const std::int64_t seen = a.causal ? position + 1 : s.past + s.rows;
+  const float* q = row(a.q, s.first_row + r) + group * a.q.step(1) + (head % per_group) * a.q.step(2);
+  std::vector<double> weight(static_cast<std::size_t>(seen));
+  double most = -std::numeric_limits<double>::infinity(), total = 0;
+  for (std::int64_t j = s.first_key; j < seen; ++j) {
+    const std::byte* keys = block_of(s.layer, j) + s.layer.keys;
+    double dot = 0;
+    for (std::int64_t d = 0; d < dim; ++d)
+      dot += q[d] * load(keys, s.layer.dtype, key_index(s.layer, group, dim, j, d));
+    double& w = weight[static_cast<std::size_t>(j)];
+    w = a.scale * dot + a.alibi_scale * (alibi(a, head, std::max(j, s.alibi_from)) - alibi(a, head, position));
+    most = std::max(most, w);
+  }
+  for (std::int64_t j = s.first_key; j < seen; ++j) {
+    double& w = weight[static_cast<std::size_t>(j)];
+    total += w = std::exp(w - most);
+  }
+  float* out = row(a.out, s.first_row + r) + head * dim;
+  for (std::int64_t d = 0; d < dim; ++d) {
+    double sum = 0;
+    for (std::int64_t j = s.first_key; j < seen; ++j) {
+      const std::byte* values = block_of(s.layer, j) + s.layer.values;
+      sum += weight[static_cast<std::size_t>(j)] * load(values, s.layer.dtype, value_index(s.layer, group, dim, j, d));
+    }
+    out[d] = static_cast<float>(sum / total);
+  }
+}
+
+void attend(Device& device, const Attend& a) noexcept {
+  const std::int64_t heads = a.q[1] * a.q[2];
+  for (const Sequence& s : a.sequences) {
+    for_rows(device, s.rows * heads, [&](std::int64_t i) { attend_row(a, s, i / heads, i % heads); });
+  }
+}
+
+void pick(Device& device, const Pick& a) noexcept {
+  for_rows(device, a.out[0], [&](std::int64_t r) {
+    const float* x = row(a.x, a.rows.as<const std::int32_t>()[r]);
+    std::copy(x, x + a.out[1], row(a.out, r));
+  });
+}
+
+void convert(Device& device, const Convert& a) noexcept {
+  for_rows(device, a.from[0], [&](std::int64_t r) {
+    for (std::int64_t c = 0; c < a.from[1]; ++c) {
+      const double x = load(a.from.data, a.from.dtype, r * a.from.step(0) + c);
+      const std::int64_t to = a.transpose ? c * a.to.step(0) + r : r * a.to.step(0) + c;
+      store(a.to.data, a.to.dtype, to, static_cast<float>(x));
+    }
+  });
+}
+
+void encode(Device& device, const Encode& a) noexcept {
+  for_rows(device, a.to.units(), [&](std::int64_t unit) { quant::encode(a.from, a.to, unit, 1); });
+}
+
+void decode(Device& device, const Decode& a) noexcept {
+  for_rows(device, a.from.out, [&](std::int64_t o) {
+    std::vector<float> values(static_cast<std::size_t>(a.from.in));
+    quant::decode(a.from, o, 0, values);
+    for (std::int64_t i = 0; i < a.from.in; ++i) {
+      store(a.to.data, a.to.dtype, o * a.to.step(0) + i, values[static_cast<std::size_t>(i)]);
+    }
+  });
+}
+
+std::unique_ptr<Device> open(int threads) { return std::make_unique<host::Host>("naive", threads); }
+
+}  // namespace
+
+const Ops& ops() {
+  static const Ops table{.name = "naive",
+                         .open = open,
+                         .allocate = host::allocate,
+                         .release = host::release,
+                         .place = host::place,
+                         .upload = host::copy,
+                         .copy = host::copy,
+                         .download = host::copy,
+                         .embed = embed,
+                         .norm = norm,
+                         .linear = linear,
+                         .angles = angles,
+                         .rotate = rotate,
+                         .append = append,
+                         .attend = attend,
+                         .pick = pick,
+                         .convert = convert,
+                         .encode = encode,
+                         .decode = decode};
+  return table;
+}
+
+}  // namespace pkv::kernels::naive

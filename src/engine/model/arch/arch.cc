@@ -1,0 +1,44 @@
+#include "engine/model/arch/arch.h"
+
+#include <fmt/format.h>
+
+#include "base/error.h"
+
+namespace pkv::model::arch {
+
+kernels::Act read_activation(const hf::Config& config, hf::Names names) {
+  const std::string name = config.text(names);
+  if (const auto act = kernels::act_from_name(name)) return *act;
+  fail_load(
+      {.what = "unsupported activation function",
+       .where = fmt::format("{}: key '{}'", config.file(), *names.begin()),
+       .expected = "a function of transformers' ACT2FN without parameters of its own (gelu, gelu_new, relu, silu, ...)",
+       .found = name});
+}
+
+double read_rope_theta(const hf::Config& config) {
+  // transformers 5 nests it, transformers 4 had it at the top, older files left it to the code: 10000.
+  if (config.has("rope_scaling"))
+    config.unsupported("rope_scaling", "null: only default rotary positions are implemented");
+  config.without_effect({"rope_scaling"});
+  const hf::Config& rope = config.child("rope_parameters");
+  const std::string type = rope.text_or({"rope_type", "type"}, "default");
+  if (type != "default") rope.unsupported("rope_type", "\"default\"");
+  if (rope.number_or({"partial_rotary_factor"}, 1) != 1) rope.unsupported("partial_rotary_factor", "1");
+  const double top = config.number_or({"rope_theta"}, 10000);
+  const double theta = rope.number_or({"rope_theta"}, top);
+  if (!(theta > 0)) rope.unsupported("rope_theta", "a positive number");
+  return theta;
+}
+
+std::int64_t head_size(const hf::Config& config, std::int64_t hidden, std::int64_t heads) {
+  if (hidden % heads != 0) {
+    fail_load({.what = "the hidden size is not a multiple of the number of heads",
+               .where = config.file(),
+               .expected = fmt::format("a multiple of {}", heads),
+               .found = std::to_string(hidden)});
+  }
+  return hidden / heads;
+}
+
+}  // namespace pkv::model::arch

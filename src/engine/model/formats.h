@@ -1,0 +1,39 @@
+// Number formats in memory: what `load` is asked to make of a folder's weights.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/progress.h"
+#include "engine/quant/quant.h"
+#include "engine/tensor/dtype.h"
+
+namespace pkv::model {
+
+// Quantises the matrices of attention and MLP; embeddings, norms, biases and the output layer stay as they are.
+struct Quantize {
+  quant::Format format = quant::Format::nf4;
+  std::optional<std::int64_t> block{};  // 4 bits: elements that share a scale; none: quant::kDefaultBlock, or as stored
+  bool nested = false;                  // 4 bits: scales in 8 bits ("double quantisation")
+  std::vector<std::string> skip{};      // modules that stay as they are: "h.0.mlp", "c_proj"
+};
+
+// How int8 matrices are multiplied. See kernels::Linear.
+struct Int8 {
+  float threshold = 6;  // activations from here on are outliers; 0: none are
+  bool outliers_of_call = false;
+};
+
+struct LoadOptions {
+  std::optional<DType> dtype;       // of the matrices: fp32, fp16 or bf16; none: as each is stored
+  std::optional<DType> past_dtype;  // of keys and values; none: that of the matrices, the widest where they differ
+  std::optional<Quantize> quantize{};
+  bool decode = false;  // matrices that are stored quantised become what their codes stand for, in `dtype`
+  std::optional<float> int8_threshold{};  // none: as the config says, else 6
+  bool int8_outliers_of_call = false;
+  Progress progress{};  // in bytes of the folder's tensors
+};
+
+}  // namespace pkv::model

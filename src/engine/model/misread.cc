@@ -1,0 +1,156 @@
+#include "engine/model/misread.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+
+#include "engine/tensor/half.h"
+
+namespace pkv::model {
+namespace {
+
+using kernels::kBlockTokens;
+using kernels::PastLayer;
+
+float load(const std::byte* memory, DType dtype, std::int64_t index) {
+  const auto get = [&]<class T>(T value) {
+    std::memcpy(&value, memory + static_cast<std::size_t>(index) * sizeof(T), sizeof(T));
+    return to_float(value);
+  };
+  return dtype == DType::f16 ? get(f16{}) : dtype == DType::bf16 ? get(bf16{}) : get(0.f);
+}
+
+void store(std::byte* memory, DType dtype, std::int64_t index, float value) {
+  const auto put = [&]<class T>(T rounded) {
+    std::memcpy(memory + static_cast<std::size_t>(index) * sizeof(T), &rounded, sizeof(T));
+  };
+  dtype == DType::f16 ? put(to_f16(value)) : dtype == DType::bf16 ? put(to_bf16(value)) : put(value);
+}
+
+// Of one token and head: codes of -127 .. 127.
+void round_to_int8(std::span<float> x) {
+  float largest = 0;
+  for (const float v : x) largest = std::max(largest, std::abs(v));
+  if (!(largest > 0)) return;
+  const float scale = largest / 127;
+  for (float& v : x) v = std::nearbyint(v / scale) * scale;
+}
+
+void round_to(std::vector<float>& x, Fault::Content content, std::int64_t dim) {
+  if (content == Fault::Content::int8) {
+    for (std::size_t at = 0; at < x.size(); at += static_cast<std::size_t>(dim)) {
+      round_to_int8(std::span(x).subspan(at, static_cast<std::size_t>(dim)));
+    }
+    return;
+  }
+  for (float& v : x) v = content == Fault::Content::fp16 ? to_float(to_f16(v)) : to_float(to_bf16(v));
+}
+
+}  // namespace
+
+std::size_t MisreadPast::part_bytes(DType dtype) const {
+  return static_cast<std::size_t>(heads_ * dim_ * kBlockTokens) * size_of(dtype);
+}
+
+// Keys lie as [kv_heads, head_dim, 64] in a block, values as [kv_heads, 64, head_dim].
+std::vector<MisreadPast::Token> MisreadPast::read(const PastLayer& right, std::int64_t tokens) const {
+  const std::size_t part = part_bytes(right.dtype);
+  std::vector<Token> all(static_cast<std::size_t>(tokens));
+  std::vector<std::byte> keys(part), values(part);
+  for (std::int64_t t = 0; t < tokens; ++t) {
+    const std::int64_t slot = t % kBlockTokens;
+    if (slot == 0) {
+      const std::byte* block = right.blocks[t / kBlockTokens];
+      backend_.ops().download(backend_.device(), keys.data(), block + right.keys, part);
+      backend_.ops().download(backend_.device(), values.data(), block + right.values, part);
+    }
+    Token& token = all[static_cast<std::size_t>(t)];
+    for (std::int64_t i = 0; i < heads_ * dim_; ++i) {
+      token.keys.push_back(load(keys.data(), right.dtype, i * kBlockTokens + slot));
+      token.values.push_back(load(values.data(), right.dtype, (i / dim_ * kBlockTokens + slot) * dim_ + i % dim_));
+    }
+  }
+  return all;
+}
+
+void MisreadPast::write(const std::vector<Token>& tokens, const PastLayer& right) {
+  const std::size_t part = part_bytes(right.dtype);
+  const auto count = (std::ssize(tokens) + kBlockTokens - 1) / kBlockTokens;
+  memory_ = kernels::Memory(backend_, static_cast<std::size_t>(count) * 2 * part);
+  blocks_.clear();
+  for (std::int64_t b = 0; b < count; ++b) {
+    std::vector<std::byte> block(2 * part);
+    for (std::int64_t t = b * kBlockTokens; t < std::min((b + 1) * kBlockTokens, std::ssize(tokens)); ++t) {
+      const Token& token = tokens[static_cast<std::size_t>(t)];
+      const std::int64_t slot = t % kBlockTokens;
+      for (std::int64_t i = 0; i < heads_ * dim_; ++i) {
+        const auto at = static_cast<std::size_t>(i);
+        store(block.data(), right.dtype, i * kBlockTokens + slot, token.keys[at]);
+        store(block.data() + part, right.dtype, (i / dim_ * kBlockTokens + slot) * dim_ + i % dim_, token.values[at]);
+      }
+    }
+    blocks_.push_back(memory_.data() + static_cast<std::size_t>(b) * 2 * part);
+    backend_.ops().upload(backend_.device(), blocks_.back(), block.data(), block.size());
+  }
+}
+
+void MisreadPast::shift_heads(Token& token) const {
+  std::rotate(token.keys.begin(), token.keys.begin() + dim_, token.keys.end());
+  std::rotate(token.values.begin(), token.values.begin() + dim_, token.values.end());
+}
+
+// What lies at [head, token] of an array of that shape is taken for [token, head] of one of the other shape.
+void MisreadPast::transpose(std::vector<Token>& past) const {
+  const std::vector<Token> right = past;
+  const std::int64_t count = std::ssize(past);
+  for (std::int64_t i = 0; i < count * heads_; ++i) {
+    const Token& from = right[static_cast<std::size_t>(i % count)];
+    Token& to = past[static_cast<std::size_t>(i / heads_)];
+    const std::int64_t here = i / count * dim_, there = i % heads_ * dim_;
+    std::copy_n(from.keys.begin() + here, dim_, to.keys.begin() + there);
+    std::copy_n(from.values.begin() + here, dim_, to.values.begin() + there);
+  }
+}
+
+void MisreadPast::change(std::vector<Token>& past, Fault::Content content) const {
+  using Content = Fault::Content;
+  switch (content) {
+    case Content::fp16:
+    case Content::bf16:
+    case Content::int8:
+      for (Token& t : past) round_to(t.keys, content, dim_), round_to(t.values, content, dim_);
+      return;
+    case Content::heads_shifted:
+      for (Token& t : past) shift_heads(t);
+      return;
+    case Content::values_shifted:
+      for (std::size_t t = 0; t + 1 < past.size(); ++t) std::swap(past[t].values, past[t + 1].values);
+      return;
+    case Content::transposed:
+      return transpose(past);
+    case Content::hole:
+      past.push_back({std::vector<float>(past[0].keys.size()), std::vector<float>(past[0].values.size())});
+      return;
+    case Content::last_lost:
+      past.pop_back();
+      return;
+    case Content::right:
+      return;
+  }
+}
+
+PastLayer MisreadPast::layer(const PastLayer& right, const Fault& fault, std::int64_t past, std::int64_t rows) {
+  const std::vector<Token> all = read(right, past + rows);
+  std::vector<Token> changed(all.begin(), all.begin() + past);
+  change(changed, fault.content);
+  changed.insert(changed.end(), all.begin() + past, all.end());
+  changed.push_back({std::vector<float>(all[0].keys.size()), std::vector<float>(all[0].values.size())});
+  write(changed, right);
+  return {.blocks = blocks_.data(),
+          .block_tokens = kBlockTokens,
+          .keys = 0,
+          .values = part_bytes(right.dtype),
+          .dtype = right.dtype};
+}
+
+}  // namespace pkv::model

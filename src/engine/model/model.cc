@@ -1,0 +1,201 @@
+#include "engine/model/model.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "base/error.h"
+#include "engine/model/architectures.h"
+#include "engine/model/checkpoint.h"
+#include "files/hf/common_keys.h"
+
+namespace pkv::model {
+namespace {
+
+struct Loaded {
+  std::unique_ptr<Page> page;
+  Weights weights;
+  std::vector<std::string> notes;
+  std::vector<kernels::Memory> memory;
+  std::vector<QuantizedMatrix> quantized;
+  Int8 int8;
+};
+
+void require_float(std::optional<DType> dtype, std::string_view what) {
+  if (!dtype || *dtype == DType::f32 || *dtype == DType::f16 || *dtype == DType::bf16) return;
+  fail_usage({.what = fmt::format("{} cannot have this number format", what),
+              .expected = "fp32, fp16 or bf16",
+              .found = std::string(name_of(*dtype))});
+}
+
+void require_encodable(const Quantize& q) {
+  if (q.format == quant::Format::int8 || !q.block || quant::is_block_size(*q.block)) return;
+  fail_usage({.what = "this is no block size",
+              .expected = "a power of two from 32 to 4096",
+              .found = std::to_string(*q.block)});
+}
+
+Loaded load_page(const hf::Folder& folder, const kernels::Backend* backend, const LoadOptions& options) {
+  require_float(options.dtype, "weights");
+  require_float(options.past_dtype, "keys and values");
+  if (options.quantize) require_encodable(*options.quantize);
+  const hf::Config& config = folder.config();
+  Reader reader(folder, backend, options);
+  Loaded loaded;
+  const Architecture& architecture = architecture_of(config);
+  hf::accept_common_keys(config);
+  const std::optional<float> threshold = read_quantization_config(config);
+  config.without_effect({"bos_token_id", "eos_token_id", "pad_token_id", "sep_token_id"});  // for those who generate
+  loaded.page = architecture.load(reader);
+  loaded.notes.assign(folder.notes().begin(), folder.notes().end());
+  for (const std::string& key : config.unread()) {
+    loaded.notes.push_back(fmt::format("{}: unknown key ignored: {}", config.file(), key));
+  }
+  loaded.notes.insert(loaded.notes.end(), reader.notes().begin(), reader.notes().end());
+  for (const std::string& name : reader.unused()) {
+    loaded.notes.push_back(fmt::format("tensor not used by this architecture: {}", name));
+  }
+  loaded.weights = {.parameters = reader.parameters(),
+                    .bytes = reader.weight_bytes(),
+                    .dtype = reader.dtype(),
+                    .quantized = reader.format(),
+                    .block = reader.block(),
+                    .nested = reader.nested(),
+                    .plain = {reader.plain().begin(), reader.plain().end()},
+                    .output = reader.output_name(),
+                    .products = reader.products(),
+                    .output_product = reader.output_product(),
+                    .as_stored = !options.dtype};
+  loaded.memory = reader.take_memory();
+  loaded.quantized = reader.take_quantized();
+  loaded.int8 = {.threshold = options.int8_threshold.value_or(threshold.value_or(Int8{}.threshold)),
+                 .outliers_of_call = options.int8_outliers_of_call};
+  return loaded;
+}
+
+std::string text_of(const PastShape& s) {
+  return fmt::format("{} layers, keys and values for {} heads of size {}, {}", s.layers, s.kv_heads, s.head_dim,
+                     name_of(s.dtype));
+}
+
+void check_feed(const Feed& feed, const Card& card, const PastShape& shape) {
+  if (feed.past == nullptr || feed.past->shape() != shape) {
+    fail_usage({.what = "the past given is not one of this model",
+                .expected = text_of(shape),
+                .found = feed.past == nullptr ? "no past" : text_of(feed.past->shape()),
+                .hint = "Model::new_past"});
+  }
+  if (feed.ids.empty()) fail_usage({.what = "no tokens to feed", .expected = "at least one token"});
+  for (const std::int32_t id : feed.ids) {
+    if (id < 0 || id >= card.vocab) {
+      fail_usage({.what = "token id outside the vocabulary",
+                  .expected = fmt::format("0 to {}", card.vocab - 1),
+                  .found = std::to_string(id)});
+    }
+  }
+  const std::int64_t total = feed.past->length() + static_cast<std::int64_t>(feed.ids.size());
+  if (card.context_is_hard && total > card.context) {
+    fail_usage({.what = "the text is longer than the model's context",
+                .expected = fmt::format("at most {} tokens", card.context),
+                .found = fmt::format("{} tokens", total),
+                .hint = "a shorter text"});
+  }
+}
+
+}  // namespace
+
+std::string Weights::describe() const {
+  std::string text(format());
+  if (block != 0) text += fmt::format(" in blocks of {}", block);
+  if (nested) text += ", double quantised";
+  return text;
+}
+
+// Workspaces not in use. A forward borrows one, so that several threads may use one model.
+struct Model::Shelf {
+  std::mutex mutex;
+  std::vector<std::unique_ptr<Workspace>> free;
+};
+
+Model::Model(hf::Folder folder, kernels::Backend backend, const LoadOptions& options)
+    : folder_(std::move(folder)), backend_(std::move(backend)), shelf_(std::make_shared<Shelf>()) {
+  Loaded loaded = load_page(folder_, &backend_, options);
+  page_ = std::move(loaded.page);
+  weights_ = loaded.weights;
+  past_dtype_ = options.past_dtype.value_or(weights_.dtype);
+  notes_ = std::move(loaded.notes);
+  memory_ = std::move(loaded.memory);
+  quantized_ = std::move(loaded.quantized);
+  int8_ = loaded.int8;
+}
+
+Past Model::new_past() const {
+  return Past(
+      backend_,
+      {.layers = card().layers, .kv_heads = card().kv_heads, .head_dim = card().head_dim, .dtype = past_dtype_});
+}
+
+std::unique_ptr<Workspace> Model::borrow() const {
+  const std::lock_guard lock(shelf_->mutex);
+  if (shelf_->free.empty()) return std::make_unique<Workspace>();
+  auto workspace = std::move(shelf_->free.back());
+  shelf_->free.pop_back();
+  return workspace;
+}
+
+void Model::give_back(std::unique_ptr<Workspace> workspace) const {
+  const std::lock_guard lock(shelf_->mutex);
+  shelf_->free.push_back(std::move(workspace));
+}
+
+Logits Model::forward(std::span<const Feed> feeds, Want want, Taps* taps) const {
+  const PastShape shape = new_past().shape();
+  for (std::size_t i = 0; i < feeds.size(); ++i) {
+    check_feed(feeds[i], card(), shape);
+    for (std::size_t j = 0; j < i; ++j) {
+      if (feeds[j].past != feeds[i].past) continue;
+      fail_usage({.what = "two feeds of one call share a past",
+                  .expected = "a past of its own for each feed",
+                  .found = fmt::format("the same past for feeds {} and {}", j, i),
+                  .hint = "Past::fork, or one call after the other"});
+    }
+  }
+  if (feeds.empty()) fail_usage({.what = "nothing to feed", .expected = "at least one feed", .found = "none"});
+  auto workspace = borrow();
+  Pass pass(backend_, card(), int8_, *workspace, feeds, want, taps);
+  page_->forward(pass);
+  const View result = pass.result();
+  Logits logits(DType::f32, {result[0], result[1]});
+  backend_.ops().download(backend_.device(), logits.view().data, result.data, result.bytes());
+  give_back(std::move(workspace));  // may fail, so before the pasts change
+  pass.commit();
+  return logits;
+}
+
+Model load(hf::Folder folder, kernels::Backend backend, const LoadOptions& options) {
+  return Model(std::move(folder), std::move(backend), options);
+}
+
+std::optional<Logits> feed_in_pieces(const Model& model, Past& past, std::span<const std::int32_t> ids,
+                                     const Feeding& how) {
+  const std::int64_t total = past.length() + std::ssize(ids);
+  for (;;) {
+    if (how.go_on && !how.go_on()) return std::nullopt;
+    const auto piece = ids.first(std::min(static_cast<std::size_t>(how.piece), ids.size()));
+    const Feed feed{.ids = piece, .past = &past};
+    Logits logits = model.forward({&feed, 1}, Want::last);
+    if (how.progress) how.progress(past.length(), total);
+    ids = ids.subspan(piece.size());
+    if (ids.empty()) return logits;
+  }
+}
+
+Inspection inspect(const hf::Folder& folder) {
+  const Loaded loaded = load_page(folder, nullptr, {});
+  return {.card = loaded.page->card(),
+          .weights = loaded.weights,
+          .past_dtype = loaded.weights.dtype,
+          .notes = loaded.notes};
+}
+
+}  // namespace pkv::model

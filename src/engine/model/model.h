@@ -1,0 +1,126 @@
+// The door of room model: a Hugging Face folder becomes a model, a model makes pasts, and `forward` feeds tokens.
+//
+//   const model::Model m = model::load(hf::Folder::open("models/tiny-gpt2"), kernels::Backend("cpu"));
+//   model::Past past = m.new_past();
+//   const model::Feed feed{.ids = ids, .past = &past};
+//   const model::Logits logits = m.forward({&feed, 1});
+//
+// The row law holds: for a fixed model, number format and backend, the logits of a position are a pure function of the
+// tokens up to it (of a model that attends both ways: of the tokens up to the end of the piece it was fed in).
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "base/progress.h"
+#include "engine/kernels/backend.h"
+#include "engine/model/card.h"
+#include "engine/model/formats.h"
+#include "engine/model/pass.h"
+#include "engine/model/past.h"
+#include "engine/model/reader.h"
+#include "engine/tensor/buffer.h"
+#include "files/hf/hf.h"
+
+namespace pkv::model {
+
+// One architecture's weights and forward; see model/arch/.
+class Page {
+ public:
+  virtual ~Page() = default;
+  virtual const Card& card() const = 0;
+  virtual void forward(Pass& pass) const = 0;
+};
+
+struct Weights {
+  std::int64_t parameters = 0;
+  std::size_t bytes = 0;                     // of the matrices, as kept in memory, with their scales
+  DType dtype = DType::f32;                  // of the matrices that are not quantised; the widest where they differ
+  std::optional<quant::Format> quantized{};  // of the others, where there are any
+  std::int64_t block = 0;                    // of those of 4 bits
+  bool nested = false;                       // double quantisation
+  std::vector<std::string> plain{};          // layers ("transformer.h.0.mlp.c_fc") that are not quantised
+  std::string output{};                      // the output layer ("lm_head"), which never is
+  Products products{};                       // of all layers but the output layer
+  Products output_product{};
+
+  bool as_stored = true;  // `dtype` was not asked for
+
+  std::string_view format() const { return quantized ? quant::name_of(*quantized) : name_of(dtype); }
+  std::string describe() const;  // "nf4 in blocks of 64, double quantised"
+};
+
+// fp32 [rows, vocab], the rows of all feeds one after the other.
+using Logits = Buffer;
+
+class Model {
+ public:
+  const Card& card() const { return page_->card(); }
+  const hf::Folder& folder() const { return folder_; }
+  const Weights& weights() const { return weights_; }
+  DType past_dtype() const { return past_dtype_; }
+  const Int8& int8() const { return int8_; }
+  std::span<const QuantizedMatrix> quantized() const { return quantized_; }  // what loading has quantised
+  const kernels::Backend& backend() const { return backend_; }
+
+  // What the config and the files say that has no meaning here: keys and tensors, a line each.
+  std::span<const std::string> notes() const { return notes_; }
+
+  Past new_past() const;
+
+  // Feeds each sequence its next tokens. On error every past is what it was. Error::usage for an empty feed, an id
+  // outside the vocabulary, a past of another model or given twice, or more tokens than a table of positions has.
+  Logits forward(std::span<const Feed> feeds, Want want = Want::all, Taps* taps = nullptr) const;
+
+ private:
+  friend Model load(hf::Folder folder, kernels::Backend backend, const LoadOptions& options);
+  Model(hf::Folder folder, kernels::Backend backend, const LoadOptions& options);
+
+  std::unique_ptr<Workspace> borrow() const;
+  void give_back(std::unique_ptr<Workspace> workspace) const;
+
+  hf::Folder folder_;  // keeps the mapped weights alive
+  kernels::Backend backend_;
+  std::vector<kernels::Memory> memory_;
+  std::unique_ptr<Page> page_;
+  Weights weights_;
+  DType past_dtype_ = DType::f32;
+  Int8 int8_;
+  std::vector<QuantizedMatrix> quantized_;
+  std::vector<std::string> notes_;
+
+  struct Shelf;
+  std::shared_ptr<Shelf> shelf_;
+};
+
+struct Feeding {
+  std::int64_t piece = 512;          // tokens fed in one call
+  Progress progress = {};            // after each: tokens that the past holds, of those that it will hold; may throw
+  std::function<bool()> go_on = {};  // asked before each
+};
+
+// Feeds a text in pieces, which bounds memory; the bits are those of one call. Logits [1, vocab] of its last token;
+// none when `go_on` said no. Errors as those of `forward`.
+std::optional<Logits> feed_in_pieces(const Model& model, Past& past, std::span<const std::int32_t> ids,
+                                     const Feeding& how = {});
+
+// Error::load, naming file and key or tensor, for anything that cannot be used as its config says; Error::usage for a
+// number format that weights or pasts cannot have.
+Model load(hf::Folder folder, kernels::Backend backend, const LoadOptions& options = {});
+
+// What `load` would find, without reading a weight.
+struct Inspection {
+  Card card;
+  Weights weights;
+  DType past_dtype = DType::f32;
+  std::vector<std::string> notes;
+};
+Inspection inspect(const hf::Folder& folder);
+
+}  // namespace pkv::model

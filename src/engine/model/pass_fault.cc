@@ -1,0 +1,164 @@
+// The part of Pass that computes faults on purpose (fault.h). Rows without one take the ordinary way.
+#include <algorithm>
+#include <cmath>
+
+#include "engine/model/pass.h"
+
+namespace pkv::model {
+
+using kernels::Sequence;
+using Mask = Fault::Mask;
+
+void Pass::find_affected() {
+  for (std::size_t i = 0; i < feeds_.size(); ++i) {
+    if (feeds_[i].fault == nullptr) continue;
+    const Sequence& s = sequences_[i];
+    const Fault& fault = *feeds_[i].fault;
+    const std::int64_t first = s.past > 0 ? 0 : std::min(feeds_[i].as_if_past, s.rows);
+    if (fault.mask == Mask::both_ways && first > 0) affected_.push_back({fault, i, s.first_row, first, 0});
+    if (s.past + first == 0 && fault.mask != Mask::both_ways) continue;
+    if (first < s.rows) affected_.push_back({fault, i, s.first_row + first, s.rows - first, s.past + first});
+  }
+}
+
+// The place in the text, from 0, that row r of the call takes itself to have.
+std::int64_t Pass::misplaced(const Affected& a, std::int64_t r) const {
+  const std::int64_t last = card_.context_is_hard ? card_.context - 1 : std::int64_t{1} << 30;
+  const std::int64_t right = a.past + r;
+  switch (a.fault.position) {
+    case Fault::Position::restarted:
+      return r;
+    case Fault::Position::shifted:
+      return std::clamp<std::int64_t>(right + a.fault.steps, 0, last);
+    case Fault::Position::frozen:
+      return a.past;
+    case Fault::Position::capped:
+      return std::min(right, a.fault.steps);
+    case Fault::Position::right:
+      break;
+  }
+  return right;
+}
+
+// `first`: what position the first token of a text has.
+void Pass::misplace(std::vector<std::int32_t>& positions, std::int32_t first) const {
+  for (const Affected& a : affected_) {
+    if (a.fault.position == Fault::Position::right) continue;
+    for (std::int64_t r = 0; r < a.rows; ++r) {
+      positions[static_cast<std::size_t>(a.first_row + r)] = first + static_cast<std::int32_t>(misplaced(a, r));
+    }
+  }
+}
+
+// Position 0 turns by nothing; those that are turned in another way are turned here.
+std::vector<std::int32_t> Pass::rotary_positions() const {
+  std::vector<std::int32_t> all = positions();
+  for (const Affected& a : affected_) {
+    const bool otherwise = a.fault.rotary == Fault::Rotary::missing || a.fault.rotary == Fault::Rotary::interleaved;
+    if (otherwise) std::fill_n(all.begin() + a.first_row, a.rows, 0);
+  }
+  return all;
+}
+
+namespace {
+
+void turn(std::vector<float>& head, double position, double theta, bool interleaved) {
+  const std::size_t half = head.size() / 2;
+  for (std::size_t i = 0; i < half; ++i) {
+    const double angle = position * std::pow(theta, -static_cast<double>(i) / static_cast<double>(half));
+    float& a = head[interleaved ? 2 * i : i];
+    float& b = head[interleaved ? 2 * i + 1 : i + half];
+    const auto cos = static_cast<float>(std::cos(angle)), sin = static_cast<float>(std::sin(angle));
+    const float x = a, y = b;
+    a = x * cos - y * sin;
+    b = y * cos + x * sin;
+  }
+}
+
+}  // namespace
+
+// x [rows, groups, heads, dim]
+void Pass::turn_rows(const Affected& a, const View& x, bool interleaved) {
+  std::vector<float> head(static_cast<std::size_t>(card_.head_dim));
+  const std::size_t bytes = head.size() * sizeof(float);
+  for (std::int64_t r = 0; r < a.rows; ++r) {
+    const auto by = static_cast<double>(interleaved ? misplaced(a, r) : a.rows);
+    for (std::int64_t i = 0; i < x[1] * x[2]; ++i) {
+      float* at = x.as<float>() + (a.first_row + r) * x.step(0) + i / x[2] * x.step(1) + i % x[2] * x.step(2);
+      backend_.ops().download(backend_.device(), head.data(), at, bytes);
+      turn(head, by, theta_, interleaved);
+      backend_.ops().upload(backend_.device(), at, head.data(), bytes);
+    }
+  }
+}
+
+// After the ordinary rotation.
+void Pass::misrotate(const View& q, const View& k) {
+  for (const Affected& a : affected_) {
+    const Fault::Rotary rotary = a.fault.rotary;
+    if (rotary == Fault::Rotary::twice) rotate(q, k, a.first_row, a.rows);
+    if (rotary == Fault::Rotary::interleaved || rotary == Fault::Rotary::query_late) {
+      turn_rows(a, q, rotary == Fault::Rotary::interleaved);
+    }
+    if (rotary == Fault::Rotary::interleaved) turn_rows(a, k, true);
+  }
+}
+
+void Pass::attend_to_past(const kernels::Attend& call) {
+  const auto attend = [&](kernels::Attend part, std::span<const Sequence> sequences) {
+    part.sequences = sequences;
+    if (!sequences.empty()) backend_.ops().attend(backend_.device(), part);
+  };
+  if (affected_.empty()) return attend(call, sequences_);
+  attend(call, right_rows());
+  for (const Affected& a : affected_) {
+    kernels::Attend part = call;
+    if (a.fault.alibi == Fault::Alibi::missing) part.slopes = {};
+    const bool changed = a.fault.content != Fault::Content::right || a.fault.mask == Mask::one_more;
+    MisreadPast read(backend_, card_.kv_heads, card_.head_dim);
+    attend(part, faulty_rows(a, call.causal,
+                             changed ? read.layer(sequences_[a.feed].layer, a.fault, a.past, a.rows)
+                                     : sequences_[a.feed].layer));
+  }
+}
+
+std::vector<Sequence> Pass::right_rows() const {
+  std::vector<Sequence> right = sequences_;
+  for (const Affected& a : affected_) right[a.feed].rows -= a.rows;
+  std::erase_if(right, [](const Sequence& s) { return s.rows == 0; });
+  return right;
+}
+
+// Each row as a sequence of its own, so that each can see what it likes.
+std::vector<Sequence> Pass::faulty_rows(const Affected& a, bool causal, const kernels::PastLayer& layer) const {
+  const Mask mask = a.fault.mask;
+  const std::int64_t more = a.fault.content == Fault::Content::hole        ? 1
+                            : a.fault.content == Fault::Content::last_lost ? -1
+                                                                           : 0;
+  const std::int64_t past = a.past + more, all = past + a.rows;
+  std::vector<Sequence> rows;
+  for (std::int64_t r = 0; r < a.rows; ++r) {
+    std::int64_t first = 0, end = causal ? past + r + 1 : all;
+    const auto window = [&](std::int64_t last) {
+      return std::max<std::int64_t>(0, last - std::max<std::int64_t>(a.fault.keys, 1));
+    };
+    if (mask == Mask::later_seen) end = all;
+    if (mask == Mask::one_more) ++end;
+    if (mask == Mask::both_ways) end = std::max(end, std::min(all, a.fault.keys));
+    if (mask == Mask::top_left) end = r + 1;
+    if (mask == Mask::past_ignored) first = past;
+    if (mask == Mask::window) first = window(end);
+    if (mask == Mask::window_of_call) first = std::min(window(all), end - 1);
+    if (mask == Mask::first_dropped) first = std::min(a.fault.keys, past);
+    const Sequence row{.first_row = a.first_row + r,
+                       .rows = 1,
+                       .past = end - 1,
+                       .layer = layer,
+                       .first_key = first,
+                       .alibi_from = a.fault.alibi == Fault::Alibi::new_tokens_only ? past : 0};
+    rows.push_back(row);
+  }
+  return rows;
+}
+
+}  // namespace pkv::model

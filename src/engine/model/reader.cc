@@ -1,0 +1,199 @@
+#include "engine/model/reader.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include "base/error.h"
+#include "engine/tensor/half.h"
+
+namespace pkv::model {
+namespace {
+
+bool readable(DType dtype) { return dtype == DType::f32 || dtype == DType::f16 || dtype == DType::bf16; }
+
+// Element i of data that need not be aligned.
+float element(const hf::Tensor& t, std::size_t i) {
+  const std::byte* p = t.data.data() + i * size_of(t.dtype);
+  const auto as = [p]<class T>(T value) {
+    std::memcpy(&value, p, sizeof value);
+    return to_float(value);
+  };
+  if (t.dtype == DType::f16) return as(f16{});
+  if (t.dtype == DType::bf16) return as(bf16{});
+  return as(0.f);
+}
+
+// Finite elements that fp16 has no number for.
+std::int64_t beyond_f16(const hf::Tensor& t) {
+  std::int64_t count = 0;
+  if (t.dtype == DType::f32) {
+    for (std::size_t at = 0; at < t.data.size(); at += sizeof(std::uint32_t)) {
+      std::uint32_t bits = 0;
+      std::memcpy(&bits, t.data.data() + at, sizeof bits);
+      count += (bits & 0x7fffffffu) - 0x477ff000u < 0x7f800000u - 0x477ff000u ? 1 : 0;  // from 65520 on
+    }
+  } else if (t.dtype == DType::bf16) {
+    for (std::size_t at = 0; at < t.data.size(); at += sizeof(std::uint16_t)) {
+      std::uint16_t bits = 0;
+      std::memcpy(&bits, t.data.data() + at, sizeof bits);
+      count += (bits & 0x7fffu) - 0x4780u < 0x7f80u - 0x4780u ? 1 : 0;  // from 65536 on
+    }
+  }
+  return count;
+}
+
+}  // namespace
+
+Reader::Reader(const hf::Folder& folder, const kernels::Backend* backend, const LoadOptions& options)
+    : folder_(folder), backend_(backend), options_(options) {
+  for (const hf::Tensor& t : folder.tensors()) total_ += static_cast<std::int64_t>(t.data.size());
+}
+
+void Reader::progress(const hf::Tensor& t) {
+  done_ += static_cast<std::int64_t>(t.data.size());
+  if (backend_ != nullptr && options_.progress) options_.progress(std::min(done_, total_), total_);
+}
+
+const hf::Tensor* Reader::find(std::string_view name) const {
+  if (const hf::Tensor* t = folder_.find(prefix_ + std::string(name))) return t;
+  return folder_.find(name);
+}
+
+const hf::Tensor& Reader::expect(const std::string& name, std::initializer_list<std::int64_t> shape) {
+  const hf::Tensor* t = find(name);
+  if (t == nullptr) {
+    fail_load({.what = "tensor is missing",
+               .where = folder_.path().string(),
+               .expected = fmt::format("'{}{}' or '{}' of shape {}", prefix_, name, name, shape_text(shape)),
+               .found = fmt::format("{} tensors, none of that name", folder_.tensors().size()),
+               .hint = fmt::format("pkv inspect {} --tensors", folder_.path().string())});
+  }
+  if (!std::equal(shape.begin(), shape.end(), t->shape.begin(), t->shape.end())) {
+    fail_load({.what = "tensor has the wrong shape",
+               .where = fmt::format("{}: tensor '{}'", t->file->path().string(), t->name),
+               .expected = shape_text(shape) + ", by config.json",
+               .found = shape_text(t->shape)});
+  }
+  if (!readable(t->dtype)) {
+    fail_load({.what = "tensor has a number format that weights cannot have",
+               .where = fmt::format("{}: tensor '{}'", t->file->path().string(), t->name),
+               .expected = "F32, F16 or BF16",
+               .found = std::string(safetensors_name(t->dtype))});
+  }
+  if (used_.insert(t->name).second) parameters_ += t->view().elements();
+  return *t;
+}
+
+void Reader::count(const View& matrix) {
+  weight_bytes_ += matrix.bytes();
+  if (!any_ || size_of(matrix.dtype) > size_of(dtype_)) dtype_ = matrix.dtype;
+  any_ = true;
+}
+
+void Reader::count(const quant::Matrix& m) {
+  weight_bytes_ += m.code_bytes() + m.scale_bytes();
+  format_ = m.format;
+  if (m.format != quant::Format::int8) block_ = std::max(block_, m.block);
+}
+
+void Reader::count_product(const Linear& l) {
+  const bool plain = !l.quantized;
+  products_.weights += plain ? l.weight.elements() : l.quantized.out * l.quantized.in;
+  products_.bytes += plain ? l.weight.bytes() : l.quantized.code_bytes() + l.quantized.scale_bytes();
+}
+
+View Reader::keep(const Buffer& host) {
+  if (backend_ == nullptr) return host.view();
+  const View view = host.view();
+  memory_.emplace_back(*backend_, view.bytes());
+  backend_->ops().upload(backend_->device(), memory_.back().data(), view.data, view.bytes());
+  View kept = view;
+  kept.data = memory_.back().data();
+  return kept;
+}
+
+View Reader::keep_matrix(const hf::Tensor& t, bool transpose) {
+  const View stored = t.view();
+  const DType dtype = options_.dtype.value_or(t.dtype);
+  progress(t);
+  View kept(stored.data, dtype, {stored[transpose ? 1 : 0], stored[transpose ? 0 : 1]});
+  count(kept);
+  if (backend_ == nullptr) return kept;
+  const auto& ops = backend_->ops();
+  const View placed = ops.place(backend_->device(), stored);
+  if (!transpose && dtype == t.dtype) return placed;
+  memory_.emplace_back(*backend_, kept.bytes());
+  kept.data = memory_.back().data();
+  if (dtype == DType::f16) note_beyond_f16(t);
+  ops.convert(backend_->device(), {.from = placed, .to = kept, .transpose = transpose});
+  t.file->done_with(t.data);
+  return kept;
+}
+
+void Reader::note_beyond_f16(const hf::Tensor& t) {
+  const std::int64_t lost = beyond_f16(t);
+  if (lost == 0) return;
+  notes_.push_back(
+      fmt::format("tensor '{}': {} values are too large for fp16 and became infinite; bf16 holds them", t.name, lost));
+}
+
+View Reader::matrix(const std::string& name, std::int64_t rows, std::int64_t columns) {
+  return keep_matrix(expect(name, {rows, columns}), false);
+}
+
+View Reader::vector(const std::string& name, std::int64_t size) {
+  const hf::Tensor& t = expect(name, {size});
+  if (backend_ == nullptr) return t.view();
+  Buffer wide(DType::f32, {size});
+  for (std::size_t i = 0; i < static_cast<std::size_t>(size); ++i) wide.span<float>()[i] = element(t, i);
+  return keep(wide);
+}
+
+View Reader::constants(const std::vector<float>& values) {
+  if (backend_ == nullptr) return {};
+  Buffer host(DType::f32, {static_cast<std::int64_t>(values.size())});
+  std::copy(values.begin(), values.end(), host.span<float>().begin());
+  return keep(host);
+}
+
+Norm Reader::norm(const std::string& name, std::int64_t width, double eps, bool bias) {
+  return {.weight = vector(name + ".weight", width),
+          .bias = bias ? vector(name + ".bias", width) : View(),
+          .eps = static_cast<float>(eps)};
+}
+
+Linear Reader::linear(const std::string& name, std::int64_t out, std::int64_t in, bool bias) {
+  Linear linear = keep_linear(name + ".weight", out, in, false);
+  count_product(linear);
+  if (bias) linear.bias = vector(name + ".bias", out);
+  return linear;
+}
+
+Linear Reader::conv1d(const std::string& name, std::int64_t in, std::int64_t out) {
+  Linear linear = keep_linear(name + ".weight", out, in, true);
+  count_product(linear);
+  linear.bias = vector(name + ".bias", out);
+  return linear;
+}
+
+View Reader::output(const std::string& name, const View& embedding, bool tied) {
+  output_ = module_of(name);
+  if (const hf::Tensor* stored = find(name); stored != nullptr && tied) used_.insert(stored->name);
+  const View kept = tied ? embedding : matrix(name, embedding[0], embedding[1]);
+  output_product_ = {.weights = kept.elements(), .bytes = kept.bytes()};
+  return kept;
+}
+
+std::vector<std::string> Reader::unused() const {
+  std::vector<std::string> names;
+  for (const hf::Tensor& t : folder_.tensors()) {
+    const bool idle =
+        std::any_of(idle_.begin(), idle_.end(), [&](const std::string& s) { return t.name.ends_with(s); });
+    if (!idle && !used_.contains(t.name)) names.push_back(t.name);
+  }
+  return names;
+}
+
+}  // namespace pkv::model

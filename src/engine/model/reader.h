@@ -1,0 +1,125 @@
+// Reader: a page's way to its config and tensors. It finds tensors with and without the base model's prefix, checks
+// shapes and dtypes, keeps account of what was used, and converts what cannot be used in place (vectors to fp32, Conv1D
+// matrices transposed, matrices to the number format asked for). Without a backend it only checks: no weight is read.
+#pragma once
+
+#include <optional>
+#include <set>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "engine/kernels/backend.h"
+#include "engine/model/blocks.h"
+#include "engine/model/checkpoint.h"
+#include "engine/model/formats.h"
+#include "engine/tensor/buffer.h"
+#include "files/hf/hf.h"
+
+namespace pkv::model {
+
+// A matrix that loading has quantised, for those who want to write it down.
+struct QuantizedMatrix {
+  std::string name;      // its tensor's in the folder
+  quant::Matrix matrix;  // on the backend
+  std::optional<quant::NestedScales> nested = {};
+};
+
+// Matrices that states are multiplied by, not the tables that a token's row is taken from.
+struct Products {
+  std::int64_t weights = 0;  // multiply-adds for each row
+  std::size_t bytes = 0;     // read by each call, with scales
+};
+
+class Reader {
+ public:
+  Reader(const hf::Folder& folder, const kernels::Backend* backend, const LoadOptions& options);
+
+  const hf::Config& config() const { return folder_.config(); }
+
+  // Tensors named `name` are also looked for as `prefix` + `name`, which wins when both are there.
+  void base_prefix(std::string_view prefix) { prefix_ = prefix; }
+
+  bool has(std::string_view name) const { return find(name) != nullptr; }
+
+  // Error::load, naming folder, tensor and shapes, for a tensor that is missing, has another shape, or a number format
+  // that weights cannot have. So for all that follow.
+  View matrix(const std::string& name, std::int64_t rows, std::int64_t columns);  // [rows, columns], as asked for
+  View vector(const std::string& name, std::int64_t size);                        // [size], fp32
+  View constants(const std::vector<float>& values);  // [values.size()], fp32, placed as a tensor of their own
+
+  // NAME.weight and NAME.bias. What is multiplied may be quantised, in the file or by the options; Error::usage where
+  // the options ask for another way than that of the file.
+  Norm norm(const std::string& name, std::int64_t width, double eps, bool bias = true);
+  Linear linear(const std::string& name, std::int64_t out, std::int64_t in, bool bias = true);
+  Linear conv1d(const std::string& name, std::int64_t in, std::int64_t out);  // stored [in, out]; given [out, in]
+
+  // The output matrix [vocab, hidden]: `embedding` itself when the config ties them (stored or not), else `name`.
+  View output(const std::string& name, const View& embedding, bool tied);
+
+  // Says that tensors whose names end like this have no effect (masks and position tables kept as buffers).
+  void without_effect(std::string_view suffix) { idle_.push_back(std::string(suffix)); }
+
+  // Tensors of the folder that nobody asked for.
+  std::vector<std::string> unused() const;
+
+  std::int64_t parameters() const { return parameters_; }     // elements of the tensors used, each once
+  std::size_t weight_bytes() const { return weight_bytes_; }  // bytes of the matrices, as kept in memory
+  const Products& products() const { return products_; }      // of linear and conv1d
+  const Products& output_product() const { return output_product_; }
+  DType dtype() const { return dtype_; }                           // of matrices not quantised: the widest seen
+  std::optional<quant::Format> format() const { return format_; }  // of the others
+  std::vector<kernels::Memory> take_memory() { return std::move(memory_); }
+  std::vector<QuantizedMatrix> take_quantized() { return std::move(quantized_); }
+  std::span<const std::string> notes() const { return notes_; }  // what converting has lost
+
+  // Of a model with quantised matrices: how, and what else could be.
+  std::int64_t block() const { return block_; }                  // 4 bits: the largest
+  bool nested() const { return nested_; }                        // 4 bits: any of them
+  std::span<const std::string> plain() const { return plain_; }  // names of layers that are not quantised
+  const std::string& output_name() const { return output_; }     // the output layer's
+
+ private:
+  const hf::Tensor* find(std::string_view name) const;
+  const hf::Tensor& expect(const std::string& name, std::initializer_list<std::int64_t> shape);
+  View keep(const Buffer& host);
+  View keep_matrix(const hf::Tensor& t, bool transpose);
+  Linear keep_linear(const std::string& name, std::int64_t out, std::int64_t in, bool transposed);
+  void require_as_stored(const StoredMatrix& stored, const std::string& name) const;
+  Linear keep_stored(StoredMatrix stored, const std::string& name);
+  Linear keep_decoded(quant::Matrix m, DType dtype);
+  Linear encode(const hf::Tensor& t, bool transposed);
+  void nest_scales(quant::Matrix& m, QuantizedMatrix& kept);
+  void note_beyond_f16(const hf::Tensor& t);
+  void note_not_finite(const hf::Tensor& t);
+  void note_infinite_rows(const quant::Matrix& m, const std::string& name);
+  bool skips(const std::string& name) const;
+  void count(const View& matrix);
+  void count(const quant::Matrix& m);
+  void count_product(const Linear& linear);
+  void progress(const hf::Tensor& t);
+
+  const hf::Folder& folder_;
+  const kernels::Backend* backend_;
+  LoadOptions options_;
+  std::string prefix_;
+  std::set<std::string, std::less<>> used_;
+  std::vector<std::string> idle_;
+  std::vector<kernels::Memory> memory_;
+  std::vector<std::string> notes_;
+  std::int64_t parameters_ = 0;
+  std::size_t weight_bytes_ = 0;
+  Products products_, output_product_;
+  std::vector<QuantizedMatrix> quantized_;
+  DType dtype_ = DType::bf16;
+  bool any_ = false;
+  std::optional<quant::Format> format_;
+  std::int64_t block_ = 0;
+  bool nested_ = false, noted_odd_rows_ = false;
+  std::vector<std::string> plain_;
+  std::string output_;
+  std::int64_t done_ = 0, total_ = 0;
+};
+
+}  // namespace pkv::model

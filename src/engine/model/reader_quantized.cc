@@ -1,0 +1,189 @@
+// The part of Reader that deals with quantised matrices: those that are stored so, and those that are to be made.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <utility>
+
+#include "base/error.h"
+#include "engine/model/reader.h"
+
+namespace pkv::model {
+namespace {
+
+// "a.b" is in "x.a.b.weight", as a whole run of its parts.
+bool names_part(const std::string& module, const std::string& name) {
+  return !module.empty() && ("." + name + ".").find("." + module + ".") != std::string::npos;
+}
+
+// Elements all of whose exponent bits are set.
+template <class Bits>
+std::int64_t not_finite(const hf::Tensor& t, unsigned exponent) {
+  std::int64_t count = 0;
+  for (std::size_t at = 0; at < t.data.size(); at += sizeof(Bits)) {
+    Bits bits = 0;
+    std::memcpy(&bits, t.data.data() + at, sizeof bits);
+    count += (bits & exponent) == exponent ? 1 : 0;
+  }
+  return count;
+}
+
+}  // namespace
+
+bool Reader::skips(const std::string& name) const {
+  const auto& skip = options_.quantize->skip;
+  return std::any_of(skip.begin(), skip.end(), [&](const std::string& module) { return names_part(module, name); });
+}
+
+// [out, in], which may be stored [in, out] while it is not quantised.
+Linear Reader::keep_linear(const std::string& name, std::int64_t out, std::int64_t in, bool transposed) {
+  if (auto stored = stored_matrix([this](const std::string& n) { return find(n); }, name, out, in)) {
+    return keep_stored(*std::move(stored), name);
+  }
+  const hf::Tensor& t = transposed ? expect(name, {in, out}) : expect(name, {out, in});
+  if (options_.quantize && !skips(t.name)) return encode(t, transposed);
+  plain_.push_back(module_of(t.name));
+  return {.weight = keep_matrix(t, transposed)};
+}
+
+// What is stored quantised cannot be quantised anew.
+void Reader::require_as_stored(const StoredMatrix& stored, const std::string& name) const {
+  const quant::Matrix& m = stored.matrix;
+  const Quantize& asked = *options_.quantize;
+  const auto text = [](quant::Format format, std::int64_t block, bool nested) {
+    const std::string blocks = format == quant::Format::int8 ? "" : fmt::format(" in blocks of {}", block);
+    return fmt::format("{}{}{}", quant::name_of(format), blocks, nested ? ", double quantised" : "");
+  };
+  const std::int64_t block = asked.block.value_or(m.block);
+  const bool same = asked.format == m.format && asked.nested == stored.nested &&
+                    (block == m.block || m.format == quant::Format::int8);
+  if (same && !skips(name)) return;
+  fail_usage({.what = "the weights are quantised already, in another way",
+              .where = fmt::format("{}: tensor '{}'", folder_.path().string(), name),
+              .expected = text(m.format, m.block, stored.nested),
+              .found = skips(name) ? "not to be quantised (--skip)" : text(asked.format, block, asked.nested),
+              .hint = "without --load-in they are used as they are; --load-in fp32 decodes them"});
+}
+
+Linear Reader::keep_stored(StoredMatrix stored, const std::string& name) {
+  quant::Matrix& m = stored.matrix;
+  for (const std::string& tensor : stored.used) used_.insert(tensor);
+  parameters_ += m.elements();
+  nested_ |= stored.nested;
+  progress(*find(name));
+  if (options_.quantize) require_as_stored(stored, find(name)->name);
+  if (backend_ == nullptr) {
+    count(m);
+    return {.quantized = m};
+  }
+  m.codes = backend_->ops().place(backend_->device(), m.codes);
+  if (stored.nested) {
+    Buffer scales(DType::f32, {m.blocks()});
+    std::copy(stored.scales.begin(), stored.scales.end(), scales.span<float>().begin());
+    m.scales = keep(scales);
+  } else {
+    m.scales = backend_->ops().place(backend_->device(), m.scales);
+  }
+  if (options_.decode) return keep_decoded(m, options_.dtype.value_or(m.decoded));
+  if (!kernels::can_multiply(m)) return keep_decoded(m, DType::f32);
+  count(m);
+  return {.quantized = m};
+}
+
+// As a plain matrix of what the codes stand for: on demand, or because `linear` cannot multiply by these rows.
+Linear Reader::keep_decoded(quant::Matrix m, DType dtype) {
+  if (!options_.decode) m.decoded = DType::f32;
+  View kept(nullptr, dtype, {m.out, m.in});
+  memory_.emplace_back(*backend_, kept.bytes());
+  kept.data = memory_.back().data();
+  backend_->ops().decode(backend_->device(), {.from = m, .to = kept});
+  count(kept);
+  if (!options_.decode && !std::exchange(noted_odd_rows_, true)) {
+    notes_.push_back(
+        fmt::format("rows of {} elements are no whole number of 32: such matrices are kept in fp32, as what their {} "
+                    "codes stand for",
+                    m.in, quant::name_of(m.format)));
+  }
+  return {.weight = kept};
+}
+
+Linear Reader::encode(const hf::Tensor& t, bool transposed) {
+  const Quantize& how = *options_.quantize;
+  const View stored = t.view();
+  const DType dtype = options_.dtype.value_or(t.dtype);
+  quant::Matrix m;
+  m.format = how.format, m.block = how.block.value_or(quant::kDefaultBlock), m.decoded = dtype;
+  m.out = stored[transposed ? 1 : 0], m.in = stored[transposed ? 0 : 1];
+  progress(t);
+  if (backend_ == nullptr) {
+    count(m);
+    return {.quantized = m};
+  }
+  const auto& ops = backend_->ops();
+  kernels::Memory codes(*backend_, m.code_bytes()), scales(*backend_, m.scale_bytes());
+  m.codes = how.format == quant::Format::int8
+                ? View(codes.data(), DType::i8, {m.out, m.in})
+                : View(codes.data(), DType::u8, {static_cast<std::int64_t>(m.code_bytes())});
+  m.scales = View(scales.data(), DType::f32, {m.scale_count()});
+  t.file->will_read(t.data);
+  const View placed = ops.place(backend_->device(), stored);
+  if (transposed || dtype != t.dtype) {
+    View turned(nullptr, dtype, {m.out, m.in});
+    const kernels::Memory copy(*backend_, turned.bytes());
+    turned.data = copy.data();
+    if (dtype == DType::f16) note_beyond_f16(t);
+    ops.convert(backend_->device(), {.from = placed, .to = turned, .transpose = transposed});
+    ops.encode(backend_->device(), {.from = turned, .to = m});
+  } else {
+    ops.encode(backend_->device(), {.from = placed, .to = m});
+  }
+  note_not_finite(t);
+  t.file->done_with(t.data);
+  if (how.format == quant::Format::int8) note_infinite_rows(m, t.name);
+  QuantizedMatrix kept{.name = t.name, .matrix = m};
+  if (how.nested && how.format != quant::Format::int8) nest_scales(m, kept);
+  quantized_.push_back(std::move(kept));
+  memory_.push_back(std::move(codes));
+  memory_.push_back(std::move(scales));
+  if (!kernels::can_multiply(m)) return keep_decoded(m, DType::f32);
+  count(m);
+  return {.quantized = m};
+}
+
+void Reader::note_not_finite(const hf::Tensor& t) {
+  const std::int64_t lost = t.dtype == DType::f32   ? not_finite<std::uint32_t>(t, 0x7f800000u)
+                            : t.dtype == DType::f16 ? not_finite<std::uint16_t>(t, 0x7c00u)
+                                                    : not_finite<std::uint16_t>(t, 0x7f80u);
+  if (lost == 0) return;
+  notes_.push_back(
+      fmt::format("tensor '{}': {} values are NaN or infinite, which {} cannot hold: other numbers stand "
+                  "in their place",
+                  t.name, lost, quant::name_of(options_.quantize->format)));
+}
+
+// int8 rounds to fp16 first.
+void Reader::note_infinite_rows(const quant::Matrix& m, const std::string& name) {
+  std::vector<float> scales(static_cast<std::size_t>(m.out));
+  backend_->ops().download(backend_->device(), scales.data(), m.scales.data, m.scale_bytes());
+  const auto lost = std::count_if(scales.begin(), scales.end(), [](float s) { return std::isinf(s); });
+  if (lost == 0) return;
+  notes_.push_back(
+      fmt::format("tensor '{}': {} rows have values too large for fp16, through which int8 goes, and "
+                  "became infinite; nf4 and fp4 hold them",
+                  name, lost));
+}
+
+// Scales in 8 bits are used as the numbers that these stand for.
+void Reader::nest_scales(quant::Matrix& m, QuantizedMatrix& kept) {
+  std::vector<float> scales(static_cast<std::size_t>(m.blocks()));
+  backend_->ops().download(backend_->device(), scales.data(), m.scales.data, m.scale_bytes());
+  quant::NestedScales nested = quant::encode_scales(scales);
+  quant::decode_scales(nested.codes, nested.scales, quant::dynamic_map(), quant::NestedScales::kBlock, nested.offset,
+                       scales);
+  backend_->ops().upload(backend_->device(), m.scales.data, scales.data(), m.scale_bytes());
+  kept.nested = std::move(nested);
+  nested_ = true;
+}
+
+}  // namespace pkv::model

@@ -1,0 +1,68 @@
+// A file of named tensors, whatever its format: what safetensors files (safetensors.h) and PyTorch checkpoints
+// (pytorch.h) give when they are opened. Tensors are Views into the mapped file. Knows nothing of what names mean.
+//
+// The mapping is of the file itself: a program that truncates it meanwhile makes a later read of its data a SIGBUS.
+// Replace model files by renaming, as pkv's writers do; never write into them.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/file.h"
+#include "engine/tensor/view.h"
+
+namespace pkv::hf {
+
+struct Tensor {
+  std::string name;
+  DType dtype = DType::f32;
+  std::vector<std::int64_t> shape;
+  std::span<const std::byte> data = {};              // may be unaligned for its dtype
+  std::shared_ptr<const MappedFile> file = nullptr;  // keeps `data` alive; empty for tensors that are to be written
+
+  bool aligned() const;  // `data` starts at a multiple of its element's size
+  View view() const;     // error for a rank above View::kMaxRank
+};
+
+// A tensor of a dtype that the format has and pkv cannot read (8-bit floats and smaller, complex numbers). It can be
+// listed; asking for it is an error, and does not hinder the others of its file.
+struct Unreadable {
+  std::string name;
+  std::string_view dtype;  // as safetensors calls it: "F8_E4M3"
+  std::vector<std::int64_t> shape;
+  std::uint64_t bytes = 0;
+  std::shared_ptr<const MappedFile> file = nullptr;
+};
+[[noreturn]] void fail_unreadable(const Unreadable& tensor);
+
+class TensorFile {
+ public:
+  // No two may have the same name. `notes`: what a reader of a report should know.
+  TensorFile(std::filesystem::path path, std::vector<Tensor> tensors, std::vector<Unreadable> unreadable,
+             std::vector<std::string> notes = {});
+
+  const std::filesystem::path& path() const { return path_; }
+  std::span<const Tensor> tensors() const { return tensors_; }            // in the order of the file
+  std::span<const Unreadable> unreadable() const { return unreadable_; }  // sorted by name
+  std::span<const std::string> notes() const { return notes_; }
+  bool has(std::string_view name) const;            // readable or not
+  const Tensor* find(std::string_view name) const;  // null when absent; error when unreadable
+  const Tensor& get(std::string_view name) const;   // error that names file and tensor when absent
+
+ private:
+  std::filesystem::path path_;
+  std::vector<Tensor> tensors_;
+  std::vector<Unreadable> unreadable_;
+  std::vector<std::string> notes_;
+  std::vector<std::size_t> by_name_;  // places in tensors_
+};
+
+// Load error for what a clone without Git LFS leaves in the place of a large file.
+void refuse_lfs_pointer(std::string_view bytes, const std::filesystem::path& path);
+
+}  // namespace pkv::hf

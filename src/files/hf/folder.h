@@ -1,0 +1,58 @@
+// A model folder as transformers' save_pretrained and the Hub lay it out: config.json, generation_config.json, and
+// model.safetensors or model.safetensors.index.json with shards; where there are none, pytorch_model.bin or its index
+// with shards. Opening maps the files and checks headers; it does not read weights. Gives names and Views; knows
+// nothing of what they mean. Tokenizer files are read by room text.
+#pragma once
+
+#include <filesystem>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "files/containers/tensor_file.h"
+#include "files/hf/config.h"
+
+namespace pkv::hf {
+
+struct Index;
+
+// The file that config's transformers_weights names: the weights, or their index, in place of the usual names. Empty
+// when there is no such key; Error::load when it names what cannot be read.
+std::string weights_named(const Config& config);
+
+class Folder {
+ public:
+  // Which weights: those that config's transformers_weights names, else the first that is there of model.safetensors,
+  // its index, pytorch_model.bin and its index, as transformers chooses. Load errors name the file at fault.
+  static Folder open(const std::filesystem::path& path);
+
+  const std::filesystem::path& path() const { return path_; }
+  const Config& config() const { return *config_; }
+  const Config* generation_config() const { return generation_config_.get(); }  // null when there is no such file
+
+  std::span<const std::filesystem::path> files() const { return files_; }  // with the weights, sorted by name
+  std::span<const Tensor> tensors() const { return tensors_; }             // of all files, sorted by name
+  std::span<const Unreadable> unreadable() const { return unreadable_; }   // likewise
+  const Tensor* find(std::string_view name) const;  // null when absent; error when its dtype cannot be read
+
+  // What a reader of a report should know: files that are present and not used, tensors that the index leaves out.
+  std::span<const std::string> notes() const { return notes_; }
+
+ private:
+  void open_weights();
+  void open_index(const std::filesystem::path& index, std::string_view extension);
+  void note_unnamed(const Index& index, const TensorFile& shard, std::string_view index_name);
+  void add(const TensorFile& file);
+  void sort_names();
+
+  std::filesystem::path path_;
+  std::unique_ptr<Config> config_, generation_config_;
+  std::vector<std::filesystem::path> files_;
+  std::vector<Tensor> tensors_;
+  std::vector<Unreadable> unreadable_;
+  std::vector<std::string> notes_;
+};
+
+}  // namespace pkv::hf

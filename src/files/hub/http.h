@@ -1,0 +1,87 @@
+// One connection's worth of HTTP(S) over libcurl: a request, its response, no redirects followed, nothing retried. What
+// a response may cost is bounded: headers, and bodies nobody asked for. Certificates are verified. One Http per thread.
+// The program ignores SIGPIPE: OpenSSL may write to a connection that is gone.
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "files/hub/wire.h"
+
+namespace pkv::hf {
+
+struct HttpRequest {
+  std::string url;
+  bool head = false;
+  std::vector<std::string> headers;  // "Name: value"
+  std::uint64_t from = 0;            // the first byte wanted
+  std::chrono::milliseconds connect_timeout{10'000};
+  std::chrono::milliseconds stall_timeout{0};  // without a byte; 0: none
+  std::chrono::milliseconds total_timeout{0};  // 0: none
+};
+
+struct HttpResponse {
+  enum class Failure {
+    none,
+    unreachable,  // no such host, or nobody listens there
+    certificate,  // it cannot prove who it is
+    timeout,
+    cut,      // the connection broke
+    stopped,  // by `stop`
+    hostile,  // more headers than anyone needs, or no HTTP
+  };
+  Failure failure = Failure::none;
+  std::string message;  // of a failure
+  std::string host;     // that was asked, after all redirects
+  int status = 0;
+  Headers headers;
+  std::optional<std::int64_t> retry_after;  // seconds
+
+  bool answered() const { return failure == Failure::none; }
+  bool good() const { return answered() && status >= 200 && status < 300; }
+  bool redirects() const;
+};
+
+// Whether a text is such an address and what it means relative to another; empty when it is none, or of a scheme other
+// than http and https.
+std::string absolute_url(std::string_view base, std::string_view url);
+std::string origin_of(const std::string& url);  // "https://host:443"; empty when it is no URL
+std::string host_of(std::string_view url);      // "host" or "host:8080", as the URL spells it
+
+// `text` with everything but letters, digits, "-._~" and `safe` in percent signs.
+std::string percent_encoded(std::string_view text, std::string_view safe = {});
+
+class Http {
+ public:
+  // Called for a response of 2xx, before its body; then with its body, piece by piece. What they throw is thrown by
+  // `perform`.
+  struct Handlers {
+    std::function<void(const HttpResponse&)> begin;
+    std::function<void(std::string_view)> body;
+  };
+
+  Http(const std::filesystem::path& certificates, const std::atomic<bool>* stop);
+  ~Http();
+  Http(const Http&) = delete;
+  Http& operator=(const Http&) = delete;
+
+  HttpResponse perform(const HttpRequest& request, const Handlers& handlers = {});
+
+ private:
+  struct Exchange;
+  void set_up(const HttpRequest& request, Exchange& exchange);
+
+  void* curl_;
+  std::filesystem::path certificates_;
+  const std::atomic<bool>* stop_;
+};
+
+}  // namespace pkv::hf

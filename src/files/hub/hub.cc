@@ -1,0 +1,284 @@
+#include "files/hub/hub.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "base/error.h"
+#include "base/file.h"
+#include "files/hf/folder.h"
+#include "files/hf/index.h"
+#include "files/hub/choice.h"
+#include "files/hub/client.h"
+#include "files/hub/fetch.h"
+
+namespace pkv::hf {
+namespace {
+
+namespace fs = std::filesystem;
+
+using Files = std::vector<RepoFile>;
+
+std::vector<std::string> names_of(const Files& files) {
+  std::vector<std::string> names;
+  for (const RepoFile& file : files) names.push_back(file.name);
+  return names;
+}
+
+// What the snapshot holds, as a listing: all there is to go by when nobody wrote down what the commit has.
+Files files_in(const fs::path& snapshot) {
+  Files files;
+  std::error_code error;
+  for (fs::directory_iterator at(snapshot, error), end; !error && at != end; at.increment(error)) {
+    if (std::error_code ignored; fs::is_regular_file(at->path(), ignored)) {
+      files.push_back({.name = at->path().filename().string(), .size = {}, .git = {}, .sha256 = {}, .xet = {}});
+    }
+  }
+  return files;
+}
+
+struct Cached {
+  fs::path folder;
+  bool usable = false;    // config and weights are there
+  bool complete = false;  // and the tokenizer, or it is known that there is none
+};
+
+bool all_there(const HubCache& cache, const HubId& id, std::string_view commit, const Files& files,
+               std::vector<std::string> names) {
+  return std::ranges::all_of(names, [&](const std::string& name) {
+    const auto at = std::ranges::find(files, name, &RepoFile::name);
+    return cache.has(id.repo, commit, name, at == files.end() ? std::optional<std::uint64_t>() : at->size);
+  });
+}
+
+std::vector<std::string> parts_of(const fs::path& index) {
+  const bool pytorch = index.filename().string().starts_with("pytorch_model");
+  return parse_index(read_file(index, Index::kMaxFile), index.string(), pytorch ? ".bin" : ".safetensors").shards;
+}
+
+bool has_weights(const HubCache& cache, const HubId& id, std::string_view commit, const Files& files,
+                 const Choice& choice) {
+  if (choice.weights.empty() || !all_there(cache, id, commit, files, {choice.weights})) return false;
+  if (!choice.indexed()) return true;
+  const fs::path index = cache.snapshot(id.repo, commit) / choice.weights;
+  try {
+    return all_there(cache, id, commit, files, parts_of(index));
+  } catch (const Error&) {
+    return false;
+  }
+}
+
+// A config that is damaged names none here: what opens the folder says so.
+std::string weights_named_in(const fs::path& folder) {
+  try {
+    return weights_named(Config::open(folder / "config.json"));
+  } catch (const Error&) {
+    return {};
+  }
+}
+
+Cached look_up(const HubCache& cache, const HubId& id) {
+  const auto commit = cache.commit_of(id);
+  if (!commit) return {};
+  Cached found{.folder = cache.snapshot(id.repo, *commit)};
+  const auto tree = cache.tree(id.repo, *commit);
+  const Files files = tree ? *tree : files_in(found.folder);
+  const Choice choice = choose(names_of(files), weights_named_in(found.folder));
+  found.usable = cache.has(id.repo, *commit, "config.json") && has_weights(cache, id, *commit, files, choice);
+  const bool no_tokenizer =
+      cache.known_absent(id.repo, *commit, "tokenizer.json") && cache.known_absent(id.repo, *commit, "vocab.json");
+  found.complete = found.usable &&
+                   (tree ? all_there(cache, id, *commit, files, choice.files) : choice.has_tokenizer || no_tokenizer);
+  return found;
+}
+
+// A download under way.
+class Download {
+ public:
+  Download(const HubSettings& settings, const HubId& id, const HubWish& wish, const HubCallbacks& callbacks)
+      : settings_(settings),
+        cache_(settings.cache, settings.symlinks),
+        wish_(wish),
+        callbacks_(callbacks),
+        client_(settings, never_, callbacks.note) {
+    plan_.id = id;
+  }
+
+  HubPlan run() {
+    list();
+    choose_files();
+    if (callbacks_.plan) callbacks_.plan(plan_);
+    if (wish_.only_plan) return plan_;
+    require_space(cache_, plan_.id, plan_.missing());
+    fetch_all();
+    if (fresh_tree_) cache_.remember_tree(plan_.id.repo, plan_.commit, files_);
+    for (const std::string& name : absent_) cache_.remember_absent(plan_.id.repo, plan_.commit, name);
+    cache_.remember_commit(plan_.id, plan_.commit);
+    return plan_;
+  }
+
+ private:
+  // The commit that everything is taken from, and its files.
+  void list() {
+    const RepoInfo info = client_.info(plan_.id);
+    plan_.commit = info.commit;
+    plan_.folder = cache_.snapshot(plan_.id.repo, plan_.commit);
+    if (auto known = cache_.tree(plan_.id.repo, plan_.commit)) {
+      files_ = std::move(*known);
+    } else if (auto tree = client_.tree(plan_.id, plan_.commit)) {
+      files_ = std::move(*tree);
+      fresh_tree_ = std::ranges::all_of(files_, [](const RepoFile& file) { return file.size.has_value(); });
+    } else {
+      for (const std::string& name : info.files)
+        files_.push_back({.name = name, .size = {}, .git = {}, .sha256 = {}, .xet = {}});
+    }
+  }
+
+  void choose_files() {
+    const std::vector<std::string> names = names_of(files_);
+    if (!wish_.include.empty()) {
+      for (const std::string& name : matching(names, wish_.include)) add(name);
+      if (plan_.files.empty()) {
+        fail_load({.what = "no file of the model fits the patterns",
+                   .where = plan_.id.text(),
+                   .expected = fmt::format("{}", fmt::join(wish_.include, " ")),
+                   .found = some_of(names)});
+      }
+    } else {
+      choose_needed(names);
+    }
+    std::ranges::sort(plan_.files, {}, &HubPlan::File::name);
+  }
+
+  void choose_needed(const std::vector<std::string>& names) {
+    require(names, "config.json", std::ranges::find(names, "config.json") != names.end());
+    add("config.json");
+    fetch_now("config.json");
+    const std::string named = weights_named(Config::open(plan_.folder / "config.json"));
+    const Choice choice = choose(names, named);
+    require(names,
+            named.empty() ? "model.safetensors, pytorch_model.bin, or an index of such"
+                          : named + ", which transformers_weights in config.json names",
+            !choice.weights.empty());
+    for (const std::string& name : choice.files) {
+      if (name != "config.json") add(name);
+    }
+    absent_ = choice.absent;
+    if (!choice.indexed()) return;
+    fetch_now(choice.weights);
+    for (const std::string& part : parts_of(plan_.folder / choice.weights)) {
+      require(names, part, std::ranges::find(names, part) != names.end());
+      add(part);
+    }
+  }
+
+  void require(const std::vector<std::string>& names, std::string_view what, bool there) const {
+    if (there) return;
+    fail_load({.what = "the model on the Hub lacks a file that pkv needs",
+               .where = plan_.id.text(),
+               .expected = std::string(what),
+               .found = some_of(names)});
+  }
+
+  static std::string some_of(const std::vector<std::string>& names) {
+    constexpr std::size_t kSome = 8;
+    std::vector<std::string> some(names.begin(),
+                                  names.begin() + static_cast<std::ptrdiff_t>(std::min(kSome, names.size())));
+    std::string text = names.empty() ? "no files" : fmt::format("{}", fmt::join(some, " "));
+    return names.size() > kSome ? text + fmt::format(" and {} more", names.size() - kSome) : text;
+  }
+
+  Wanted wanted(const std::string& name) const {
+    const auto at = std::ranges::find(files_, name, &RepoFile::name);
+    if (at == files_.end()) return {.file = name, .size = {}, .digest = {}};
+    return {.file = name, .size = at->size, .digest = at->digest()};
+  }
+
+  void add(const std::string& name) {
+    const Wanted file = wanted(name);
+    plan_.files.push_back(
+        {.name = name, .size = file.size, .cached = cache_.has(plan_.id.repo, plan_.commit, name, file.size)});
+  }
+
+  // A small file that says which others are needed.
+  void fetch_now(const std::string& name) {
+    fetch(settings_, cache_, plan_.id, plan_.commit, {wanted(name)}, {.progress = {}, .note = callbacks_.note});
+  }
+
+  void fetch_all() {
+    std::vector<Wanted> missing;
+    for (const HubPlan::File& file : plan_.files) {
+      if (!file.cached) missing.push_back(wanted(file.name));
+    }
+    // The largest first: it is what the others wait for.
+    std::ranges::stable_sort(missing, std::greater(), [](const Wanted& w) { return w.size.value_or(0); });
+    fetch(settings_, cache_, plan_.id, plan_.commit, missing,
+          {.progress = callbacks_.progress, .note = callbacks_.note});
+  }
+
+  const HubSettings& settings_;
+  HubCache cache_;
+  const HubWish& wish_;
+  const HubCallbacks& callbacks_;
+  const std::atomic<bool> never_ = false;
+  HubClient client_;
+  HubPlan plan_;
+  Files files_;
+  bool fresh_tree_ = false;  // the Hub's own listing, to be kept
+  std::vector<std::string> absent_;
+};
+
+HubPlan plan_of_cached(const HubId& id, const fs::path& folder) {
+  HubPlan plan{.id = id, .commit = folder.filename().string(), .folder = folder, .files = {}};
+  for (const RepoFile& file : files_in(folder)) {
+    std::error_code error;
+    const std::uint64_t size = fs::file_size(folder / file.name, error);
+    plan.files.push_back({.name = file.name, .size = error ? std::optional<std::uint64_t>() : size, .cached = true});
+  }
+  std::ranges::sort(plan.files, {}, &HubPlan::File::name);
+  return plan;
+}
+
+}  // namespace
+
+std::uint64_t HubPlan::bytes() const {
+  std::uint64_t sum = 0;
+  for (const File& file : files) sum += file.size.value_or(0);
+  return sum;
+}
+
+std::uint64_t HubPlan::missing() const {
+  std::uint64_t sum = 0;
+  for (const File& file : files) sum += file.cached ? 0 : file.size.value_or(0);
+  return sum;
+}
+
+std::size_t HubPlan::missing_files() const {
+  return static_cast<std::size_t>(std::ranges::count(files, false, &File::cached));
+}
+
+std::optional<fs::path> find_cached(const HubSettings& settings, const HubId& id) {
+  const Cached cached = look_up(HubCache(settings.cache, settings.symlinks), id);
+  if (!cached.complete) return {};
+  return cached.folder;
+}
+
+HubPlan download(const HubSettings& settings, const HubId& id, const HubWish& wish, const HubCallbacks& callbacks) {
+  try {
+    return Download(settings, id, wish, callbacks).run();
+  } catch (const HubUnreachable& error) {
+    const Cached cached = look_up(HubCache(settings.cache, settings.symlinks), id);
+    if (!cached.usable || !wish.include.empty()) throw;
+    if (callbacks.note) callbacks.note(fmt::format("{}; using what the cache holds", error.text().what));
+    return plan_of_cached(id, cached.folder);
+  }
+}
+
+fs::path find_or_download(const HubSettings& settings, const HubId& id, const HubCallbacks& callbacks) {
+  if (const auto cached = find_cached(settings, id)) return *cached;
+  return download(settings, id, {}, callbacks).folder;
+}
+
+}  // namespace pkv::hf

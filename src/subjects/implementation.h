@@ -1,0 +1,51 @@
+// How other implementations read a past: what `--as NAME` means, for the engine to run with (engine/model/fault.h). The
+// names of single faults are those of the checker's causes.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "checker/session/session.h"
+#include "engine/model/card.h"
+#include "engine/model/fault.h"
+#include "engine/model/formats.h"
+#include "files/hf/hf.h"
+
+namespace pkv::subjects {
+
+struct Implementation {
+  // What is done with pasts.
+  enum class Keeps : std::uint8_t {
+    right,
+    nothing,           // each call is a text of its own
+    unread,            // the same, but a past is kept
+    first_of_length,   // a first call gets the past of the first one that was as long
+    shared_in_forks,   // forks write into the same past
+    what_was_rewound,  // rewinding changes the length and nothing else
+  };
+
+  std::string name;  // as given; empty: the engine as it is
+  std::optional<model::Fault> fault{};
+  Keeps keeps = Keeps::right;
+  bool outliers_of_call = false;  // int8
+  float noise = 0;                // added to each logit, other numbers each time
+};
+
+// Changes how a folder is loaded to how that implementation loads it; what it changes, as a sentence, or nothing.
+std::string load_as(const std::string& name, const hf::Folder& folder, model::LoadOptions& options);
+
+// Error::usage when there is none of that name, which asks for no model; and when it has no meaning for the model.
+void require_implementation(const std::string& name);
+Implementation implementation(const std::string& name, const model::Card& card);
+
+// "NAME  sentence" for each, in lines that fit the terminal.
+std::string list_implementations();
+
+// All of it together; none where one of them is no fault of the engine's, has no meaning for the model, or contradicts
+// another.
+std::optional<model::Fault> fault_of(std::span<const check::Supposition> what, const model::Card& card);
+
+}  // namespace pkv::subjects

@@ -1,0 +1,214 @@
+#include "subjects/recorded.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <charconv>
+#include <cstring>
+#include <sstream>
+
+#include "base/error.h"
+#include "checker/compare/precision.h"
+#include "engine/tensor/half.h"
+#include "files/hf/hf.h"
+#include "show/columns.h"
+
+namespace pkv::subjects {
+namespace {
+
+template <class T>
+T at(const hf::Tensor& t, std::size_t i) {
+  T value;
+  std::memcpy(&value, t.data.data() + i * sizeof(T), sizeof(T));
+  return value;
+}
+
+[[noreturn]] void fail_tensor(const hf::SafeTensors& file, const hf::Tensor& t, std::string expected) {
+  fail_load({.what = "not a recording: tensor has the wrong form",
+             .where = fmt::format("{}: tensor '{}'", file.path().string(), t.name),
+             .expected = std::move(expected),
+             .found = fmt::format("{} {}", safetensors_name(t.dtype), shape_text(t.shape))});
+}
+
+std::vector<std::int32_t> read_ids(const hf::SafeTensors& file) {
+  const hf::Tensor& t = file.get("ids");
+  if (t.shape.size() != 1 || (t.dtype != DType::i64 && t.dtype != DType::i32)) fail_tensor(file, t, "I64 [tokens]");
+  std::vector<std::int32_t> ids(static_cast<std::size_t>(t.shape[0]));
+  for (std::size_t i = 0; i < ids.size(); ++i) {
+    const std::int64_t id = t.dtype == DType::i64 ? at<std::int64_t>(t, i) : at<std::int32_t>(t, i);
+    if (id < 0 || id > INT32_MAX) fail_tensor(file, t, "token ids");
+    ids[i] = static_cast<std::int32_t>(id);
+  }
+  return ids;
+}
+
+std::vector<float> floats_of(const hf::SafeTensors& file, const hf::Tensor& t) {
+  if (t.dtype != DType::f32 && t.dtype != DType::f16 && t.dtype != DType::bf16) {
+    fail_tensor(file, t, "F32, F16 or BF16");
+  }
+  std::vector<float> values(t.data.size() / size_of(t.dtype));
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    values[i] = t.dtype == DType::f32   ? at<float>(t, i)
+                : t.dtype == DType::f16 ? to_float(at<f16>(t, i))
+                                        : to_float(at<bf16>(t, i));
+  }
+  return values;
+}
+
+// [rows, vocab]
+check::Logits logits_of(const hf::SafeTensors& file, const hf::Tensor& t) {
+  if (t.shape.size() != 2 || t.shape[0] < 1 || t.shape[1] < 1) fail_tensor(file, t, "[tokens, vocab]");
+  return {.vocab = t.shape[1], .values = floats_of(file, t)};
+}
+
+check::Logits read_logits(const hf::SafeTensors& file, std::size_t tokens) {
+  const hf::Tensor& t = file.get("logits");
+  const bool rows = t.shape.size() == 2 && t.shape[0] == static_cast<std::int64_t>(tokens) && t.shape[1] > 0;
+  if (!rows) fail_tensor(file, t, fmt::format("F32, F16 or BF16 [{}, vocab]", tokens));
+  return logits_of(file, t);
+}
+
+// [layers + 1, tokens, width]
+check::States states_of(const hf::SafeTensors& file, const hf::Tensor& t) {
+  if (t.shape.size() != 3 || std::ranges::any_of(t.shape, [](std::int64_t d) { return d < 1; })) {
+    fail_tensor(file, t, "[layers + 1, tokens, width]");
+  }
+  const std::vector<float> all = floats_of(file, t);
+  check::States states{.width = t.shape[2], .layers = {}, .attended = {}};
+  for (std::int64_t l = 0; l < t.shape[0]; ++l) {
+    const auto from = all.begin() + l * t.shape[1] * t.shape[2];
+    states.layers.emplace_back(from, from + t.shape[1] * t.shape[2]);
+  }
+  return states;
+}
+
+std::string value_of(const hf::SafeTensors& file, const std::string& key) {
+  const auto found = file.metadata().find(key);
+  return found == file.metadata().end() ? std::string() : found->second;
+}
+
+[[noreturn]] void fail_metadata(const hf::SafeTensors& file, const std::string& key, std::string expected) {
+  fail_load({.what = "not a recording: metadata that cannot be read",
+             .where = fmt::format("{}: metadata '{}'", file.path().string(), key),
+             .expected = std::move(expected),
+             .found = printable(value_of(file, key))});
+}
+
+// None where the key is missing or empty.
+std::vector<std::int64_t> numbers_of(const hf::SafeTensors& file, const std::string& key, std::int64_t least = 0) {
+  std::vector<std::int64_t> numbers;
+  std::istringstream text(value_of(file, key));
+  for (std::string one; std::getline(text >> std::ws, one, ',');) {
+    one.erase(one.find_last_not_of(" \n\r\t") + 1);
+    std::int64_t number = 0;
+    const auto [end, error] = std::from_chars(one.data(), one.data() + one.size(), number);
+    if (error != std::errc() || end != one.data() + one.size() || number < least) {
+      fail_metadata(file, key, fmt::format("numbers from {} on, separated by commas", least));
+    }
+    numbers.push_back(number);
+  }
+  return numbers;
+}
+
+// 0: not known.
+std::int64_t number_of(const hf::SafeTensors& file, const std::string& key) {
+  const auto numbers = numbers_of(file, key);
+  if (numbers.size() > 1) fail_metadata(file, key, "one number");
+  return numbers.empty() ? 0 : numbers[0];
+}
+
+// Formats under the names of other programs: "float32", "torch.bfloat16".
+std::string format_name(std::string name) {
+  if (name.starts_with("torch.")) name.erase(0, 6);
+  const check::Precision* known = check::find_precision(name);
+  return known == nullptr ? name : std::string(known->name);
+}
+
+// What values are rounded to; empty: not known.
+std::string values_format(const hf::SafeTensors& file, const std::string& key) {
+  const std::string name = format_name(value_of(file, key));
+  if (!name.empty() && check::find_precision(name) == nullptr) {
+    fail_metadata(file, key, "float32, float16 or bfloat16");
+  }
+  return name;
+}
+
+std::optional<check::Probes> read_probes(const hf::SafeTensors& file) {
+  const std::string version = value_of(file, "probes");
+  if (version.empty()) return std::nullopt;
+  if (version != "1") {
+    fail_load({.what = "probes of another version",
+               .where = file.path().string() + ": metadata 'probes'",
+               .expected = "1",
+               .found = version,
+               .hint = "a newer pkv, or the tools/record_transformers.py of this one"});
+  }
+  constexpr std::string_view kRun = "probe.", kSupposed = "suppose.", kStates = ".hidden";
+  check::Probes probes{.past = number_of(file, "probe_past")};
+  for (const hf::Tensor& t : file.tensors()) {
+    const std::string_view name = t.name;
+    if (name.starts_with(kSupposed)) probes.supposed[std::string(name.substr(kSupposed.size()))] = logits_of(file, t);
+    if (!name.starts_with(kRun)) continue;
+    const std::string run(name.substr(kRun.size()));
+    if (run.ends_with(kStates))
+      probes.states[run.substr(0, run.size() - kStates.size())] = states_of(file, t);
+    else
+      probes.runs[run] = logits_of(file, t);
+  }
+  probes.twice_lengths = numbers_of(file, "probe_twice_lengths");
+  probes.wide_format = format_name(value_of(file, "probe_wide_format"));
+  return probes;
+}
+
+}  // namespace
+
+check::Recording read_recording(const std::filesystem::path& path) {
+  const hf::SafeTensors file = hf::SafeTensors::open(path);
+  check::Recording r;
+  r.ids = read_ids(file);
+  r.logits = read_logits(file, r.ids.size());
+  r.text = value_of(file, "text");
+  r.description = {.name = value_of(file, "model"),
+                   .family = value_of(file, "family"),
+                   .system = value_of(file, "backend"),
+                   .format = format_name(value_of(file, "format")),
+                   .past_format = format_name(value_of(file, "past_format")),
+                   .values_format = values_format(file, "values_format"),
+                   .logits_format = std::string(name_of(file.get("logits").dtype)),
+                   .layers = number_of(file, "layers"),
+                   .width = number_of(file, "width")};
+  if (r.description.past_format == r.description.format) r.description.past_format.clear();
+  if (r.description.name.empty()) r.description.name = path.filename().string();
+  r.pieces = numbers_of(file, "pieces");
+  r.past_lengths = numbers_of(file, "past_lengths", -1);
+  const auto hidden = std::ranges::find(file.tensors(), "hidden", &hf::Tensor::name);
+  if (hidden != file.tensors().end()) r.states = states_of(file, *hidden);
+  r.probes = read_probes(file);
+  return r;
+}
+
+void write_recording(const std::filesystem::path& path, const check::Recording& r) {
+  const std::vector<std::int64_t> ids(r.ids.begin(), r.ids.end());
+  const auto n = static_cast<std::int64_t>(ids.size());
+  const std::vector<hf::Tensor> tensors{
+      {.name = "ids", .dtype = DType::i64, .shape = {n}, .data = std::as_bytes(std::span(ids))},
+      {.name = "logits",
+       .dtype = DType::f32,
+       .shape = {n, r.logits.vocab},
+       .data = std::as_bytes(std::span(r.logits.values))}};
+  hf::write_safetensors(path, tensors,
+                        {{"model", r.description.name},
+                         {"family", r.description.family},
+                         {"backend", r.description.system},
+                         {"format", r.description.format},
+                         {"past_format", r.description.past_format},
+                         {"values_format", r.description.values_format},
+                         {"layers", std::to_string(r.description.layers)},
+                         {"width", std::to_string(r.description.width)},
+                         {"text", r.text},
+                         {"pieces", fmt::format("{}", fmt::join(r.pieces, ","))},
+                         {"past_lengths", fmt::format("{}", fmt::join(r.past_lengths, ","))}});
+}
+
+}  // namespace pkv::subjects

@@ -1,0 +1,378 @@
+// Recordings of a toy with one bug each, with the probes that tools/record_probes.py would have recorded of it: the
+// check must name the bug. The probes' simulations come from the healthy toy, as the script's come from the healthy
+// path of a model.
+#include "checker/causes/causes.h"
+
+#include <fmt/format.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <functional>
+
+#include "base/error.h"
+#include "checker/recorded/recorded.h"
+#include "mutants/toy.h"
+
+namespace pkv::check {
+namespace {
+
+using testing::HasSubstr;
+
+using Ids = std::vector<std::int32_t>;
+using toy::Bugs;
+using toy::Call;
+
+const Ids kText{3, 1, 4, 2, 5, 9, 8}, kOther{7, 6, 11, 0, 2, 1, 12};
+
+Ids slice(const Ids& ids, std::int64_t first, std::int64_t end) { return {ids.begin() + first, ids.begin() + end}; }
+
+Ids joined(Ids a, const Ids& b) {
+  a.insert(a.end(), b.begin(), b.end());
+  return a;
+}
+
+Logits last_rows(const Logits& all, std::int64_t rows) {
+  return {all.vocab, {all.values.end() - rows * all.vocab, all.values.end()}};
+}
+
+// A toy subject, and how the script would record it.
+class Recorder {
+ public:
+  Recorder(const Bugs& bugs, std::int64_t past) : subject_(bugs), past_(past) {}
+
+  Logits whole(const Ids& ids) { return subject_.fresh()->feed(ids); }
+  Logits after(const Ids& prefix, const Ids& rest) {
+    const auto session = subject_.fresh();
+    session->feed(prefix);
+    return session->feed(rest);
+  }
+
+  Recording without() {
+    Recording r = described();
+    r.logits = whole(kText);
+    r.pieces = {n()};
+    r.past_lengths = {n()};
+    return r;
+  }
+
+  Recording with() {
+    Recording r = described();
+    const auto session = subject_.fresh();
+    r.pieces = {past_, n() - past_};
+    r.logits = session->feed(slice(kText, 0, past_));
+    r.past_lengths = {session->length()};
+    const Logits rest = session->feed(slice(kText, past_, n()));
+    r.logits.values.insert(r.logits.values.end(), rest.values.begin(), rest.values.end());
+    r.past_lengths.push_back(session->length());
+    r.probes = probes();
+    return r;
+  }
+
+ private:
+  static std::int64_t n() { return std::ssize(kText); }
+  static Recording described() { return {.description = toy::Subject().describe(), .ids = kText, .logits = {}}; }
+
+  Probes probes() {
+    const Ids rest = slice(kText, past_, n()), prefix = slice(kText, 0, past_), other = slice(kOther, 0, past_);
+    Probes p{.past = past_};
+    p.runs["whole_again"] = whole(kText);
+    p.runs["other_past"] = after(other, rest);
+    p.runs["again"] = after(prefix, rest);
+    for (std::int64_t i = 0; i < past_; ++i) {
+      Ids changed = kText;
+      changed[static_cast<std::size_t>(i)] = kOther[static_cast<std::size_t>(i)];
+      p.runs[fmt::format("changed.{}", i)] = after(slice(changed, 0, past_), rest);
+      p.runs[fmt::format("changed_whole.{}", i)] = last_rows(whole(changed), n() - past_);
+    }
+    for (const std::int64_t i : {std::int64_t{1}, n() / 2, n() - 1}) {
+      Logits all = whole(joined(slice(kText, 0, i), slice(kOther, i, n())));
+      all.values.resize(static_cast<std::size_t>(i * all.vocab));
+      p.runs[fmt::format("later.{}", i)] = all;
+    }
+    p.supposed["new-tokens-alone"] = whole(rest);
+    p.supposed["past-of-another-text"] = last_rows(whole(joined(other, rest)), n() - past_);
+    return p;
+  }
+
+  toy::Subject subject_;
+  std::int64_t past_;
+};
+
+// The toy computes a call after a past as it does the whole text, so a healthy toy with the fault in such calls only is
+// the simulation.
+void suppose(Probes& p, const std::string& cause, const Bugs& bugs) {
+  toy::Subject subject(bugs);
+  const auto session = subject.fresh();
+  session->feed(slice(kText, 0, p.past));
+  p.supposed[cause] = session->feed(slice(kText, p.past, std::ssize(kText)));
+}
+
+Bugs sees(std::function<bool(Call, std::int64_t, std::int64_t)> see) {
+  Bugs b;
+  b.sees = [see](Call c, std::int64_t row, std::int64_t index) {
+    return c.continues() ? see(c, row, index) : index <= c.past + row;
+  };
+  return b;
+}
+
+Bugs at(std::function<std::int64_t(Call, std::int64_t)> position) {
+  Bugs b;
+  b.position = [position](Call c, std::int64_t row) { return c.continues() ? position(c, row) : row; };
+  return b;
+}
+
+Bugs past_ignored() {
+  return sees([](Call c, auto row, auto index) { return index >= c.past && index <= c.past + row; });
+}
+Bugs top_left() {
+  return sees([](Call, auto row, auto index) { return index <= row; });
+}
+Bugs window(std::int64_t n) {
+  return sees([n](Call c, auto row, auto index) { return index <= c.past + row && index > c.past + row - n; });
+}
+Bugs first_dropped(std::int64_t n) {
+  return sees([n](Call c, auto row, auto index) { return index <= c.past + row && index >= n; });
+}
+Bugs later_seen() {
+  return sees([](Call c, auto, auto index) { return index < c.past + c.count; });
+}
+Bugs restarted() {
+  return at([](Call, auto row) { return row; });
+}
+Bugs one_far() {
+  return at([](Call c, auto row) { return c.past + row + 1; });
+}
+Bugs one_short() {
+  return at([](Call c, auto row) { return c.past + row - 1; });
+}
+
+struct Named {
+  std::string cause;
+  std::function<Bugs()> bugs;
+};
+
+std::vector<Named> simulated() {
+  std::vector<Named> all{{"past-ignored", past_ignored},    {"top-left-mask", top_left},
+                         {"later-tokens-seen", later_seen}, {"position-restarted", restarted},
+                         {"position-one-far", one_far},     {"position-one-short", one_short}};
+  for (std::int64_t i = 1; i <= 3; ++i) {  // all 4 of the past dropped is a past that is ignored
+    all.push_back({fmt::format("window={}", i + 1), [i] { return window(i + 1); }});
+    all.push_back({fmt::format("first-dropped={}", i), [i] { return first_dropped(i); }});
+  }
+  return all;
+}
+
+void add_simulations(Probes& p) {
+  for (const Named& s : simulated()) suppose(p, s.cause, s.bugs());
+  Bugs both = top_left();
+  both.position = restarted().position;
+  suppose(p, "top-left-mask+position-restarted", both);
+  p.runs["right_mask"] = p.runs["right_positions"] =
+      last_rows(toy::Subject().fresh()->feed(kText), std::ssize(kText) - p.past);
+}
+
+Report checked(const Bugs& bugs, std::int64_t past = 4, bool simulations = true) {
+  Recorder recorder(bugs, past);
+  Recording with = recorder.with();
+  if (simulations) add_simulations(*with.probes);
+  return compare_recordings(recorder.without(), with);
+}
+
+std::vector<std::string> confirmed(const Report& r) {
+  std::vector<std::string> names;
+  for (const Explanation& e : r.causes) {
+    if (e.confirmed) names.push_back(e.cause);
+  }
+  return names;
+}
+
+TEST(RecordedCauses, HealthyRaisesNothing) {
+  for (const std::int64_t past : {1, 2, 4, 6}) {
+    const Report r = checked({}, past);
+    EXPECT_EQ(r.verdict.outcome, Outcome::identical) << r.verdict.sentence;
+    EXPECT_TRUE(r.causes.empty());
+    EXPECT_EQ(r.evidence.used.shown, Finding::Shown::yes) << r.evidence.used.sentence;
+    EXPECT_EQ(r.evidence.control.shown, Finding::Shown::yes);
+    EXPECT_EQ(r.causality.holds, Finding::Shown::yes) << r.causality.sentence;
+  }
+}
+
+TEST(RecordedCauses, EveryBugIsNamedByItsSimulation) {
+  for (const auto& [cause, bugs] : simulated()) {
+    const Report r = checked(bugs());
+    EXPECT_EQ(r.verdict.outcome, Outcome::differs) << cause;
+    EXPECT_THAT(confirmed(r), testing::ElementsAre(cause.substr(0, cause.find('=')))) << r.verdict.sentence;
+    ASSERT_FALSE(r.causes.empty());
+    EXPECT_THAT(r.causes[0].evidence, HasSubstr("3 of 3 rows of logits bit for bit")) << cause;
+    if (cause.find('=') != std::string::npos) {
+      EXPECT_THAT(r.causes[0].statement, HasSubstr(cause.substr(cause.find('=') + 1)));
+    }
+  }
+}
+
+TEST(RecordedCauses, TwoAtOnceAreNamed) {
+  Bugs both = top_left();
+  both.position = restarted().position;
+  EXPECT_THAT(confirmed(checked(both)), testing::ElementsAre("top-left-mask + position-restarted"));
+}
+
+TEST(RecordedCauses, AbsentPast) {
+  Bugs bugs;
+  bugs.keeps_nothing = true;
+  const Report r = checked(bugs);
+  EXPECT_THAT(confirmed(r), testing::ElementsAre("past-absent"));
+  EXPECT_EQ(r.evidence.used.shown, Finding::Shown::no);
+}
+
+TEST(RecordedCauses, PastOfAnotherText) {
+  Bugs bugs;
+  bugs.finds_prefix_by_length = true;
+  Recorder recorder(bugs, 4);
+  recorder.after(slice(kOther, 0, 4), slice(kText, 4, 7));  // someone else was there first
+  const Recording with = recorder.with();
+  const Report r = compare_recordings(recorder.without(), with);
+  EXPECT_THAT(confirmed(r), testing::Contains("past-of-another-text")) << r.verdict.sentence;
+}
+
+TEST(RecordedCauses, MasksAreSeenInWhatChanges) {
+  EXPECT_THAT(confirmed(checked(past_ignored(), 4, false)), testing::ElementsAre("past-ignored"));
+  EXPECT_THAT(confirmed(checked(top_left(), 6, false)), testing::ElementsAre("top-left-mask"));
+  EXPECT_THAT(confirmed(checked(first_dropped(2), 4, false)), testing::ElementsAre("first-dropped"));
+  EXPECT_THAT(confirmed(checked(window(3), 4, false)), testing::ElementsAre("window"));
+  EXPECT_THAT(confirmed(checked(window(3), 6, false)), testing::ElementsAre("first-dropped", "window"));
+}
+
+TEST(RecordedCauses, WhatNothingExplainsIsUnknown) {
+  Bugs bugs;
+  bugs.logit = [](Call c, float v) { return c.continues() ? -v : v; };
+  const Report r = checked(bugs);
+  EXPECT_TRUE(confirmed(r).empty());
+  EXPECT_GT(r.causes_tried, 5);
+}
+
+TEST(RecordedCauses, LookingAheadIsSeenByTheLaterTokens) {
+  Bugs bugs;
+  bugs.sees = [](Call, auto, auto) { return true; };
+  const Report r = checked(bugs);
+  EXPECT_EQ(r.causality.holds, Finding::Shown::no);
+  EXPECT_THAT(confirmed(r), testing::Contains("attends-both-ways"));
+}
+
+TEST(RecordedCauses, MasksThatTheModelDoesNotTakeProveNothing) {
+  Recorder recorder(top_left(), 4);
+  Recording with = recorder.with();
+  add_simulations(*with.probes);
+  with.probes->runs.at("right_mask") = with.probes->supposed.at("window=2");
+  with.probes->runs.erase("changed.1");
+  with.probes->runs.erase("changed.2");
+  with.probes->runs.erase("changed.3");
+  EXPECT_TRUE(confirmed(compare_recordings(recorder.without(), with)).empty());
+}
+
+Recording with_added(Recording r, float by) {
+  for (std::size_t i = static_cast<std::size_t>(4 * r.logits.vocab); i < r.logits.values.size(); ++i) {
+    r.logits.values[i] += by;
+  }
+  return r;
+}
+
+TEST(RecordedCauses, RoundingShrinksInAWiderFormat) {
+  Recorder recorder({}, 4);
+  Recording with = with_added(recorder.with(), 0.5f);
+  with.probes->wide_format = "fp32";
+  with.probes->runs["wide_without"] = with.probes->runs["wide_with"] = with.probes->runs.at("again");
+  with.probes->runs["wide_with"].values[0] += 1e-5f;
+  EXPECT_THAT(confirmed(compare_recordings(recorder.without(), with)), testing::ElementsAre("rounding"));
+  with.probes->runs["wide_with"].values[0] += 0.4f;
+  EXPECT_TRUE(confirmed(compare_recordings(recorder.without(), with)).empty());
+}
+
+TEST(RecordedCauses, APastInFewerBits) {
+  Recorder recorder({}, 4);
+  Recording with = with_added(recorder.with(), 5e-3f);
+  EXPECT_TRUE(confirmed(compare_recordings(recorder.without(), with)).empty());
+  with.description.past_format = "fp16";
+  EXPECT_THAT(confirmed(compare_recordings(recorder.without(), with)), testing::ElementsAre("past-in-fp16"));
+}
+
+TEST(RecordedCauses, RowsThatDependOnTheirNeighbours) {
+  Recorder recorder({}, 4);
+  Recording with = with_added(recorder.with(), 0.5f);
+  with.probes->runs["batched"] = with.probes->runs.at("again");
+  EXPECT_TRUE(confirmed(compare_recordings(recorder.without(), with)).empty());
+  with.probes->runs["batched"].values[0] += 1;
+  EXPECT_THAT(confirmed(compare_recordings(recorder.without(), with)), testing::ElementsAre("rows-not-independent"));
+}
+
+TEST(RecordedCauses, ASecondUseCountsWhereThePastSaysItIsUnchanged) {
+  Recorder recorder({}, 4);
+  Recording with = recorder.with();
+  with.probes->runs["twice"] = with.probes->runs.at("other_past");
+  with.probes->twice_lengths = {7, 10};
+  Report r = compare_recordings(recorder.without(), with);
+  EXPECT_TRUE(r.verdict.holds());
+  EXPECT_THAT(r.notes, testing::Contains(HasSubstr("holds 7 tokens after its first use")));
+  with.probes->twice_lengths = {4, 4};
+  r = compare_recordings(recorder.without(), with);
+  EXPECT_EQ(r.verdict.outcome, Outcome::differs);
+  EXPECT_THAT(confirmed(r), testing::ElementsAre("past-changed-in-place"));
+}
+
+TEST(RecordedCauses, ChangesFromRunToRun) {
+  Recorder recorder({}, 4);
+  Recording with = with_added(recorder.with(), 0.5f);
+  with.probes->runs["whole_again"].values[3] += 2;
+  const Report r = compare_recordings(recorder.without(), with);
+  EXPECT_THAT(confirmed(r), testing::Contains("not-deterministic"));
+  EXPECT_FLOAT_EQ(static_cast<float>(r.evidence.noise), 2);
+}
+
+TEST(RecordedCauses, StatesShowTheFirstLayerThatParts) {
+  Recorder recorder(top_left(), 4);
+  Recording without = recorder.without(), with = recorder.with();
+  const auto n = kText.size();
+  without.states = {.width = 1,
+                    .layers = {std::vector<float>(n, 1), std::vector<float>(n, 2), std::vector<float>(n, 3)}};
+  with.states = without.states;
+  with.states.layers[2][4] = 9;
+  const Report r = compare_recordings(without, with);
+  ASSERT_TRUE(r.parting.has_value());
+  EXPECT_EQ(r.parting->past, 4);
+  EXPECT_EQ(r.parting->position, 4);
+  EXPECT_EQ(r.parting->layer, 1);
+  ASSERT_EQ(r.layers.size(), 3u);
+  EXPECT_EQ(r.layers[2].max_abs, 6);
+}
+
+std::string error_of(const std::function<void(Recording&)>& spoil) {
+  Recorder recorder({}, 4);
+  Recording with = recorder.with();
+  spoil(with);
+  try {
+    compare_recordings(recorder.without(), with);
+  } catch (const Error& e) {
+    return e.what();
+  }
+  return "no error";
+}
+
+TEST(RecordedCauses, ErrorsSayWhatIsWrong) {
+  EXPECT_THAT(error_of([](Recording& r) { r.probes->past = 7; }), HasSubstr("probes' past is not within the text"));
+  EXPECT_THAT(error_of([](Recording& r) { r.probes->runs["again"].values.pop_back(); }),
+              HasSubstr("toy: 'probe.again': not a recording: a probe has the wrong shape"));
+  EXPECT_THAT(error_of([](Recording& r) { r.probes->runs["changed.4"] = r.probes->runs["again"]; }),
+              HasSubstr("a probe of a token that is not there"));
+  EXPECT_THAT(error_of([](Recording& r) { r.probes->runs["later.x"] = r.probes->runs["again"]; }),
+              HasSubstr("a probe of a token that is not there"));
+  EXPECT_THAT(error_of([](Recording& r) {
+                r.probes->supposed["window=2"] = {.vocab = 2, .values = {1, 2}};
+              }),
+              HasSubstr("'suppose.window=2'"));
+  EXPECT_THAT(error_of([](Recording& r) {
+                r.states = {.width = 2, .layers = {{1, 2, 3}}};
+              }),
+              HasSubstr("a state for every token"));
+}
+
+}  // namespace
+}  // namespace pkv::check

@@ -1,0 +1,140 @@
+#include "checker/recorded/recorded.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "base/error.h"
+
+namespace pkv::check {
+namespace {
+
+using testing::HasSubstr;
+
+// Three tokens, a vocabulary of two.
+Recording whole() {
+  return {.description = {.name = "m", .system = "s", .format = "fp32", .layers = 1, .width = 4},
+          .text = "abc",
+          .ids = {7, 8, 9},
+          .logits = {.vocab = 2, .values = {1, 2, 3, 4, 5, 6}},
+          .pieces = {3},
+          .past_lengths = {3}};
+}
+
+Recording in_pieces() {
+  Recording r = whole();
+  r.pieces = {2, 1};
+  r.past_lengths = {2, 3};
+  return r;
+}
+
+std::string error_of(const Recording& a, const Recording& b) {
+  try {
+    compare_recordings(a, b);
+  } catch (const Error& e) {
+    return e.what();
+  }
+  return "no error";
+}
+
+TEST(Recorded, EqualIsIdentical) {
+  const Report r = compare_recordings(whole(), in_pieces());
+  EXPECT_EQ(r.verdict.outcome, Outcome::identical);
+  EXPECT_THAT(r.verdict.sentence, HasSubstr("1 position compared"));
+  EXPECT_EQ(r.evidence.exists.shown, Finding::Shown::yes);
+  EXPECT_EQ(r.evidence.used.shown, Finding::Shown::unknown);
+}
+
+TEST(Recorded, RoundingIsWithinTheBound) {
+  Recording b = in_pieces();
+  b.logits.values[5] += 5e-7f;
+  const Report r = compare_recordings(whole(), b);
+  EXPECT_EQ(r.verdict.outcome, Outcome::within_rounding) << r.verdict.sentence;
+  b.description.promises_same_bits = true;
+  Recording a = whole();
+  a.description.promises_same_bits = true;
+  EXPECT_EQ(compare_recordings(a, b).verdict.outcome, Outcome::differs);
+}
+
+TEST(Recorded, AbsentPastIsSaidPlainly) {
+  Recording b = in_pieces();
+  b.past_lengths = {0, 0};
+  b.logits.values[5] = 9;
+  const Report r = compare_recordings(whole(), b);
+  EXPECT_EQ(r.verdict.outcome, Outcome::differs);
+  EXPECT_THAT(r.verdict.sentence, testing::StartsWith("no past was kept"));
+  b.logits = whole().logits;
+  EXPECT_EQ(compare_recordings(whole(), b).verdict.outcome, Outcome::empty);
+}
+
+TEST(Recorded, WrongLengthDoesNotHold) {
+  Recording b = in_pieces();
+  b.past_lengths = {2, 2};
+  const Report r = compare_recordings(whole(), b);
+  EXPECT_FALSE(r.verdict.holds());
+  EXPECT_THAT(r.verdict.sentence, HasSubstr("the past holds 2 tokens after 3 were fed"));
+}
+
+TEST(Recorded, ChangeOfTheFirstPartIsLookingAhead) {
+  Recording b = in_pieces();
+  b.logits.values[1] = 3;
+  EXPECT_THAT(compare_recordings(whole(), b).verdict.sentence, HasSubstr("looks ahead"));
+}
+
+TEST(Recorded, UnknownPiecesCompareEveryPosition) {
+  Recording b = in_pieces();
+  b.pieces = {};
+  b.past_lengths = {};
+  b.logits.values[3] = 5;
+  const Report r = compare_recordings(whole(), b);
+  EXPECT_EQ(r.total.positions, 3);
+  EXPECT_THAT(r.verdict.sentence, HasSubstr("first part at position 1."));
+  EXPECT_EQ(r.evidence.exists.shown, Finding::Shown::unknown);
+}
+
+TEST(Recorded, UnknownPiecesAndNoSignOfAPastShowNothing) {
+  Recording b = in_pieces();
+  b.pieces = {};
+  b.past_lengths = {};
+  const Report r = compare_recordings(whole(), b);
+  EXPECT_EQ(r.verdict.outcome, Outcome::empty);
+  EXPECT_FALSE(r.verdict.holds());
+  EXPECT_THAT(r.verdict.sentence, HasSubstr("does not say how it was fed"));
+}
+
+TEST(Recorded, TwoWholeRunsTestNothing) {
+  EXPECT_EQ(compare_recordings(whole(), whole()).verdict.outcome, Outcome::empty);
+}
+
+TEST(Recorded, AreTakenTheOtherWayRoundWhenNeedBe) {
+  const Report r = compare_recordings(in_pieces(), whole());
+  EXPECT_EQ(r.verdict.outcome, Outcome::identical);
+  EXPECT_THAT(r.notes, testing::ElementsAre(HasSubstr("other way round")));
+}
+
+TEST(Recorded, BothInPiecesIsNoted) {
+  EXPECT_THAT(compare_recordings(in_pieces(), in_pieces()).notes, testing::ElementsAre(HasSubstr("in pieces too")));
+}
+
+TEST(Recorded, ErrorsSayWhatIsWrong) {
+  Recording b = in_pieces();
+  b.ids[1] = 5;
+  EXPECT_THAT(error_of(whole(), b), HasSubstr("token 1: the recordings are not of the same text"));
+  b = in_pieces();
+  b.pieces = {2, 2};
+  EXPECT_THAT(error_of(whole(), b), HasSubstr("do not add up"));
+  b.pieces = {3, 0};
+  EXPECT_THAT(error_of(whole(), b), HasSubstr("do not add up"));
+  b = in_pieces();
+  b.past_lengths = {2};
+  EXPECT_THAT(error_of(whole(), b), HasSubstr("a past length for every piece"));
+  b = in_pieces();
+  b.logits.values.pop_back();
+  EXPECT_THAT(error_of(whole(), b), HasSubstr("a row of logits for every token"));
+  b = in_pieces();
+  b.logits = {.vocab = 1, .values = {1, 2, 3}};
+  EXPECT_THAT(error_of(whole(), b), HasSubstr("vocabularies"));
+  EXPECT_THAT(error_of({}, {}), HasSubstr("no tokens"));
+}
+
+}  // namespace
+}  // namespace pkv::check

@@ -1,0 +1,207 @@
+// What the reports look like, to the letter: tests/unit/checker/recorded/approved/. PKV_APPROVE=1 writes those files
+// anew; read them before they are committed.
+#include "checker/compare/report.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <limits>
+#include <nlohmann/json.hpp>
+#include <sstream>
+
+#include "checker/check/check.h"
+#include "checker/compare/columns.h"
+#include "checker/recorded/recorded.h"
+#include "mutants/toy.h"
+
+namespace pkv::check {
+namespace {
+
+using testing::HasSubstr;
+using testing::Not;
+
+void expect_approved(const std::string& name, const std::string& got) {
+  const auto path = std::filesystem::path(PKV_SOURCE_DIR) / "tests/unit/checker/recorded/approved" / name;
+  if (std::getenv("PKV_APPROVE") != nullptr) std::ofstream(path) << got;
+  std::ostringstream approved;
+  approved << std::ifstream(path).rdbuf();
+  EXPECT_EQ(got, approved.str()) << "approved in " << path << "; PKV_APPROVE=1 accepts the new one";
+}
+
+int widest_line(const std::string& text) {
+  int widest = 0;
+  std::istringstream lines(text);
+  for (std::string line; std::getline(lines, line);) widest = std::max(widest, columns_of(line));
+  return widest;
+}
+
+Report toy_report(const toy::Bugs& bugs, bool promises = false) {
+  toy::Subject subject(bugs, promises);
+  return run(subject, std::vector<std::int32_t>{3, 1, 4, 2}, {.text = "I like to eat"});
+}
+
+Report healthy() { return toy_report({}, true); }
+
+Report without_past() {
+  toy::Bugs bugs;
+  bugs.keeps_nothing = true;
+  return toy_report(bugs);
+}
+
+Report only_token_0() {
+  toy::Bugs bugs;
+  bugs.sees = [](toy::Call c, auto row, auto index) {
+    return c.continues() && c.count == 1 ? index == 0 : index <= c.past + row;
+  };
+  return toy_report(bugs);
+}
+
+Report looking_ahead() {
+  toy::Bugs bugs;
+  bugs.sees = [](toy::Call, auto, auto) { return true; };
+  bugs.powers = false;
+  return toy_report(bugs);
+}
+
+Report not_finite() {
+  toy::Bugs bugs;
+  bugs.logit = [](toy::Call c, float v) { return c.continues() ? std::numeric_limits<float>::quiet_NaN() : v; };
+  return toy_report(bugs);
+}
+
+Recording recording(std::vector<std::int64_t> pieces, std::vector<float> last) {
+  Recording r{.description = {.name = "gpt2",
+                              .family = "GPT-2",
+                              .system = "transformers 5.17, cuda",
+                              .format = "fp32",
+                              .layers = 12,
+                              .width = 3072},
+              .text = "I like to eat",
+              .ids = {40, 588, 284, 4483},
+              .logits = {.vocab = 4, .values = {-30, -33, -35, -31, -80, -77, -80, -81, -99, -98, -97, -96}},
+              .pieces = std::move(pieces)};
+  r.logits.values.insert(r.logits.values.end(), last.begin(), last.end());
+  return r;
+}
+
+Report recorded(float delta) {
+  const Recording without = recording({4}, {-137.848907f, -120.5f, -107.432274f, -118});
+  return compare_recordings(without, recording({3, 1}, {-137.848907f + delta, -120.5f, -107.432274f, -118 - delta}));
+}
+
+TEST(ReportText, IsApproved) {
+  expect_approved("healthy.txt", report_text(healthy()));
+  expect_approved("without_past.txt", report_text(without_past()));
+  expect_approved("only_token_0.txt", report_text(only_token_0()));
+  expect_approved("looking_ahead.txt", report_text(looking_ahead()));
+  expect_approved("not_finite.txt", report_text(not_finite()));
+  expect_approved("rounding.txt", report_text(recorded(4.6e-5f)));
+}
+
+TEST(ReportText, NamesThePastsFormatWhereItIsAnother) {
+  Report r = healthy();
+  r.subject.format = r.subject.past_format = "fp32";
+  EXPECT_THAT(report_text(r), Not(HasSubstr("past fp32")));
+  r.subject.past_format = "fp16";
+  EXPECT_THAT(report_text(r), HasSubstr(" · fp32, past fp16"));
+  EXPECT_THAT(report_markdown(r), HasSubstr("fp32, past fp16"));
+  EXPECT_THAT(summary_csv(std::vector{r}), HasSubstr(",\"fp32, past fp16\","));
+  EXPECT_THAT(report_json(r), HasSubstr("\"past_format\": \"fp16\""));
+}
+
+TEST(ReportText, ColourChangesNoLetter) {
+  std::string coloured = report_text(without_past(), true);
+  EXPECT_THAT(coloured, HasSubstr("\033[1;31m✗ differs\033[0m: no past was kept"));
+  for (std::size_t at; (at = coloured.find('\033')) != std::string::npos;) {
+    coloured.erase(at, coloured.find('m', at) - at + 1);
+  }
+  EXPECT_EQ(coloured, report_text(without_past()));
+}
+
+TEST(ReportText, FitsTheTerminal) {
+  for (const auto& r :
+       {healthy(), without_past(), only_token_0(), looking_ahead(), not_finite(), recorded(1e-4f), recorded(1)}) {
+    EXPECT_LE(widest_line(report_text(r)), terminal_columns) << report_text(r);
+  }
+}
+
+TEST(ReportText, FitsTheTerminalWhateverTheNumbers) {
+  Report r = only_token_0();
+  r.subject.name = std::string(100, 'n') + "日本";
+  r.text = std::string(300, 't') + "\n";
+  for (auto& result : r.results) {
+    result.runs = 1023;
+    result.difference = {.positions = 523776,
+                         .same_bits = false,
+                         .max_abs = 1.234e-10,
+                         .ulps = 2147483647,
+                         .max_kl = 1.234e-10,
+                         .top_flips = 12345,
+                         .worst = Place{1023, 1023}};
+  }
+  EXPECT_LE(widest_line(report_text(r)), terminal_columns) << report_text(r);
+  EXPECT_LE(widest_line(summary_text(std::vector{r})), terminal_columns) << summary_text(std::vector{r});
+}
+
+// Names come from files of others.
+TEST(ReportText, HoldsNoControlCharactersOfOthers) {
+  Recording a = recording({4}, {1, 2, 3, 4}), b = recording({3, 1}, {1, 2, 3, 4});
+  b.description.name = "evil\033[2J";
+  b.text = "\033]0;title\a";
+  const Report r = compare_recordings(a, b);
+  for (const auto& text : {report_text(r), report_markdown(r), summary_text(std::vector{r})}) {
+    EXPECT_EQ(text.find('\033'), std::string::npos) << text;
+  }
+}
+
+TEST(ReportMarkdown, IsApproved) {
+  expect_approved("without_past.md", report_markdown(without_past()));
+  expect_approved("summary.md", summary_markdown(std::vector{healthy(), recorded(4.6e-5f), without_past()},
+                                                 std::vector<NotChecked>{{"none", "there is no such model"}}));
+}
+
+TEST(ReportCsv, IsApproved) {
+  expect_approved("healthy.csv", report_csv(healthy()));
+  expect_approved("summary.csv", summary_csv(std::vector{healthy(), recorded(0)},
+                                             std::vector<NotChecked>{{"none", "there is no such model"}}));
+}
+
+TEST(ReportJson, IsApproved) { expect_approved("recorded.json", report_json(recorded(0))); }
+
+TEST(ReportJson, HoldsTheWholeReport) {
+  const Report r = without_past();
+  const auto json = nlohmann::json::parse(report_json(r));
+  EXPECT_EQ(json["schema"], "pkv-check/2");
+  EXPECT_EQ(json["verdict"]["outcome"], "differs");
+  EXPECT_EQ(json["verdict"]["holds"], false);
+  EXPECT_EQ(json["ids"].size(), 4u);
+  EXPECT_EQ(json["experiments"].size(), r.results.size());
+  EXPECT_EQ(json["total"]["max_abs"], r.total.max_abs);
+  EXPECT_EQ(json["total"]["worst"]["position"], r.total.worst->position);
+  EXPECT_EQ(json["evidence"]["past_exists"]["shown"], false);
+  EXPECT_EQ(json["evidence"]["probes"].size(), 2u);
+  EXPECT_EQ(json["table"]["with_past"]["75%"], r.table.with_past.q75);
+  EXPECT_EQ(json["bound"]["value"], r.bound.value);
+  EXPECT_EQ(json["experiments"][5]["left_out"], "no past was kept");
+}
+
+TEST(ReportJson, TakesTextThatIsNotUtf8) {
+  Report r = healthy();
+  r.text = "\xff";
+  EXPECT_EQ(nlohmann::json::parse(report_json(r))["text"], "\ufffd");
+}
+
+TEST(Summary, IsApproved) {
+  const std::vector reports{healthy(), recorded(4.6e-5f), without_past(), looking_ahead(), not_finite()};
+  const std::vector<NotChecked> others{{"none", "there is no such model"}};
+  expect_approved("summary.txt", summary_text(reports, others));
+  const auto json = nlohmann::json::parse(summary_json(reports));
+  EXPECT_EQ(json["schema"], "pkv-review/2");
+  EXPECT_EQ(json["models"].size(), 5u);
+}
+
+}  // namespace
+}  // namespace pkv::check

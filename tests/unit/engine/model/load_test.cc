@@ -1,0 +1,170 @@
+// What a page refuses: every option it does not implement, every tensor that is not there or has another shape.
+#include <fmt/format.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cstring>
+#include <filesystem>
+#include <limits>
+#include <nlohmann/json.hpp>
+
+#include "base/error.h"
+#include "base/file.h"
+#include "engine/model/architectures.h"
+#include "engine/model/model.h"
+#include "support/models.h"
+
+namespace pkv::model {
+namespace {
+
+namespace fs = std::filesystem;
+using nlohmann::json;
+using testing::AllOf;
+using testing::HasSubstr;
+
+const json kGpt2 = {{"model_type", "gpt2"}, {"vocab_size", 7}, {"n_positions", 9},
+                    {"n_embd", 6},          {"n_layer", 1},    {"n_head", 2}};
+const json kRoberta = {{"model_type", "roberta"},     {"vocab_size", 7},          {"hidden_size", 6},
+                       {"num_hidden_layers", 1},      {"num_attention_heads", 2}, {"intermediate_size", 5},
+                       {"max_position_embeddings", 9}};
+const json kMpt = {{"model_type", "mpt"}, {"vocab_size", 7}, {"d_model", 6}, {"n_layers", 1}, {"n_heads", 2}};
+const json kFalcon = {{"model_type", "falcon"},
+                      {"vocab_size", 7},
+                      {"hidden_size", 8},
+                      {"num_hidden_layers", 1},
+                      {"num_attention_heads", 2}};
+
+class Load : public testing::Test {
+ protected:
+  void SetUp() override {
+    folder_ = fs::path(testing::TempDir()) / testing::UnitTest::GetInstance()->current_test_info()->name();
+    fs::create_directories(folder_);
+  }
+  void TearDown() override { fs::remove_all(folder_); }
+
+  // One tensor, so that there is a file; the name is nobody's.
+  std::string error_of(json config, const json& changes, const std::vector<hf::Tensor>& tensors = {}) {
+    if (!changes.is_null()) config.update(changes);
+    write_file(folder_ / "config.json", config.dump());
+    hf::write_safetensors(folder_ / "model.safetensors", tensors, {});
+    try {
+      inspect(hf::Folder::open(folder_));
+    } catch (const Error& e) {
+      EXPECT_EQ(e.kind(), Error::Kind::load);
+      return e.what();
+    }
+    return "no error";
+  }
+
+  fs::path folder_;
+};
+
+TEST_F(Load, UnknownModelTypeListsThoseThereAre) {
+  EXPECT_THAT(error_of(kGpt2, {{"model_type", "lama"}}),
+              AllOf(HasSubstr("config.json: key 'model_type': unknown model_type"),
+                    HasSubstr("gpt2, roberta, mpt, falcon"), HasSubstr("found:    lama")));
+}
+
+TEST_F(Load, MissingTensorNamesBothPlaces) {
+  EXPECT_THAT(error_of(kGpt2, {}), AllOf(HasSubstr("tensor is missing"),
+                                         HasSubstr("'transformer.wte.weight' or 'wte.weight' of shape [7, 6]")));
+}
+
+TEST_F(Load, WrongShapeAndDtypeNameTheTensor) {
+  const std::vector<float> data(42);
+  hf::Tensor t{.name = "wte.weight", .dtype = DType::f32, .shape = {6, 7}, .data = std::as_bytes(std::span(data))};
+  EXPECT_THAT(error_of(kGpt2, {}, {t}), AllOf(HasSubstr("tensor 'wte.weight'"),
+                                              HasSubstr("expected: [7, 6], by config.json"), HasSubstr("[6, 7]")));
+  t.shape = {7, 6};
+  t.dtype = DType::i32;
+  EXPECT_THAT(error_of(kGpt2, {}, {t}), AllOf(HasSubstr("expected: F32, F16 or BF16"), HasSubstr("found:    I32")));
+}
+
+struct Refusal {
+  json config, changes;
+  std::string says;
+};
+
+TEST_F(Load, WhatAPageDoesNotImplementIsRefusedByName) {
+  const std::vector<Refusal> refusals{
+      {kGpt2, {{"activation_function", "prelu"}}, "key 'activation_function'"},
+      {kGpt2, {{"add_cross_attention", true}}, "add_cross_attention"},
+      {kGpt2, {{"n_head", 4}}, "not a multiple of the number of heads"},
+      {kGpt2, {{"n_layer", 0}}, "n_layer"},
+      {kGpt2, {{"n_layer", 1e12}}, "n_layer"},
+      {kGpt2, {{"n_layer", "two"}}, "n_layer"},
+      {kGpt2, {{"n_embd", 8}, {"hidden_size", 6}}, "hidden_size"},
+      {kGpt2, {{"vocab_size", nullptr}}, "vocab_size"},
+      {kRoberta, {{"position_embedding_type", "relative_key"}}, "position_embedding_type"},
+      {kRoberta, {{"max_position_embeddings", 2}}, "max_position_embeddings"},
+      {kMpt, {{"attn_config", {{"alibi", false}}}}, "attn_config.alibi"},
+      {kMpt, {{"attn_config", {{"prefix_lm", true}}}}, "prefix_lm"},
+      {kMpt, {{"attn_config", {{"qk_ln", true}}}}, "qk_ln"},
+      {kMpt, {{"attn_config", {{"attn_type", "multiquery_attention"}}}}, "attn_type"},
+      {kMpt, {{"attn_config", {{"attn_uses_sequence_id", true}}}}, "attn_uses_sequence_id"},
+      {kMpt, {{"attn_config", {{"clip_qkv", -1}}}}, "clip_qkv"},
+      {kMpt, {{"logit_scale", "inv_sqrt_d_model"}}, "logit_scale"},
+      {kMpt, {{"norm_type", "rmsnorm"}}, "norm_type"},
+      {kFalcon, {{"rope_scaling", {{"type", "linear"}, {"factor", 2}}}}, "rope_scaling"},
+      {kFalcon, {{"rope_parameters", {{"rope_type", "yarn"}}}}, "rope_type"},
+      {kFalcon, {{"rope_theta", -1}}, "rope_theta"},
+      {kFalcon, {{"new_decoder_architecture", true}, {"parallel_attn", false}}, "parallel_attn"},
+      {kFalcon, {{"num_ln_in_parallel_attn", 2}}, "num_ln_in_parallel_attn"},
+      {kFalcon, {{"multi_query", false}, {"num_kv_heads", 1}}, "num_kv_heads"},
+      {kFalcon, {{"new_decoder_architecture", true}, {"num_attention_heads", 4}, {"num_kv_heads", 3}}, "num_kv_heads"},
+      {kFalcon, {{"num_attention_heads", 8}}, "of an even size"},
+      {kFalcon, {{"apply_residual_connection_post_layernorm", true}}, "apply_residual_connection_post_layernorm"},
+      {kFalcon, {{"quantization_config", {{"quant_method", "gptq"}}}}, "quantization_config"},
+  };
+  for (const Refusal& r : refusals) {
+    EXPECT_THAT(error_of(r.config, r.changes), AllOf(HasSubstr("config.json"), HasSubstr(r.says))) << r.changes;
+  }
+}
+
+TEST_F(Load, AContradictionBetweenConfigAndWeightsIsAnError) {
+  const std::vector<float> data(48);
+  const auto bytes = std::as_bytes(std::span(data));
+  const hf::Tensor wte{.name = "wte.weight", .dtype = DType::f32, .shape = {7, 6}, .data = bytes.first(42 * 4)};
+  const hf::Tensor bias{.name = "blocks.0.norm_1.bias", .dtype = DType::f32, .shape = {6}, .data = bytes.first(6 * 4)};
+  EXPECT_THAT(error_of(kMpt, {{"no_bias", true}}, {wte, bias}),
+              AllOf(HasSubstr("contradict each other"), HasSubstr("blocks.0.norm_1.bias")));
+}
+
+// No format of 8 or 4 bits holds NaN or infinity; whoever reads the report has to know that there were some.
+TEST_F(Load, ValuesThatNoFormatHoldsAreNoted) {
+  const fs::path plain = support::golden_data() / "gpt2-plain";
+  const hf::Folder folder = hf::Folder::open(plain);
+  std::vector<hf::Tensor> tensors(folder.tensors().begin(), folder.tensors().end());
+  const auto at = std::ranges::find(tensors, "transformer.h.0.mlp.c_fc.weight", &hf::Tensor::name);
+  ASSERT_NE(at, tensors.end());
+  ASSERT_EQ(at->dtype, DType::f32);
+  std::vector<float> values(at->data.size() / sizeof(float));
+  std::memcpy(values.data(), at->data.data(), at->data.size());
+  values[1] = values[7] = std::numeric_limits<float>::quiet_NaN();
+  values.back() = -std::numeric_limits<float>::infinity();
+  at->data = std::as_bytes(std::span(values));
+  fs::copy_file(plain / "config.json", folder_ / "config.json");
+  hf::write_safetensors(folder_ / "model.safetensors", tensors, {});
+  for (const quant::Format format : {quant::Format::int8, quant::Format::fp4, quant::Format::nf4}) {
+    const LoadOptions options{.quantize = Quantize{.format = format}};
+    const std::string expected = fmt::format(
+        "tensor '{}': 3 values are NaN or infinite, which {} cannot hold: other numbers stand in their place", at->name,
+        quant::name_of(format));
+    EXPECT_THAT(support::load(folder_, "naive", 1, options).notes(), testing::Contains(expected));
+    EXPECT_THAT(support::load(plain, "naive", 1, options).notes(), testing::Not(testing::Contains(HasSubstr("NaN"))));
+  }
+}
+
+// Every registered family is reachable by each of its names, and by nothing else.
+TEST_F(Load, TheListIsComplete) {
+  for (const Architecture& a : architectures()) {
+    for (const std::string_view type : a.model_types) {
+      const std::string e = error_of({{"model_type", std::string(type)}}, {});
+      EXPECT_THAT(e, AllOf(HasSubstr("config.json"), testing::Not(HasSubstr("unknown model_type")))) << type;
+    }
+  }
+}
+
+}  // namespace
+}  // namespace pkv::model
