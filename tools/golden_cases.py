@@ -22,7 +22,7 @@ mpt     reads   vocab_size d_model n_heads n_layers max_seq_len (longest text: t
                 embedding_fraction, attn_config.{alibi (always on), alibi_bias_max (always 8: the table is built
                 without it), attn_type, attn_impl, prefix_lm, qk_ln, attn_uses_sequence_id}. GELU is the exact one.
                 MosaicML's own code reads expansion_ratio, alibi_bias_max and no_bias: the cases that set them run
-                transformers' class with those parts put in (make_goldens.py, as_mosaicml).
+                transformers' class with those parts put in (golden_families.py, as_mosaicml).
 falcon  reads   vocab_size hidden_size num_hidden_layers num_attention_heads num_kv_heads num_ln_in_parallel_attn
                 layer_norm_epsilon alibi new_decoder_architecture multi_query parallel_attn bias ffn_hidden_size
                 activation rope_parameters (rope_theta at the top of version 4 configs) tie_word_embeddings

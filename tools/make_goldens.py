@@ -21,8 +21,8 @@ logits, hidden_states, keys and values stand there a second time with the suffix
 weights, run in float64. For each bundled model a folder bundled-<name>/ holds expected.safetensors alone: ids1..ids3
 and logits1..logits3, and a longer text ids4 with the logits of the rows named in rows4.
 
-Where transformers leaves float64 in a float64 run, this script patches it for that run alone: see `in_double`.
-Falcon's ALiBi in bfloat16 is not patched: it is part of what the model computes. Falcon caches the new architecture's
+Where transformers leaves float64 in a float64 run, golden_families.py patches it for that run alone, and refuses a run
+that leaves it all the same. Falcon's ALiBi in bfloat16 is not patched: it is part of what the model computes. Falcon caches the new architecture's
 keys and values once for each query head; they are stored here once for each key head, after a check that the copies
 are equal.
 """
@@ -41,15 +41,14 @@ import tokenizers
 import torch
 import torch.nn.functional as F
 import transformers
-from transformers.models.mpt import modeling_mpt
 
+import golden_families
 import make_corpus
 from golden_cases import CASES
+from golden_families import FAMILIES, in_double, replaced
 
 transformers.utils.logging.disable_progress_bar()
 
-CLASSES = {"gpt2": transformers.GPT2LMHeadModel, "roberta": transformers.RobertaForCausalLM,
-           "mpt": transformers.MptForCausalLM, "falcon": transformers.FalconForCausalLM}
 GREEDY_FROM, GREEDY_COUNT = 8, 20
 CLEAR_MARGIN = 2e-3  # best logit minus second best, in every greedy step
 BUNDLED_TEXTS = ["I like to eat", "One, two, three, four", 'Anna said, "I am going']
@@ -59,87 +58,31 @@ MODEL_FILES = ("config.json", "generation_config.json")
 # --- random weights ---------------------------------------------------------------------------------------------------
 
 
-def queries_and_keys(name, weight, model):
-    """The rows (for GPT-2 columns) of a weight or bias that make queries and keys, as a boolean mask over outputs."""
-    c, family = model.config, model.config.model_type
-    outputs = weight.shape[-1] if family == "gpt2" else weight.shape[0]
-    mask = torch.zeros(outputs, dtype=torch.bool)
-    if family == "roberta":
-        mask[:] = ".query." in name or ".key." in name
-    elif "c_attn" in name or "Wqkv" in name:
-        mask[: outputs // 3 * 2] = True
-    elif "query_key_value" in name:
-        blocks = mask.view(*falcon_blocks(c), c.head_dim)
-        blocks[..., :-1, :] = True
-    return mask
-
-
-def falcon_blocks(c):
-    """How Falcon's fused outputs are grouped; the last of each group makes values."""
-    if c.new_decoder_architecture:
-        return c.num_kv_heads, c.num_attention_heads // c.num_kv_heads + 2
-    return (c.num_attention_heads + 2,) if c.multi_query else (c.num_attention_heads, 3)
-
-
-def is_norm(name):
-    return any(part in name.lower() for part in ("ln_", "norm"))
-
-
-def is_embedding(name):
-    return any(part in name for part in ("wte", "wpe", "embeddings.weight"))
-
-
 @torch.no_grad()
 def randomize(model, seed, qk_gain):
     """Every parameter random, none left at a default that could hide a fault."""
+    golden_families.check(model)
+    family = golden_families.of(model.config)
     g = torch.Generator().manual_seed(seed)
     for name, p in model.named_parameters():
         noise = torch.randn(p.shape, generator=g)
-        if is_norm(name):
+        if golden_families.is_norm(name):
             p.copy_(1 + 0.3 * noise if name.endswith("weight") else 0.3 * noise)
         elif p.dim() == 1:
             p.copy_(0.3 * noise)
         else:
-            fan_in = p.shape[0] if model.config.model_type == "gpt2" else p.shape[1]
-            p.copy_(0.7 * noise if is_embedding(name) else noise / math.sqrt(fan_in))
-        mask = queries_and_keys(name, p, model)
-        if model.config.model_type == "gpt2":
+            fan_in = p.shape[0] if family.conv1d else p.shape[1]
+            p.copy_(0.7 * noise if golden_families.is_embedding(family, name) else noise / math.sqrt(fan_in))
+        mask = golden_families.queries_and_keys(family, name, p, model.config)
+        if family.conv1d:
             p[..., mask] *= qk_gain
         else:
             p[mask] *= qk_gain
 
 
-def beyond_transformers(config):
-    """Options that MosaicML's own MPT code has and transformers' class passes over."""
-    return config.model_type == "mpt" and (
-        not config.no_bias or config.expansion_ratio != 4 or config.attn_config.alibi_bias_max != 8)
-
-
-def as_mosaicml(model):
-    """transformers' MPT, with the parts that it passes over put in: biases, expansion_ratio, alibi_bias_max."""
-    c, bias, width = model.config, not model.config.no_bias, model.config.d_model
-    inner = c.expansion_ratio * width
-    for block in model.transformer.blocks:
-        block.attn.Wqkv = torch.nn.Linear(width, 3 * width, bias=bias)
-        block.attn.out_proj = torch.nn.Linear(width, width, bias=bias)
-        block.ffn.up_proj = torch.nn.Linear(width, inner, bias=bias)
-        block.ffn.down_proj = torch.nn.Linear(inner, width, bias=bias)
-    if bias:
-        for norm in [n for b in model.transformer.blocks for n in (b.norm_1, b.norm_2)] + [model.transformer.norm_f]:
-            norm.bias = torch.nn.Parameter(torch.zeros(width))
-    most = c.attn_config.alibi_bias_max
-    model.transformer.build_mpt_alibi_tensor = lambda heads, length, device=None: modeling_mpt.build_mpt_alibi_tensor(
-        heads, length, most, device)
-    return model
-
-
-def build(config):
-    model = CLASSES[config.model_type](config)
-    return as_mosaicml(model) if beyond_transformers(config) else model
-
-
 def save_model(case, folder):
-    model = build(CLASSES[case.family].config_class(**case.config)).eval()
+    family = FAMILIES[case.family]
+    model = family.build(family.model.config_class(**case.config)).eval()
     randomize(model, case.seed, case.qk_gain)
     options = {"max_shard_size": case.shard_size} if case.shard_size else {}
     model.to(getattr(torch, case.store)).save_pretrained(folder, **options)
@@ -148,82 +91,24 @@ def save_model(case, folder):
 # --- runs -------------------------------------------------------------------------------------------------------------
 
 
-def attention_of(config):
-    """Falcon's "eager" adds ALiBi twice; everything else is recorded under "eager"."""
-    return "sdpa" if config.model_type == "falcon" and config.alibi else "eager"
-
-
 def load(folder, attention=None):
     config = transformers.AutoConfig.from_pretrained(folder)
-    if beyond_transformers(config):
-        model = build(config)
+    family = golden_families.of(config)
+    if family.beyond(config):
+        model = family.build(config)
         model.load_state_dict(safetensors.torch.load_file(os.path.join(folder, "model.safetensors")), strict=False)
         model.tie_weights()
         return model.eval()
-    return CLASSES[config.model_type].from_pretrained(
-        folder, dtype=torch.float32, attn_implementation=attention or attention_of(config)).eval()
-
-
-def double_rotary(config):
-    def rotary(x, position_ids):
-        inverse = config.rope_parameters["rope_theta"] ** -(
-            torch.arange(0, config.head_dim, 2, dtype=torch.float64) / config.head_dim)
-        angles = position_ids[..., None].double() * inverse
-        angles = torch.cat([angles, angles], -1)
-        return angles.cos(), angles.sin()
-    return rotary
-
-
-def double_mpt_alibi(num_heads, sequence_length, alibi_bias_max=8, device=None):
-    power = 2 ** math.ceil(math.log2(num_heads))
-    slopes = [2.0 ** (-i * alibi_bias_max / power) for i in range(1, power + 1)]
-    if power != num_heads:
-        slopes = (slopes[1::2] + slopes[::2])[:num_heads]
-    return torch.tensor(slopes, dtype=torch.float64)[:, None, None] * torch.arange(1 - sequence_length, 1)[None, None]
-
-
-@contextlib.contextmanager
-def replaced(owner, name, value):
-    before = getattr(owner, name)
-    setattr(owner, name, value)
-    try:
-        yield
-    finally:
-        setattr(owner, name, before)
-
-
-@contextlib.contextmanager
-def in_double(model):
-    """A float64 run without float32 inside.
-
-    Patched: Tensor.float() keeps float64 (MPT's softmax), MPT's ALiBi table, Falcon's rotation, and GPT-2's
-    reorder_and_upcast_attn is switched off (it insists on float32 and means the same).
-    """
-    model.double()
-    narrow = torch.Tensor.float
-    with contextlib.ExitStack() as stack:
-        stack.enter_context(replaced(torch.Tensor, "float", lambda t: t if t.dtype == torch.float64 else narrow(t)))
-        stack.enter_context(replaced(modeling_mpt, "build_mpt_alibi_tensor", double_mpt_alibi))
-        if model.config.model_type == "falcon" and not model.config.alibi:
-            stack.enter_context(replaced(model.transformer.rotary_emb, "forward", double_rotary(model.config)))
-        for block in model.transformer.h if model.config.model_type == "gpt2" else []:
-            stack.enter_context(replaced(block.attn, "reorder_and_upcast_attn", False))
-        yield
-    model.float()
-
-
-def is_causal(config):
-    return config.model_type != "roberta" or config.is_decoder
+    return family.model.from_pretrained(
+        folder, dtype=torch.float32, attn_implementation=attention or family.attention(config)).eval()
 
 
 def cached(model, past):
     """keys and values of each layer, [kv_heads, n, head_dim]."""
-    c = model.config
+    kv_heads = golden_families.of(model.config).kv_heads_once(model.config)
     for layer in past.layers:
         pair = [layer.keys[0], layer.values[0]]
-        if c.model_type == "falcon" and c.new_decoder_architecture:
-            pair = [once_for_each_key_head(t, c.num_kv_heads) for t in pair]
-        yield pair
+        yield [once_for_each_key_head(t, kv_heads) for t in pair] if kv_heads else pair
 
 
 def once_for_each_key_head(t, kv_heads):
@@ -254,7 +139,7 @@ class Hooked:
 @torch.no_grad()
 def run(model, ids, suffix=""):
     """All recorded tensors of one run over the whole text."""
-    hooked = None if is_causal(model.config) else Hooked(model)
+    hooked = None if golden_families.of(model.config).causal(model.config) else Hooked(model)
     out = model(input_ids=ids[None], use_cache=True, output_hidden_states=True)
     pairs = hooked.pairs(model.config.num_hidden_layers) if hooked else list(cached(model, out.past_key_values))
     result = {f"logits{suffix}": out.logits[0]}
@@ -279,7 +164,7 @@ def random_ids(case, attempt):
     c = case.config
     g = torch.Generator().manual_seed(case.seed * 1000 + attempt)
     ids = torch.randint(c["vocab_size"], (case.length,), generator=g)
-    if case.family == "roberta":
+    if FAMILIES[case.family].padding:
         pad = c["pad_token_id"]
         ids[ids == pad] = pad + 1
         if case.pad_inside:
@@ -315,9 +200,10 @@ def entropy_share(model, ids):
 def expected(case, folder):
     """(tensors, remarks) of one case."""
     model = load(folder)
+    family = golden_families.of(model.config)
     tensors, attempt = {}, 0
     ids = random_ids(case, attempt)
-    if is_causal(model.config):
+    if family.causal(model.config):
         tensors["greedy"], margin = greedy(model, ids)
         while margin < CLEAR_MARGIN:
             attempt += 1
@@ -328,7 +214,7 @@ def expected(case, folder):
     share = entropy_share(model, ids)
     with in_double(model):
         tensors |= run(model, ids, "_f64")
-    if attention_of(model.config) == "sdpa":
+    if family.attention(model.config) == "sdpa":
         tensors["logits_eager"] = load(folder, "eager")(input_ids=ids[None], use_cache=False).logits[0].detach()
     gap = (tensors["logits"] - tensors["logits_f64"]).abs().max().item()
     return tensors, {"attention_entropy_share": round(share, 3), "float32_minus_float64": float(f"{gap:.1e}"),
@@ -336,8 +222,9 @@ def expected(case, folder):
 
 
 def provenance(case, config):
-    name = CLASSES[case.family].__name__ + (" with as_mosaicml" if beyond_transformers(config) else "")
-    return {"class": name, "attn_implementation": attention_of(config),
+    family = FAMILIES[case.family]
+    name = family.model.__name__ + (f" with {family.with_beyond.__name__}" if family.beyond(config) else "")
+    return {"class": name, "attn_implementation": family.attention(config),
             "weights_seed": case.seed, "qk_gain": case.qk_gain, "stored_as": case.store}
 
 
@@ -347,14 +234,14 @@ def versions():
 
 
 def save_tensors(tensors, path, record):
-    metadata = {k: str(v) for k, v in {**versions(), **record}.items()}
+    metadata = {k: str(v) for k, v in record.items()}
     safetensors.torch.save_file(dict(sorted(tensors.items())), path, metadata=metadata)
 
 
 def make_case(case, folder):
     save_model(case, folder)
     tensors, remarks = expected(case, folder)
-    record = {**provenance(case, transformers.AutoConfig.from_pretrained(folder)), **remarks}
+    record = {**versions(), **provenance(case, transformers.AutoConfig.from_pretrained(folder)), **remarks}
     save_tensors(tensors, os.path.join(folder, "expected.safetensors"), record)
     return record
 
@@ -379,7 +266,7 @@ def make_twin(case, folder, original):
         f.write("\n")
     if case.bare_names:
         bare(folder)
-    known = case.dialect["model_type"] in CLASSES
+    known = case.dialect["model_type"] in FAMILIES
     if known:
         want = safetensors.torch.load_file(os.path.join(folder, "expected.safetensors"))
         assert torch.equal(run(load(folder), want["ids"])["logits"], want["logits"]), case.name
@@ -409,11 +296,11 @@ def make_bundled(name, model_folder, folder):
             tensors[f"logits{i}{suffix}"] = found[rows] if i == len(texts) else found
 
     logits()
-    if is_causal(model.config):
+    if golden_families.of(model.config).causal(model.config):
         tensors["greedy1"] = greedy_after(model, texts[0])
     with in_double(model):
         logits("_f64")
-    record = {"class": type(model).__name__, "attn_implementation": "eager", "model": name,
+    record = {**versions(), "class": type(model).__name__, "attn_implementation": "eager", "model": name,
               "texts": json.dumps([*BUNDLED_TEXTS, long_text()])}
     os.makedirs(folder)
     save_tensors(tensors, os.path.join(folder, "expected.safetensors"), record)
@@ -461,7 +348,8 @@ def main():
     os.makedirs(args.output_dir, exist_ok=True)
     place = lambda name: os.path.join(args.output_dir, name)
     records_path = place("provenance.json")
-    records = json.load(open(records_path, encoding="utf-8"))["cases"] if os.path.exists(records_path) else {}
+    records = json.load(open(records_path, encoding="utf-8")) if os.path.exists(records_path) else {}
+    records = {name: record for name, record in records.items() if os.path.isdir(place(name))}
     for case in [c for c in CASES if c.name.startswith(args.only)]:
         folder = fresh(place(case.name))
         records[case.name] = make_twin(case, folder, place(case.twin_of)) if case.twin_of else make_case(case, folder)
@@ -473,7 +361,7 @@ def main():
             records[golden] = make_bundled(name, model_folder, fresh(place(golden)))
             report(golden, records[golden], place(golden))
     with open(records_path, "w", encoding="utf-8") as f:
-        json.dump({**versions(), "cases": dict(sorted(records.items()))}, f, indent=2)
+        json.dump(dict(sorted(records.items())), f, indent=2)
         f.write("\n")
 
 

@@ -422,10 +422,10 @@ def is_quantised(module):
 
 def load_quantised(folder, family, dtype, **more):
     """With bitsandbytes' own float32 path, and Falcon's layers quantised as well: see CPU_MODEL_NOTES."""
-    import make_goldens
+    import golden_families
     from transformers.models.falcon import modeling_falcon
-    with make_goldens.replaced(modeling_falcon, "FalconLinear", torch.nn.Linear):
-        model = make_goldens.CLASSES[family].from_pretrained(
+    with golden_families.replaced(modeling_falcon, "FalconLinear", torch.nn.Linear):
+        model = golden_families.FAMILIES[family].model.from_pretrained(
             folder, dtype=dtype, device_map={"": "cpu"}, attn_implementation="eager", **more).eval()
     assert any(is_quantised(m) for m in model.modules()), folder
     for module in model.modules():
@@ -461,10 +461,11 @@ def weight_of(module, wide):
 @torch.no_grad()
 def dequantised(quantised, case, wide=False):
     """A plain model in float64 with the weights that the quantised one stands for."""
-    import make_goldens
-    config = make_goldens.CLASSES[case.family].config_class(**case.config)
+    import golden_families
+    family = golden_families.FAMILIES[case.family]
+    config = family.model.config_class(**case.config)
     config._attn_implementation = "eager"
-    plain = make_goldens.CLASSES[case.family](config).eval().double()
+    plain = family.model(config).eval().double()
     for name, module in plain.named_modules():
         source = quantised.get_submodule(name) if name else quantised
         if is_quantised(source):
@@ -494,8 +495,8 @@ def logits_by_rows(model, ids):
 
 
 def double_logits(plain, ids):
-    import make_goldens
-    with make_goldens.in_double(plain):
+    import golden_families
+    with golden_families.in_double(plain):
         return logits_at_once(plain, ids)
 
 
@@ -578,11 +579,13 @@ layer is multiplied by 1 + 1e-6 x noise: what a correct implementation may diffe
 
 
 def make_model(case, options, folder):
+    import golden_families
     import make_goldens
     plain_folder = folder + ".plain"
     shutil.rmtree(folder, ignore_errors=True)
     try:
-        model = make_goldens.build(make_goldens.CLASSES[case.family].config_class(**case.config)).eval()
+        family = golden_families.FAMILIES[case.family]
+        model = family.build(family.model.config_class(**case.config)).eval()
         make_goldens.randomize(model, case.seed, case.qk_gain)
         if "load_in_8bit" in options:
             with_outliers(model)
