@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "base/json_writer.h"
 
 namespace pkv {
 namespace {
@@ -100,6 +101,8 @@ std::string quote(std::string_view text, std::size_t most) {
 }
 
 std::string short_json(const Json& value, std::size_t most) { return cut(ascii(value), most); }
+
+std::string json_number(double value) { return Json(value).dump(); }
 
 bool is_utf8(std::string_view text) {
   try {
