@@ -17,7 +17,7 @@ bool calls_share_outliers(const model::Model& model) {
   return model.weights().quantized == quant::Format::int8 && model.int8().outliers_of_call;
 }
 
-check::Logits logits_of(const model::Logits& logits) {
+session::Logits logits_of(const model::Logits& logits) {
   const auto values = logits.span<float>();
   return {.vocab = logits.view()[1], .values = {values.begin(), values.end()}};
 }
@@ -27,22 +27,22 @@ using Ids = std::span<const std::int32_t>;
 
 }  // namespace
 
-class EngineSession : public check::Session, check::Rewind, check::Fork, check::Look {
+class EngineSession : public session::Session, session::Rewind, session::Fork, session::Look {
  public:
   EngineSession(EngineSubject& subject, std::shared_ptr<model::Past> past, std::int64_t length)
       : subject_(subject), past_(std::move(past)), length_(length) {}
 
-  check::Logits feed(Ids ids) override { return logits_of(forward(ids, model::Want::all)); }
+  session::Logits feed(Ids ids) override { return logits_of(forward(ids, model::Want::all)); }
   void skip(Ids ids) override { forward(ids, model::Want::last); }
   std::int64_t length() const override { return keeps() == Keeps::nothing ? 0 : length_; }
-  check::Rewind* rewind() override { return this; }
-  check::Fork* fork() override { return this; }
-  check::Look* look() override { return this; }
+  session::Rewind* rewind() override { return this; }
+  session::Fork* fork() override { return this; }
+  session::Look* look() override { return this; }
 
  private:
-  check::Logits feed_and_look(Ids ids, check::States& states) override {
+  session::Logits feed_and_look(Ids ids, session::States& states) override {
     model::Taps taps;
-    check::Logits logits = logits_of(forward(ids, model::Want::all, &taps));
+    session::Logits logits = logits_of(forward(ids, model::Want::all, &taps));
     const model::Card& card = model().card();
     states = {.width = card.hidden,
               .heads = card.heads,
@@ -56,7 +56,7 @@ class EngineSession : public check::Session, check::Rewind, check::Fork, check::
     if (keeps() != Keeps::what_was_rewound) past_->truncate(length);
     length_ = length;
   }
-  std::unique_ptr<check::Session> fork_session() override {
+  std::unique_ptr<session::Session> fork_session() override {
     auto past = keeps() == Keeps::shared_in_forks ? past_ : std::make_shared<model::Past>(past_->fork());
     return std::make_unique<EngineSession>(subject_, std::move(past), length_);
   }
@@ -98,7 +98,7 @@ EngineSubject::EngineSubject(model::Model model, std::string name, const std::st
   fail_usage({.what = "this implementation has a fault in int8 only", .where = "--as " + as, .hint = "--load-in int8"});
 }
 
-check::Description EngineSubject::describe() const {
+session::Description EngineSubject::describe() const {
   const model::Card& card = model_.card();
   const std::string weights(model_.weights().format()), past(pkv::name_of(model_.past_dtype()));
   return {.name = name_,
@@ -114,17 +114,17 @@ check::Description EngineSubject::describe() const {
           .promises_same_bits = card.causal && !calls_share_outliers(model_)};
 }
 
-std::unique_ptr<check::Session> EngineSubject::fresh() {
+std::unique_ptr<session::Session> EngineSubject::fresh() {
   return std::make_unique<EngineSession>(*this, std::make_shared<model::Past>(model_.new_past()), 0);
 }
 
-std::optional<check::Logits> EngineSubject::suppose(std::span<const check::Supposition> what,
-                                                    std::span<const std::int32_t> ids, std::int64_t past) {
+std::optional<session::Logits> EngineSubject::suppose(std::span<const session::Supposition> what,
+                                                      std::span<const std::int32_t> ids, std::int64_t past) {
   const std::optional<model::Fault> fault = fault_of(what, model_.card());
   if (!fault || (fault->rows_apart && !calls_share_outliers(model_))) return std::nullopt;
   model::Past scratch = model_.new_past();
   const model::Feed feed{.ids = ids, .past = &scratch, .fault = &*fault, .as_if_past = past};
-  check::Logits logits = logits_of(model_.forward({&feed, 1}));
+  session::Logits logits = logits_of(model_.forward({&feed, 1}));
   logits.values.erase(logits.values.begin(), logits.values.begin() + past * logits.vocab);
   return logits;
 }

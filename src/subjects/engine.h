@@ -12,20 +12,20 @@
 
 namespace pkv::subjects {
 
-class EngineSubject : public check::Subject, check::Counterfactual {
+class EngineSubject : public session::Subject, session::Counterfactual {
  public:
   // Error::usage when there is no implementation of that name, or not of this model.
   EngineSubject(model::Model model, std::string name, const std::string& as = {});
 
-  check::Description describe() const override;
-  std::unique_ptr<check::Session> fresh() override;
-  check::Counterfactual* counterfactual() override { return this; }
+  session::Description describe() const override;
+  std::unique_ptr<session::Session> fresh() override;
+  session::Counterfactual* counterfactual() override { return this; }
   const model::Model& model() const { return model_; }
 
  private:
   // By the engine as it is, the whole text in one call.
-  std::optional<check::Logits> suppose(std::span<const check::Supposition> what, std::span<const std::int32_t> ids,
-                                       std::int64_t past) override;
+  std::optional<session::Logits> suppose(std::span<const session::Supposition> what, std::span<const std::int32_t> ids,
+                                         std::int64_t past) override;
 
   friend class EngineSession;
   model::Model model_;

@@ -227,9 +227,9 @@ std::string list_implementations() {
   return lines;
 }
 
-std::optional<Fault> fault_of(std::span<const check::Supposition> what, const Card& card) {
+std::optional<Fault> fault_of(std::span<const session::Supposition> what, const Card& card) {
   Fault fault;
-  for (const check::Supposition& s : what) {
+  for (const session::Supposition& s : what) {
     const Planted* p = find(s.cause);
     if (p == nullptr || !p->fits(card)) return std::nullopt;
     p->plant(fault, s.count);

@@ -46,6 +46,6 @@ std::string list_implementations();
 
 // All of it together; none where one of them is no fault of the engine's, has no meaning for the model, or contradicts
 // another.
-std::optional<model::Fault> fault_of(std::span<const check::Supposition> what, const model::Card& card);
+std::optional<model::Fault> fault_of(std::span<const session::Supposition> what, const model::Card& card);
 
 }  // namespace pkv::subjects

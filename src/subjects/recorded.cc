@@ -57,12 +57,12 @@ std::vector<float> floats_of(const hf::SafeTensors& file, const hf::Tensor& t) {
 }
 
 // [rows, vocab]
-check::Logits logits_of(const hf::SafeTensors& file, const hf::Tensor& t) {
+session::Logits logits_of(const hf::SafeTensors& file, const hf::Tensor& t) {
   if (t.shape.size() != 2 || t.shape[0] < 1 || t.shape[1] < 1) fail_tensor(file, t, "[tokens, vocab]");
   return {.vocab = t.shape[1], .values = floats_of(file, t)};
 }
 
-check::Logits read_logits(const hf::SafeTensors& file, std::size_t tokens) {
+session::Logits read_logits(const hf::SafeTensors& file, std::size_t tokens) {
   const hf::Tensor& t = file.get("logits");
   const bool rows = t.shape.size() == 2 && t.shape[0] == static_cast<std::int64_t>(tokens) && t.shape[1] > 0;
   if (!rows) fail_tensor(file, t, fmt::format("F32, F16 or BF16 [{}, vocab]", tokens));
@@ -70,12 +70,12 @@ check::Logits read_logits(const hf::SafeTensors& file, std::size_t tokens) {
 }
 
 // [layers + 1, tokens, width]
-check::States states_of(const hf::SafeTensors& file, const hf::Tensor& t) {
+session::States states_of(const hf::SafeTensors& file, const hf::Tensor& t) {
   if (t.shape.size() != 3 || std::ranges::any_of(t.shape, [](std::int64_t d) { return d < 1; })) {
     fail_tensor(file, t, "[layers + 1, tokens, width]");
   }
   const std::vector<float> all = floats_of(file, t);
-  check::States states{.width = t.shape[2], .layers = {}, .attended = {}};
+  session::States states{.width = t.shape[2], .layers = {}, .attended = {}};
   for (std::int64_t l = 0; l < t.shape[0]; ++l) {
     const auto from = all.begin() + l * t.shape[1] * t.shape[2];
     states.layers.emplace_back(from, from + t.shape[1] * t.shape[2]);

@@ -50,7 +50,7 @@ TEST_P(PerplexityGolden, EqualsTransformers) {
     return goes_on;
   };
   WorkerPool pool(1);
-  const check::Perplexity p = check::perplexity(
+  const perplexity::Result p = perplexity::run(
       subject, nullptr, next, {.context = expected()["context"], .stride = golden["stride"], .chunk = 100}, pool);
   EXPECT_EQ(p.tokens, golden["tokens"]);
   EXPECT_EQ(p.predicted(), golden["predicted"]);

@@ -1,6 +1,6 @@
 // A toy causal model with a past, small enough to read: one attention over (token, position), computed in double in one
 // fixed order, so that it obeys the row law. Every way in which a past can go wrong is a field of Bugs. The checker
-// must tell the one with a bug from the healthy one; it sees either only through check::Session.
+// must tell the one with a bug from the healthy one; it sees either only through session::Session.
 #pragma once
 
 #include <cmath>
@@ -63,17 +63,17 @@ inline double value(const Entry& key, std::int64_t v) {
 // First calls of all sessions of a subject, by their length.
 using Prefixes = std::map<std::int64_t, std::vector<Entry>>;
 
-class Session : public check::Session, public check::Rewind, public check::Fork {
+class Session : public session::Session, public session::Rewind, public session::Fork {
  public:
   Session(const Bugs& bugs, Prefixes& prefixes)
       : bugs_(bugs), prefixes_(prefixes), past_(std::make_shared<std::vector<Entry>>()) {}
 
-  check::Logits feed(std::span<const std::int32_t> ids) override {
+  session::Logits feed(std::span<const std::int32_t> ids) override {
     const Call call{std::ssize(*past_) - surplus_, std::ssize(ids)};
     if (std::ssize(*past_) + call.count > bugs_.context) fail_usage({.what = "the text is longer than the context"});
     for (std::int64_t r = 0; r < call.count; ++r)
       past_->push_back({ids[static_cast<std::size_t>(r)], bugs_.position(call, r)});
-    check::Logits logits{vocab, {}};
+    session::Logits logits{vocab, {}};
     for (std::int64_t r = 0; r < call.count; ++r) {
       for (std::int64_t v = 0; v < vocab; ++v) logits.values.push_back(bugs_.logit(call, logit(call, r, v)));
     }
@@ -85,8 +85,8 @@ class Session : public check::Session, public check::Rewind, public check::Fork 
 
   std::int64_t length() const override { return bugs_.reported(std::ssize(*past_) - surplus_); }
 
-  check::Rewind* rewind() override { return bugs_.powers ? this : nullptr; }
-  check::Fork* fork() override { return bugs_.powers ? this : nullptr; }
+  session::Rewind* rewind() override { return bugs_.powers ? this : nullptr; }
+  session::Fork* fork() override { return bugs_.powers ? this : nullptr; }
 
   void truncate(std::int64_t length) override {
     if (bugs_.ignores_rewind) length = std::ssize(*past_);
@@ -95,7 +95,7 @@ class Session : public check::Session, public check::Rewind, public check::Fork 
     surplus_ = kept - length;
   }
 
-  std::unique_ptr<check::Session> fork_session() override {
+  std::unique_ptr<session::Session> fork_session() override {
     auto copy = std::make_unique<Session>(*this);
     if (!bugs_.shares_on_fork) copy->past_ = std::make_shared<std::vector<Entry>>(*past_);
     return copy;
@@ -127,13 +127,13 @@ class Session : public check::Session, public check::Rewind, public check::Fork 
   std::int64_t surplus_ = 0;  // tokens that the past holds and does not own up to
 };
 
-class Subject : public check::Subject {
+class Subject : public session::Subject {
  public:
   explicit Subject(Bugs bugs = {}, bool promises_same_bits = false)
       : bugs_(std::move(bugs)), promises_(promises_same_bits) {}
 
-  check::Description describe() const override {
-    check::Description d;
+  session::Description describe() const override {
+    session::Description d;
     d.name = "toy";
     d.family = "one attention";
     d.system = "written in the test";
@@ -143,7 +143,7 @@ class Subject : public check::Subject {
     d.promises_same_bits = promises_;
     return d;
   }
-  std::unique_ptr<check::Session> fresh() override { return std::make_unique<Session>(bugs_, prefixes_); }
+  std::unique_ptr<session::Session> fresh() override { return std::make_unique<Session>(bugs_, prefixes_); }
 
  private:
   Bugs bugs_;

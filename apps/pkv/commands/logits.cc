@@ -77,7 +77,7 @@ int run(const LogitsOptions& options) {
   const auto session = subject.fresh();
   std::size_t at = 0;
   for (const std::int64_t n : r.pieces) {
-    const check::Logits logits = session->feed(std::span(input.ids).subspan(at, static_cast<std::size_t>(n)));
+    const session::Logits logits = session->feed(std::span(input.ids).subspan(at, static_cast<std::size_t>(n)));
     r.logits.vocab = logits.vocab;
     r.logits.values.insert(r.logits.values.end(), logits.values.begin(), logits.values.end());
     r.past_lengths.push_back(session->length());

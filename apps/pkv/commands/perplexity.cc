@@ -72,7 +72,7 @@ void require_causal(const model::Card& card, const std::string& name) {
               .found = fmt::format("{}, {}", card.family, card.notes)});
 }
 
-check::Windows windows_of(const PerplexityOptions& options, const model::Card& card) {
+perplexity::Windows windows_of(const PerplexityOptions& options, const model::Card& card) {
   const std::int64_t context = options.context.value_or(card.context);
   if (card.context_is_hard && context > card.context) {
     fail_usage({.what = "this is more than the model's context",
@@ -95,20 +95,20 @@ std::unique_ptr<subjects::EngineSubject> load_reference(const PerplexityOptions&
   return std::make_unique<subjects::EngineSubject>(std::move(model), display_name(folder));
 }
 
-std::string render(const check::Perplexity& p, const OutputOptions& output) {
+std::string render(const perplexity::Result& p, const OutputOptions& output) {
   switch (output.format) {
     case Format::json:
-      return check::perplexity_json(p);
+      return perplexity::report_json(p);
     case Format::csv:
-      return check::perplexity_csv(p);
+      return perplexity::report_csv(p);
     case Format::md:
-      return check::perplexity_markdown(p);
+      return perplexity::report_markdown(p);
     case Format::html:  // not offered
     case Format::junit:
     case Format::table:
       break;
   }
-  return check::perplexity_text(p, output.colour());
+  return perplexity::report_text(p, output.colour());
 }
 
 // Tokens of tokens read so far become bytes of the file, whose tokens nobody has counted yet.
@@ -127,12 +127,12 @@ int run(const PerplexityOptions& options) {
   const std::filesystem::path folder = find_model(options.model);
   subjects::EngineSubject subject(load_model(folder, options.engine), display_name(folder));
   require_causal(subject.model().card(), options.model);
-  const check::Windows windows = windows_of(options, subject.model().card());
+  const perplexity::Windows windows = windows_of(options, subject.model().card());
   const auto reference = load_reference(options, folder, subject.model().backend());
   FileIds ids(options.file, load_tokenizer(folder), !options.no_special_tokens);
   WorkerPool pool(options.engine.threads);
-  check::Perplexity p = check::perplexity(subject, reference.get(), std::ref(ids), windows, pool,
-                                          in_bytes(progress_bar(display_name(folder)), ids, options.file));
+  perplexity::Result p = perplexity::run(subject, reference.get(), std::ref(ids), windows, pool,
+                                         in_bytes(progress_bar(display_name(folder)), ids, options.file));
   p.bytes = ids.bytes();
   options.output.write(render(p, options.output));
   return holds;

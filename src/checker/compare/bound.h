@@ -7,7 +7,7 @@
 #include <cstdint>
 #include <string>
 
-#include "checker/session/session.h"
+#include "checker/compare/precision.h"
 
 namespace pkv::check {
 

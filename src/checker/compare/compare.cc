@@ -49,23 +49,9 @@ RowDifference compare_row(std::span<const float> reference, std::span<const floa
   }
   compare_values(reference, other, logits, row);
   if (row.not_finite > 0) return row;
-  row.top_flipped = top_token(reference) != top_token(other);
+  row.top_flipped = argmax(reference) != argmax(other);
   row.kl = kl_divergence(reference, other);
   return row;
-}
-
-std::int64_t top_token(std::span<const float> row) {
-  std::size_t top = 0;
-  for (std::size_t i = 1; i < row.size(); ++i) {
-    if (row[i] > row[top] || (std::isnan(row[top]) && !std::isnan(row[i]))) top = i;
-  }
-  return static_cast<std::int64_t>(top);
-}
-
-LogSoftmax::LogSoftmax(std::span<const float> logits) : top(*std::max_element(logits.begin(), logits.end())) {
-  double sum = 0;
-  for (const double l : logits) sum += std::exp(l - top);
-  log_sum = std::log(sum);
 }
 
 double kl_divergence(std::span<const float> reference, std::span<const float> other) {

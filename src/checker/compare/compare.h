@@ -6,6 +6,7 @@
 #include <optional>
 #include <span>
 
+#include "base/softmax.h"
 #include "checker/compare/precision.h"
 #include "checker/session/session.h"
 
@@ -31,18 +32,6 @@ double distance(double a, double b);
 
 // Both [vocab].
 RowDifference compare_row(std::span<const float> reference, std::span<const float> other, const Precision& logits);
-
-// Index of the largest value, the lowest of equals; NaN never wins. 0 for an empty row.
-std::int64_t top_token(std::span<const float> row);
-
-// Log-probabilities of a row, which is not empty: logit - top - log_sum. The two are kept apart, for log_sum would
-// drown in a huge top.
-struct LogSoftmax {
-  double top, log_sum;
-
-  explicit LogSoftmax(std::span<const float> logits);
-  double of(float logit) const { return (logit - top) - log_sum; }
-};
 
 // In nats, >= 0, from logits by log-sum-exp in double. Infinite where the reference gives weight to what other masks.
 double kl_divergence(std::span<const float> reference, std::span<const float> other);

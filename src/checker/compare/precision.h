@@ -10,6 +10,18 @@
 
 namespace pkv::check {
 
+// The words for what is fed, on every floor of the checker.
+using session::Counterfactual;
+using session::Description;
+using session::Fork;
+using session::Logits;
+using session::Look;
+using session::Rewind;
+using session::Session;
+using session::States;
+using session::Subject;
+using session::Supposition;
+
 struct Precision {
   std::string_view name;
   int fraction_bits;

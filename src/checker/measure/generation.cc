@@ -3,6 +3,7 @@
 #include <numeric>
 
 #include "base/checksum.h"
+#include "base/softmax.h"
 
 namespace pkv::measure {
 namespace {
@@ -25,7 +26,7 @@ double GenerationRun::step(Bench& bench, Session& session, std::span<const std::
   std::int32_t id = 0;
   const double seconds = timed(bench, [&] {
     logits = session.feed(ids);
-    id = greedy(logits);
+    id = static_cast<std::int32_t>(argmax(logits));
   });
   const std::uint64_t hash = hash_of(logits);
   if (token == std::ssize(hashes_)) {

@@ -15,10 +15,6 @@ std::uint64_t hash_of(std::span<const float> logits) {
   return checksum(std::as_bytes(logits));
 }
 
-std::int32_t greedy(std::span<const float> logits) {
-  return static_cast<std::int32_t>(std::max_element(logits.begin(), logits.end()) - logits.begin());
-}
-
 void Rows::compare(std::uint64_t expected, std::uint64_t found, const std::string& variant, std::int64_t tokens) {
   ++compared_;
   if (expected == found) return;

@@ -13,9 +13,6 @@ namespace pkv::measure {
 // base/checksum.h. Error::load when one is NaN: no answer, however fast.
 std::uint64_t hash_of(std::span<const float> logits);
 
-// The greatest, the lowest id of several.
-std::int32_t greedy(std::span<const float> logits);
-
 class Rows {
  public:
   // Notes a disagreement, one for each variant and text, when the hash is another.

@@ -7,10 +7,11 @@
 #include <memory>
 
 #include "base/error.h"
+#include "base/softmax.h"
 #include "checker/compare/compare.h"
 #include "checker/run/replay.h"
 
-namespace pkv::check {
+namespace pkv::perplexity {
 namespace {
 
 // What one position shows.
@@ -28,8 +29,8 @@ Row score(std::span<const float> tested, std::span<const float> reference, std::
   const LogSoftmax p(reference), q(tested);
   return {.nll = -q.of(tested[at]),
           .reference_nll = -p.of(reference[at]),
-          .kl = kl_divergence(reference, p, tested, q),
-          .same_top = top_token(reference) == top_token(tested)};
+          .kl = check::kl_divergence(reference, p, tested, q),
+          .same_top = argmax(reference) == argmax(tested)};
 }
 
 void require(const Windows& w) {
@@ -56,26 +57,27 @@ void require(const Windows& w) {
 // One system and its past, which is emptied for each window.
 class Lane {
  public:
-  explicit Lane(Subject& subject) : subject_(subject), name_(subject.describe().name), session_(subject.fresh()) {}
+  explicit Lane(session::Subject& subject)
+      : subject_(subject), name_(subject.describe().name), session_(subject.fresh()) {}
 
   void begin_window() {
     if (session_->length() == 0) return;
-    if (Rewind* rewind = session_->rewind()) return rewind->truncate(0);
+    if (session::Rewind* rewind = session_->rewind()) return rewind->truncate(0);
     session_ = subject_.fresh();
   }
   void skip(std::span<const std::int32_t> ids) { session_->skip(ids); }
-  Logits feed(std::span<const std::int32_t> ids) { return check::feed(*session_, ids, 0, name_); }
+  session::Logits feed(std::span<const std::int32_t> ids) { return check::feed(*session_, ids, 0, name_); }
 
  private:
-  Subject& subject_;
+  session::Subject& subject_;
   std::string name_;
-  std::unique_ptr<Session> session_;
+  std::unique_ptr<session::Session> session_;
 };
 
 class Measuring {
  public:
-  Measuring(Subject& tested, Subject* reference, const NextIds& next, const Windows& windows, WorkerPool& pool,
-            const Progress& progress)
+  Measuring(session::Subject& tested, session::Subject* reference, const NextIds& next, const Windows& windows,
+            WorkerPool& pool, const Progress& progress)
       : next_(next), pool_(pool), progress_(progress), tested_(tested) {
     result_.subject = tested.describe();
     result_.windows = windows;
@@ -84,7 +86,7 @@ class Measuring {
     result_.against.emplace().reference = reference->describe();
   }
 
-  Perplexity run() {
+  Result run() {
     const std::int64_t stride = result_.windows.stride;
     read(result_.windows.context);
     for (std::int64_t scored = 0; scored < result_.tokens;) {
@@ -136,8 +138,8 @@ class Measuring {
   }
 
   void predict(std::int64_t at, std::span<const std::int32_t> fed, std::span<const std::int32_t> targets) {
-    const Logits tested = tested_.feed(fed);
-    const Logits reference = reference_ ? reference_->feed(fed) : Logits{};
+    const session::Logits tested = tested_.feed(fed);
+    const session::Logits reference = reference_ ? reference_->feed(fed) : session::Logits{};
     require_vocabulary(tested, reference, targets);
     rows_.resize(fed.size());
     pool_.parallel_for(std::ssize(fed), [&](std::int64_t i) noexcept {
@@ -149,7 +151,8 @@ class Measuring {
   }
 
   // A system refuses such ids when they are fed, but a window's last one is not.
-  void require_vocabulary(const Logits& tested, const Logits& reference, std::span<const std::int32_t> targets) const {
+  void require_vocabulary(const session::Logits& tested, const session::Logits& reference,
+                          std::span<const std::int32_t> targets) const {
     for (const std::int32_t id : targets) {
       if (id >= 0 && id < tested.vocab) continue;
       fail_usage({.what = "token id outside the vocabulary",
@@ -177,7 +180,7 @@ class Measuring {
     a.same_top += row.same_top ? 1 : 0;
   }
 
-  static void require_finite(double nll, const Description& system, std::int64_t position) {
+  static void require_finite(double nll, const session::Description& system, std::int64_t position) {
     if (std::isfinite(nll)) return;
     fail_load({.what = "the perplexity is no number: a token's probability is not above 0",
                .where = fmt::format("{}, {}: token {} of the text", system.name, system.format, position),
@@ -197,7 +200,7 @@ class Measuring {
   const Progress& progress_;
   Lane tested_;
   std::optional<Lane> reference_;
-  Perplexity result_;
+  Result result_;
   std::vector<std::int32_t> ids_;  // of the text from token begin_ on
   std::int64_t begin_ = 0;         // of the window
   bool more_ = true;
@@ -206,7 +209,7 @@ class Measuring {
 
 }  // namespace
 
-double Perplexity::bits_per_byte() const {
+double Result::bits_per_byte() const {
   return nll.mean() / std::log(2.0) * static_cast<double>(tokens) / static_cast<double>(bytes);
 }
 
@@ -214,10 +217,10 @@ double perplexity_of(const RunningMean& nll) { return std::exp(nll.mean()); }
 
 double perplexity_error(const RunningMean& nll) { return perplexity_of(nll) * nll.standard_error(); }
 
-Perplexity perplexity(Subject& tested, Subject* reference, const NextIds& next, const Windows& windows,
-                      WorkerPool& pool, const Progress& progress) {
+Result run(session::Subject& tested, session::Subject* reference, const NextIds& next, const Windows& windows,
+           WorkerPool& pool, const Progress& progress) {
   require(windows);
   return Measuring(tested, reference, next, windows, pool, progress).run();
 }
 
-}  // namespace pkv::check
+}  // namespace pkv::perplexity

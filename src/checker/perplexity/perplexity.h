@@ -1,7 +1,7 @@
 // How well a system predicts a text: perplexity over windows of its context, with standard error, and against another
 // system fed the same tokens. Neither the text nor its ids are kept: memory is a window's ids and a chunk's logits.
 //
-//   const check::Perplexity p = check::perplexity(subject, nullptr, next, {.context = 1024, .stride = 1024});
+//   const perplexity::Result r = perplexity::run(subject, nullptr, next, {.context = 1024, .stride = 1024});
 //
 // Windows begin every `stride` tokens; a window's first token is not predicted, and of windows that overlap only the
 // tokens that no earlier one predicted count. Every window is fed into a past of its own, since positions begin anew.
@@ -18,7 +18,7 @@
 #include "checker/perplexity/running.h"
 #include "checker/session/session.h"
 
-namespace pkv::check {
+namespace pkv::perplexity {
 
 struct Windows {
   std::int64_t context = 0, stride = 0, chunk = 512;  // tokens: of a window, between beginnings, fed in one call
@@ -26,7 +26,7 @@ struct Windows {
 
 // What the reference, fed the same, says of the same positions.
 struct AgainstReference {
-  Description reference;
+  session::Description reference;
   RunningMean nll;         // the reference's own
   RunningMean difference;  // of the tested system's nll from it, token by token
   RunningMean kl;          // D(reference || tested) of a position's two distributions, in nats
@@ -34,8 +34,8 @@ struct AgainstReference {
   std::int64_t same_top = 0;  // positions with the same most likely token
 };
 
-struct Perplexity {
-  Description subject;
+struct Result {
+  session::Description subject;
   Windows windows;
   std::int64_t tokens = 0, window_count = 0;
   std::uint64_t bytes = 0;  // of the text; 0: not known
@@ -55,13 +55,13 @@ using NextIds = std::function<bool(std::vector<std::int32_t>& ids)>;
 
 // Calls `progress` with (tokens done, tokens read so far). Error::usage when the windows make no sense or there is
 // nothing to predict, Error::load when a token's probability is no number above 0.
-Perplexity perplexity(Subject& tested, Subject* reference, const NextIds& next, const Windows& windows,
-                      WorkerPool& pool, const Progress& progress = {});
+Result run(session::Subject& tested, session::Subject* reference, const NextIds& next, const Windows& windows,
+           WorkerPool& pool, const Progress& progress = {});
 
 // A terminal of 80 columns; JSON with "schema": "pkv-perplexity/1".
-std::string perplexity_text(const Perplexity& p, bool colour = false);
-std::string perplexity_markdown(const Perplexity& p);
-std::string perplexity_csv(const Perplexity& p);
-std::string perplexity_json(const Perplexity& p);
+std::string report_text(const Result& p, bool colour = false);
+std::string report_markdown(const Result& p);
+std::string report_csv(const Result& p);
+std::string report_json(const Result& p);
 
-}  // namespace pkv::check
+}  // namespace pkv::perplexity

@@ -7,7 +7,7 @@
 #include "checker/perplexity/perplexity.h"
 #include "show/dumped.h"
 
-namespace pkv::check {
+namespace pkv::perplexity {
 namespace {
 
 using Json = nlohmann::ordered_json;
@@ -25,7 +25,7 @@ double share_same_top(const AgainstReference& a) {
   return static_cast<double>(a.same_top) / static_cast<double>(a.kl.count());
 }
 
-std::string windows_line(const Perplexity& p) {
+std::string windows_line(const Result& p) {
   const std::string size = p.bytes == 0 ? "" : " of " + counted(static_cast<std::int64_t>(p.bytes), "byte");
   const std::string stride =
       p.windows.stride == p.windows.context ? "" : fmt::format(", every {}", grouped(p.windows.stride));
@@ -33,7 +33,7 @@ std::string windows_line(const Perplexity& p) {
                      counted(p.window_count, "window"), grouped(p.windows.context), stride);
 }
 
-std::vector<Row> figures(const Perplexity& p) {
+std::vector<Row> figures(const Result& p) {
   std::vector<Row> rows{{"perplexity", with_error(perplexity_of(p.nll), perplexity_error(p.nll))},
                         {"nats per token", with_error(p.nll.mean(), p.nll.standard_error())}};
   if (p.bytes > 0) rows.push_back({"bits per byte", fmt::format("{:.6g}", p.bits_per_byte())});
@@ -62,7 +62,7 @@ std::string markdown_of(const std::vector<Row>& rows) {
   return lines;
 }
 
-std::string heading(const AgainstReference& a) { return fmt::format("against {}", formats_cell(a.reference)); }
+std::string heading(const AgainstReference& a) { return fmt::format("against {}", check::formats_cell(a.reference)); }
 
 Json json_of(const RunningMean& m) { return {{"mean", m.mean()}, {"standard_error", m.standard_error()}}; }
 
@@ -70,7 +70,7 @@ Json perplexity_json_of(const RunningMean& nll) {
   return {{"value", perplexity_of(nll)}, {"standard_error", perplexity_error(nll)}};
 }
 
-Json json_of(const Description& d) {
+Json json_of(const session::Description& d) {
   return {{"name", d.name},
           {"family", d.family},
           {"system", d.system},
@@ -93,37 +93,37 @@ Json json_of(const AgainstReference& a) {
 
 std::string number(double value) { return std::isnan(value) ? "" : fmt::format("{:.9g}", value); }
 
-Row against_cells(const Perplexity& p) {
+Row against_cells(const Result& p) {
   if (!p.against) return Row(11);
   const AgainstReference& a = *p.against;
-  return {formats_cell(a.reference),     number(perplexity_of(a.nll)),          number(perplexity_error(a.nll)),
-          number(a.difference.mean()),   number(a.difference.standard_error()), number(a.kl.mean()),
-          number(a.kl.standard_error()), number(a.kl_bins.quantile(kTail)),     number(a.kl_bins.largest()),
-          number(share_same_top(a)),     fmt::format("{}", a.same_top)};
+  return {check::formats_cell(a.reference), number(perplexity_of(a.nll)),          number(perplexity_error(a.nll)),
+          number(a.difference.mean()),      number(a.difference.standard_error()), number(a.kl.mean()),
+          number(a.kl.standard_error()),    number(a.kl_bins.quantile(kTail)),     number(a.kl_bins.largest()),
+          number(share_same_top(a)),        fmt::format("{}", a.same_top)};
 }
 
 }  // namespace
 
-std::string perplexity_text(const Perplexity& p, bool colour) {
-  const std::string head = shortened(subject_line(p.subject), terminal_columns);
+std::string report_text(const Result& p, bool colour) {
+  const std::string head = shortened(check::subject_line(p.subject), terminal_columns);
   std::string text = (colour ? "\033[1m" + head + "\033[0m" : head) + "\n" + windows_line(p) + "\n\n";
   text += lines_of(figures(p));
   if (p.against) text += "\n" + heading(*p.against) + "\n" + lines_of(figures(*p.against));
   return text;
 }
 
-std::string perplexity_markdown(const Perplexity& p) {
+std::string report_markdown(const Result& p) {
   std::string text = fmt::format("## {}\n\n{}\n\n{}\n\n| | |\n| :--- | ---: |\n", printable(p.subject.name),
-                                 subject_line(p.subject), windows_line(p));
+                                 check::subject_line(p.subject), windows_line(p));
   text += markdown_of(figures(p));
   if (p.against)
     text += fmt::format("\n| {} | |\n| :--- | ---: |\n{}", heading(*p.against), markdown_of(figures(*p.against)));
   return text;
 }
 
-std::string perplexity_csv(const Perplexity& p) {
+std::string report_csv(const Result& p) {
   Row cells{p.subject.name,
-            formats_cell(p.subject),
+            check::formats_cell(p.subject),
             p.subject.system,
             fmt::format("{}", p.windows.context),
             fmt::format("{}", p.windows.stride),
@@ -141,7 +141,7 @@ std::string perplexity_csv(const Perplexity& p) {
          csv_line(cells);
 }
 
-std::string perplexity_json(const Perplexity& p) {
+std::string report_json(const Result& p) {
   const Json json{{"schema", "pkv-perplexity/1"},
                   {"subject", json_of(p.subject)},
                   {"context", p.windows.context},
@@ -158,4 +158,4 @@ std::string perplexity_json(const Perplexity& p) {
   return dumped(json);
 }
 
-}  // namespace pkv::check
+}  // namespace pkv::perplexity

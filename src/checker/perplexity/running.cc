@@ -4,7 +4,7 @@
 #include <cmath>
 #include <limits>
 
-namespace pkv::check {
+namespace pkv::perplexity {
 namespace {
 
 constexpr double nan = std::numeric_limits<double>::quiet_NaN();
@@ -50,4 +50,4 @@ double LogHistogram::quantile(double q) const {
   return std::min(largest_, kFirstEdge * std::pow(kGrowth, static_cast<double>(bin) - 0.5));
 }
 
-}  // namespace pkv::check
+}  // namespace pkv::perplexity

@@ -5,7 +5,7 @@
 #include <cstdint>
 #include <vector>
 
-namespace pkv::check {
+namespace pkv::perplexity {
 
 // Mean and deviation by Welford's recurrence (1962), which does not cancel.
 class RunningMean {
@@ -41,4 +41,4 @@ class LogHistogram {
   double largest_ = 0;
 };
 
-}  // namespace pkv::check
+}  // namespace pkv::perplexity

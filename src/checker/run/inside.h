@@ -1,5 +1,5 @@
 // Where in the model, and where in the text, two runs part; and whether earlier positions know of later tokens. Needs
-// nothing but feeding; layers and heads are seen where sessions can be looked into (check::Look).
+// nothing but feeding; layers and heads are seen where sessions can be looked into (session::Look).
 #pragma once
 
 #include <cstdint>

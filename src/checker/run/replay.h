@@ -9,8 +9,8 @@
 #include <string>
 #include <vector>
 
+#include "checker/compare/precision.h"
 #include "checker/run/plan.h"
-#include "checker/session/session.h"
 
 namespace pkv::check {
 

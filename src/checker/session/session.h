@@ -10,7 +10,7 @@
 #include <string>
 #include <vector>
 
-namespace pkv::check {
+namespace pkv::session {
 
 // Logits of consecutive positions: [rows, vocab], row-major.
 struct Logits {
@@ -120,4 +120,4 @@ class Subject {
   virtual Counterfactual* counterfactual() { return nullptr; }
 };
 
-}  // namespace pkv::check
+}  // namespace pkv::session

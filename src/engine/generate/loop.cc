@@ -7,6 +7,7 @@
 #include "base/checksum.h"
 #include "base/clock.h"
 #include "base/error.h"
+#include "base/softmax.h"
 #include "engine/generate/generate.h"
 
 namespace pkv::generate {
@@ -77,7 +78,8 @@ void Loop::grow(Growing& g, std::span<const float> logits) {
   r.ids.push_back(id);
   r.seconds.push_back(elapsed());
   if (options_.logits_hash) g.hashes.push_back(checksum(std::as_bytes(logits)));
-  if (options_.log_probabilities) r.log_probabilities.push_back(log_probability(logits, id));
+  if (options_.log_probabilities)
+    r.log_probabilities.push_back(LogSoftmax(logits).of(logits[static_cast<std::size_t>(id)]));
   const auto& eos = options_.eos_token_id;
   const bool is_eos = std::find(eos.begin(), eos.end(), id) != eos.end();
   g.ended = is_eos || static_cast<std::int64_t>(r.ids.size()) == options_.max_new_tokens;

@@ -76,24 +76,6 @@ std::int32_t first_of(float best, std::span<const float> scores, std::span<const
 
 }  // namespace
 
-std::int32_t argmax(std::span<const float> logits) {
-  std::vector<float> greatest;
-  const float best = greatest_of_blocks(logits, greatest);
-  return first_of(best, logits, greatest);
-}
-
-double log_probability(std::span<const float> logits, std::int32_t id) {
-  std::vector<float> greatest;
-  const float best = greatest_of_blocks(logits, greatest);
-  double total = 0;
-  for (std::size_t block = 0; block < greatest.size(); ++block) {
-    double sum = 0;
-    for (const float x : block_of(logits, block)) sum += weight(x, best);
-    total += sum;
-  }
-  return static_cast<double>(logits[static_cast<std::size_t>(id)]) - best - std::log(total);
-}
-
 void require_valid(const Sampling& s) {
   const auto require = [](bool holds, const char* name, double value, const char* expected) {
     if (holds) return;

@@ -76,10 +76,4 @@ class Sampler {
   std::vector<double> sums_;  // weights of each block of what is kept
 };
 
-// The id of the greatest logit, the lowest of several. Error::load when one is not a number.
-std::int32_t argmax(std::span<const float> logits);
-
-// log softmax(logits)[id], in double, summed as for a draw.
-double log_probability(std::span<const float> logits, std::int32_t id);
-
 }  // namespace pkv::generate

@@ -325,10 +325,10 @@ TEST(Supposition, OfNothingChangesNothing) {
   for (const std::string& model : kCausal) {
     subjects::EngineSubject subject(loaded(model, "fp32"), model);
     const Ids ids = support::random_ids(3, 20, subject.model().card().vocab);
-    const check::Logits whole = subject.fresh()->feed(ids);
+    const session::Logits whole = subject.fresh()->feed(ids);
     for (const auto& [cause, count] :
          {std::pair{"window", 20}, {"window-of-call", 20}, {"prefix-seen-whole", 1}, {"position-stops", 20}}) {
-      const check::Supposition wide{cause, count};
+      const session::Supposition wide{cause, count};
       for (const std::int64_t past : {1, 7, 19}) {
         const auto supposed = subject.counterfactual()->suppose({&wide, 1}, ids, past);
         if (!supposed) continue;  // positions mean nothing to ALiBi

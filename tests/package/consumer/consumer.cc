@@ -14,7 +14,7 @@ int main() {
   } catch (const pkv::Error& error) {
     const float numbers[6] = {};
     const pkv::View view(numbers, pkv::DType::f32, {2, 3});
-    const pkv::check::Logits logits{3, {1, 2, 3, 4, 5, 6}};
+    const pkv::session::Logits logits{3, {1, 2, 3, 4, 5, 6}};
     const std::string page = pkv::check::report_html({});
     if (page.find("naming = \"vega-view\"") == std::string::npos) return 1;
     std::printf("consumer: %s, %s, %d, %d threads, a page of %d bytes\n", error.what(), pkv::shape_text(view).c_str(),

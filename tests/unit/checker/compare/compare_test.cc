@@ -35,13 +35,6 @@ TEST(Kl, OfMaskedTokens) {
 
 TEST(Kl, OfNothing) { EXPECT_EQ(kl_divergence({}, {}), 0); }
 
-TEST(TopToken, LowestOfEquals) {
-  EXPECT_EQ(top_token(Row{1, 3, 3, 2}), 1);
-  EXPECT_EQ(top_token(Row{-0.0f, 0.0f}), 0);
-  EXPECT_EQ(top_token(Row{nan, 1, nan}), 1);
-  EXPECT_EQ(top_token({}), 0);
-}
-
 TEST(CompareRow, EqualBits) {
   const auto row = compare_row(Row{1, -infinity, 2}, Row{1, -infinity, 2}, fp32);
   EXPECT_TRUE(row.same_bits);

@@ -1,4 +1,4 @@
-// Windows and figures of check::perplexity, on a system whose logits are simple enough to reckon by hand.
+// Windows and figures of perplexity::run, on a system whose logits are simple enough to reckon by hand.
 #include "checker/perplexity/perplexity.h"
 
 #include <gmock/gmock.h>
@@ -9,9 +9,13 @@
 
 #include "base/error.h"
 
-namespace pkv::check {
+namespace pkv::perplexity {
 namespace {
 
+using session::Description;
+using session::Logits;
+using session::Session;
+using session::Subject;
 using testing::ElementsAre;
 using testing::HasSubstr;
 
@@ -65,22 +69,22 @@ class Toy : public Subject {
 
 using Ids = std::vector<std::int32_t>;
 
-Perplexity measure(Toy& toy, const Ids& ids, const Windows& windows, Subject* reference = nullptr,
-                   std::size_t at_once = 3) {
+Result measure(Toy& toy, const Ids& ids, const Windows& windows, Subject* reference = nullptr,
+               std::size_t at_once = 3) {
   WorkerPool pool(1);
   std::size_t at = 0;
   const auto next = [&](Ids& into) {
     for (std::size_t i = 0; i < at_once && at < ids.size(); ++i) into.push_back(ids[at++]);
     return at < ids.size();
   };
-  return perplexity(toy, reference, next, windows, pool);
+  return run(toy, reference, next, windows, pool);
 }
 
 const Ids kTen{0, 1, 2, 3, 0, 1, 2, 3, 0, 1};
 
 TEST(Perplexity, WindowsSideBySide) {
   Toy toy(1);
-  const Perplexity p = measure(toy, kTen, {.context = 4, .stride = 4});
+  const Result p = measure(toy, kTen, {.context = 4, .stride = 4});
   EXPECT_THAT(toy.windows, ElementsAre("|012", "|012", "|0")) << "the last token of a window need not be fed";
   EXPECT_EQ(p.tokens, 10);
   EXPECT_EQ(p.window_count, 3);
@@ -93,7 +97,7 @@ TEST(Perplexity, WindowsSideBySide) {
 TEST(Perplexity, OverlappingWindowsPredictATokenOnce) {
   for (const std::size_t at_once : {1, 3, 100}) {
     Toy toy(1);
-    const Perplexity p = measure(toy, kTen, {.context = 5, .stride = 3}, nullptr, at_once);
+    const Result p = measure(toy, kTen, {.context = 5, .stride = 3}, nullptr, at_once);
     EXPECT_THAT(toy.windows, ElementsAre("|0123", "3|012", "2|30")) << at_once;
     EXPECT_EQ(p.predicted(), 9);
   }
@@ -112,7 +116,7 @@ TEST(Perplexity, ChunksAndEnds) {
 TEST(Perplexity, FiguresByHand) {
   // Odds of 5 to 1 against three others: probability 5/8 for the token that follows, 1/8 for any other.
   Toy toy(5);
-  Perplexity p = measure(toy, {0, 1, 2, 2}, {.context = 4, .stride = 4});
+  Result p = measure(toy, {0, 1, 2, 2}, {.context = 4, .stride = 4});
   const double right = -std::log(5.0 / 8), wrong = -std::log(1.0 / 8), mean = (2 * right + wrong) / 3;
   EXPECT_NEAR(p.nll.mean(), mean, 1e-7);
   const double error = (wrong - right) / std::sqrt(3.0) / std::sqrt(3.0);  // deviation: |a - b| / sqrt(3) of a, a, b
@@ -125,7 +129,7 @@ TEST(Perplexity, FiguresByHand) {
 
 TEST(Perplexity, AgainstAReference) {
   Toy tested(5, "bf16"), reference(13, "fp32"), flat(1);
-  const Perplexity p = measure(tested, {0, 1, 2, 3}, {.context = 4, .stride = 4, .chunk = 2}, &reference);
+  const Result p = measure(tested, {0, 1, 2, 3}, {.context = 4, .stride = 4, .chunk = 2}, &reference);
   ASSERT_TRUE(p.against);
   EXPECT_EQ(reference.windows, tested.windows);
   // 13/16, 1/16, 1/16, 1/16 against 5/8, 1/8, 1/8, 1/8.
@@ -164,22 +168,22 @@ TEST(Perplexity, RefusesWhatHasNoMeaning) {
 
 TEST(Perplexity, Renderings) {
   Toy tested(5, "bf16"), reference(13);
-  Perplexity p = measure(tested, {0, 1, 2, 3}, {.context = 4, .stride = 2}, &reference);
+  Result p = measure(tested, {0, 1, 2, 3}, {.context = 4, .stride = 2}, &reference);
   p.bytes = 8;
-  EXPECT_THAT(perplexity_text(p), HasSubstr("4 tokens of 8 bytes, 3 predicted in 1 window of up to 4, every 2\n"));
-  EXPECT_THAT(perplexity_text(p), HasSubstr("against fp32\n"));
-  EXPECT_THAT(perplexity_markdown(p), HasSubstr("| perplexity | 1.6 ± "));
-  const std::string csv = perplexity_csv(p);
+  EXPECT_THAT(report_text(p), HasSubstr("4 tokens of 8 bytes, 3 predicted in 1 window of up to 4, every 2\n"));
+  EXPECT_THAT(report_text(p), HasSubstr("against fp32\n"));
+  EXPECT_THAT(report_markdown(p), HasSubstr("| perplexity | 1.6 ± "));
+  const std::string csv = report_csv(p);
   EXPECT_EQ(std::count(csv.begin(), csv.end(), '\n'), 2);
   const auto commas = [&](std::size_t from, std::size_t to) {
     return std::count(csv.begin() + from, csv.begin() + to, ',');
   };
   EXPECT_EQ(commas(0, csv.find('\n')), commas(csv.find('\n'), csv.size()));
-  const auto json = nlohmann::json::parse(perplexity_json(p));
+  const auto json = nlohmann::json::parse(report_json(p));
   EXPECT_EQ(json["schema"], "pkv-perplexity/1");
   EXPECT_EQ(json["predicted"], 3);
   EXPECT_EQ(json["against"]["same_top"], 3);
 }
 
 }  // namespace
-}  // namespace pkv::check
+}  // namespace pkv::perplexity

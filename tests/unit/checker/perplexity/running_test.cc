@@ -8,7 +8,7 @@
 
 #include "base/random.h"
 
-namespace pkv::check {
+namespace pkv::perplexity {
 namespace {
 
 TEST(RunningMean, OfAFewValues) {
@@ -63,4 +63,4 @@ TEST(LogHistogram, ZeroAndWhatIsBeyondTheBins) {
 }
 
 }  // namespace
-}  // namespace pkv::check
+}  // namespace pkv::perplexity

@@ -6,6 +6,7 @@
 #include <numeric>
 
 #include "base/error.h"
+#include "base/softmax.h"
 #include "engine/generate/generate.h"
 
 namespace pkv::generate {
@@ -39,7 +40,7 @@ Ids plainly_greedy(const model::Model& m, Ids text, int count) {
   for (int i = 0; i < count; ++i) {
     model::Past past = m.new_past();
     const model::Feed feed{.ids = text, .past = &past};
-    text.push_back(argmax(m.forward({&feed, 1}, model::Want::last).span<float>()));
+    text.push_back(static_cast<std::int32_t>(argmax(m.forward({&feed, 1}, model::Want::last).span<float>())));
   }
   return {text.end() - count, text.end()};
 }
@@ -58,7 +59,7 @@ TEST(Generate, TellsEachTokenWhenItIsChosen) {
   std::vector<Token> told;
   const Events events{.token = [&](const Token& t) {
     EXPECT_EQ(t.id, argmax(t.logits));
-    EXPECT_EQ(t.log_probability, log_probability(t.logits, t.id));
+    EXPECT_EQ(t.log_probability, LogSoftmax(t.logits).of(t.logits[static_cast<std::size_t>(t.id)]));
     told.push_back(t);
     return true;
   }};
