@@ -7,7 +7,7 @@
 #include "base/error.h"
 #include "hub.h"
 #include "program.h"
-#include "subjects/implementation.h"
+#include "subjects/faults.h"
 
 namespace pkv::program {
 namespace {

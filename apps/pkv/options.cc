@@ -10,7 +10,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "program.h"
-#include "subjects/implementation.h"
+#include "subjects/faults.h"
 
 namespace pkv::program {
 namespace {

@@ -4,6 +4,7 @@
 #include <iterator>
 
 #include "base/error.h"
+#include "base/file.h"
 #include "base/random.h"
 
 namespace pkv::subjects {
@@ -17,29 +18,37 @@ bool calls_share_outliers(const model::Model& model) {
   return model.weights().quantized == quant::Format::int8 && model.int8().outliers_of_call;
 }
 
-session::Logits logits_of(const model::Logits& logits) {
-  const auto values = logits.span<float>();
-  return {.vocab = logits.view()[1], .values = {values.begin(), values.end()}};
+// `rows` rows from `first` on.
+session::Logits logits_of(const model::Logits& logits, std::int64_t first, std::int64_t rows) {
+  const std::int64_t vocab = logits.view()[1];
+  const auto values =
+      logits.span<float>().subspan(static_cast<std::size_t>(first * vocab), static_cast<std::size_t>(rows * vocab));
+  return {.vocab = vocab, .values = {values.begin(), values.end()}};
 }
+session::Logits logits_of(const model::Logits& logits) { return logits_of(logits, 0, logits.view()[0]); }
 
 using Keeps = Implementation::Keeps;
 using Ids = std::span<const std::int32_t>;
 
 }  // namespace
 
-class EngineSession : public session::Session, session::Rewind, session::Fork, session::Look {
+class EngineSession : public session::Session, session::Rewind, session::Fork, session::Look, session::Save {
  public:
   EngineSession(EngineSubject& subject, std::shared_ptr<model::Past> past, std::int64_t length)
       : subject_(subject), past_(std::move(past)), length_(length) {}
 
   session::Logits feed(Ids ids) override { return logits_of(forward(ids, model::Want::all)); }
+  session::Logits feed_last(Ids ids) override { return logits_of(forward(ids, model::Want::last)); }
   void skip(Ids ids) override { forward(ids, model::Want::last); }
-  std::int64_t length() const override { return keeps() == Keeps::nothing ? 0 : length_; }
+  std::optional<std::int64_t> length() const override { return keeps() == Keeps::nothing ? 0 : length_; }
   session::Rewind* rewind() override { return this; }
   session::Fork* fork() override { return this; }
   session::Look* look() override { return this; }
+  session::Save* save() override { return SavedPasts::can_save(model()) ? this : nullptr; }
 
  private:
+  friend class EngineSubject;
+
   session::Logits feed_and_look(Ids ids, session::States& states) override {
     model::Taps taps;
     session::Logits logits = logits_of(forward(ids, model::Want::all, &taps));
@@ -60,6 +69,7 @@ class EngineSession : public session::Session, session::Rewind, session::Fork, s
     auto past = keeps() == Keeps::shared_in_forks ? past_ : std::make_shared<model::Past>(past_->fork());
     return std::make_unique<EngineSession>(subject_, std::move(past), length_);
   }
+  std::unique_ptr<session::Saved> save_past() override;
 
   const model::Model& model() const { return subject_.model_; }
   Keeps keeps() const { return subject_.as_.keeps; }
@@ -68,8 +78,11 @@ class EngineSession : public session::Session, session::Rewind, session::Fork, s
     const bool first = length_ == 0, alone = keeps() == Keeps::nothing || keeps() == Keeps::unread;
     length_ += std::ssize(ids);
     if (keeps() == Keeps::unread) feed_to(*past_, ids, model::Want::last);
-    model::Past none = model().new_past();
-    model::Logits logits = feed_to(alone ? none : *past_, ids, want, taps);
+    if (alone) {
+      model::Past none = model().new_past();
+      return feed_to(none, ids, want, taps);
+    }
+    model::Logits logits = feed_to(*past_, ids, want, taps);
     if (keeps() == Keeps::first_of_length && first) take_first_of_length();
     return logits;
   }
@@ -78,8 +91,7 @@ class EngineSession : public session::Session, session::Rewind, session::Fork, s
     if (!is_first) *past_ = at->second.fork();
   }
   model::Logits feed_to(model::Past& past, Ids ids, model::Want want, model::Taps* taps = nullptr) {
-    const auto& fault = subject_.as_.fault;
-    const model::Feed feed{.ids = ids, .past = &past, .fault = fault ? &*fault : nullptr};
+    const model::Feed feed{.ids = ids, .past = &past, .fault = subject_.fault()};
     model::Logits logits = model().forward({&feed, 1}, want, taps);
     if (subject_.as_.noise > 0) {
       for (float& v : logits.span<float>()) v += subject_.as_.noise * random_signed(1, subject_.drawn_++);
@@ -92,15 +104,54 @@ class EngineSession : public session::Session, session::Rewind, session::Fork, s
   std::int64_t length_;  // tokens fed, whatever the past really holds
 };
 
-EngineSubject::EngineSubject(model::Model model, std::string name, const std::string& as)
-    : model_(std::move(model)), name_(std::move(name)), as_(implementation(as, model_.card())) {
+class SavedFile : public session::Saved {
+ public:
+  SavedFile(EngineSubject& subject, const model::Past& past)
+      : subject_(subject), ids_(past.ids().begin(), past.ids().end()), path_(subject.saved_.next()) {
+    model::save_past(path_, subject.model_, past, subject.saved_.options());
+    ids_.push_back(0);  // restoring leaves the prompt's last token to be fed, whichever it is
+  }
+  ~SavedFile() override {
+    std::error_code ignored;
+    std::filesystem::remove(path_, ignored);
+  }
+
+  std::uint64_t bytes() const override {
+    std::error_code error;
+    const std::uintmax_t size = std::filesystem::file_size(path_, error);
+    if (error) fail_load({.what = "cannot tell its size: " + error.message(), .where = path_.string()});
+    return size;
+  }
+  std::unique_ptr<session::Session> restore() override {
+    return subject_.going_on(model::restore_past(path_, subject_.model_, ids_, subject_.saved_.options()).past);
+  }
+  bool leave_memory() override { return leave_page_cache(path_); }
+
+ private:
+  EngineSubject& subject_;
+  std::vector<std::int32_t> ids_;
+  std::filesystem::path path_;
+};
+
+std::unique_ptr<session::Saved> EngineSession::save_past() { return std::make_unique<SavedFile>(subject_, *past_); }
+
+EngineSubject::EngineSubject(model::Model model, std::string name, EngineOptions options)
+    : model_(std::move(model)),
+      name_(std::move(name)),
+      as_(implementation(options.as, model_.card())),
+      beyond_context_(options.beyond_context),
+      cost_(model::cost_of(model_)),
+      saved_(std::move(options.scratch), {.threads = options.threads, .progress = std::move(options.hashing)}) {
   if (!as_.outliers_of_call || model_.weights().quantized == quant::Format::int8) return;
-  fail_usage({.what = "this implementation has a fault in int8 only", .where = "--as " + as, .hint = "--load-in int8"});
+  fail_usage({.what = "this implementation has a fault in int8 only",
+              .where = "--as " + options.as,
+              .hint = "--load-in int8"});
 }
 
 session::Description EngineSubject::describe() const {
   const model::Card& card = model_.card();
   const std::string weights(model_.weights().format()), past(pkv::name_of(model_.past_dtype()));
+  const bool limited = card.context_is_hard || !beyond_context_;
   return {.name = name_,
           .family = card.family,
           .system = "pkv " + model_.backend().device().describe() + (as_.name.empty() ? "" : ", as " + as_.name),
@@ -109,24 +160,50 @@ session::Description EngineSubject::describe() const {
           .values_format = "fp32",
           .layers = card.layers,
           .width = std::max(card.inner, card.hidden),
+          .vocab = card.vocab,
+          .longest = limited ? card.context : 0,
+          .longest_is = "the model's context",
           .breaks_law = calls_share_outliers(model_) ? std::string(kSharedOutliers) : "",
+          .no_past = card.causal ? "" : "the model attends both ways, so more text changes what came before it",
           // A model that attends both ways gives a position's logits by the piece that it is fed in.
           .promises_same_bits = card.causal && !calls_share_outliers(model_)};
 }
 
-std::unique_ptr<session::Session> EngineSubject::fresh() {
-  return std::make_unique<EngineSession>(*this, std::make_shared<model::Past>(model_.new_past()), 0);
+std::unique_ptr<session::Session> EngineSubject::fresh() { return going_on(model_.new_past()); }
+
+std::unique_ptr<session::Session> EngineSubject::going_on(model::Past past) {
+  const std::int64_t length = past.length();
+  return std::make_unique<EngineSession>(*this, std::make_shared<model::Past>(std::move(past)), length);
 }
 
-std::optional<session::Logits> EngineSubject::suppose(std::span<const session::Supposition> what,
-                                                      std::span<const std::int32_t> ids, std::int64_t past) {
+// Rows are independent, so those of several feeds may be computed together.
+std::vector<session::Logits> EngineSubject::feed(std::span<const session::Feed> feeds) {
+  if (as_.keeps != Keeps::right || as_.fault || as_.noise > 0 || calls_share_outliers(model_))
+    return Subject::feed(feeds);
+  std::vector<model::Feed> together;
+  for (const auto& [session, ids] : feeds) {
+    auto& own = static_cast<EngineSession&>(session);
+    together.push_back({.ids = ids, .past = own.past_.get()});
+  }
+  const model::Logits logits = model_.forward(together);
+  std::vector<session::Logits> all;
+  std::int64_t first = 0;
+  for (const auto& [session, ids] : feeds) {
+    static_cast<EngineSession&>(session).length_ += std::ssize(ids);
+    all.push_back(logits_of(logits, first, std::ssize(ids)));
+    first += std::ssize(ids);
+  }
+  return all;
+}
+
+std::optional<session::Logits> EngineSubject::suppose(std::span<const session::Supposition> what, Ids ids,
+                                                      std::int64_t past) {
   const std::optional<model::Fault> fault = fault_of(what, model_.card());
   if (!fault || (fault->rows_apart && !calls_share_outliers(model_))) return std::nullopt;
   model::Past scratch = model_.new_past();
   const model::Feed feed{.ids = ids, .past = &scratch, .fault = &*fault, .as_if_past = past};
-  session::Logits logits = logits_of(model_.forward({&feed, 1}));
-  logits.values.erase(logits.values.begin(), logits.values.begin() + past * logits.vocab);
-  return logits;
+  const model::Logits logits = model_.forward({&feed, 1});
+  return logits_of(logits, past, logits.view()[0] - past);
 }
 
 }  // namespace pkv::subjects

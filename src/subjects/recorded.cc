@@ -17,6 +17,8 @@
 namespace pkv::subjects {
 namespace {
 
+constexpr std::int64_t kUnknown = -1;  // a past length that the system did not say
+
 template <class T>
 T at(const hf::Tensor& t, std::size_t i) {
   T value;
@@ -180,8 +182,12 @@ check::Recording read_recording(const std::filesystem::path& path) {
                    .width = number_of(file, "width")};
   if (r.description.past_format == r.description.format) r.description.past_format.clear();
   if (r.description.name.empty()) r.description.name = path.filename().string();
+  r.past_file = value_of(file, "past_file");
+  r.past_tokens = number_of(file, "past_tokens");
   r.pieces = numbers_of(file, "pieces");
-  r.past_lengths = numbers_of(file, "past_lengths", -1);
+  for (const std::int64_t said : numbers_of(file, "past_lengths", kUnknown)) {
+    r.past_lengths.push_back(said == kUnknown ? std::nullopt : std::optional(said));
+  }
   const auto hidden = std::ranges::find(file.tensors(), "hidden", &hf::Tensor::name);
   if (hidden != file.tensors().end()) r.states = states_of(file, *hidden);
   r.probes = read_probes(file);
@@ -190,6 +196,8 @@ check::Recording read_recording(const std::filesystem::path& path) {
 
 void write_recording(const std::filesystem::path& path, const check::Recording& r) {
   const std::vector<std::int64_t> ids(r.ids.begin(), r.ids.end());
+  std::vector<std::int64_t> past_lengths;
+  for (const auto& said : r.past_lengths) past_lengths.push_back(said.value_or(kUnknown));
   const auto n = static_cast<std::int64_t>(ids.size());
   const std::vector<hf::Tensor> tensors{
       {.name = "ids", .dtype = DType::i64, .shape = {n}, .data = std::as_bytes(std::span(ids))},
@@ -197,18 +205,22 @@ void write_recording(const std::filesystem::path& path, const check::Recording& 
        .dtype = DType::f32,
        .shape = {n, r.logits.vocab},
        .data = std::as_bytes(std::span(r.logits.values))}};
-  hf::write_safetensors(path, tensors,
-                        {{"model", r.description.name},
-                         {"family", r.description.family},
-                         {"backend", r.description.system},
-                         {"format", r.description.format},
-                         {"past_format", r.description.past_format},
-                         {"values_format", r.description.values_format},
-                         {"layers", std::to_string(r.description.layers)},
-                         {"width", std::to_string(r.description.width)},
-                         {"text", r.text},
-                         {"pieces", fmt::format("{}", fmt::join(r.pieces, ","))},
-                         {"past_lengths", fmt::format("{}", fmt::join(r.past_lengths, ","))}});
+  std::map<std::string, std::string> metadata{{"model", r.description.name},
+                                              {"family", r.description.family},
+                                              {"backend", r.description.system},
+                                              {"format", r.description.format},
+                                              {"past_format", r.description.past_format},
+                                              {"values_format", r.description.values_format},
+                                              {"layers", std::to_string(r.description.layers)},
+                                              {"width", std::to_string(r.description.width)},
+                                              {"text", r.text},
+                                              {"pieces", fmt::format("{}", fmt::join(r.pieces, ","))},
+                                              {"past_lengths", fmt::format("{}", fmt::join(past_lengths, ","))}};
+  if (!r.past_file.empty()) {
+    metadata["past_file"] = r.past_file;
+    metadata["past_tokens"] = std::to_string(r.past_tokens);
+  }
+  hf::write_safetensors(path, tensors, metadata);
 }
 
 }  // namespace pkv::subjects

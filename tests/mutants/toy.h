@@ -83,7 +83,7 @@ class Session : public session::Session, public session::Rewind, public session:
     return logits;
   }
 
-  std::int64_t length() const override { return bugs_.reported(std::ssize(*past_) - surplus_); }
+  std::optional<std::int64_t> length() const override { return bugs_.reported(std::ssize(*past_) - surplus_); }
 
   session::Rewind* rewind() override { return bugs_.powers ? this : nullptr; }
   session::Fork* fork() override { return bugs_.powers ? this : nullptr; }

@@ -51,8 +51,8 @@ run(${CMAKE_COMMAND} -S ${SOURCE}/tests/package/consumer -B ${SCRATCH}/consumer 
     -D CMAKE_CXX_COMPILER=${COMPILER} -D CMAKE_CXX_COMPILER_LAUNCHER=${LAUNCHER} -D CMAKE_CXX_FLAGS=${flags}
     -D CMAKE_PREFIX_PATH=${SCRATCH}/moved)
 run(${CMAKE_COMMAND} --build ${SCRATCH}/consumer)
-run(${SCRATCH}/consumer/consumer)
-if(NOT out MATCHES "(^|\n)consumer: ")
+run(${SCRATCH}/consumer/consumer ${SCRATCH}/moved/share/pkv/models/tiny-gpt2)
+if(NOT out MATCHES "(^|\n)consumer: tiny-gpt2, pkv cpu [^\n]*: identical")
   message(FATAL_ERROR "the consumer printed:\n${out}")
 endif()
 file(REMOVE_RECURSE ${SCRATCH})

@@ -65,7 +65,7 @@ void require_family(const model::Card& card, const PublishedRun& run, const std:
 check::Report run_as(const PublishedRun& run, const std::string& model, const EngineOptions& engine, bool& real,
                      const std::string& label) {
   const std::filesystem::path folder = find_model(model);
-  subjects::EngineSubject subject(load_model(folder, engine), display_name(folder), engine.as);
+  subjects::EngineSubject subject(load_model(folder, engine), display_name(folder), {.as = engine.as});
   require_family(subject.model().card(), run, model);
   real = is_the_posts(subject.model().card(), *run.model);
   const std::string text(check::article_text);

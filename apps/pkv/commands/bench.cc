@@ -12,7 +12,8 @@
 #include "program.h"
 #include "show/environment.h"
 #include "stop.h"
-#include "subjects/measured.h"
+#include "subjects/engine.h"
+#include "subjects/machine.h"
 
 namespace pkv::program {
 namespace {
@@ -84,15 +85,19 @@ std::string render(const measure::Result& result, const OutputOptions& output) {
   return measure::report_text(result, output.colour());
 }
 
-measure::Result measured(const BenchOptions& options, const model::Model& model, const std::string& name) {
+measure::Result measured(const BenchOptions& options, model::Model model, const std::string& name) {
   try {
     const OrderlyStop stop;
-    subjects::MeasuredEngine engine(model, name, options.engine.threads, options.beyond_context, options.past_dir,
-                                    stop.looking({}));
+    subjects::EngineSubject engine(std::move(model), name,
+                                   {.beyond_context = options.beyond_context,
+                                    .scratch = options.past_dir,
+                                    .threads = options.engine.threads,
+                                    .hashing = stop.looking({})});
     subjects::ThisMachine machine(options.engine.threads);
-    measure::Options plan = plan_of(options, model.card());
+    const model::Card& card = engine.model().card();
+    measure::Options plan = plan_of(options, card);
     plan.progress = stop.looking(progress_bar(name));
-    return measure::run(engine, &machine, random_text(measure::text_needed(plan), model.card().vocab), plan);
+    return measure::run(engine, {&engine, &machine}, random_text(measure::text_needed(plan), card.vocab), plan);
   } catch (const StopAsked&) {  // the folder of saved pasts is gone
     end_stopped("stopped: nothing was measured to its end");
     throw;
@@ -111,8 +116,7 @@ int run(const BenchOptions& options) {
   choose_instruction_set(options.isa);
   for (const std::string& path : {options.output.file, options.svg}) require_writable(path);
   const std::filesystem::path folder = find_model(options.model);
-  const model::Model model = load_model(folder, options.engine);
-  const measure::Result result = measured(options, model, display_name(folder));
+  const measure::Result result = measured(options, load_model(folder, options.engine), display_name(folder));
   options.output.write(render(result, options.output));
   draw(result, options.svg);
   return result.holds() ? holds : does_not_hold;

@@ -9,11 +9,14 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "checker/causes/causes.h"
+#include "checker/measure/measure.h"
 #include "checker/recorded/recorded.h"
 #include "program.h"
+#include "show/columns.h"
 #include "show/environment.h"
 #include "subjects/engine.h"
-#include "subjects/measured.h"
+#include "subjects/faults.h"
 #include "subjects/recorded.h"
 
 namespace pkv::program {
@@ -56,13 +59,15 @@ check::Report check_model(const std::string& name, const CheckOptions& options) 
   require_sense(options);
   const auto splits = check::parse_splits(options.splits);
   const std::filesystem::path folder = find_model(name);
-  subjects::EngineSubject subject(load_model(folder, options.engine), display_name(folder), options.engine.as);
+  subjects::EngineSubject subject(load_model(folder, options.engine), display_name(folder), {.as = options.engine.as});
   const Input input = read_input(options.text, folder);
   require_context(subject.model().card(), static_cast<std::int64_t>(input.ids.size()), options.beyond_context);
   check::Report report = check::run(
       subject, input.ids, {.splits = splits, .text = input.text, .progress = progress_bar(subject.describe().name)});
   if (report.verdict.holds() && options.engine.as.empty()) {
-    report.gain = subjects::gain_of(subject.model(), input.ids, options.new_tokens);
+    if (const auto gain = measure::gain(subject, input.ids, options.new_tokens)) {
+      report.gain = {.times = gain->times, .error = gain->error, .new_tokens = options.new_tokens};
+    }
   }
   return report;
 }
@@ -87,7 +92,12 @@ std::string render(const check::Report& report, const OutputOptions& output) {
 
 // --as help
 int list_as(const OutputOptions& output) {
-  output.write(subjects::list_implementations());
+  std::string lines;
+  for (const subjects::Choice& c : subjects::implementations()) {
+    lines +=
+        wrapped(fmt::format("{:<24}", c.name), c.cause.empty() ? c.sentence : check::cause_of_name(c.cause).statement);
+  }
+  output.write(lines + "Two at once: window=4+past-in-fp16\n");
   return holds;
 }
 

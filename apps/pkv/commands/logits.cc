@@ -36,53 +36,33 @@ std::vector<std::int64_t> piece_lengths(const LogitsOptions& options, std::size_
   return pieces;
 }
 
-// The logits of what comes after the saved tokens.
-int run_from_past(const LogitsOptions& options) {
-  const std::filesystem::path folder = find_model(options.model);
-  const model::Model model = load_model(folder, options.engine);
-  const Input input = read_input(options.text, folder);
-  require_context(model.card(), std::ssize(input.ids), options.beyond_context);
-  std::optional<model::Restored> restored = options.past.restore(model, input.ids, options.engine.threads);
-  model::Past past = restored ? std::move(restored->past) : model.new_past();
-  const std::int64_t first = past.length();
-  const model::Feed feed{.ids = std::span(input.ids).subspan(static_cast<std::size_t>(first)), .past = &past};
-  const model::Logits logits = model.forward({&feed, 1});
-  const std::vector<std::int64_t> ids(feed.ids.begin(), feed.ids.end());
-  const std::vector<hf::Tensor> tensors{
-      {.name = "ids", .dtype = DType::i64, .shape = {std::ssize(ids)}, .data = std::as_bytes(std::span(ids))},
-      {.name = "logits",
-       .dtype = DType::f32,
-       .shape = {std::ssize(ids), logits.view()[1]},
-       .data = std::as_bytes(logits.span<float>())}};
-  hf::write_safetensors(options.output_file, tensors,
-                        {{"model", display_name(folder)},
-                         {"family", model.card().family},
-                         {"backend", "pkv " + model.backend().device().describe()},
-                         {"format", std::string(model.weights().format())},
-                         {"past_format", std::string(name_of(model.past_dtype()))},
-                         {"past_file", options.past.file},
-                         {"past_tokens", std::to_string(first)}});
-  return holds;
-}
-
+// The tokens after the saved ones, where there is a saved past, are fed in one piece.
 int run(const LogitsOptions& options) {
   require_writable(options.output_file);
-  if (!options.past.file.empty()) return run_from_past(options);
   const std::filesystem::path folder = find_model(options.model);
-  subjects::EngineSubject subject(load_model(folder, options.engine), display_name(folder), options.engine.as);
+  subjects::EngineSubject subject(load_model(folder, options.engine), display_name(folder), {.as = options.engine.as});
   const Input input = read_input(options.text, folder);
-  require_context(subject.model().card(), static_cast<std::int64_t>(input.ids.size()), options.beyond_context);
-  check::Recording r{.description = subject.describe(), .text = input.text, .ids = input.ids};
-  r.pieces = piece_lengths(options, input.ids.size());
-  const auto session = subject.fresh();
-  std::size_t at = 0;
-  for (const std::int64_t n : r.pieces) {
-    const session::Logits logits = session->feed(std::span(input.ids).subspan(at, static_cast<std::size_t>(n)));
+  require_context(subject.model().card(), std::ssize(input.ids), options.beyond_context);
+  check::Recording r{.description = subject.describe(), .past_file = options.past.file};
+  std::unique_ptr<session::Session> session;
+  if (r.past_file.empty()) {
+    r.text = input.text;
+  } else if (auto restored = options.past.restore(subject.model(), input.ids, options.engine.threads)) {
+    r.past_tokens = restored->past.length();
+    session = subject.going_on(std::move(restored->past));
+  }
+  if (session == nullptr) session = subject.fresh();
+  r.ids.assign(input.ids.begin() + r.past_tokens, input.ids.end());
+  std::span<const std::int32_t> rest(r.ids);
+  for (const std::int64_t n : piece_lengths(options, r.ids.size())) {
+    const session::Logits logits = session->feed(rest.first(static_cast<std::size_t>(n)));
     r.logits.vocab = logits.vocab;
     r.logits.values.insert(r.logits.values.end(), logits.values.begin(), logits.values.end());
+    rest = rest.subspan(static_cast<std::size_t>(n));
+    r.pieces.push_back(n);
     r.past_lengths.push_back(session->length());
-    at += static_cast<std::size_t>(n);
   }
+  if (r.past_tokens > 0) r.pieces.clear(), r.past_lengths.clear();  // they are of the tokens recorded
   subjects::write_recording(options.output_file, r);
   return holds;
 }

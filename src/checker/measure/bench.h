@@ -45,8 +45,8 @@ class Ticker {
 };
 
 struct Bench {
-  Subject& subject;
-  Machine* machine;
+  session::Subject& subject;
+  const Known& known;
   const Options& options;
   Rows rows;
   Ticker ticker;

@@ -3,7 +3,7 @@
 #include <numeric>
 
 #include "base/checksum.h"
-#include "base/softmax.h"
+#include "checker/session/answers.h"
 
 namespace pkv::measure {
 namespace {
@@ -20,13 +20,13 @@ GenerationRun::GenerationRun(std::span<const std::int32_t> text, std::int64_t de
 }
 
 // Feeds and chooses, which is what is timed; then compares the logits of new token `token`, or learns them.
-double GenerationRun::step(Bench& bench, Session& session, std::span<const std::int32_t> ids, std::int64_t token,
-                           const char* variant) {
-  std::span<const float> logits;
+double GenerationRun::step(Bench& bench, session::Session& session, std::span<const std::int32_t> ids,
+                           std::int64_t token, const char* variant) {
+  session::Logits logits;
   std::int32_t id = 0;
   const double seconds = timed(bench, [&] {
-    logits = session.feed(ids);
-    id = static_cast<std::int32_t>(argmax(logits));
+    logits = session::feed_last(session, ids, bench.result.subject.name);
+    id = greedy(logits);
   });
   const std::uint64_t hash = hash_of(logits);
   if (token == std::ssize(hashes_)) {
@@ -41,10 +41,10 @@ double GenerationRun::step(Bench& bench, Session& session, std::span<const std::
   return seconds;
 }
 
-void GenerationRun::explore(Bench& bench, Session* before) {
+void GenerationRun::explore(Bench& bench, session::Session* before) {
   if (generation_.depth > 0) {
-    base_ = before->fork();
-    base_->truncate(generation_.depth);
+    base_ = before->fork()->fork_session();
+    base_->rewind()->truncate(generation_.depth);
   }
   with_seconds_ = timed(bench, [&] { with_past(bench, false); });
   const auto session = bench.subject.fresh();
@@ -72,8 +72,8 @@ void GenerationRun::expect(Bench& bench, std::int64_t rounds) const {
   bench.ticker.expect(static_cast<double>(rounds) * (with_seconds_ + without_seconds_));
 }
 
-std::unique_ptr<Session> GenerationRun::start(Bench& bench) const {
-  return base_ ? base_->fork() : bench.subject.fresh();
+std::unique_ptr<session::Session> GenerationRun::start(Bench& bench) const {
+  return base_ ? base_->fork()->fork_session() : bench.subject.fresh();
 }
 
 std::span<const std::int32_t> GenerationRun::ids_for(std::int64_t token) const {
@@ -84,7 +84,7 @@ std::span<const std::int32_t> GenerationRun::ids_for(std::int64_t token) const {
 
 void GenerationRun::begin(Bench& bench) const {
   const auto session = start(bench);
-  for (std::int64_t i = 0; i < std::min<std::int64_t>(2, generation_.new_tokens); ++i) session->feed(ids_for(i));
+  for (std::int64_t i = 0; i < std::min<std::int64_t>(2, generation_.new_tokens); ++i) session->feed_last(ids_for(i));
 }
 
 void GenerationRun::with_past(Bench& bench, bool count) {
@@ -102,10 +102,12 @@ void GenerationRun::add_shares(Bench& bench) {
   const double read = bench.result.read_rate.back(), fma = bench.result.fma_rate.back();
   const double first = generation_.with_past.seconds[0].back();
   const double rest = generation_.with_total.back() - first;
-  generation_.fma_share.push_back(bench.subject.call_fmas(generation_.depth, generation_.prompt) / first / fma);
+  const Costs* costs = bench.known.costs;
+  if (costs == nullptr) return;
+  generation_.fma_share.push_back(costs->call_fmas(generation_.depth, generation_.prompt) / first / fma);
   if (generation_.new_tokens < 2) return;
   double bytes = 0;
-  for (std::int64_t i = 1; i < generation_.new_tokens; ++i) bytes += bench.subject.step_bytes(known() + i - 1);
+  for (std::int64_t i = 1; i < generation_.new_tokens; ++i) bytes += costs->step_bytes(known() + i - 1);
   generation_.read_share.push_back(bytes / rest / read);
 }
 
@@ -123,10 +125,12 @@ void GenerationRun::without_past(Bench& bench, bool count) {
   generation_.without_total.push_back(std::accumulate(all.begin(), all.end(), 0.0));
 }
 
-Generation GenerationRun::take(const Subject& subject) {
+Generation GenerationRun::take(const Costs* costs) {
   const std::int64_t middle = known() + generation_.new_tokens / 2;
-  generation_.bytes_per_token = subject.step_bytes(middle);
-  generation_.flop_per_token = 2 * (subject.call_fmas(middle, 1) + subject.describe().output_fmas);
+  if (costs != nullptr) {
+    generation_.bytes_per_token = costs->step_bytes(middle);
+    generation_.flop_per_token = 2 * (costs->call_fmas(middle, 1) + costs->output_fmas());
+  }
   generation_.hash = checksum_of_rows(hashes_);
   return std::move(generation_);
 }

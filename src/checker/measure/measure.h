@@ -2,7 +2,7 @@
 // after a prefix with the prefix's past from different places; all variants must give the same logits bit for bit, or
 // nothing was gained.
 //
-//   const measure::Result r = measure::run(subject, machine, text, {.prompt_tokens = {128}});
+//   const measure::Result r = measure::run(subject, {&costs, &machine}, text, {.prompt_tokens = {128}});
 //   print(measure::report_text(r));
 //
 // An untimed run says which tokens follow; then the repetitions take all variants in turn, forward and backward, so
@@ -11,14 +11,16 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <vector>
 
 #include "base/clock.h"
 #include "base/progress.h"
+#include "checker/measure/machine.h"
 #include "checker/measure/report.h"
 #include "checker/measure/result.h"
-#include "checker/measure/subject.h"
+#include "checker/session/session.h"
 
 namespace pkv::measure {
 
@@ -34,11 +36,21 @@ struct Options {
   Progress progress{};  // in milliseconds; the total is an estimate
 };
 
-// `text`: ids to take prompts and prefixes from, as many as the longest needs (see text_needed). `machine` may be null:
-// then there are no shares and no peaks. Error::usage when nothing of what is asked for fits the model's context, or
-// makes no sense.
-Result run(Subject& subject, Machine* machine, std::span<const std::int32_t> text, const Options& options);
+// What is known beside the times; either may be null. Shares of the peaks need both.
+struct Known {
+  const Costs* costs = nullptr;
+  Machine* machine = nullptr;
+};
+
+// `text`: ids to take prompts and prefixes from, as many as the longest needs (see text_needed). Error::usage when
+// nothing of what is asked for fits the model's context, or makes no sense. A system that cannot fork and rewind a past
+// is measured without what needs that: tokens whose past is there already, and the reuse of prefixes.
+Result run(session::Subject& subject, const Known& known, std::span<const std::int32_t> text, const Options& options);
 
 std::int64_t text_needed(const Options& options);
+
+// How many times faster the system goes on from a text with its past: a measurement of about a second. None where
+// `new_tokens` is 0, a text may not become so long, or the logits are not the same.
+std::optional<Ratio> gain(session::Subject& subject, std::span<const std::int32_t> text, std::int64_t new_tokens);
 
 }  // namespace pkv::measure

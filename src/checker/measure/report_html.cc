@@ -99,7 +99,7 @@ Html machine(const Result& r) {
 }  // namespace
 
 std::string report_html(const Result& r, const Environment& environment, std::string_view command) {
-  const Description& d = r.subject;
+  const session::Description& d = r.subject;
   Html body = verdict(r) + generation(r) + reuse(r) + machine(r);
   for (const std::string& note : r.notes) body += page::paragraph(text(note));
   body += page::origin(environment, command);

@@ -81,7 +81,7 @@ Json list_of(const std::vector<T>& values) {
 }  // namespace
 
 std::string report_json(const Result& r) {
-  const Description& d = r.subject;
+  const session::Description& d = r.subject;
   const auto disk = disk_rate(r.reuse);
   const Json json{{"schema", "pkv-bench/1"},
                   {"holds", r.holds()},
@@ -93,9 +93,9 @@ std::string report_json(const Result& r) {
                     {"format", d.format},
                     {"past_format", d.past_format},
                     {"vocab", d.vocab},
-                    {"weight_bytes", d.weight_bytes},
-                    {"layers_fmas_per_token", d.fmas},
-                    {"output_fmas", d.output_fmas}}},
+                    {"weight_bytes", r.weight_bytes},
+                    {"layers_fmas_per_token", r.layer_fmas},
+                    {"output_fmas", r.output_fmas}}},
                   {"repetitions", r.repetitions},
                   {"warmup", r.warmup},
                   {"generation", list_of(r.generation)},

@@ -67,7 +67,7 @@ Row joined(std::initializer_list<Row> parts) {
 }  // namespace
 
 std::string report_markdown(const Result& r) {
-  const Description& d = r.subject;
+  const session::Description& d = r.subject;
   std::string text =
       fmt::format("## {}\n\n{}, {}, past {}, {}; {} in turn\n\n**{}**\n\n", printable(d.name), printable(d.family),
                   d.format, d.past_format, d.system, counted(r.repetitions, "repetition"), headline(r));

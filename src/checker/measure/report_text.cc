@@ -119,7 +119,7 @@ std::string headline(const Result& r) {
 }
 
 std::string report_text(const Result& r, bool colour) {
-  const Description& d = r.subject;
+  const session::Description& d = r.subject;
   const std::string past = d.past_format == d.format ? "" : ", past " + d.past_format;
   std::string text = printable(fmt::format("{} · {} · {}{} · {}", d.name, d.family, d.format, past, d.system)) + "\n";
   text +=

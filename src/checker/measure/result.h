@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "checker/measure/statistics.h"
-#include "checker/measure/subject.h"
+#include "checker/session/session.h"
 
 namespace pkv::measure {
 
@@ -68,7 +68,10 @@ struct Disagreement {
 };
 
 struct Result {
-  Description subject;
+  session::Description subject;  // its past_format is always said
+  double weight_bytes = 0;       // read by each call; this and the next two are 0 where costs are not known
+  double layer_fmas = 0;         // multiply-adds of a token in the layers, without attention
+  double output_fmas = 0;        // of a row of logits
   std::int64_t repetitions = 0, warmup = 0;
   std::vector<Generation> generation;
   std::vector<Reuse> reuse;

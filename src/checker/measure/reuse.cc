@@ -2,15 +2,17 @@
 
 #include <fmt/format.h>
 
+#include "checker/session/answers.h"
+
 namespace pkv::measure {
 
 ReuseRun::ReuseRun(std::span<const std::int32_t> text)
     : reuse_{.prefix = std::ssize(text) - 1}, text_(text.begin(), text.end()) {}
 
-void ReuseRun::explore(Bench& bench, Session& longest) {
-  base_ = longest.fork();
-  base_->truncate(reuse_.prefix);
-  reuse_.save_seconds = timed(bench, [&] { saved_ = bench.subject.save(*base_); });
+void ReuseRun::explore(Bench& bench, session::Session& longest) {
+  base_ = longest.fork()->fork_session();
+  base_->rewind()->truncate(reuse_.prefix);
+  if (session::Save* save = base_->save()) reuse_.save_seconds = timed(bench, [&] { saved_ = save->save_past(); });
   if (saved_) reuse_.saved_bytes = saved_->bytes();
   for (int way = 0; way < Reuse::ways; ++way) {
     available_[way] = way <= Reuse::memory || saved_;
@@ -26,15 +28,15 @@ void ReuseRun::expect(Bench& bench, std::int64_t rounds) const {
 
 void ReuseRun::run(Bench& bench, Reuse::Way way, bool count) {
   const std::span<const std::int32_t> all(text_), last = all.last(1);
-  if (way == Reuse::page_cache) saved_->restore()->feed(last);  // reads what an earlier round sent to the disk
+  if (way == Reuse::page_cache) saved_->restore()->feed_last(last);  // reads what an earlier round sent to the disk
   if (way == Reuse::disk) count = saved_->leave_memory() && count;
-  std::unique_ptr<Session> session;
-  std::span<const float> logits;
+  std::unique_ptr<session::Session> session;
+  session::Logits logits;
   const double seconds = timed(bench, [&] {
     session = way == Reuse::recomputed ? bench.subject.fresh()
-              : way == Reuse::memory   ? base_->fork()
+              : way == Reuse::memory   ? base_->fork()->fork_session()
                                        : saved_->restore();
-    logits = session->feed(way == Reuse::recomputed ? all : last);
+    logits = session::feed_last(*session, way == Reuse::recomputed ? all : last, bench.result.subject.name);
   });
   const std::uint64_t hash = hash_of(logits);
   if (hash_) {

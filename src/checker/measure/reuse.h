@@ -16,11 +16,11 @@ class ReuseRun {
   explicit ReuseRun(std::span<const std::int32_t> text);
 
   // Once each way, untimed: `longest` holds at least the prefix.
-  void explore(Bench& bench, Session& longest);
+  void explore(Bench& bench, session::Session& longest);
   void expect(Bench& bench, std::int64_t rounds) const;
 
   std::int64_t before() const { return reuse_.prefix; }
-  void begin(Bench& bench) const { bench.subject.fresh()->feed(text_); }  // untimed, see GenerationRun
+  void begin(Bench& bench) const { bench.subject.fresh()->feed_last(text_); }  // untimed, see GenerationRun
   bool has(Reuse::Way way) const { return available_[way]; }
   // A reading from the disk that the system answers from memory is not counted.
   void run(Bench& bench, Reuse::Way way, bool count);
@@ -30,9 +30,9 @@ class ReuseRun {
  private:
   Reuse reuse_;
   std::vector<std::int32_t> text_;
-  std::optional<std::uint64_t> hash_;  // of the first run
-  std::unique_ptr<Session> base_;      // holds the prefix
-  std::unique_ptr<Saved> saved_;
+  std::optional<std::uint64_t> hash_;       // of the first run
+  std::unique_ptr<session::Session> base_;  // holds the prefix
+  std::unique_ptr<session::Saved> saved_;
   bool available_[Reuse::ways]{};
   double seconds_[Reuse::ways]{};
 };

@@ -2,7 +2,6 @@
 #pragma once
 
 #include <cstdint>
-#include <span>
 #include <string>
 #include <vector>
 
@@ -10,8 +9,12 @@
 
 namespace pkv::measure {
 
-// base/checksum.h. Error::load when one is NaN: no answer, however fast.
-std::uint64_t hash_of(std::span<const float> logits);
+// Of the one row, its ids too where only the likeliest tokens were seen; base/checksum.h. Error::load when it is none,
+// or a logit is NaN: no answer, however fast.
+std::uint64_t hash_of(const session::Logits& logits);
+
+// The most likely token of the one row, the lowest id of several.
+std::int32_t greedy(const session::Logits& logits);
 
 class Rows {
  public:

@@ -24,9 +24,9 @@ struct Work {
 
   // The machine's peaks. The variant after them is begun, or it alone would find the caches emptied.
   void measure_machine(Bench& bench, bool count) const {
-    if (bench.machine == nullptr || !count) return;
-    bench.result.read_rate.push_back(bench.machine->read_rate());
-    bench.result.fma_rate.push_back(bench.machine->fma_rate());
+    if (bench.known.machine == nullptr || !count) return;
+    bench.result.read_rate.push_back(bench.known.machine->read_rate());
+    bench.result.fma_rate.push_back(bench.known.machine->fma_rate());
     generation.empty() ? reuse.front().begin(bench) : generation.front().begin(bench);
   }
 
@@ -73,11 +73,11 @@ std::int64_t fed(std::int64_t depth, std::int64_t prompt, const Options& o) {
 }
 
 void leave_out(Bench& bench, std::string what) {
-  const Description& d = bench.result.subject;
+  const session::Description& d = bench.result.subject;
   bench.result.notes.push_back(fmt::format("{} left out: {} is {}.", what, d.longest_is, counted(d.longest, "token")));
 }
 
-[[noreturn]] void refuse_empty_plan(const Description& subject, const Options& o) {
+[[noreturn]] void refuse_empty_plan(const session::Description& subject, const Options& o) {
   std::optional<std::int64_t> shortest;
   const auto take = [&](std::int64_t tokens) { shortest = std::min(shortest.value_or(tokens), tokens); };
   if (o.new_tokens > 0) {
@@ -97,8 +97,39 @@ void leave_out(Bench& bench, std::string what) {
               .hint = "fewer --new-tokens, shorter --prompt-tokens or --prefix-tokens"});
 }
 
+bool forks_and_rewinds(session::Subject& subject) {
+  const auto session = subject.fresh();
+  return session->fork() != nullptr && session->rewind() != nullptr;
+}
+
+// What needs a past more than once is left out where that cannot be.
+Options without_forks(Options o, std::vector<std::string>& notes) {
+  const bool deep = std::erase_if(o.depths, [](std::int64_t depth) { return depth > 0; }) > 0;
+  const bool reuse = !o.prefix_tokens.empty();
+  o.prefix_tokens.clear();
+  if ((o.new_tokens == 0 || o.depths.empty()) && (deep || reuse)) {
+    fail_usage({.what = "nothing of what is to be measured can be: this system cannot fork and rewind a past",
+                .expected = "new tokens after a prompt at depth 0",
+                .hint = "--new-tokens, --depths 0"});
+  }
+  constexpr std::string_view kWhy = "this system cannot fork and rewind a past.";
+  if (deep) notes.push_back(fmt::format("Depths above 0 are left out: {}", kWhy));
+  if (reuse) notes.push_back(fmt::format("The reuse of prefixes is left out: {}", kWhy));
+  return o;
+}
+
+Result described(session::Subject& subject, const Costs* costs) {
+  Result result{.subject = subject.describe()};
+  if (result.subject.past_format.empty()) result.subject.past_format = result.subject.format;
+  if (costs == nullptr) return result;
+  result.weight_bytes = costs->weight_bytes();
+  result.layer_fmas = costs->layer_fmas();
+  result.output_fmas = costs->output_fmas();
+  return result;
+}
+
 Work plan(Bench& bench, std::span<const std::int32_t> text) {
-  const Options& o = bench.options;
+  const Options o = forks_and_rewinds(bench.subject) ? bench.options : without_forks(bench.options, bench.result.notes);
   const std::int64_t longest = bench.result.subject.longest;
   const auto fits = [&](std::int64_t tokens) { return longest == 0 || tokens <= longest; };
   Work work;
@@ -129,12 +160,13 @@ Work plan(Bench& bench, std::span<const std::int32_t> text) {
 
 // A session that was fed the most tokens that any of `runs` has before what is measured; null where that is none.
 template <class Run>
-std::unique_ptr<Session> fed_for(Bench& bench, const std::vector<Run>& runs, std::span<const std::int32_t> text) {
+std::unique_ptr<session::Session> fed_for(Bench& bench, const std::vector<Run>& runs,
+                                          std::span<const std::int32_t> text) {
   std::int64_t most = 0;
   for (const Run& run : runs) most = std::max(most, run.before());
   if (most == 0) return nullptr;
   auto session = bench.subject.fresh();
-  session->feed(text.first(static_cast<std::size_t>(most)));
+  session->skip(text.first(static_cast<std::size_t>(most)));
   return session;
 }
 
@@ -148,7 +180,7 @@ void explore(Bench& bench, Work& work, std::span<const std::int32_t> text) {
     for (GenerationRun& g : work.generation) g.explore(bench, session.get());
   }
   if (work.reuse.empty() || !bench.rows.disagreements().empty()) return;
-  std::unique_ptr<Session> session;
+  std::unique_ptr<session::Session> session;
   const double seconds = timed(bench, [&] { session = fed_for(bench, work.reuse, text); });
   const auto longest = static_cast<double>(work.reuse.back().before());
   for (const ReuseRun& r : work.reuse) {  // about, until each is known
@@ -170,7 +202,7 @@ void repeat(Bench& bench, Work& work) {
       if (!bench.rows.disagreements().empty()) return;
       job(bench, round >= untimed);
     }
-    if (round >= untimed && bench.machine != nullptr && bench.rows.disagreements().empty()) {
+    if (round >= untimed && bench.known.machine != nullptr && bench.rows.disagreements().empty()) {
       for (GenerationRun& g : work.generation) g.add_shares(bench);
     }
     std::reverse(jobs.begin(), jobs.end());
@@ -214,7 +246,7 @@ std::int64_t text_needed(const Options& o) {
   return std::max(longest(o.depths) + longest(o.prompt_tokens), longest(o.prefix_tokens) + 1);
 }
 
-Result run(Subject& subject, Machine* machine, std::span<const std::int32_t> text, const Options& options) {
+Result run(session::Subject& subject, const Known& known, std::span<const std::int32_t> text, const Options& options) {
   check(options);
   if (std::ssize(text) < text_needed(options)) {
     fail_usage({.what = "the text is too short for what is to be measured",
@@ -222,11 +254,11 @@ Result run(Subject& subject, Machine* machine, std::span<const std::int32_t> tex
                 .found = counted(std::ssize(text), "token")});
   }
   Bench bench{.subject = subject,
-              .machine = machine,
+              .known = known,
               .options = options,
               .rows = {},
               .ticker = Ticker(options.clock, options.progress),
-              .result = {.subject = subject.describe()}};
+              .result = described(subject, known.costs)};
   bench.result.repetitions = options.repetitions;
   bench.result.warmup = std::max<std::int64_t>(1, options.warmup);
   Work work = plan(bench, text);
@@ -241,11 +273,21 @@ Result run(Subject& subject, Machine* machine, std::span<const std::int32_t> tex
     result.fma_rate.clear();
     return result;
   }
-  if (machine != nullptr) result.peak_memory = machine->peak_memory();
-  for (GenerationRun& g : work.generation) result.generation.push_back(g.take(subject));
+  if (known.machine != nullptr) result.peak_memory = known.machine->peak_memory();
+  for (GenerationRun& g : work.generation) result.generation.push_back(g.take(known.costs));
   for (ReuseRun& r : work.reuse) result.reuse.push_back(r.take());
   note_what_is_missing(result);
   return result;
+}
+
+std::optional<Ratio> gain(session::Subject& subject, std::span<const std::int32_t> text, std::int64_t new_tokens) {
+  const std::int64_t prompt = std::ssize(text), longest = subject.describe().longest;
+  if (new_tokens == 0 || (longest > 0 && prompt + new_tokens - 1 > longest)) return std::nullopt;
+  const Result result =
+      run(subject, {}, text,
+          {.new_tokens = new_tokens, .prompt_tokens = {prompt}, .prefix_tokens = {}, .repetitions = 3, .seconds = 0.6});
+  if (!result.holds()) return std::nullopt;
+  return result.generation.at(0).faster();
 }
 
 }  // namespace pkv::measure

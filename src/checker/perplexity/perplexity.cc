@@ -9,7 +9,7 @@
 #include "base/error.h"
 #include "base/softmax.h"
 #include "checker/compare/compare.h"
-#include "checker/run/replay.h"
+#include "checker/session/answers.h"
 
 namespace pkv::perplexity {
 namespace {
@@ -66,7 +66,7 @@ class Lane {
     session_ = subject_.fresh();
   }
   void skip(std::span<const std::int32_t> ids) { session_->skip(ids); }
-  session::Logits feed(std::span<const std::int32_t> ids) { return check::feed(*session_, ids, 0, name_); }
+  session::Logits feed(std::span<const std::int32_t> ids) { return session::feed(*session_, ids, 0, name_); }
 
  private:
   session::Subject& subject_;

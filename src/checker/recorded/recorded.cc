@@ -86,7 +86,7 @@ Evidence evidence_of(const Recording& with) {
   std::int64_t fed = 0;
   for (std::size_t i = 0; i < with.past_lengths.size(); ++i) {
     fed += with.pieces[i];
-    if (with.past_lengths[i] >= 0) account.add(fed, with.past_lengths[i]);
+    account.add(fed, with.past_lengths[i]);
   }
   Evidence e;
   e.exists = exists_finding(account);

@@ -27,14 +27,16 @@ struct Probes {
 
 struct Recording {
   Description description;
-  std::string text;                        // empty: unknown
-  std::vector<std::int32_t> ids;           // [tokens]
-  Logits logits;                           // [tokens, vocab]
-  std::vector<std::int64_t> pieces;        // tokens fed in each call, in order; empty: unknown
-  std::vector<std::int64_t> past_lengths;  // tokens that the system said its past held after each call, as many as
-                                           // pieces; -1: unknown. Empty: unknown throughout
-  States states = {};                      // layers of [tokens, width]; empty: not recorded
-  std::optional<Probes> probes = {};       // of the run with past
+  std::string text;                  // empty: unknown
+  std::vector<std::int32_t> ids;     // [tokens]
+  Logits logits;                     // [tokens, vocab]
+  std::string past_file = {};        // the saved past that the tokens were fed after; empty: there was none
+  std::int64_t past_tokens = 0;      // how many it held
+  std::vector<std::int64_t> pieces;  // tokens fed in each call, in order; empty: unknown
+  // Tokens that the system said its past held after each call, as many as pieces; empty: it never said.
+  std::vector<std::optional<std::int64_t>> past_lengths;
+  States states = {};                 // layers of [tokens, width]; empty: not recorded
+  std::optional<Probes> probes = {};  // of the run with past
 };
 
 // The first is the run without a past, the second the one with it. Should only the first have been fed in pieces they

@@ -21,7 +21,7 @@ class RecordedSession : public Session, Look {
 
   Logits feed(std::span<const std::int32_t> ids) override { return answer(ids, nullptr); }
   void skip(std::span<const std::int32_t> ids) override { fed_.insert(fed_.end(), ids.begin(), ids.end()); }
-  std::int64_t length() const override { return std::ssize(fed_); }
+  std::optional<std::int64_t> length() const override { return std::ssize(fed_); }
   Look* look() override { return has_states(without_) && has_states(with_) ? this : nullptr; }
 
  private:

@@ -20,10 +20,11 @@ std::string fed(std::int64_t count) { return count == 1 ? " was fed" : " were fe
 
 }  // namespace
 
-void PastAccount::add(std::int64_t fed, std::int64_t said) {
+void PastAccount::add(std::int64_t fed, std::optional<std::int64_t> said) {
+  if (!said) return;
   calls++;
-  ever_held = ever_held || said != 0;
-  if (said != fed && !wrong) wrong = {fed, said};
+  ever_held = ever_held || *said != 0;
+  if (*said != fed && !wrong) wrong = {fed, *said};
 }
 
 Finding exists_finding(const PastAccount& account) {

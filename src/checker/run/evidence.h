@@ -22,7 +22,7 @@ struct PastAccount {
   std::optional<Entry> wrong;  // the first that does not agree
   bool ever_held = false;      // anything at all
 
-  void add(std::int64_t fed, std::int64_t said);
+  void add(std::int64_t fed, std::optional<std::int64_t> said);  // nothing when the system does not say
   bool absent() const { return calls > 0 && !ever_held; }
 };
 

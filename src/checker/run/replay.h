@@ -1,5 +1,5 @@
 // The ways in which a plan uses a past, one at a time: a session brought to where the rest of a text can be fed. The
-// other text that the checker feeds where it needs one. And feeding a system whose answers are not taken on trust.
+// other text that the checker feeds where it needs one.
 #pragma once
 
 #include <cstdint>
@@ -11,19 +11,15 @@
 
 #include "checker/compare/precision.h"
 #include "checker/run/plan.h"
+#include "checker/session/answers.h"
 
 namespace pkv::check {
 
 // Told how many tokens were fed. May be empty.
 using Fed = std::function<void(std::int64_t tokens)>;
 
-// The logits of one call: [ids, vocab]; a `vocab` of 0 takes any. Load error when the system answers with another
-// shape.
-Logits feed(Session& session, std::span<const std::int32_t> ids, std::int64_t vocab, const std::string& system);
-
-// The states of one call; load error when they have another shape than [ids, width] of each layer and [ids, heads,
-// head_dim], or another width or other heads than those of an earlier call, `like`, where there was one.
-States feed_and_look(Look& look, std::span<const std::int32_t> ids, const std::string& system, const States& like = {});
+using session::feed;
+using session::feed_and_look;
 
 // A text of the same length that differs at every token. It is drawn from ids up to the largest of the text, so that
 // all of them are surely in the vocabulary of `vocab`.

@@ -146,7 +146,7 @@ model::Model loaded(const std::string& model, const std::string& format, const s
 }
 
 check::Report run(const std::string& as, const Case& c) {
-  subjects::EngineSubject subject(loaded(c.model, c.format, as), c.model, as);
+  subjects::EngineSubject subject(loaded(c.model, c.format, as), c.model, {.as = as});
   const Ids ids = support::random_ids(static_cast<std::uint64_t>(c.tokens), c.tokens, subject.model().card().vocab);
   return check::run(subject, ids, {.splits = c.splits});
 }

@@ -1,23 +1,24 @@
-// Uses something compiled of every room that has something, through headers as they are installed.
-#include <base/error.h>
-#include <base/pool.h>
-#include <checker/compare/report.h>
-#include <checker/session/session.h>
-#include <engine/tensor/buffer.h>
-#include <engine/tensor/view.h>
+// Another program that checks a model with pkv's libraries, as installed: consumer FOLDER, a bundled model's.
+#include <checker/check/check.h>
+#include <engine/model/model.h>
+#include <subjects/engine.h>
+#include <text/text.h>
 
 #include <cstdio>
+#include <exception>
 
-int main() {
-  try {
-    pkv::fail_usage({.what = "nothing to do"});
-  } catch (const pkv::Error& error) {
-    const float numbers[6] = {};
-    const pkv::View view(numbers, pkv::DType::f32, {2, 3});
-    const pkv::session::Logits logits{3, {1, 2, 3, 4, 5, 6}};
-    const std::string page = pkv::check::report_html({});
-    if (page.find("naming = \"vega-view\"") == std::string::npos) return 1;
-    std::printf("consumer: %s, %s, %d, %d threads, a page of %d bytes\n", error.what(), pkv::shape_text(view).c_str(),
-                static_cast<int>(logits.rows()), pkv::WorkerPool(2).threads(), static_cast<int>(page.size()));
-  }
+int main(int, char** argv) try {
+  const std::filesystem::path folder = argv[1];
+  const auto ids = pkv::text::Tokenizer::load(folder).encode("I like to eat");
+  pkv::subjects::EngineSubject subject(pkv::model::load(pkv::hf::Folder::open(folder), pkv::kernels::Backend("cpu", 2)),
+                                       folder.filename().string());
+  const pkv::check::Report report = pkv::check::run(subject, ids, {.text = "I like to eat"});
+  const std::string page = pkv::check::report_html(report);
+  if (page.find("naming = \"vega-view\"") == std::string::npos) return 1;
+  std::printf("consumer: %s, %s: %s\n", report.subject.name.c_str(), report.subject.system.c_str(),
+              pkv::check::name_of(report.verdict.outcome).c_str());
+  return report.verdict.holds() ? 0 : 1;
+} catch (const std::exception& error) {
+  std::fprintf(stderr, "%s\n", error.what());
+  return 1;
 }

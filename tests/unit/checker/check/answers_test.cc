@@ -33,7 +33,7 @@ class Counting : public Session, Look, Fork, Rewind {
     return logits;
   }
   void skip(std::span<const std::int32_t> ids) override { count(ids); }
-  std::int64_t length() const override { return toy_->length(); }
+  std::optional<std::int64_t> length() const override { return toy_->length(); }
   Look* look() override { return this; }
   Fork* fork() override { return this; }
   Rewind* rewind() override { return this; }

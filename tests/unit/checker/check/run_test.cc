@@ -91,7 +91,7 @@ struct LastRowOnly : Session, Subject {
   Description describe() const override { return {.name = "last row only"}; }
   std::unique_ptr<Session> fresh() override { return std::make_unique<LastRowOnly>(); }
   Logits feed(std::span<const std::int32_t>) override { return {.vocab = 2, .values = {1, 2}}; }
-  std::int64_t length() const override { return 0; }
+  std::optional<std::int64_t> length() const override { return 0; }
 };
 
 TEST(Run, RefusesLogitsOfAnotherShape) {

@@ -1,3 +1,4 @@
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "base/error.h"
@@ -130,7 +131,7 @@ TEST(Run, NothingIsTimedRightAfterThePeaks) {
     Toy toy;
     Watching machine(toy);
     o.clock = toy.clock();
-    run(toy, &machine, toy_text(text_needed(o)), o);
+    run(toy, {&toy, &machine}, toy_text(text_needed(o)), o);
     EXPECT_EQ(machine.after.size(), 3u);
     const auto from = toy.calls.begin() + static_cast<std::ptrdiff_t>(machine.after.at(0));
     return Calls(from, from + count);
@@ -312,8 +313,53 @@ TEST(Run, ProgressOfPrefixesAloneBeginsAtItsBeginning) {
   EXPECT_EQ(shares.back(), 1);
 }
 
-TEST(Rows, ZerosOfBothSignsAreTwoRows) {
-  EXPECT_NE(hash_of(std::vector<float>{0.0f}), hash_of(std::vector<float>{-0.0f}));
+TEST(Rows, ZerosOfBothSignsAreTwoRows) { EXPECT_NE(hash_of({1, {0.0f}}), hash_of({1, {-0.0f}})); }
+
+TEST(Rows, OfTheLikeliestTokensTheirIdsCount) {
+  const Logits two{.vocab = 100, .values = {3, 2}, .ids = {70, 8}, .top = 2};
+  EXPECT_EQ(greedy(two), 70);
+  EXPECT_EQ(greedy({4, {1, 3, 3, 2}}), 1);
+  EXPECT_NE(hash_of(two), hash_of({.vocab = 100, .values = {3, 2}, .ids = {71, 8}, .top = 2}));
+}
+
+TEST(Run, ASystemThatCannotForkIsMeasuredWithoutWhatNeedsIt) {
+  Toy toy;
+  toy.can_fork = false;
+  Options o = small();
+  o.depths = {0, 8};
+  o.prefix_tokens = {4};
+  const Result r = measured(toy, o);
+  ASSERT_EQ(r.generation.size(), 1u);
+  EXPECT_EQ(r.generation[0].depth, 0);
+  EXPECT_TRUE(r.reuse.empty());
+  EXPECT_THAT(r.notes, testing::IsSupersetOf({"Depths above 0 are left out: this system cannot fork and rewind a past.",
+                                              "The reuse of prefixes is left out: this system cannot fork and rewind a "
+                                              "past."}));
+  EXPECT_THROW(measured(toy, prefixes({4})), Error);
+}
+
+TEST(Run, WithoutCostsThereAreTimesAndNoShares) {
+  Toy toy;
+  ToyMachine machine;
+  Options o = small();
+  o.clock = toy.clock();
+  const Result r = run(toy, {nullptr, &machine}, toy_text(text_needed(o)), o);
+  EXPECT_EQ(r.weight_bytes, 0);
+  EXPECT_TRUE(r.generation.at(0).fma_share.empty());
+  EXPECT_TRUE(r.generation.at(0).read_share.empty());
+  EXPECT_GT(r.generation.at(0).faster().times, 1);
+}
+
+TEST(Gain, IsThatOfOneGenerationAndNoneBeyondTheContext) {
+  Toy toy;
+  EXPECT_GT(gain(toy, toy_text(4), 3).value().times, 0);
+  EXPECT_FALSE(gain(toy, toy_text(4), 0));
+  toy.longest = 5;
+  EXPECT_FALSE(gain(toy, toy_text(4), 3));
+  toy.longest = 6;
+  EXPECT_TRUE(gain(toy, toy_text(4), 3));
+  toy.wrong_after = static_cast<std::int64_t>(toy.calls.size()) + 4;
+  EXPECT_FALSE(gain(toy, toy_text(4), 3)) << "other logits";
 }
 
 }  // namespace

@@ -12,7 +12,11 @@
 
 namespace pkv::measure {
 
-struct Toy : Subject {
+using session::Logits;
+using session::Saved;
+using session::Session;
+
+struct Toy : session::Subject, Costs {
   double now = 0;
   std::int64_t longest = 0;
   bool can_save = true, leaves_memory = true;
@@ -27,7 +31,9 @@ struct Toy : Subject {
 
   static constexpr double kCall = 1, kToken = 0.1, kRestore = 0.5, kDisk = 2;
 
-  Description describe() const override {
+  bool can_fork = true;
+
+  session::Description describe() const override {
     return {.name = "toy",
             .family = "Toy",
             .system = "a clock",
@@ -35,28 +41,26 @@ struct Toy : Subject {
             .past_format = "fp16",
             .vocab = 11,
             .longest = longest,
-            .longest_is = "the toy's context",
-            .weight_bytes = 1000,
-            .fmas = 100,
-            .output_fmas = 10};
+            .longest_is = "the toy's context"};
   }
   std::unique_ptr<Session> fresh() override;
+  double weight_bytes() const override { return 1000; }
+  double layer_fmas() const override { return 100; }
+  double output_fmas() const override { return 10; }
   double step_bytes(std::int64_t past) const override { return 1000.0 + 2.0 * static_cast<double>(past); }
   double call_fmas(std::int64_t, std::int64_t tokens) const override { return 100.0 * static_cast<double>(tokens); }
-  std::unique_ptr<Saved> save(Session& session) override;
   Clock clock() {
     return [this] { return now; };
   }
 };
 
-struct ToySession : Session {
+struct ToySession : Session, session::Fork, session::Rewind, session::Save {
   Toy& toy;
   std::vector<std::int32_t> ids;
   bool wrong = false;
-  std::vector<float> logits;
 
   explicit ToySession(Toy& t) : toy(t) {}
-  std::span<const float> feed(std::span<const std::int32_t> more) override {
+  Logits feed(std::span<const std::int32_t> more) override {
     toy.calls.emplace_back(std::ssize(ids), std::ssize(more));
     toy.now += (Toy::kCall + Toy::kToken * static_cast<double>(more.size())) *
                (1 + toy.slower * static_cast<double>(toy.calls.size()));
@@ -65,12 +69,16 @@ struct ToySession : Session {
                        (toy.wrong_from >= 0 && std::ssize(more) >= toy.wrong_from);
     std::uint64_t seed = other ? 99 : 7;
     for (const std::int32_t id : ids) seed = random_bits(seed, static_cast<std::uint64_t>(id));
-    logits.clear();
-    for (std::uint64_t i = 0; i < 11; ++i) logits.push_back(random_signed(seed, i));
-    if (toy.not_a_number) logits[3] = 0.0f / 0.0f;
+    Logits logits{.vocab = 11, .values = {}};
+    for (std::uint64_t i = 0; i < 11; ++i) logits.values.push_back(random_signed(seed, i));
+    if (toy.not_a_number) logits.values[3] = 0.0f / 0.0f;
     return logits;
   }
-  std::unique_ptr<Session> fork() override { return std::make_unique<ToySession>(*this); }
+  session::Fork* fork() override { return toy.can_fork ? this : nullptr; }
+  session::Rewind* rewind() override { return toy.can_fork ? this : nullptr; }
+  session::Save* save() override { return toy.can_save ? this : nullptr; }
+  std::unique_ptr<Session> fork_session() override { return std::make_unique<ToySession>(*this); }
+  std::unique_ptr<Saved> save_past() override;
   void truncate(std::int64_t length) override { ids.resize(static_cast<std::size_t>(length)); }
 };
 
@@ -95,10 +103,9 @@ struct ToySaved : Saved {
 
 inline std::unique_ptr<Session> Toy::fresh() { return std::make_unique<ToySession>(*this); }
 
-inline std::unique_ptr<Saved> Toy::save(Session& session) {
-  if (!can_save) return nullptr;
-  now += 3;
-  return std::make_unique<ToySaved>(static_cast<ToySession&>(session));
+inline std::unique_ptr<Saved> ToySession::save_past() {
+  toy.now += 3;
+  return std::make_unique<ToySaved>(*this);
 }
 
 // Reads 4,000 bytes and does 500 multiply-adds a second.
@@ -119,7 +126,7 @@ inline std::vector<std::int32_t> toy_text(std::int64_t count) {
 inline Result measured(Toy& toy, Options options) {
   ToyMachine machine;
   options.clock = toy.clock();
-  return run(toy, &machine, toy_text(text_needed(options)), options);
+  return run(toy, {&toy, &machine}, toy_text(text_needed(options)), options);
 }
 
 }  // namespace pkv::measure

@@ -50,7 +50,7 @@ class Toy : public Subject {
       return logits;
     }
     void skip(std::span<const std::int32_t> ids) override { write("", ids); }
-    std::int64_t length() const override { return length_; }
+    std::optional<std::int64_t> length() const override { return length_; }
 
    private:
     void write(std::string text, std::span<const std::int32_t> ids) {

@@ -7,6 +7,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "checker/session/session.h"
 #include "engine/model/card.h"
@@ -17,7 +18,7 @@
 namespace pkv::subjects {
 
 struct Implementation {
-  // What is done with pasts.
+  // What it does with pasts.
   enum class Keeps : std::uint8_t {
     right,
     nothing,           // each call is a text of its own
@@ -30,8 +31,8 @@ struct Implementation {
   std::string name;  // as given; empty: the engine as it is
   std::optional<model::Fault> fault{};
   Keeps keeps = Keeps::right;
-  bool outliers_of_call = false;  // int8
-  float noise = 0;                // added to each logit, other numbers each time
+  bool outliers_of_call = false;  // of int8 weights: columns with an outlier anywhere in the call
+  float noise = 0;                // at most; added to each logit, other numbers each time
 };
 
 // Changes how a folder is loaded to how that implementation loads it; what it changes, as a sentence, or nothing.
@@ -41,11 +42,16 @@ std::string load_as(const std::string& name, const hf::Folder& folder, model::Lo
 void require_implementation(const std::string& name);
 Implementation implementation(const std::string& name, const model::Card& card);
 
-// "NAME  sentence" for each, in lines that fit the terminal.
-std::string list_implementations();
+// What `--as` takes, for whoever lists it. What is named after a cause is described by the cause's own statement.
+struct Choice {
+  std::string name;           // "window=4", with the number that it has where none is given
+  std::string_view cause;     // the name of the checker's cause; empty where it is none
+  std::string_view sentence;  // where it is none
+};
+std::vector<Choice> implementations();
 
-// All of it together; none where one of them is no fault of the engine's, has no meaning for the model, or contradicts
-// another.
+// All of these suppositions as one fault; none where one of them is no fault of the engine's, has no meaning for the
+// model, or contradicts another.
 std::optional<model::Fault> fault_of(std::span<const session::Supposition> what, const model::Card& card);
 
 }  // namespace pkv::subjects

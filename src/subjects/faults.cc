@@ -1,4 +1,4 @@
-#include "subjects/implementation.h"
+#include "subjects/faults.h"
 
 #include <fmt/format.h>
 
@@ -7,8 +7,6 @@
 #include <vector>
 
 #include "base/error.h"
-#include "checker/causes/causes.h"
-#include "show/columns.h"
 
 namespace pkv::subjects {
 namespace {
@@ -19,7 +17,7 @@ using model::Fault;
 bool has_rotary(const Card& card) { return card.positions.starts_with("rotary"); }
 bool has_alibi(const Card& card) { return card.positions.starts_with("ALiBi"); }
 
-struct Planted {
+struct FaultRow {
   std::string_view cause;
   void (*plant)(Fault&, std::int64_t count);
   bool (*fits)(const Card&) = [](const Card& c) { return c.causal; };
@@ -56,10 +54,10 @@ bool biased(const Card& c) { return c.causal && has_alibi(c); }
 bool many_heads(const Card& c) { return c.causal && c.kv_heads > 1; }
 bool any(const Card&) { return true; }
 
-// What has a number of its own takes it from `--as NAME=N`. Position faults are none for ALiBi, whose bias is a matter
-// of distances: it has its own.
-const std::vector<Planted>& planted() {
-  static const std::vector<Planted> all{
+// The faults by the names of their causes. A fault with a number takes it from `--as NAME=N`. Faults of positions have
+// no meaning for ALiBi, whose bias depends on distances alone; ALiBi has faults of its own.
+const std::vector<FaultRow>& fault_rows() {
+  static const std::vector<FaultRow> all{
       {"past-ignored", hide<Mask::past_ignored>},
       {"top-left-mask", hide<Mask::top_left>},
       {"later-tokens-seen", hide<Mask::later_seen>},
@@ -94,8 +92,8 @@ const std::vector<Planted>& planted() {
   return all;
 }
 
-const Planted* find(std::string_view cause) {
-  for (const Planted& p : planted()) {
+const FaultRow* find(std::string_view cause) {
+  for (const FaultRow& p : fault_rows()) {
     if (p.cause == cause) return &p;
   }
   return nullptr;
@@ -116,32 +114,32 @@ Implementation transformers_2023(const Card& card) {
 }
 
 // Faults that are none of the arithmetic's.
-struct Keeping {
+struct KeepsRow {
   std::string_view cause;
   Keeps keeps;
 };
-constexpr Keeping kKeeping[] = {{"past-absent", Keeps::nothing},
-                                {"new-tokens-alone", Keeps::unread},
-                                {"past-of-another-text", Keeps::first_of_length},
-                                {"past-changed-in-place", Keeps::shared_in_forks},
-                                {"past-not-rewound", Keeps::what_was_rewound}};
+constexpr KeepsRow kKeepsRows[] = {{"past-absent", Keeps::nothing},
+                                   {"new-tokens-alone", Keeps::unread},
+                                   {"past-of-another-text", Keeps::first_of_length},
+                                   {"past-changed-in-place", Keeps::shared_in_forks},
+                                   {"past-not-rewound", Keeps::what_was_rewound}};
 constexpr float kNoise = 0.01f;
 
 [[noreturn]] void no_such(const std::string& name) {
   fail_usage({.what = "no such implementation", .found = name, .hint = "--as help lists them"});
 }
 
-struct Named {
-  const Planted* planted;
+struct Request {
+  const FaultRow* row;
   std::int64_t count;
 };
 
 // "window=4"
-Named named(const std::string& name) {
+Request request(const std::string& name) {
   const std::size_t sign = name.find('=');
-  const Planted* p = find(std::string_view(name).substr(0, sign));
+  const FaultRow* p = find(std::string_view(name).substr(0, sign));
   if (p == nullptr) no_such(name);
-  Named one{p, p->count};
+  Request one{p, p->count};
   if (sign != std::string::npos) {
     const char *begin = name.data() + sign + 1, *end = name.data() + name.size();
     const auto [at, error] = std::from_chars(begin, end, one.count);
@@ -151,17 +149,17 @@ Named named(const std::string& name) {
 }
 
 // "window=4+past-in-fp16"
-std::vector<Named> all_named(const std::string& names) {
-  std::vector<Named> all;
+std::vector<Request> requests(const std::string& names) {
+  std::vector<Request> all;
   for (std::size_t from = 0; from <= names.size();) {
     const std::size_t plus = std::min(names.find('+', from), names.size());
-    all.push_back(named(names.substr(from, plus - from)));
+    all.push_back(request(names.substr(from, plus - from)));
     from = plus + 1;
   }
   return all;
 }
 
-void plant(Fault& fault, const Named& one, const Card& card) {
+void plant(Fault& fault, const Request& one, const Card& card) {
   const auto& [p, count] = one;
   if (!p->fits(card)) {
     fail_usage({.what = "this fault has no meaning for the model",
@@ -177,7 +175,7 @@ std::optional<Implementation> of_any_model(const std::string& name) {
   if (name.empty()) return Implementation{};
   if (name == "bitsandbytes" || name == "rows-not-independent") return {{.name = name, .outliers_of_call = true}};
   if (name == "not-deterministic") return {{.name = name, .noise = kNoise}};
-  for (const Keeping& k : kKeeping) {
+  for (const KeepsRow& k : kKeepsRows) {
     if (name == k.cause) return {{.name = name, .keeps = k.keeps}};
   }
   return std::nullopt;
@@ -186,14 +184,14 @@ std::optional<Implementation> of_any_model(const std::string& name) {
 }  // namespace
 
 void require_implementation(const std::string& name) {
-  if (name != kTransformers2023 && !of_any_model(name)) all_named(name);
+  if (name != kTransformers2023 && !of_any_model(name)) requests(name);
 }
 
 Implementation implementation(const std::string& name, const Card& card) {
   if (name == kTransformers2023) return transformers_2023(card);
   if (auto any = of_any_model(name)) return *any;
   Implementation i{.name = name, .fault = Fault{}};
-  for (const Named& one : all_named(name)) plant(*i.fault, one, card);
+  for (const Request& one : requests(name)) plant(*i.fault, one, card);
   return i;
 }
 
@@ -208,29 +206,28 @@ std::string load_as(const std::string& name, const hf::Folder& folder, model::Lo
                      asked);
 }
 
-std::string list_implementations() {
-  std::string lines;
-  const auto add = [&](std::string_view name, std::string_view sentence) {
-    lines += wrapped(fmt::format("{:<24}", name), sentence);
+std::vector<Choice> implementations() {
+  std::vector<Choice> all{
+      {.name = std::string(kTransformers2023),
+       .cause = {},
+       .sentence = "transformers of June 2023: MPT and RoBERTa return no past, Falcon misreads it, GPT-2's layers stay "
+                   "in fp16 whatever they are loaded in"},
+      {.name = "bitsandbytes", .cause = {}, .sentence = "with --load-in int8: outlier columns of the whole call"}};
+  const auto add = [&](std::string name, std::string_view cause) {
+    all.push_back({.name = std::move(name), .cause = cause, .sentence = {}});
   };
-  add(kTransformers2023,
-      "transformers of June 2023: MPT and RoBERTa return no past, Falcon misreads it, GPT-2's layers stay in fp16 "
-      "whatever they are loaded in");
-  add("bitsandbytes", "with --load-in int8: outlier columns of the whole call");
-  for (const Keeping& k : kKeeping) add(k.cause, check::cause_of_name(k.cause).statement);
-  add("not-deterministic", check::cause_of_name("not-deterministic").statement);
-  for (const Planted& p : planted()) {
-    const std::string number = p.count > 0 ? fmt::format("={}", p.count) : "";
-    add(std::string(p.cause) + number, check::cause_of_name(p.cause).statement);
+  for (const KeepsRow& k : kKeepsRows) add(std::string(k.cause), k.cause);
+  add("not-deterministic", "not-deterministic");
+  for (const FaultRow& p : fault_rows()) {
+    add(p.count > 0 ? fmt::format("{}={}", p.cause, p.count) : std::string(p.cause), p.cause);
   }
-  lines += "Two at once: window=4+past-in-fp16\n";
-  return lines;
+  return all;
 }
 
 std::optional<Fault> fault_of(std::span<const session::Supposition> what, const Card& card) {
   Fault fault;
   for (const session::Supposition& s : what) {
-    const Planted* p = find(s.cause);
+    const FaultRow* p = find(s.cause);
     if (p == nullptr || !p->fits(card)) return std::nullopt;
     p->plant(fault, s.count);
   }
