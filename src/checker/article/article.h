@@ -9,7 +9,7 @@
 #include <string_view>
 #include <vector>
 
-#include "checker/compare/report.h"
+#include "checker/check/report.h"
 
 namespace pkv::check {
 

@@ -1,11 +1,14 @@
 #include "checker/causes/causes.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <functional>
 #include <string>
 #include <utility>
 
 #include "base/error.h"
+#include "show/columns.h"
 
 namespace pkv::check {
 namespace {
@@ -124,19 +127,29 @@ Explanation explanation_of(std::string_view name, std::string evidence) {
           .explained = 1};
 }
 
-bool confirmed(const Report& report, std::string_view name) {
-  return std::any_of(report.causes.begin(), report.causes.end(),
+bool confirmed(const Causes& all, std::string_view name) {
+  return std::any_of(all.causes.begin(), all.causes.end(),
                      [&](const Explanation& e) { return e.confirmed && e.cause == name; });
 }
 
-void add_found(Report& report, std::string_view name, std::string evidence) {
-  if (!confirmed(report, name)) report.causes.push_back(explanation_of(name, std::move(evidence)));
+void add_found(Causes& all, std::string_view name, std::string evidence) {
+  if (!confirmed(all, name)) all.causes.push_back(explanation_of(name, std::move(evidence)));
 }
 
-void keep_confirmed(Report& report) {
+void keep_confirmed(Causes& all) {
   const auto certain = [](const Explanation& e) { return e.confirmed; };
-  if (std::none_of(report.causes.begin(), report.causes.end(), certain)) return;
-  std::erase_if(report.causes, std::not_fn(certain));
+  if (std::none_of(all.causes.begin(), all.causes.end(), certain)) return;
+  std::erase_if(all.causes, std::not_fn(certain));
+}
+
+std::string unknown_cause(const Causes& all) {
+  return fmt::format("unknown: none of {} tried explains half of the difference", counted(all.causes_tried, "cause"));
+}
+
+std::string cost_of_explaining(const Causes& all) {
+  if (all.explaining_feeds == 0) return counted(all.causes_tried, "cause") + " tried, as recorded";
+  return fmt::format("{} tried with {} of {}", counted(all.causes_tried, "cause"),
+                     counted(all.explaining_feeds, "feed"), counted(all.explaining_tokens, "token"));
 }
 
 }  // namespace pkv::check

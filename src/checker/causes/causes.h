@@ -11,9 +11,9 @@
 #include <string_view>
 #include <vector>
 
-#include "checker/compare/report.h"
-#include "checker/run/inside.h"
-#include "checker/session/session.h"
+#include "checker/causes/explanation.h"
+#include "checker/run/runs.h"
+#include "checker/run/setting.h"
 
 namespace pkv::check {
 
@@ -33,39 +33,23 @@ struct Cause {
 std::span<const Cause> all_causes();
 const Cause& cause_of_name(std::string_view name);  // internal error when there is none
 
-// The cause as a report gives it, confirmed by something else than logits that were computed.
-Explanation explanation_of(std::string_view name, std::string evidence);
-
-// Whether the report is sure of that cause, alone; to add it as explanation_of() gives it, unless it is; and to leave
-// out what it is not sure of, where it is sure of anything.
-bool confirmed(const Report& report, std::string_view name);
-void add_found(Report& report, std::string_view name, std::string evidence);
-void keep_confirmed(Report& report);
-
-// What to say when causes were tried and none is left.
-std::string unknown_cause(const Report& report);
-
-// "24 causes tried with 40 feeds of 512 tokens"; of recordings "24 causes tried, as recorded"
-std::string cost_of_explaining(const Report& report);
-
-// What a check knows beyond its report.
-struct Wrong {
-  Whole whole;
-  std::optional<Place> in_pieces;                  // the first difference of a past used once, and
-  std::optional<std::pair<Method, Place>> reused;  // of a past used more than once
-  double bound = 0;                                // how far logits move where nothing is wrong
+// What is to be explained of a check's runs.
+struct Symptoms {
+  std::optional<Place> in_pieces;  // where a past that was used once gave other logits
+  double bound = 0;                // how far logits move where nothing is wrong
 };
 
-// Reads everything of the report but causes and verdict, and fills in `causes`, `causes_tried` and what it cost.
-void explain(Report& report, Subject& subject, const Wrong& wrong, const Fed& fed);
+// The causes of a living system's difference: some of its wrong calls are observed again, and simulations are asked
+// for.
+Causes explain(const Setting& setting, const Runs& runs, const Inside& inside, const Symptoms& symptoms);
 
 // How far logits move without a past, in calls of other lengths and from run to run: what rounding does here.
-double moved_without_past(const Report& report);
+double moved_without_past(const Runs& runs);
 
 // True where the past moves logits much more than that: then a fault may hide below the bound.
-bool more_than_rounding_does(const Report& report);
+bool more_than_rounding_does(const Runs& runs);
 
-// Adds the cause "rounding" to a report that differs within rounding; it is certain where the past adds nothing to it.
-void name_rounding(Report& report);
+// The cause "rounding" of runs that differ within rounding; it is certain where the past adds nothing to it.
+Explanation explain_by_rounding(const Runs& runs);
 
 }  // namespace pkv::check

@@ -10,9 +10,8 @@
 #include <span>
 #include <vector>
 
-#include "base/progress.h"
+#include "checker/causes/explanation.h"
 #include "checker/compare/compare.h"
-#include "checker/compare/report.h"
 #include "checker/run/plan.h"
 #include "checker/session/session.h"
 

@@ -2,7 +2,7 @@
 // where there is nothing to draw, words alone.
 #pragma once
 
-#include "checker/compare/report.h"
+#include "checker/check/report.h"
 #include "show/page.h"
 
 namespace pkv::check {

@@ -8,7 +8,7 @@
 // in pieces are compared with logits of the whole text; nothing here knows what a key, a value or a layer is.
 #pragma once
 
+#include "checker/check/report.h"
 #include "checker/check/run.h"
-#include "checker/compare/report.h"
 #include "checker/run/plan.h"
 #include "checker/session/session.h"

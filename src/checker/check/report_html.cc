@@ -4,8 +4,8 @@
 
 #include "checker/causes/causes.h"
 #include "checker/check/charts.h"
+#include "checker/check/report.h"
 #include "checker/compare/columns.h"
-#include "checker/compare/report.h"
 #include "show/page.h"
 
 namespace pkv::check {
@@ -20,8 +20,8 @@ Tone tone_of(Outcome outcome) {
   return outcome == Outcome::empty ? Tone::unsure : Tone::bad;
 }
 
-Tone tone_of(Finding::Shown shown) {
-  return shown == Finding::Shown::yes ? Tone::good : shown == Finding::Shown::no ? Tone::bad : Tone::unsure;
+Tone tone_of(Answer shown) {
+  return shown == Answer::yes ? Tone::good : shown == Answer::no ? Tone::bad : Tone::unsure;
 }
 
 std::string headline(Outcome outcome) {

@@ -1,7 +1,7 @@
 #include <cmath>
 #include <nlohmann/json.hpp>
 
-#include "checker/compare/report.h"
+#include "checker/check/report.h"
 #include "show/dumped.h"
 
 namespace pkv::check {
@@ -56,14 +56,14 @@ Json json_of(const Result& r) {
 }
 
 Json json_of(const Finding& f) {
-  const Json shown = f.shown == Finding::Shown::unknown ? Json(nullptr) : Json(f.shown == Finding::Shown::yes);
+  const Json shown = f.shown == Answer::unknown ? Json(nullptr) : Json(f.shown == Answer::yes);
   return {{"shown", shown}, {"sentence", f.sentence}};
 }
 
 Json json_of(const Evidence& e) {
-  Json probes = Json::array();
-  for (const auto& p : e.probes) {
-    probes.push_back({{"past", p.past}, {"without_it", p.without_it}, {"with_another", p.with_another}});
+  Json influences = Json::array();
+  for (const auto& p : e.influences) {
+    influences.push_back({{"past", p.past}, {"without_it", p.without_it}, {"with_another", p.with_another}});
   }
   return {{"past_exists", json_of(e.exists)},
           {"past_has_right_length", json_of(e.length)},
@@ -71,7 +71,7 @@ Json json_of(const Evidence& e) {
           {"control", json_of(e.control)},
           {"used_past_is_taken_again", json_of(e.again)},
           {"noise", e.noise},
-          {"probes", probes}};
+          {"probes", influences}};
 }
 
 Json json_of(const Bound& b) {
@@ -119,7 +119,7 @@ Json json_of(const Parting& p) {
 }
 
 Json json_of(const Causality& c) {
-  const Json holds = c.holds == Finding::Shown::unknown ? Json(nullptr) : Json(c.holds == Finding::Shown::yes);
+  const Json holds = c.holds == Answer::unknown ? Json(nullptr) : Json(c.holds == Answer::yes);
   return {{"holds", holds}, {"first_layer", known(c.first_layer)}, {"moved", c.moved}, {"sentence", c.sentence}};
 }
 

@@ -3,15 +3,14 @@
 #include <fmt/format.h>
 
 #include "checker/causes/causes.h"
+#include "checker/check/report.h"
 #include "checker/compare/columns.h"
-#include "checker/compare/report.h"
 #include "show/page.h"
 
 namespace pkv::check {
 namespace {
 
 using page::escaped;
-using Shown = Finding::Shown;
 
 struct Suite {
   std::string cases;
@@ -73,9 +72,9 @@ void add_result(Suite& suite, const Report& r, const Result& result) {
            result.sentence + "\n" + r.verdict.sentence + cause + "\n");
 }
 
-void add_finding(Suite& suite, const Report& r, std::string_view name, Shown shown, const std::string& sentence) {
-  if (shown == Shown::unknown) return add_skipped(suite, r, name, sentence);
-  add_test(suite, r, name, shown == Shown::no, sentence, sentence + "\n" + r.verdict.sentence + "\n");
+void add_finding(Suite& suite, const Report& r, std::string_view name, Answer shown, const std::string& sentence) {
+  if (shown == Answer::unknown) return add_skipped(suite, r, name, sentence);
+  add_test(suite, r, name, shown == Answer::no, sentence, sentence + "\n" + r.verdict.sentence + "\n");
 }
 
 Suite suite_of(const Report& r) {

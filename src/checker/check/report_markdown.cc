@@ -1,8 +1,8 @@
 #include <fmt/format.h>
 
 #include "checker/causes/causes.h"
+#include "checker/check/report.h"
 #include "checker/compare/columns.h"
-#include "checker/compare/report.h"
 
 namespace pkv::check {
 namespace {
@@ -30,7 +30,7 @@ std::string experiments(const Report& r) {
 }
 
 std::string finding(const Finding& f) {
-  const char* mark = f.shown == Finding::Shown::yes ? "✓" : f.shown == Finding::Shown::no ? "✗" : "?";
+  const char* mark = f.shown == Answer::yes ? "✓" : f.shown == Answer::no ? "✗" : "?";
   return fmt::format("- {} {}\n", mark, f.sentence);
 }
 

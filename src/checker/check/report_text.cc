@@ -3,14 +3,13 @@
 #include <map>
 
 #include "checker/causes/causes.h"
+#include "checker/check/report.h"
 #include "checker/compare/columns.h"
-#include "checker/compare/report.h"
 
 namespace pkv::check {
 namespace {
 
 using Row = std::vector<std::string>;
-using Shown = Finding::Shown;
 
 constexpr int indent = 2;
 
@@ -64,10 +63,10 @@ std::string results_lines(const Report& r) {
 }
 
 std::string finding_line(const Finding& f, const Paint& paint) {
-  const std::string mark = f.shown == Shown::yes ? "✓" : f.shown == Shown::no ? "✗" : "?";
-  const std::string painted = f.shown == Shown::yes  ? paint.good(mark)
-                              : f.shown == Shown::no ? paint.bad(mark)
-                                                     : paint.dim(mark);
+  const std::string mark = f.shown == Answer::yes ? "✓" : f.shown == Answer::no ? "✗" : "?";
+  const std::string painted = f.shown == Answer::yes  ? paint.good(mark)
+                              : f.shown == Answer::no ? paint.bad(mark)
+                                                      : paint.dim(mark);
   return "  " + painted_start(wrapped("  " + mark + " ", f.sentence), 2 + mark.size(), painted);
 }
 

@@ -7,7 +7,7 @@
 #include <string>
 
 #include "base/progress.h"
-#include "checker/compare/report.h"
+#include "checker/check/report.h"
 #include "checker/run/plan.h"
 #include "checker/session/session.h"
 

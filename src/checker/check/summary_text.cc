@@ -1,7 +1,7 @@
 #include <fmt/format.h>
 
+#include "checker/check/report.h"
 #include "checker/compare/columns.h"
-#include "checker/compare/report.h"
 
 namespace pkv::check {
 namespace {

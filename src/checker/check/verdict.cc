@@ -10,36 +10,23 @@
 namespace pkv::check {
 namespace {
 
-using Shown = Finding::Shown;
+std::int64_t positions_with_past(const Runs& r) { return r.total.positions - first_pieces_of(r).positions; }
 
-std::int64_t positions_with_past(const Report& r) { return r.total.positions - first_parts_of(r).positions; }
-
-bool looks_ahead(const Report& r) {
-  return first_parts_of(r).max_abs > r.bound.value && r.evidence.control.shown != Shown::no;
+bool looks_ahead(const Runs& r) {
+  return first_pieces_of(r).max_abs > r.bound.value && r.evidence.control.shown != Answer::no;
 }
 
-bool broken(const Report& r) {
-  const bool same_bits = r.total.same_bits && r.evidence.control.shown != Shown::no;
+bool broken(const Runs& r) {
+  const bool same_bits = r.total.same_bits && r.evidence.control.shown != Answer::no;
   if (r.subject.promises_same_bits) return !same_bits;
   return r.total.max_abs > r.bound.value || r.evidence.noise > r.bound.value;
 }
 
 // Of a recording that says neither how it was fed nor what its past did.
-bool past_unknown(const Report& r) {
+bool past_unknown(const Runs& r) {
   const Evidence& e = r.evidence;
-  return r.results.size() == 1 && r.results.front().name == recorded_run && e.exists.shown == Shown::unknown &&
-         e.used.shown == Shown::unknown;
-}
-
-Outcome outcome_of(const Report& r) {
-  const Evidence& e = r.evidence;
-  const bool absent = e.exists.shown == Shown::no;
-  if (r.total.not_finite > 0) return Outcome::not_finite;
-  if (broken(r) || (!absent && e.length.shown == Shown::no)) return Outcome::differs;
-  const bool named = !r.causes.empty() && r.causes.front().confirmed && r.causes.front().rows > 0;
-  if ((named && e.used.shown == Shown::no) || e.again.shown == Shown::no) return Outcome::differs;
-  if (absent || e.used.shown == Shown::no || positions_with_past(r) == 0 || past_unknown(r)) return Outcome::empty;
-  return r.total.same_bits && e.control.shown != Shown::no ? Outcome::identical : Outcome::within_rounding;
+  return r.results.size() == 1 && r.results.front().name == recorded_run && e.exists.shown == Answer::unknown &&
+         e.used.shown == Answer::unknown;
 }
 
 std::string place_name(const Place& p) {
@@ -56,7 +43,7 @@ std::string rough(double factor) {
   return grouped(std::llround(std::round(factor / unit) * unit));
 }
 
-std::string against_bound(double apart, const Report& r) {
+std::string against_bound(double apart, const Runs& r) {
   const double bound = r.bound.value;
   if (apart > bound && bound > 0 && std::isfinite(apart)) {
     return fmt::format("{} times what rounding could explain ({:.2g}).", rough(apart / bound), bound);
@@ -65,7 +52,7 @@ std::string against_bound(double apart, const Report& r) {
   return fmt::format("rounding could explain that (up to {:.2g}), but this system promises the same bits.", bound);
 }
 
-std::string numbers_apart(const Report& r) {
+std::string numbers_apart(const Runs& r) {
   const std::string where = r.total.first ? fmt::format(" They first part at {}.", place_name(*r.total.first)) : "";
   const double apart = r.total.max_abs;
   if (apart == 0) {
@@ -76,64 +63,65 @@ std::string numbers_apart(const Report& r) {
 }
 
 // The likeliest of the causes whose logits were computed.
-std::string simulated_cause(const Report& r) {
-  if (r.causes.empty() || r.causes.front().rows == 0) return {};
-  const Explanation& e = r.causes.front();
+std::string simulated_cause(const Causes& found) {
+  if (found.causes.empty() || found.causes.front().rows == 0) return {};
+  const Explanation& e = found.causes.front();
   return e.confirmed ? e.statement : fmt::format("most likely {} (that {})", e.statement, e.evidence);
 }
 
 // What the system says of itself was computed, and is not what was seen.
-bool declaration_refuted(const Report& r) {
-  return std::any_of(r.causes.begin(), r.causes.end(),
+bool declaration_refuted(const Causes& found) {
+  return std::any_of(found.causes.begin(), found.causes.end(),
                      [](const Explanation& e) { return e.cause == "rows-not-independent" && !e.confirmed; });
 }
 
 // What says most about a failure; empty when nothing but the numbers does.
-std::string cause_of(const Report& r) {
+std::string cause_of(const Runs& r, const Causes& found) {
   const Evidence& e = r.evidence;
   for (const Finding* f : {&e.exists, &e.length}) {
-    if (f->shown == Shown::no) return f->sentence;
+    if (f->shown == Answer::no) return f->sentence;
   }
-  if (!r.causes.empty() && r.causes.front().confirmed && r.causes.front().rows > 0) return simulated_cause(r);
+  if (!found.causes.empty() && found.causes.front().confirmed && found.causes.front().rows > 0)
+    return simulated_cause(found);
   const bool declared = !r.subject.breaks_law.empty();
-  if (declared && !declaration_refuted(r)) return r.subject.breaks_law;
+  if (declared && !declaration_refuted(found)) return r.subject.breaks_law;
   if (!declared && looks_ahead(r))
     return "the model looks ahead: logits change when more text follows, which no past can undo";
   for (const Finding* f : {&e.used, &e.control, &e.again}) {
-    if (f->shown == Shown::no) return f->sentence;
+    if (f->shown == Answer::no) return f->sentence;
   }
-  return simulated_cause(r);
+  return simulated_cause(found);
 }
 
 // The logits compared would pass; two runs of the control do not.
-bool only_control_broken(const Report& r) {
+bool only_control_broken(const Runs& r) {
   return r.total.same_bits || (!r.subject.promises_same_bits && r.total.max_abs <= r.bound.value);
 }
 
-std::string differs_sentence(const Report& r) {
-  const std::string cause = cause_of(r);
+std::string differs_sentence(const Runs& r, const Causes& found) {
+  const std::string cause = cause_of(r, found);
   if (!broken(r)) return "the logits agree, but " + cause + ".";
   if (only_control_broken(r)) return r.evidence.control.sentence + ": " + against_bound(r.evidence.noise, r);
   return cause.empty() ? numbers_apart(r) : cause + ". " + capital(numbers_apart(r));
 }
 
-std::string empty_sentence(const Report& r) {
+std::string empty_sentence(const Runs& r, const Causes& found) {
   if (positions_with_past(r) == 0) return "nothing was fed in pieces, so no past was tested.";
   if (past_unknown(r)) {
     return "the logits agree, but that shows nothing: the recording does not say how it was fed (pieces), and nothing "
            "in it shows a past (past_lengths, probes).";
   }
-  return "the logits agree, but that shows nothing: " + cause_of(r) + ".";
+  return "the logits agree, but that shows nothing: " + cause_of(r, found) + ".";
 }
 
-std::string sentence_of(Outcome outcome, const Report& r) {
+std::string sentence_of(Outcome outcome, const Runs& r, const Causes& found) {
   switch (outcome) {
     case Outcome::not_finite:
       return fmt::format("logits are NaN or infinite, first at {}.", place_name(*r.total.first_not_finite));
     case Outcome::differs:
-      return differs_sentence(r);
+      return differs_sentence(r, found);
     case Outcome::empty:
-      return empty_sentence(r);
+      return empty_sentence(r, found);
     case Outcome::identical:
       return fmt::format("with the past and without it the logits are equal bit for bit at {}{} compared.",
                          positions_with_past(r) > 1 ? "all " : "", counted(positions_with_past(r), "position"));
@@ -146,17 +134,17 @@ std::string sentence_of(Outcome outcome, const Report& r) {
       short_number(r.total.max_abs), counted(positions_with_past(r), "position"), r.bound.value);
 }
 
-void add_look_ahead(const Report& r, std::vector<std::string>& reasons) {
+void add_look_ahead(const Runs& r, std::vector<std::string>& reasons) {
   if (!looks_ahead(r)) return;
   reasons.push_back(
       fmt::format("Logits of a first part, fed without any past, change by up to {} when more text follows.",
-                  short_number(first_parts_of(r).max_abs)));
+                  short_number(first_pieces_of(r).max_abs)));
 }
 
 // A difference that rounding could explain, and something else explains better, or nothing does.
-void add_doubt(const Report& r, std::vector<std::string>& reasons) {
-  if (r.causes.empty()) return;
-  const Explanation& e = r.causes.front();
+void add_doubt(const Causes& found, std::vector<std::string>& reasons) {
+  if (found.causes.empty()) return;
+  const Explanation& e = found.causes.front();
   if (e.cause != "rounding") {
     reasons.push_back(
         fmt::format("So small a difference may be rounding, but this explains it better: {}.", e.statement));
@@ -165,11 +153,11 @@ void add_doubt(const Report& r, std::vector<std::string>& reasons) {
   }
 }
 
-std::vector<std::string> reasons_of(Outcome outcome, const Report& r) {
+std::vector<std::string> reasons_of(Outcome outcome, const Runs& r, const Causes& found) {
   std::vector<std::string> reasons;
-  if (outcome == Outcome::within_rounding) add_doubt(r, reasons);
+  if (outcome == Outcome::within_rounding) add_doubt(found, reasons);
   add_look_ahead(r, reasons);
-  if (r.evidence.control.shown == Shown::no) {
+  if (r.evidence.control.shown == Answer::no) {
     reasons.push_back(capital(r.evidence.control.sentence) + ", so not all of the difference is the past's doing.");
   }
   if (r.total.top_flips > 0) {
@@ -181,11 +169,44 @@ std::vector<std::string> reasons_of(Outcome outcome, const Report& r) {
   return reasons;
 }
 
+// A past that changes nothing, though there is one, and a cause that reproduces just that.
+bool unused_for_a_reason(const Runs& r, const Causes& found) {
+  return r.evidence.used.shown == Answer::no && !found.causes.empty() && found.causes.front().confirmed &&
+         found.causes.front().rows > 0;
+}
+
 }  // namespace
 
-Verdict judge(const Report& report) {
-  const Outcome outcome = outcome_of(report);
-  return {outcome, sentence_of(outcome, report), reasons_of(outcome, report)};
+std::string name_of(Outcome outcome) {
+  switch (outcome) {
+    case Outcome::identical:
+      return "identical";
+    case Outcome::within_rounding:
+      return "equal within rounding";
+    case Outcome::differs:
+      return "differs";
+    case Outcome::empty:
+      return "test is empty";
+    case Outcome::not_finite:
+      break;
+  }
+  return "not finite";
+}
+
+Outcome outcome_of(const Runs& r) {
+  const Evidence& e = r.evidence;
+  const bool absent = e.exists.shown == Answer::no;
+  if (r.total.not_finite > 0) return Outcome::not_finite;
+  if (broken(r) || (!absent && e.length.shown == Answer::no)) return Outcome::differs;
+  if (e.again.shown == Answer::no) return Outcome::differs;
+  if (absent || e.used.shown == Answer::no || positions_with_past(r) == 0 || past_unknown(r)) return Outcome::empty;
+  return r.total.same_bits && e.control.shown != Answer::no ? Outcome::identical : Outcome::within_rounding;
+}
+
+Verdict judge(const Runs& runs, const Causes& causes) {
+  Outcome outcome = outcome_of(runs);
+  if (outcome == Outcome::empty && unused_for_a_reason(runs, causes)) outcome = Outcome::differs;
+  return {outcome, sentence_of(outcome, runs, causes), reasons_of(outcome, runs, causes)};
 }
 
 }  // namespace pkv::check

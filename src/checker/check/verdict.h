@@ -8,11 +8,37 @@
 //   equal within rounding
 #pragma once
 
-#include "checker/compare/report.h"
+#include <string>
+#include <vector>
+
+#include "checker/causes/explanation.h"
+#include "checker/run/runs.h"
 
 namespace pkv::check {
 
-// Reads subject, results, total, evidence, bound and causes of the report; before causes were sought, it has none.
-Verdict judge(const Report& report);
+enum class Outcome {
+  identical,        // every bit of every logit compared
+  within_rounding,  // no further apart than rounding explains, and the system promises no more
+  differs,
+  empty,       // logits agree, but nothing shows that a past took part
+  not_finite,  // NaN or infinite logits
+};
+
+struct Verdict {
+  Outcome outcome = Outcome::empty;
+  std::string sentence;              // what was found, for someone who knows what a past is
+  std::vector<std::string> reasons;  // sentences: what goes with it, the gravest first
+
+  bool holds() const { return outcome == Outcome::identical || outcome == Outcome::within_rounding; }
+};
+
+// "identical", "equal within rounding", "differs", "test is empty", "not finite"
+std::string name_of(Outcome outcome);
+
+// What logits and evidence say of themselves, before causes are sought.
+Outcome outcome_of(const Runs& runs);
+
+// `causes`: none where none were sought.
+Verdict judge(const Runs& runs, const Causes& causes);
 
 }  // namespace pkv::check

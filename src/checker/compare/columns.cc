@@ -30,11 +30,6 @@ std::string place_cell(const std::optional<Place>& place) {
                          : fmt::format("{}, past {}", place->position, place->past);
 }
 
-std::string gain_cell(const std::optional<Gain>& gain) {
-  if (!gain) return "";
-  return gain->times < 99.95 ? fmt::format("{:.1f} ×", gain->times) : fmt::format("{:.0f} ×", gain->times);
-}
-
 std::vector<std::vector<std::string>> table_cells(const Table& t) {
   const auto a = pandas_column(t.without_past.values()), b = pandas_column(t.with_past.values());
   const auto c = pandas_column(t.absolute.values()), d = pandas_column(t.relative.values());

@@ -4,8 +4,11 @@
 #include <array>
 #include <optional>
 #include <string>
+#include <vector>
 
-#include "checker/compare/report.h"
+#include "checker/compare/compare.h"
+#include "checker/compare/statistics.h"
+#include "checker/session/session.h"
 #include "show/columns.h"
 
 namespace pkv::check {
@@ -21,9 +24,6 @@ std::string subject_line(const Description& subject);
 
 // "5, past 3": position and past length; without the past when that is not known; empty for no place.
 std::string place_cell(const std::optional<Place>& place);
-
-// "12.3 ×", at most 6 columns below 10,000; empty where there is none.
-std::string gain_cell(const std::optional<Gain>& gain);
 
 // The article's table in cells: a heading, then a row for each of Summary::names, numbers as pandas shows them.
 std::vector<std::vector<std::string>> table_cells(const Table& table);

@@ -16,8 +16,6 @@
 namespace pkv::check {
 namespace {
 
-using Shown = Finding::Shown;
-
 // A fault stays as large in a wider format; roundings shrink by 2^13 from fp16 to fp32, and more from others.
 constexpr double kShrinks = 64;
 
@@ -25,19 +23,20 @@ std::string count_of(std::int64_t count) { return count > 0 ? fmt::format("={}",
 
 class Explain {
  public:
-  Explain(Report& report, const Probed& probed) : report_(report), p_(probed) {}
+  Explain(const Runs& runs, const Probed& probed) : runs_(runs), p_(probed) {}
 
-  void run() {
+  Causes run() {
     search();
     add_evidence();
     if (!certain()) add_masks_from_changes();
-    keep_confirmed(report_);
+    keep_confirmed(found_);
+    return std::move(found_);
   }
 
  private:
   double bound() const { return p_.tolerance.bound; }
   bool certain() const {
-    return std::any_of(report_.causes.begin(), report_.causes.end(), [](const Explanation& e) { return e.confirmed; });
+    return std::any_of(found_.causes.begin(), found_.causes.end(), [](const Explanation& e) { return e.confirmed; });
   }
   bool near_right(std::string_view run) const {
     const Logits* logits = p_.run(run);
@@ -47,13 +46,14 @@ class Explain {
   void observe(Search& search, const Logits& faulty) const;
   std::optional<Logits> simulate(std::span<const Supposition> what) const;
   bool honoured(std::string_view cause) const;
-  void found(std::string_view name, std::string evidence) { add_found(report_, name, std::move(evidence)); }
+  void found(std::string_view name, std::string evidence) { add_found(found_, name, std::move(evidence)); }
   void add_evidence();
   void add_rounding_of_past();
   void add_masks_from_changes();
 
-  Report& report_;
+  const Runs& runs_;
   const Probed& p_;
+  Causes found_;
 };
 
 void Explain::observe(Search& search, const Logits& faulty) const {
@@ -69,16 +69,16 @@ void Explain::observe(Search& search, const Logits& faulty) const {
 
 void Explain::search() {
   Search search;
-  search.tolerance = {false, std::max(bound(), report_.evidence.noise)};
-  search.past_absent = report_.evidence.exists.shown == Shown::no;
+  search.tolerance = {false, std::max(bound(), runs_.evidence.noise)};
+  search.past_absent = runs_.evidence.exists.shown == Answer::no;
   search.simulate = [this](const Observation&, std::span<const Supposition> what) { return simulate(what); };
   if (p_.recorded_so()) observe(search, p_.recorded());
   if (p_.seen() != nullptr && (!p_.recorded_so() || p_.seen()->values != p_.recorded().values)) {
     observe(search, *p_.seen());
   }
   Found found = find_causes(search);
-  report_.causes = std::move(found.causes);
-  report_.causes_tried = found.tried;
+  found_.causes = std::move(found.causes);
+  found_.causes_tried = found.tried;
 }
 
 // Whether the model takes masks and positions from its caller: the right ones must give the right logits.
@@ -98,10 +98,10 @@ std::optional<Logits> Explain::simulate(std::span<const Supposition> what) const
 }
 
 void Explain::add_evidence() {
-  const Evidence& e = report_.evidence;
-  const bool changes = e.control.shown == Shown::no && e.noise > bound();
+  const Evidence& e = runs_.evidence;
+  const bool changes = e.control.shown == Answer::no && e.noise > bound();
   if (changes) found("not-deterministic", e.control.sentence);
-  if (report_.causality.holds == Shown::no) found("attends-both-ways", report_.causality.sentence);
+  if (runs_.causality.holds == Answer::no) found("attends-both-ways", runs_.causality.sentence);
   const Logits* batched = p_.run("batched");
   const double apart = batched == nullptr ? 0 : largest_distance(*batched, p_.right());
   if (apart > bound() && !changes) {
@@ -114,7 +114,7 @@ void Explain::add_evidence() {
       largest_distance(*twice, p_.right()) > bound()) {
     found("past-changed-in-place", "handed over once, the past gives the right logits; the second time it does not");
   }
-  add_rounding(report_, p_.with);
+  if (auto rounding = recorded_rounding(runs_, p_.with)) found_.causes.push_back(std::move(*rounding));
   if (!certain()) add_rounding_of_past();
 }
 
@@ -124,11 +124,11 @@ void Explain::add_rounding_of_past() {
   if (past != "fp16" && past != "bf16") return;
   Description narrow = p_.with.description;
   narrow.values_format = past;
-  const double could = rounding_bound(narrow, report_.bound.largest_logit).value;
-  if (could <= bound() || report_.total.max_abs > could) return;
+  const double could = rounding_bound(narrow, runs_.bound.largest_logit).value;
+  if (could <= bound() || runs_.total.max_abs > could) return;
   found("past-in-" + past,
         fmt::format("the past was kept in {}, whose rounding could explain {:.2g}; logits move by {}", past, could,
-                    short_number(report_.total.max_abs)));
+                    short_number(runs_.total.max_abs)));
 }
 
 // Which tokens of the past, changed one at a time, a new token notices.
@@ -178,23 +178,23 @@ void Explain::add_masks_from_changes() {
 
 }  // namespace
 
-void explain_recorded(Report& report, const Recording& without, const Recording& with) {
-  if (!with.probes) return;
-  const Probed probed{without, with, *with.probes, {report.subject.promises_same_bits, report.bound.value}};
-  Explain(report, probed).run();
+Causes explain_recorded(const Runs& runs, const Recording& without, const Recording& with) {
+  if (!with.probes) return {};
+  const Probed probed{without, with, *with.probes, runs.tolerance()};
+  return Explain(runs, probed).run();
 }
 
-void add_rounding(Report& report, const Recording& with) {
-  if (!with.probes) return;
+std::optional<Explanation> recorded_rounding(const Runs& r, const Recording& with) {
+  if (!with.probes) return std::nullopt;
   const auto& runs = with.probes->runs;
   const auto right = runs.find("wide_without"), other = runs.find("wide_with");
-  if (right == runs.end() || other == runs.end()) return;
+  if (right == runs.end() || other == runs.end()) return std::nullopt;
   const double apart = largest_distance(right->second, other->second);
-  if (!std::isfinite(apart) || report.total.max_abs == 0 || apart * kShrinks > report.total.max_abs) return;
-  report.causes.push_back(explanation_of(
+  if (!std::isfinite(apart) || r.total.max_abs == 0 || apart * kShrinks > r.total.max_abs) return std::nullopt;
+  return explanation_of(
       "rounding",
       fmt::format("in {} the same two runs are {} apart, in {} {}", with.probes->wide_format, short_number(apart),
-                  values_precision(with.description).name, short_number(report.total.max_abs))));
+                  values_precision(with.description).name, short_number(r.total.max_abs)));
 }
 
 }  // namespace pkv::check

@@ -53,7 +53,7 @@ Difference compared(const Probed& p, const Logits& rows) {
   return d;
 }
 
-void add_control(Report& report, const Probed& p) {
+void add_control(Runs& runs, const Probed& p) {
   const Logits* whole = p.run("whole_again");
   if (whole == nullptr) return;
   Difference twice;
@@ -61,27 +61,27 @@ void add_control(Report& report, const Probed& p) {
     twice.add(compare_row(p.without.logits.row(r), whole->row(r), logits_precision(p.without.description)), {0, r},
               p.tolerance);
   }
-  report.evidence.noise = twice.max_abs;
-  report.evidence.control = control_finding(twice);
+  runs.evidence.noise = twice.max_abs;
+  runs.evidence.control = control_finding(twice);
 }
 
-void add_used(Report& report, const Probed& p) {
+void add_used(Runs& runs, const Probed& p) {
   const Logits *alone = p.alone(), *other = p.run("other_past"), *faulty = p.seen();
   if (alone == nullptr || other == nullptr || faulty == nullptr) return;
-  report.evidence.probes = {{p.probes.past, largest_distance(*faulty, *alone), largest_distance(*faulty, *other)}};
-  report.evidence.used = used_finding(report.evidence.probes, report.bound.value);
+  runs.evidence.influences = {{p.probes.past, largest_distance(*faulty, *alone), largest_distance(*faulty, *other)}};
+  runs.evidence.used = used_finding(runs.evidence.influences, runs.bound.value);
 }
 
 // A past that says to be unchanged by its use is one that may be used again.
-void add_second_use(Report& report, const Probed& p) {
+void add_second_use(Runs& runs, const Probed& p) {
   const Logits* twice = p.run("twice");
   if (twice == nullptr) return;
-  report.evidence.again = taken_finding();
+  runs.evidence.again = taken_finding();
   if (p.claims_unchanged()) {
-    report.results.push_back(
+    runs.results.push_back(
         {"one past used twice", "the same past is handed over a second time", 1, compared(p, *twice), {}});
   } else if (!p.probes.twice_lengths.empty()) {
-    report.notes.push_back(
+    runs.notes.push_back(
         fmt::format("A past holds {} after its first use: it is changed in place, so whoever wants "
                     "to use it twice has to copy it first.",
                     counted(p.probes.twice_lengths[0], "token")));
@@ -118,19 +118,19 @@ void require_sound_probes(const Recording& r) {
   for (const auto& [name, logits] : p.supposed) require_shape(r, "suppose." + name, logits, probed_rows(r));
 }
 
-void add_probes(Report& report, const Recording& without, const Recording& with) {
+void add_probes(Runs& runs, const Recording& without, const Recording& with) {
   if (!with.probes) return;
-  const Probed p{without, with, *with.probes, {report.subject.promises_same_bits, report.bound.value}};
-  add_control(report, p);
-  add_used(report, p);
+  const Probed p{without, with, *with.probes, runs.tolerance()};
+  add_control(runs, p);
+  add_used(runs, p);
   if (const Logits* again = p.run("again")) {
-    report.results.push_back({"after another text",
-                              "the last piece once more, after a past of all before it; another text was fed first",
-                              1,
-                              compared(p, *again),
-                              {}});
+    runs.results.push_back({"after another text",
+                            "the last piece once more, after a past of all before it; another text was fed first",
+                            1,
+                            compared(p, *again),
+                            {}});
   }
-  add_second_use(report, p);
+  add_second_use(runs, p);
 }
 
 }  // namespace pkv::check

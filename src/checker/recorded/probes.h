@@ -3,20 +3,25 @@
 // given was recorded instead of being computed.
 #pragma once
 
+#include <optional>
+
+#include "checker/causes/explanation.h"
 #include "checker/recorded/recorded.h"
+#include "checker/run/runs.h"
 
 namespace pkv::check {
 
 // Load error when a run has not the rows that its name asks for.
 void require_sound_probes(const Recording& recording);
 
-// Fills in what a report has of evidence (used, control, noise), adds experiments to its results, and notes.
-void add_probes(Report& report, const Recording& without_past, const Recording& with_past);
+// Adds what the probes show to runs whose subject and bound are known: evidence (used, control, noise), experiments and
+// notes.
+void add_probes(Runs& runs, const Recording& without_past, const Recording& with_past);
 
-// Reads everything of the report but causes and verdict; fills in the causes.
-void explain_recorded(Report& report, const Recording& without_past, const Recording& with_past);
+// The causes of recorded runs that differ.
+Causes explain_recorded(const Runs& runs, const Recording& without_past, const Recording& with_past);
 
-// Of a report that differs within rounding, where the same was recorded in a wider format.
-void add_rounding(Report& report, const Recording& with_past);
+// The cause "rounding", where the same was recorded in a wider format and is much nearer there.
+std::optional<Explanation> recorded_rounding(const Runs& runs, const Recording& with_past);
 
 }  // namespace pkv::check

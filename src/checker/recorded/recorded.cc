@@ -6,7 +6,7 @@
 #include <numeric>
 
 #include "base/error.h"
-#include "checker/check/verdict.h"
+#include "checker/check/stages.h"
 #include "checker/recorded/probes.h"
 #include "checker/recorded/subject.h"
 #include "checker/run/evidence.h"
@@ -118,7 +118,7 @@ std::vector<Result> results_of(const Comparison& c) {
   Result later{"recorded pieces", "all pieces but the first", 1, {}, {}};
   std::int64_t past = pieces.front();
   for (std::size_t i = 1; i < pieces.size(); past += pieces[i++]) later.difference.add(c.rows(past, pieces[i], past));
-  Result first{std::string(first_parts),
+  Result first{std::string(first_pieces),
                "the piece fed first: its logits must not depend on what follows",
                1,
                c.rows(0, pieces.front(), 0),
@@ -144,24 +144,59 @@ std::vector<std::string> notes_of(const Recording& without, const Recording& wit
   return notes;
 }
 
-// Where states were recorded: whether the model is causal, and where in it the two runs part.
-void look_inside(Report& report, const Recording& without, const Recording& with) {
-  RecordedSubject subject(without, with);
-  const auto other = another_text(report.ids, report.vocab);
-  const Whole whole{report.ids, other, without.logits};
-  const Tolerance tolerance{report.subject.promises_same_bits, report.bound.value};
-  if (has_causality_runs(with)) report.causality = causality(subject, whole, report.subject, tolerance, {});
-  const auto& first = report.total.first;
-  if (!first || first->past < 1) return;
-  find_parting(report, subject, whole,
-               {.past = first->past, .right_past = first->past - 1, .position = first->position}, tolerance, {});
+// Two recordings under check. Where states were recorded, they are looked into as a living system is.
+class RecordedStages : public Stages {
+ public:
+  RecordedStages(const Recording& without, const Recording& with)
+      : without_(without), with_(with), subject_(without, with), other_(another_text(with.ids, with.logits.vocab)) {}
+
+  Runs run() override;
+  Inside look_inside(const Runs& runs, Outcome) override {
+    return runs.wrong_call ? find_parting(setting(runs), *runs.wrong_call, runs.causality.holds == Answer::yes)
+                           : Inside{};
+  }
+  Causes explain(const Runs& runs, const Inside&, Outcome logits) override;
+
+ private:
+  Setting setting(const Runs& runs) {
+    return {subject_, {with_.ids, other_, without_.logits}, runs.subject, runs.tolerance()};
+  }
+
+  const Recording &without_, &with_;
+  RecordedSubject subject_;
+  std::vector<std::int32_t> other_;
+};
+
+Runs RecordedStages::run() {
+  Runs runs;
+  runs.subject = with_.description;
+  runs.subject.promises_same_bits &= without_.description.promises_same_bits;
+  runs.text = with_.text;
+  runs.ids = with_.ids;
+  runs.vocab = with_.logits.vocab;
+  runs.notes = notes_of(without_, with_);
+  runs.bound = wider_bound(without_, with_);
+  runs.evidence = evidence_of(with_);
+  const auto last = std::ssize(with_.ids) - 1;
+  runs.table = article_table(without_.logits.row(last), with_.logits.row(last));
+  static_cast<Histograms&>(runs) = histograms_of(without_.logits.row(last), with_.logits.row(last));
+  runs.results = results_of({without_, with_, coarser_logits(without_, with_), runs.tolerance()});
+  add_probes(runs, without_, with_);
+  for (const auto& r : runs.results) runs.total.add(r.difference);
+  if (has_causality_runs(with_)) runs.causality = causality(setting(runs));
+  const auto& first = runs.total.first;
+  if (first && first->past >= 1) {
+    runs.wrong_call = {.past = first->past, .right_past = first->past - 1, .position = first->position};
+  }
+  return runs;
 }
 
-void explain(Report& report, const Recording& without, const Recording& with) {
-  if (report.verdict.outcome == Outcome::within_rounding) add_rounding(report, with);
-  if (report.verdict.outcome != Outcome::differs) return;
-  explain_recorded(report, without, with);
-  report.verdict = judge(report);
+Causes RecordedStages::explain(const Runs& runs, const Inside&, Outcome logits) {
+  if (logits == Outcome::differs) return explain_recorded(runs, without_, with_);
+  Causes causes;
+  if (logits != Outcome::within_rounding) return causes;
+  if (auto rounding = recorded_rounding(runs, with_)) causes.causes.push_back(std::move(*rounding));
+  return causes;
 }
 
 }  // namespace
@@ -179,26 +214,8 @@ Report compare_recordings(const Recording& without_past, const Recording& with_p
     require_sound_states(*r);
     require_sound_probes(*r);
   }
-  Report report;
-  report.subject = with_past.description;
-  report.subject.promises_same_bits &= without_past.description.promises_same_bits;
-  report.text = with_past.text;
-  report.ids = with_past.ids;
-  report.vocab = with_past.logits.vocab;
-  report.notes = notes_of(without_past, with_past);
-  report.bound = wider_bound(without_past, with_past);
-  report.evidence = evidence_of(with_past);
-  const auto last = std::ssize(report.ids) - 1;
-  report.table = article_table(without_past.logits.row(last), with_past.logits.row(last));
-  fill_histograms(report, without_past.logits.row(last), with_past.logits.row(last));
-  const Tolerance tolerance{report.subject.promises_same_bits, report.bound.value};
-  report.results = results_of({without_past, with_past, coarser_logits(without_past, with_past), tolerance});
-  add_probes(report, without_past, with_past);
-  for (const auto& r : report.results) report.total.add(r.difference);
-  look_inside(report, without_past, with_past);
-  report.verdict = judge(report);
-  explain(report, without_past, with_past);
-  return report;
+  RecordedStages stages(without_past, with_past);
+  return report_of(stages);
 }
 
 }  // namespace pkv::check

@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "checker/compare/report.h"
+#include "checker/check/report.h"
 #include "checker/session/session.h"
 
 namespace pkv::check {

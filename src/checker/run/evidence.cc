@@ -12,8 +12,6 @@
 namespace pkv::check {
 namespace {
 
-using Shown = Finding::Shown;
-
 std::string tokens(std::int64_t count) { return counted(count, "token"); }
 
 std::string fed(std::int64_t count) { return count == 1 ? " was fed" : " were fed"; }
@@ -28,65 +26,67 @@ void PastAccount::add(std::int64_t fed, std::optional<std::int64_t> said) {
 }
 
 Finding exists_finding(const PastAccount& account) {
-  if (account.calls == 0) return {Shown::unknown, "whether a past was kept is not known"};
-  if (!account.absent()) return {Shown::yes, "the past exists"};
-  return {Shown::no, fmt::format("no past was kept: after {} the system says that it holds none",
-                                 tokens(account.wrong->fed) + fed(account.wrong->fed))};
+  if (account.calls == 0) return {Answer::unknown, "whether a past was kept is not known"};
+  if (!account.absent()) return {Answer::yes, "the past exists"};
+  return {Answer::no, fmt::format("no past was kept: after {} the system says that it holds none",
+                                  tokens(account.wrong->fed) + fed(account.wrong->fed))};
 }
 
 Finding length_finding(const PastAccount& account) {
-  if (account.calls == 0) return {Shown::unknown, "the length of the past is not known"};
+  if (account.calls == 0) return {Answer::unknown, "the length of the past is not known"};
   if (account.wrong) {
-    return {Shown::no, fmt::format("the past holds {} after {}{}", tokens(account.wrong->said), account.wrong->fed,
-                                   fed(account.wrong->fed))};
+    return {Answer::no, fmt::format("the past holds {} after {}{}", tokens(account.wrong->said), account.wrong->fed,
+                                    fed(account.wrong->fed))};
   }
-  return {Shown::yes, fmt::format("it has the right length after each of {}", counted(account.calls, "call"))};
+  return {Answer::yes, fmt::format("it has the right length after each of {}", counted(account.calls, "call"))};
 }
 
-Finding used_finding(const std::vector<Probe>& probes, double least) {
-  if (probes.empty()) return {Shown::unknown, "whether the past was used is not known: a recording does not show it"};
+Finding used_finding(const std::vector<Influence>& influences, double least) {
+  if (influences.empty())
+    return {Answer::unknown, "whether the past was used is not known: a recording does not show it"};
   const auto moved = [&](double by) { return by > least; };
   double without_it = std::numeric_limits<double>::infinity(), with_another = without_it;
-  for (const auto& p : probes) {
+  for (const auto& p : influences) {
     if (std::isnan(p.without_it) || std::isnan(p.with_another)) {
-      return {Shown::unknown, "whether the past is used cannot be told from logits that are not finite"};
+      return {Answer::unknown, "whether the past is used cannot be told from logits that are not finite"};
     }
     if (!moved(p.without_it)) {
-      return {Shown::no, fmt::format("the past is not used: with a past of {} or with none, the logits are the same",
-                                     tokens(p.past))};
+      return {Answer::no, fmt::format("the past is not used: with a past of {} or with none, the logits are the same",
+                                      tokens(p.past))};
     }
     if (!moved(p.with_another)) {
-      return {Shown::no, fmt::format("what the past holds is not used: with another text of {} in it the logits are "
-                                     "the same",
-                                     tokens(p.past))};
+      return {Answer::no, fmt::format("what the past holds is not used: with another text of {} in it the logits are "
+                                      "the same",
+                                      tokens(p.past))};
     }
     without_it = std::min(without_it, p.without_it);
     with_another = std::min(with_another, p.with_another);
   }
-  return {Shown::yes, fmt::format("it is used: without it the logits move by {:.2g}, with another text in it by {:.2g}",
-                                  without_it, with_another)};
+  return {Answer::yes,
+          fmt::format("it is used: without it the logits move by {:.2g}, with another text in it by {:.2g}", without_it,
+                      with_another)};
 }
 
 Finding control_finding(const Difference& twice) {
-  if (twice.same_bits) return {Shown::yes, "control: the same whole run twice gives the same bits"};
-  return {Shown::no,
+  if (twice.same_bits) return {Answer::yes, "control: the same whole run twice gives the same bits"};
+  return {Answer::no,
           fmt::format("not deterministic: two equal runs without past are up to {:.2g} apart", twice.max_abs)};
 }
 
-Finding taken_finding() { return {Shown::yes, "a past that was used before is taken again"}; }
+Finding taken_finding() { return {Answer::yes, "a past that was used before is taken again"}; }
 
 Finding refused_finding(std::string_view experiment, std::int64_t past, const Error& said) {
   const auto& text = said.text();
   const std::string found = text.found.empty() ? "" : fmt::format(" (found: {})", text.found);
-  return {Shown::no,
+  return {Answer::no,
           fmt::format("the system refuses to go on from a past that was used before ({}, a past of {}): {}{}",
                       experiment, tokens(past), text.what, found)};
 }
 
 std::vector<const Finding*> findings_to_show(const Evidence& e) {
-  if (e.exists.shown == Shown::no) return {&e.exists, &e.used, &e.control};
+  if (e.exists.shown == Answer::no) return {&e.exists, &e.used, &e.control};
   std::vector<const Finding*> all{&e.exists, &e.length, &e.used, &e.control};
-  if (e.again.shown == Shown::no) all.push_back(&e.again);
+  if (e.again.shown == Answer::no) all.push_back(&e.again);
   return all;
 }
 

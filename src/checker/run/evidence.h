@@ -1,17 +1,47 @@
 // Is there anything to test? What shows that a past was kept, that it is as long as what was fed, that it has an
-// influence, and that the system gives the same answer twice. Sentences and yes/no; see Evidence in report.h.
+// influence, and that the system gives the same answer twice. An answer and a sentence for each.
 #pragma once
 
 #include <cstdint>
 #include <optional>
+#include <string>
 #include <string_view>
 #include <vector>
 
 #include "base/error.h"
 #include "checker/compare/compare.h"
-#include "checker/compare/report.h"
 
 namespace pkv::check {
+
+enum class Answer { yes, no, unknown };
+
+// One thing to be sure of before logits mean anything.
+struct Finding {
+  Answer shown = Answer::unknown;
+  std::string sentence;
+};
+
+// How far logits move when the past is taken away, or another text put in it: the largest |Δ| against the logits with
+// the right past. Where they don't move, nothing was tested.
+struct Influence {
+  std::int64_t past = 0;
+  double without_it = 0;
+  double with_another = 0;
+};
+
+struct Evidence {
+  Finding exists;   // the system reports a past after every call
+  Finding length;   // the past holds as many tokens as were fed
+  Finding used;     // every change of the past moves the logits
+  Finding control;  // the same whole run twice is the same
+  // What follows a past that was used before is not refused.
+  Finding again{Answer::unknown, "whether a past that was used before is taken again is not known"};
+  std::vector<Influence> influences;
+  double noise = 0;  // largest |Δ| of the control
+};
+
+// Those worth showing, in order: an absent past has no length to speak of.
+std::vector<const Finding*> findings_to_show(const Evidence& evidence);
 
 // What the system said its past holds, against what was fed.
 struct PastAccount {
@@ -30,7 +60,7 @@ Finding exists_finding(const PastAccount& account);
 Finding length_finding(const PastAccount& account);
 
 // `least`: what the logits must move by at least to count; 0 asks for any movement at all.
-Finding used_finding(const std::vector<Probe>& probes, double least);
+Finding used_finding(const std::vector<Influence>& influences, double least);
 
 // Of the same whole run twice.
 Finding control_finding(const Difference& twice);

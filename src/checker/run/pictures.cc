@@ -38,34 +38,35 @@ bool worse(const Cell& a, const Cell& b) {
 
 }  // namespace
 
-void fill_histograms(Report& report, std::span<const float> without_past, std::span<const float> with_past) {
+Histograms histograms_of(std::span<const float> without_past, std::span<const float> with_past) {
   Range logits, distances;
   for (std::size_t i = 0; i < without_past.size(); ++i) {
     logits.add(without_past[i]);
     logits.add(with_past[i]);
     distances.add(distance(without_past[i], with_past[i]));
   }
-  report.without_past = report.with_past = empty_histogram(logits);
-  report.distances = empty_histogram(distances);
+  Histograms all{empty_histogram(logits), empty_histogram(logits), empty_histogram(distances)};
   for (std::size_t i = 0; i < without_past.size(); ++i) {
-    count(report.without_past, without_past[i]);
-    count(report.with_past, with_past[i]);
-    count(report.distances, distance(without_past[i], with_past[i]));
+    count(all.without_past, without_past[i]);
+    count(all.with_past, with_past[i]);
+    count(all.distances, distance(without_past[i], with_past[i]));
   }
+  return all;
 }
 
-void fill_cells(Report& report, std::vector<Cell> cells) {
-  report.positions_of_cell = std::max<std::int64_t>(1, (std::ssize(cells) + kMostCells - 1) / kMostCells);
-  const std::int64_t group = report.positions_of_cell;
-  for (const Cell& c : cells) {
-    const bool same = !report.cells.empty() && report.cells.back().place.past == c.place.past &&
-                      report.cells.back().place.position / group == c.place.position / group;
+Cells few_cells(const std::vector<Cell>& all) {
+  const std::int64_t group = std::max<std::int64_t>(1, (std::ssize(all) + kMostCells - 1) / kMostCells);
+  Cells few{{}, group};
+  for (const Cell& c : all) {
+    const bool same = !few.cells.empty() && few.cells.back().place.past == c.place.past &&
+                      few.cells.back().place.position / group == c.place.position / group;
     if (!same) {
-      report.cells.push_back(c);
-    } else if (worse(c, report.cells.back())) {
-      report.cells.back() = c;
+      few.cells.push_back(c);
+    } else if (worse(c, few.cells.back())) {
+      few.cells.back() = c;
     }
   }
+  return few;
 }
 
 }  // namespace pkv::check

@@ -160,8 +160,8 @@ Plan make_plan(std::int64_t tokens, const Splits& splits) {
   add_splits(plan, tokens, splits, at);
   add_chunks(plan, tokens);
   add_powers(plan, tokens, few_of(at));
-  const std::set<std::int64_t> probes{(tokens + 1) / 2, tokens - 1};
-  plan.probes = {probes.begin(), probes.end()};
+  const std::set<std::int64_t> lengths{(tokens + 1) / 2, tokens - 1};
+  plan.influence_at = {lengths.begin(), lengths.end()};
   return plan;
 }
 
@@ -186,7 +186,7 @@ std::int64_t Plan::tokens_to_feed(std::int64_t tokens) const {
   for (const auto& e : experiments) {
     for (const auto& t : e.trials) sum += check::tokens_to_feed(t);
   }
-  for (const auto k : probes) sum += 3 * tokens - k;  // with its past, with another, and the rest alone
+  for (const auto k : influence_at) sum += 3 * tokens - k;  // with its past, with another, and the rest alone
   return sum;
 }
 

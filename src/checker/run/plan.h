@@ -33,6 +33,8 @@ enum class Method {
   rewind_other,  // prefix, another text, back to the prefix, the rest
 };
 
+constexpr bool forks(Method method) { return method == Method::fork_same || method == Method::fork_other; }
+
 struct Trial {
   Method method = Method::pieces;
   std::vector<std::int64_t> pieces;  // lengths; their sum is n
@@ -45,9 +47,9 @@ struct Experiment {
 };
 
 struct Plan {
-  std::vector<Experiment> experiments;  // the first is the article's: the last token split off
-  std::vector<std::int64_t> probes;     // past lengths at which it is shown that the past is used
-  std::vector<std::string> notes;       // what was left out: "31 of 499 split points", "chunks of 64: ..."
+  std::vector<Experiment> experiments;     // the first is the article's: the last token split off
+  std::vector<std::int64_t> influence_at;  // past lengths at which it is shown that the past is used
+  std::vector<std::string> notes;          // what was left out: "31 of 499 split points", "chunks of 64: ..."
 
   std::int64_t tokens_to_feed(std::int64_t tokens) const;  // all experiments together, as run() feeds them
 };

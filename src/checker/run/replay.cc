@@ -3,21 +3,28 @@
 #include <algorithm>
 
 #include "base/random.h"
+#include "base/slices.h"
 
 namespace pkv::check {
 namespace {
 
 using Ids = std::span<const std::int32_t>;
 
-void skip(Session& session, Ids ids, const Fed& fed) {
+void skip(const Setting& setting, Session& session, Ids ids) {
   if (ids.empty()) return;
   session.skip(ids);
-  if (fed) fed(std::ssize(ids));
+  setting.fed(std::ssize(ids));
 }
 
 bool uses_other(Method method) { return method == Method::fork_other || method == Method::rewind_other; }
 
 }  // namespace
+
+Logits feed(const Setting& setting, Session& session, Ids ids) {
+  Logits rows = feed(session, ids, setting.text.logits.vocab, setting.description.name);
+  setting.fed(std::ssize(ids));
+  return rows;
+}
 
 std::vector<std::int32_t> another_text(Ids ids, std::int64_t vocab) {
   const std::int64_t largest = *std::max_element(ids.begin(), ids.end());
@@ -30,29 +37,26 @@ std::vector<std::int32_t> another_text(Ids ids, std::int64_t vocab) {
   return other;
 }
 
-std::unique_ptr<Session> after_past(Subject& subject, Ids ids, Ids other, std::int64_t past, Method method,
-                                    const Fed& fed) {
-  const auto at = static_cast<std::size_t>(past);
-  const Ids used = (uses_other(method) ? other : ids).subspan(at);
-  auto session = subject.fresh();
-  skip(*session, ids.first(at), fed);
-  if (method == Method::fork_same || method == Method::fork_other) {
+std::unique_ptr<Session> after_past(const Setting& setting, std::int64_t past, Method method) {
+  const auto& [ids, other, logits] = setting.text;
+  const Ids used = drop(uses_other(method) ? other : ids, past);
+  auto session = setting.subject.fresh();
+  skip(setting, *session, take(ids, past));
+  if (forks(method)) {
     if (session->fork() == nullptr) return nullptr;
-    skip(*session->fork()->fork_session(), used, fed);
-  }
-  if (method == Method::rewind_same || method == Method::rewind_other) {
+    skip(setting, *session->fork()->fork_session(), used);
+  } else if (method != Method::pieces) {
     if (session->rewind() == nullptr) return nullptr;
-    skip(*session, used, fed);
+    skip(setting, *session, used);
     session->rewind()->truncate(past);
   }
   return session;
 }
 
 std::vector<std::int32_t> ever_fed(Ids ids, Ids other, std::int64_t past, Method method) {
-  const auto at = static_cast<std::size_t>(past);
   std::vector<std::int32_t> all(ids.begin(), ids.begin() + past);
   if (method == Method::pieces) return all;
-  const Ids used = (uses_other(method) ? other : ids).subspan(at);
+  const Ids used = drop(uses_other(method) ? other : ids, past);
   all.insert(all.end(), used.begin(), used.end());
   return all;
 }

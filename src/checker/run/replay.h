@@ -3,7 +3,6 @@
 #pragma once
 
 #include <cstdint>
-#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -11,12 +10,10 @@
 
 #include "checker/compare/precision.h"
 #include "checker/run/plan.h"
+#include "checker/run/setting.h"
 #include "checker/session/answers.h"
 
 namespace pkv::check {
-
-// Told how many tokens were fed. May be empty.
-using Fed = std::function<void(std::int64_t tokens)>;
 
 using session::feed;
 using session::feed_and_look;
@@ -25,13 +22,14 @@ using session::feed_and_look;
 // all of them are surely in the vocabulary of `vocab`.
 std::vector<std::int32_t> another_text(std::span<const std::int32_t> ids, std::int64_t vocab);
 
-// A session whose past holds ids[.. past], used before as the method says, with ids[past ..] or other[past ..]. Null
-// where the system cannot. What is fed next is what the method compares last.
-std::unique_ptr<Session> after_past(Subject& subject, std::span<const std::int32_t> ids,
-                                    std::span<const std::int32_t> other, std::int64_t past, Method method,
-                                    const Fed& fed = {});
+// The same for the setting's system, counted.
+Logits feed(const Setting& setting, Session& session, std::span<const std::int32_t> ids);
 
-// All that was ever fed to that session, were nothing forgotten: ids[.. past], then what it was used with.
+// A session whose past holds the first `past` tokens of the text, used before as the method says, with the rest of the
+// text or of the other text. Null where the system cannot. What is fed next is what the method compares last.
+std::unique_ptr<Session> after_past(const Setting& setting, std::int64_t past, Method method);
+
+// All that was ever fed to such a session, were nothing forgotten: ids[.. past], then what it was used with.
 std::vector<std::int32_t> ever_fed(std::span<const std::int32_t> ids, std::span<const std::int32_t> other,
                                    std::int64_t past, Method method);
 

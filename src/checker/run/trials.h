@@ -9,19 +9,18 @@
 #include <vector>
 
 #include "checker/compare/compare.h"
-#include "checker/compare/report.h"
 #include "checker/run/evidence.h"
-#include "checker/run/inside.h"
+#include "checker/run/pictures.h"
 #include "checker/run/plan.h"
-#include "checker/run/replay.h"
+#include "checker/run/runs.h"
+#include "checker/run/setting.h"
 #include "checker/session/session.h"
 
 namespace pkv::check {
 
 class Trials {
  public:
-  // All of these must outlive it. `fed` is told of every token.
-  Trials(Subject& subject, const Whole& whole, const Description& description, const Tolerance& tolerance, Fed fed);
+  explicit Trials(const Setting& setting);  // which must outlive it
 
   // Why the method cannot be used; empty when it can.
   std::string obstacle(Method method);
@@ -36,28 +35,23 @@ class Trials {
   const PastAccount& account() const { return account_; }
   // The parts fed first have no past themselves. If they do not agree with the whole text, logits depend on what
   // follows, and no past can be right.
-  Result first_parts() const;
+  Result first_pieces() const;
   const std::map<std::int64_t, std::vector<Cell>>& cells() const { return cells_; }  // by past, of the text cut in two
   std::span<const float> last_row() const { return last_row_; }  // of the text's last token, as last fed in pieces
 
  private:
   using Ids = std::span<const std::int32_t>;
 
-  Ids rest(Ids ids, std::int64_t past) const { return ids.subspan(static_cast<std::size_t>(past)); }
   Logits go_on(Session& session, Ids ids, std::int64_t past);  // with the account of the past's length
   void in_pieces(const std::vector<std::int64_t>& pieces, Difference& sum);
   void forked(std::int64_t past, Method method, Difference& sum);
   void rewound(std::int64_t past, Method method, Difference& sum);
 
-  Subject& subject_;
-  const Whole whole_;
-  const std::string name_;
+  const Setting& setting_;
   const Precision& logits_;
-  const Tolerance& tolerance_;
-  const Fed fed_;
   PastAccount account_;
-  Difference first_parts_;
-  std::int64_t first_parts_runs_ = 0;
+  Difference first_pieces_;
+  std::int64_t first_pieces_runs_ = 0;
   std::map<std::int64_t, std::vector<Cell>> cells_;
   std::vector<float> last_row_;
 };

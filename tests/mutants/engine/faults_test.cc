@@ -212,7 +212,7 @@ TEST_P(Healthy, RaisesNothing) {
     for (const std::int64_t tokens : {2, 5, 17}) {
       const check::Report report = run("", {model, format, tokens, {}});
       EXPECT_EQ(report.verdict.outcome, Outcome::identical) << check::report_text(report);
-      EXPECT_EQ(report.causality.holds, check::Finding::Shown::yes) << report.causality.sentence;
+      EXPECT_EQ(report.causality.holds, check::Answer::yes) << report.causality.sentence;
       EXPECT_TRUE(report.causes.empty() && !report.parting && report.layers.empty());
       EXPECT_EQ(report.causes_tried + report.explaining_feeds, 0);
     }
@@ -224,7 +224,7 @@ TEST_P(Healthy, OfAnEncoderIsSaidToAttendBothWays) {
   const check::Report report = run("", {"tiny-roberta", GetParam(), 11, {}});
   EXPECT_EQ(named(report), "attends-both-ways") << check::report_text(report);
   EXPECT_EQ(report.causes.front().same_rows, report.causes.front().rows);
-  EXPECT_EQ(report.causality.holds, check::Finding::Shown::no);
+  EXPECT_EQ(report.causality.holds, check::Answer::no);
   EXPECT_EQ(report.causality.first_layer, 0) << report.causality.sentence;
 }
 

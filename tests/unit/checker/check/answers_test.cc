@@ -5,6 +5,7 @@
 #include "base/error.h"
 #include "checker/causes/causes.h"
 #include "checker/check/run.h"
+#include "checker/run/replay.h"
 #include "mutants/toy.h"
 
 namespace pkv::check {
@@ -137,22 +138,19 @@ TEST(Progress, CountsEveryTokenFedAndHasMoreToComeWhileCausesAreSought) {
 TEST(Cost, IsAllThatLookingForTheCauseFeeds) {
   for (const toy::Bugs& bugs : faulty()) {
     CountingSubject subject(bugs);
-    Report report = run(subject, kText);
+    const Report report = run(subject, kText);
     const Ids other = another_text(kText, toy::vocab);
     const Logits logits = subject.toy.fresh()->feed(kText);
-    Wrong wrong{.whole = {kText, other, logits}, .bound = report.bound.value};
-    const bool reused = bugs.shares_on_fork || bugs.rewind_error != 0;
-    const Method method = bugs.shares_on_fork ? Method::fork_same : Method::rewind_same;
-    if (reused) wrong.reused = {method, *report.total.first};
-    if (!reused) wrong.in_pieces = report.total.first;
-    report.causes.clear();
-    report.causes_tried = report.explaining_feeds = report.explaining_tokens = 0;
     subject.asked = {};
     std::int64_t told = 0;
-    explain(report, subject, wrong, [&](std::int64_t tokens) { told += tokens; });
+    const Setting setting{
+        subject, {kText, other, logits}, report.subject, report.tolerance(), [&](std::int64_t tokens) {
+          told += tokens;
+        }};
+    const Causes causes = explain(setting, report, report, {report.in_pieces.first, report.bound.value});
     EXPECT_GT(subject.asked.calls, 0);
-    EXPECT_EQ(report.explaining_feeds, subject.asked.calls);
-    EXPECT_EQ(report.explaining_tokens, subject.asked.tokens);
+    EXPECT_EQ(causes.explaining_feeds, subject.asked.calls);
+    EXPECT_EQ(causes.explaining_tokens, subject.asked.tokens);
     EXPECT_EQ(told, subject.asked.tokens);
   }
 }
@@ -212,7 +210,7 @@ TEST(Declaration, TellsWhyABeginningChangesWhenMoreFollows) {
   for (const char* cause : {"none", "rows-not-independent"}) {
     Declares subject(cause, -9, 0.1f);
     const Report r = run(subject, kText);
-    ASSERT_GT(first_parts_of(r).max_abs, r.bound.value);
+    ASSERT_GT(first_pieces_of(r).max_abs, r.bound.value);
     ASSERT_EQ(r.causes.size(), 1u);
     EXPECT_EQ(r.causes[0].cause, "rows-not-independent");
     EXPECT_EQ(r.causes[0].confirmed, std::string(cause) == "none");

@@ -8,6 +8,7 @@
 
 #include "checker/check/check.h"
 #include "mutants/toy.h"
+#include "show/columns.h"
 #include "support/validate.h"
 
 namespace pkv::check {
@@ -57,7 +58,7 @@ Report awkward() {
   r.table.relative.mean = kNaN;
   r.layers = {{0, 0}, {kInf, 1}, {kNaN, kNaN}};
   r.parting = Parting{.past = 1, .position = 2, .sentence = bytes};
-  r.causality = {.holds = Finding::Shown::no, .first_layer = 1, .moved = kInf, .sentence = bytes};
+  r.causality = {.holds = Answer::no, .first_layer = 1, .moved = kInf, .sentence = bytes};
   return r;
 }
 
@@ -100,7 +101,7 @@ TEST(ReportForms, JUnitFailsWhereTheVerdictDoes) {
 TEST(ReportForms, JUnitFailsNoTestOfAVerdictThatHolds) {
   Report r = healthy();
   r.verdict.outcome = Outcome::within_rounding;
-  r.evidence.control.shown = Finding::Shown::no;
+  r.evidence.control.shown = Answer::no;
   r.results[0].difference.first = Place{1, 2};
   EXPECT_THAT(report_junit(r), AllOf(HasSubstr("failures=\"0\""), Not(HasSubstr("<failure"))));
 }
@@ -154,6 +155,14 @@ TEST(ReportForms, ReviewLinksToEveryModel) {
       summary_html(std::vector{healthy(), without_past()}, std::vector<NotChecked>{{"none", "gone"}});
   EXPECT_THAT(html, AllOf(HasSubstr("href=\"#model-2\""), HasSubstr("id=\"model-2\""),
                           HasSubstr("could not be checked"), HasSubstr("1 of 2 models"), HasSubstr("gone")));
+}
+
+// The column of a table must not change its width with the figure.
+TEST(Gain, IsShort) {
+  EXPECT_EQ(gain_cell(std::nullopt), "");
+  EXPECT_EQ(gain_cell(Gain{.times = 3.21}), "3.2 ×");
+  EXPECT_EQ(gain_cell(Gain{.times = 99.96}), "100 ×");
+  EXPECT_LE(columns_of(gain_cell(Gain{.times = 9999})), 6);
 }
 
 }  // namespace

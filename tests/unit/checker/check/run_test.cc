@@ -32,7 +32,7 @@ TEST(Run, OfTwoTokens) {
   toy::Subject subject;
   const Report r = run(subject, Ids{1, 2});
   EXPECT_EQ(r.verdict.outcome, Outcome::identical);
-  EXPECT_EQ(r.evidence.probes.size(), 1u);
+  EXPECT_EQ(r.evidence.influences.size(), 1u);
 }
 
 TEST(Run, NeedsTwoTokens) {
@@ -78,7 +78,7 @@ TEST(Run, AUsedPastThatIsRefusedIsAFault) {
     toy::Subject subject(bugs);
     const Report r = run(subject, Ids{1, 2, 3, 4, 5}, {.splits = {choice}});
     EXPECT_EQ(r.verdict.outcome, Outcome::differs);
-    EXPECT_EQ(r.evidence.again.shown, Finding::Shown::no);
+    EXPECT_EQ(r.evidence.again.shown, Answer::no);
     EXPECT_THAT(r.evidence.again.sentence, HasSubstr("(one past used twice, a past of "));
     EXPECT_THAT(r.evidence.again.sentence, HasSubstr("the text is longer than the context"));
     EXPECT_THAT(report_text(r), HasSubstr("refuses to go on from a past that was used before"));

@@ -16,13 +16,5 @@ TEST(Numbers, AsInPandas) {
   EXPECT_EQ(pandas_column({4.97111e-7, 0, 0, 0, 0, 0, 1})[6], "1.000000e+00");
 }
 
-// The column of a table must not change its width with the figure.
-TEST(Gain, IsShort) {
-  EXPECT_EQ(gain_cell(std::nullopt), "");
-  EXPECT_EQ(gain_cell(Gain{.times = 3.21}), "3.2 ×");
-  EXPECT_EQ(gain_cell(Gain{.times = 99.96}), "100 ×");
-  EXPECT_LE(columns_of(gain_cell(Gain{.times = 9999})), 6);
-}
-
 }  // namespace
 }  // namespace pkv::check

@@ -191,9 +191,9 @@ TEST(RecordedCauses, HealthyRaisesNothing) {
     const Report r = checked({}, past);
     EXPECT_EQ(r.verdict.outcome, Outcome::identical) << r.verdict.sentence;
     EXPECT_TRUE(r.causes.empty());
-    EXPECT_EQ(r.evidence.used.shown, Finding::Shown::yes) << r.evidence.used.sentence;
-    EXPECT_EQ(r.evidence.control.shown, Finding::Shown::yes);
-    EXPECT_EQ(r.causality.holds, Finding::Shown::yes) << r.causality.sentence;
+    EXPECT_EQ(r.evidence.used.shown, Answer::yes) << r.evidence.used.sentence;
+    EXPECT_EQ(r.evidence.control.shown, Answer::yes);
+    EXPECT_EQ(r.causality.holds, Answer::yes) << r.causality.sentence;
   }
 }
 
@@ -221,7 +221,7 @@ TEST(RecordedCauses, AbsentPast) {
   bugs.keeps_nothing = true;
   const Report r = checked(bugs);
   EXPECT_THAT(confirmed(r), testing::ElementsAre("past-absent"));
-  EXPECT_EQ(r.evidence.used.shown, Finding::Shown::no);
+  EXPECT_EQ(r.evidence.used.shown, Answer::no);
 }
 
 TEST(RecordedCauses, PastOfAnotherText) {
@@ -254,7 +254,7 @@ TEST(RecordedCauses, LookingAheadIsSeenByTheLaterTokens) {
   Bugs bugs;
   bugs.sees = [](Call, auto, auto) { return true; };
   const Report r = checked(bugs);
-  EXPECT_EQ(r.causality.holds, Finding::Shown::no);
+  EXPECT_EQ(r.causality.holds, Answer::no);
   EXPECT_THAT(confirmed(r), testing::Contains("attends-both-ways"));
 }
 

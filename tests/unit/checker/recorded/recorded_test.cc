@@ -40,8 +40,8 @@ TEST(Recorded, EqualIsIdentical) {
   const Report r = compare_recordings(whole(), in_pieces());
   EXPECT_EQ(r.verdict.outcome, Outcome::identical);
   EXPECT_THAT(r.verdict.sentence, HasSubstr("1 position compared"));
-  EXPECT_EQ(r.evidence.exists.shown, Finding::Shown::yes);
-  EXPECT_EQ(r.evidence.used.shown, Finding::Shown::unknown);
+  EXPECT_EQ(r.evidence.exists.shown, Answer::yes);
+  EXPECT_EQ(r.evidence.used.shown, Answer::unknown);
 }
 
 TEST(Recorded, RoundingIsWithinTheBound) {
@@ -88,7 +88,7 @@ TEST(Recorded, UnknownPiecesCompareEveryPosition) {
   const Report r = compare_recordings(whole(), b);
   EXPECT_EQ(r.total.positions, 3);
   EXPECT_THAT(r.verdict.sentence, HasSubstr("first part at position 1."));
-  EXPECT_EQ(r.evidence.exists.shown, Finding::Shown::unknown);
+  EXPECT_EQ(r.evidence.exists.shown, Answer::unknown);
 }
 
 TEST(Recorded, UnknownPiecesAndNoSignOfAPastShowNothing) {

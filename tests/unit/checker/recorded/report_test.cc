@@ -1,6 +1,6 @@
 // What the reports look like, to the letter: tests/unit/checker/recorded/approved/. PKV_APPROVE=1 writes those files
 // anew; read them before they are committed.
-#include "checker/compare/report.h"
+#include "checker/check/report.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

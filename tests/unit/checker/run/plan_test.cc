@@ -50,7 +50,7 @@ TEST(Plan, OfFourTokens) {
   EXPECT_THAT(plan.experiments[0].trials[0].pieces, ElementsAre(3, 1));
   EXPECT_EQ(plan.experiments[1].trials.size(), 3u);
   EXPECT_THAT(named(plan, "chunks of 3")->trials[0].pieces, ElementsAre(3, 1));
-  EXPECT_THAT(plan.probes, ElementsAre(2, 3));
+  EXPECT_THAT(plan.influence_at, ElementsAre(2, 3));
   EXPECT_THAT(plan.notes, ElementsAre("Chunks of 7, 64 tokens were left out: the text has 4."));
 }
 
