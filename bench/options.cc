@@ -8,7 +8,8 @@
 #include <cstdlib>
 #include <iterator>
 
-#include "engine/kernels/cpu/peak.h"
+#include "base/error.h"
+#include "engine/kernels/cpu/instruction_set.h"
 
 namespace pkv::bench {
 namespace {
@@ -116,9 +117,10 @@ bool Options::json() const {
 }
 
 void Options::choose_instruction_set() const {
-  const auto name = text("--isa");
-  if (name && !kernels::peak::choose_instruction_set(*name)) {
-    refuse(fmt::format("this machine has no instruction set '{}'", *name));
+  try {
+    kernels::cpu::choose_instruction_set(text("--isa").value_or(""), "--isa");
+  } catch (const Error& e) {
+    refuse(e.what());
   }
 }
 

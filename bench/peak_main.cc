@@ -6,6 +6,7 @@
 
 #include "bench/clock.h"
 #include "bench/options.h"
+#include "engine/kernels/cpu/instruction_set.h"
 #include "engine/kernels/cpu/peak.h"
 
 int main(int argc, char** argv) {
@@ -24,11 +25,11 @@ int main(int argc, char** argv) {
     }
     if (json) {
       rows.push_back({{"threads", threads},
-                      {"instructions", kernels::peak::instruction_set()},
+                      {"instructions", kernels::cpu::instruction_set()},
                       {"read_gb_per_s", bench::median(read)},
                       {"fma_g_per_s", bench::median(fma)}});
     } else {
-      fmt::print("| {} | {} | {:.1f} | {:.1f} |\n", threads, kernels::peak::instruction_set(), bench::median(read),
+      fmt::print("| {} | {} | {:.1f} | {:.1f} |\n", threads, kernels::cpu::instruction_set(), bench::median(read),
                  bench::median(fma));
     }
   }

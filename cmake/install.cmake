@@ -6,6 +6,7 @@ install(TARGETS ${targets} EXPORT pkv ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR
 install(TARGETS pkv_program RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
 install(DIRECTORY src/ DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/pkv FILES_MATCHING PATTERN "*.h")
 install(DIRECTORY models/ DESTINATION ${CMAKE_INSTALL_DATADIR}/pkv/models OPTIONAL)
+install(FILES LICENSE DESTINATION ${CMAKE_INSTALL_DOCDIR})
 install(EXPORT pkv NAMESPACE pkv:: FILE pkv-targets.cmake DESTINATION ${CMAKE_INSTALL_LIBDIR}/cmake/pkv)
 configure_package_config_file(cmake/pkv-config.cmake.in ${CMAKE_CURRENT_BINARY_DIR}/pkv-config.cmake
                               INSTALL_DESTINATION ${CMAKE_INSTALL_LIBDIR}/cmake/pkv)

@@ -1,4 +1,4 @@
-#include "cli/transcript.h"
+#include "support/transcript.h"
 
 #include <gtest/gtest.h>
 
@@ -58,6 +58,33 @@ TEST_F(Transcript, NamesWhatVaries) {
   EXPECT_EQ(normalised("0,identical,", shell), "0,identical,");
   EXPECT_EQ(normalised("\"gain\": {\n \"times_faster\": 3.4\n},", shell), "\"gain\": GAIN,");
   EXPECT_EQ(normalised(shell.folder().string() + "/models/x", shell), "FOLDER/models/x");
+}
+
+std::string table(const std::string& numbers) {
+  return "$ pkv check a\n|   min     -12.000000  -12.000000    0.000000    0.000000\n|   mean " + numbers +
+         "    0.000000    0.000000\n| done\n";
+}
+
+TEST_F(Transcript, DigitsOfAnotherInstructionSetAreSettled) {
+  const std::string approved = table("   -8.527669   -8.527669");
+  EXPECT_EQ(settled(approved, approved), approved);
+  EXPECT_EQ(settled(approved, table("   -8.527664   -8.527664")), approved);
+}
+
+TEST_F(Transcript, DigitsThatAreFartherApartAreNot) {
+  const std::string approved = table("   -8.527669   -8.527669");
+  for (const char* other : {"   -8.528669   -8.528669", "   -8.527669   -8.528669", "   -8.52766   -8.52766"}) {
+    EXPECT_EQ(settled(approved, table(other)), table(other));
+  }
+  const std::string longer = "| more\n" + table("   -8.527664   -8.527664");
+  EXPECT_EQ(settled(approved, longer), longer);
+}
+
+// Only the table of logits: elsewhere a digit is a digit.
+TEST_F(Transcript, NothingElseIsSettled) {
+  for (const char* other : {"| max |Δ| 0.000002\n", "| kept    1.000000  1.000000  0.000000  0.000000\n"}) {
+    EXPECT_EQ(settled("| max |Δ| 0.000001\n", other), other);
+  }
 }
 
 }  // namespace

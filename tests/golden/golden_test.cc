@@ -54,8 +54,8 @@ class Reference {
       const double distance = std::abs(ours[i] - exact[i]);
       if (!(distance <= most)) most = distance, at = i;
     }
-    // Rounding the exact result to fp32 costs half an ULP of the largest value: no run can be held to less.
-    const double allowed = kFactor * theirs + largest * 0x1.0p-23;
+    // Rounding the exact result to fp32 costs half an ULP, 2^-24 of the largest value: no run can be held to less.
+    const double allowed = kFactor * theirs + largest * 0x1.0p-24;
     std::printf("  %-18s %3.0f %% of the deviation allowed (%.1e of %.1e)\n", name.c_str(), 100 * most / allowed, most,
                 allowed);
     EXPECT_LE(most, allowed) << name << "[" << at << "]: expected " << exact[at] << ", got " << ours[at]
@@ -114,9 +114,11 @@ TEST_P(Golden, EveryTensorOfTheForward) {
   }
 }
 
-class GoldenCausal : public Golden {};
-
-TEST_P(GoldenCausal, GreedyTokens) { expect_greedy(model_, {ids_.begin(), ids_.begin() + 8}, expected_.ids("greedy")); }
+TEST_P(Golden, GreedyTokens) {
+  ASSERT_EQ(expected_.has("greedy"), model_.card().causal);
+  if (!model_.card().causal) return;  // it generates nothing
+  expect_greedy(model_, {ids_.begin(), ids_.begin() + 8}, expected_.ids("greedy"));
+}
 
 // The trained models, on text that they were trained to continue.
 class Bundled : public testing::TestWithParam<Case> {};
@@ -156,7 +158,6 @@ std::string name_of(const testing::TestParamInfo<Case>& test) {
 
 INSTANTIATE_TEST_SUITE_P(Trained, Bundled, testing::ValuesIn(bundled()), name_of);
 INSTANTIATE_TEST_SUITE_P(Random, Golden, testing::ValuesIn(support::golden_cases(false)), name_of);
-INSTANTIATE_TEST_SUITE_P(Random, GoldenCausal, testing::ValuesIn(support::golden_cases(true)), name_of);
 
 }  // namespace
 }  // namespace pkv

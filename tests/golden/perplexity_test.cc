@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 
 #include "subjects/engine.h"
+#include "support/places.h"
 #include "text/text.h"
 
 namespace pkv::program {
@@ -21,7 +22,7 @@ using nlohmann::json;
 // more than 1e-5.
 constexpr double kRelative = 1e-6;
 
-const fs::path kSource = PKV_SOURCE_DIR;
+const fs::path kSource = support::source();
 
 std::string read(const fs::path& path) {
   std::ifstream file(path, std::ios::binary);

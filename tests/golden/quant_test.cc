@@ -15,6 +15,7 @@
 
 #include "engine/tensor/half.h"
 #include "files/hf/hf.h"
+#include "support/places.h"
 
 namespace pkv::quant {
 namespace {
@@ -28,7 +29,7 @@ struct Case {
 
 const hf::SafeTensors& file_of(const std::string& device) {
   const auto open = [](const std::string& name) {
-    return hf::SafeTensors::open(std::filesystem::path(PKV_SOURCE_DIR) / "tests/golden/quant" / name);
+    return hf::SafeTensors::open(support::source() / "tests/golden/quant" / name);
   };
   static const hf::SafeTensors cpu = open("bitsandbytes-cpu.safetensors"), cuda = open("bitsandbytes-cuda.safetensors");
   return device == "cpu" ? cpu : cuda;

@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "support/places.h"
 #include "text/text.h"
 
 namespace pkv::text {
@@ -19,7 +20,7 @@ namespace fs = std::filesystem;
 using nlohmann::json;
 using Ids = std::vector<std::int32_t>;
 
-const fs::path kSource = PKV_SOURCE_DIR;
+const fs::path kSource = support::source();
 const fs::path kGoldens = kSource / "tests/golden/tokenizers";
 constexpr std::string_view kEnding = ".golden.json";
 constexpr std::size_t kShown = 5;  // differences spelled out

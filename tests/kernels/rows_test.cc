@@ -16,30 +16,72 @@ const std::vector<std::int64_t> kAwkward = {1,  2,  3,  5,  7,  8,   9,   15,  1
 
 View flat(const Tensor& t) { return View(t.view().data, t.view().dtype, {t.columns()}); }
 
+// How far a norm may be from the definition, in each element of row r. The mean is a sum of n values of at most
+// `largest`, whose roundings, of random sign, leave sqrt(n) units of it; it moves every element by that over sigma, the
+// root of var + eps. The variance's roundings and the root's move an element by as many units of itself. Then product
+// and sum, of weights and biases below 1, round once each. All of it times a margin of 4.
+Bounds norm_bounds(const Tensor& x, double largest, double eps) {
+  const double n = static_cast<double>(x.columns()), root = std::sqrt(n);
+  Bounds bounds;
+  for (const std::vector<double>& row : x.values()) {
+    double mean = 0, square = 0;
+    for (const double v : row) mean += v / n;
+    for (const double v : row) square += (v - mean) * (v - mean) / n;
+    const double sigma = std::sqrt(square + eps);
+    std::vector<double>& of_row = bounds.emplace_back();
+    for (const double v : row) {
+      const double normalised = std::fabs(v - mean) / sigma;
+      of_row.push_back(4 * kUnit * ((n == 1 ? 0 : root * largest / sigma) + normalised * (root + 4) + 2));
+    }
+  }
+  return bounds;
+}
+
+struct NormCase {
+  float largest, eps;  // of values as large as 1e-3 the variance is 3e-7: there eps decides
+};
+
 TEST(Norm, EqualsNaive) {
-  for_each_table([](const Ops& ops) {
+  for (const NormCase c : {NormCase{4, 1e-5f}, {1e-3f, 1e-5f}, {1e-3f, 1e-6f}, {1e-3f, 1e-12f}}) {
     for (const std::int64_t n : kAwkward) {
       for (const bool bias : {false, true}) {
         const std::int64_t rows = 1 + n % 5;
-        const Tensor x = Tensor(DType::f32, {rows, n}, n + 3).random(1, 4);
+        const Tensor x = Tensor(DType::f32, {rows, n}, n + 3).random(1, c.largest);
         const Tensor w = Tensor(DType::f32, {1, n}).random(2), b = Tensor(DType::f32, {1, n}).random(3);
-        Tensor got(DType::f32, {rows, n}, n + 1), want(DType::f32, {rows, n}, n + 1);
-        const auto run = [&](const Ops& o, const Tensor& out) {
-          o.norm(*o.open(2), {x.view(), flat(w), bias ? flat(b) : View(), out.view(), 1e-5f});
+        const auto run = [&](const Ops& o) {
+          Tensor out(DType::f32, {rows, n}, n + 1);
+          o.norm(*o.open(2), {x.view(), flat(w), bias ? flat(b) : View(), out.view(), c.eps});
           out.check_guard();
+          return out;
         };
-        run(ops, got);
-        run(table("naive"), want);
-        // The mean is off by sqrt(n) units of a mean magnitude of 4 at most; normalised values are at most sqrt(n).
-        const double root = std::sqrt(static_cast<double>(n));
-        // One element: its distance to the mean is all rounding, magnified by 1 / sqrt(eps).
-        const double magnified = n == 1 ? 0 : n < 4 ? 1e3 : 1;
-        expect_near(
-            got, want, [&](auto, auto) { return 16 * kUnit * (4 + root) * std::max(1., magnified); },
-            "norm of " + std::to_string(n));
+        const Tensor want = run(table("naive"));
+        const Bounds bounds = norm_bounds(x, c.largest, c.eps);
+        for_each_table([&](const Ops& ops) {
+          expect_near(run(ops), want, bounds,
+                      "norm of " + std::to_string(n) + " values up to " + std::to_string(c.largest) + ", eps " +
+                          std::to_string(c.eps));
+        });
       }
     }
-  });
+  }
+}
+
+// The bound is tight enough to see an eps that is off by a hundredth.
+TEST(Norm, TheBoundTellsAnotherEps) {
+  for (const std::int64_t n : kAwkward) {
+    if (n == 1) continue;  // its distance to its mean is nothing, whatever eps is
+    const Tensor x = Tensor(DType::f32, {1, n}).random(1, 1e-3f), w = Tensor(DType::f32, {1, n}).fill(1);
+    Tensor right(DType::f32, {1, n}), wrong(DType::f32, {1, n});
+    const Ops& naive = table("naive");
+    naive.norm(*naive.open(1), {x.view(), flat(w), {}, right.view(), 1e-6f});
+    naive.norm(*naive.open(1), {x.view(), flat(w), {}, wrong.view(), 1.01e-6f});
+    const Bounds bounds = norm_bounds(x, 1e-3, 1e-6);
+    bool seen = false;
+    for (std::int64_t i = 0; i < n; ++i) {
+      seen |= std::fabs(right.get(0, i) - wrong.get(0, i)) > bounds[0][static_cast<std::size_t>(i)];
+    }
+    EXPECT_TRUE(seen) << n;
+  }
 }
 
 TEST(Norm, InPlaceAndAlone) {

@@ -1,27 +1,18 @@
 #include "support.h"
 
-// Before Highway: which instruction sets the cpu table is compiled for.
-#include "engine/kernels/cpu/targets.h"
-//
-#include <hwy/targets.h>
-
 #include <cmath>
 #include <cstring>
 #include <limits>
 
 #include "base/random.h"
 #include "engine/kernels/cpu/cpu.h"
+#include "engine/kernels/cpu/instruction_set.h"
 
 namespace pkv::kernels {
 namespace {
 
 constexpr std::size_t kGuard = 256;
 constexpr std::byte kPattern{0xff};  // NaN in every floating-point format
-
-void choose(std::int64_t targets) {
-  hwy::SetSupportedTargetsForTest(targets);
-  hwy::GetChosenTarget().Update(hwy::SupportedTargets());
-}
 
 void store(std::byte* to, DType dtype, float x) {
   if (dtype == DType::f16) {
@@ -54,12 +45,12 @@ void for_each_table(const std::function<void(const Ops&)>& body) {
       body(*ops);
       continue;
     }
-    for (const std::int64_t target : hwy::SupportedAndGeneratedTargets()) {
-      choose(target);
+    for (const std::string& name : cpu::instruction_sets()) {
+      cpu::choose_instruction_set(name, "");
       SCOPED_TRACE(ops->open(1)->describe());
       body(*ops);
     }
-    choose(0);
+    cpu::choose_instruction_set("", "");
   }
 }
 

@@ -11,10 +11,10 @@
 #include "base/file.h"
 #include "base/random.h"
 #include "engine/model/model.h"
+#include "support/places.h"
 
 namespace pkv::support {
 
-inline std::filesystem::path source() { return PKV_SOURCE_DIR; }
 inline std::filesystem::path golden_data() { return source() / "tests" / "golden" / "data"; }
 
 // Folders below `root` that hold a config.json, sorted by name.

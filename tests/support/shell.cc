@@ -44,7 +44,8 @@ Ran Shell::run(const std::string& command) const {
                     "'\n" +                                                   //
                     "export ASAN_OPTIONS=\"${ASAN_OPTIONS-}:exitcode=99\"\n"  //
                     "export UBSAN_OPTIONS=\"${UBSAN_OPTIONS-}:exitcode=99:print_stacktrace=1\"\n"
-                    "export LC_ALL=C.UTF-8 TERM=dumb NO_COLOR=1\n"
+                    "export LC_ALL=C.UTF-8 TZ=UTC0 TERM=dumb NO_COLOR=1\n"
+                    "unset COLUMNS LINES LANGUAGE PKV_MODELS SOURCE_DATE_EPOCH\n"
                     "unset HF_TOKEN HF_TOKEN_PATH HF_HUB_CACHE HUGGINGFACE_HUB_CACHE HF_ENDPOINT\n"
                     "export HF_HUB_OFFLINE=1 HF_HOME='" +
                     (work_ / "huggingface").string() +

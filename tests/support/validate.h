@@ -9,6 +9,8 @@
 #include <map>
 #include <string>
 
+#include "support/places.h"
+
 namespace pkv::support {
 
 // `files`: text by name; the ending of a name says what it must be.
@@ -17,7 +19,7 @@ inline void expect_valid(const std::map<std::string, std::string>& files) {
   const testing::TestInfo& test = *testing::UnitTest::GetInstance()->current_test_info();
   const auto folder = std::filesystem::path(testing::TempDir()) / "reports" / test.test_suite_name() / test.name();
   std::filesystem::create_directories(folder);
-  std::string command = PKV_SOURCE_DIR "/tests/support/validate.py";
+  std::string command = source() / "tests/support/validate.py";
   for (const auto& [name, text] : files) {
     std::ofstream(folder / name, std::ios::binary) << text;
     command += " " + (folder / name).string();

@@ -9,6 +9,7 @@
 #include "base/file.h"
 #include "base/random.h"
 #include "checker/measure/measure.h"
+#include "engine/kernels/cpu/instruction_set.h"
 #include "program.h"
 #include "show/environment.h"
 #include "stop.h"
@@ -47,14 +48,6 @@ std::vector<std::int32_t> random_text(std::int64_t count, std::int64_t vocab) {
         static_cast<std::int32_t>(random_bits(1, static_cast<std::uint64_t>(i)) % static_cast<std::uint64_t>(vocab)));
   }
   return ids;
-}
-
-void choose_instruction_set(const std::string& name) {
-  if (name.empty() || kernels::peak::choose_instruction_set(name)) return;
-  fail_usage({.what = "this machine has no such instruction set",
-              .where = "--isa",
-              .expected = fmt::format("{}, or a lesser one that it has", kernels::peak::instruction_set()),
-              .found = name});
 }
 
 measure::Options plan_of(const BenchOptions& options, const model::Card& card) {
@@ -113,7 +106,7 @@ void draw(const measure::Result& result, const std::string& path) {
 }
 
 int run(const BenchOptions& options) {
-  choose_instruction_set(options.isa);
+  if (!options.isa.empty()) kernels::cpu::choose_instruction_set(options.isa, "--isa");
   for (const std::string& path : {options.output.file, options.svg}) require_writable(path);
   const std::filesystem::path folder = find_model(options.model);
   const measure::Result result = measured(options, load_model(folder, options.engine), display_name(folder));

@@ -12,10 +12,11 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "support/places.h"
 
 namespace pkv::hf {
 
-inline const std::filesystem::path kData = std::filesystem::path(PKV_SOURCE_DIR) / "tests/unit/files/data";
+inline const std::filesystem::path kData = support::source() / "tests/unit/files/data";
 
 // The error's text; a failure of the test when it is no load error, "no error" when there is none.
 std::string error_of(const auto& body, Error::Kind kind = Error::Kind::load) {

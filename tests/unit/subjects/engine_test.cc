@@ -8,6 +8,7 @@
 
 #include "files/hf/hf.h"
 #include "subjects/recorded.h"
+#include "support/places.h"
 
 namespace pkv::subjects {
 namespace {
@@ -15,7 +16,7 @@ namespace {
 using Ids = std::vector<std::int32_t>;
 
 EngineSubject engine(const std::string& model, const std::string& as = "") {
-  const std::filesystem::path folder = std::filesystem::path(PKV_SOURCE_DIR) / "models" / model;
+  const std::filesystem::path folder = support::source() / "models" / model;
   return {model::load(hf::Folder::open(folder), kernels::Backend("cpu", 1)), model, {.as = as}};
 }
 

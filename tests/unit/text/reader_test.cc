@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 #include "base/random.h"
+#include "support/places.h"
 #include "text/text.h"
 #include "toys.h"
 
@@ -19,7 +20,7 @@ namespace fs = std::filesystem;
 std::vector<fs::path> tokenizer_folders() {
   std::vector<fs::path> found;
   for (const char* parent : {"models", "tests/golden/tokenizers"}) {
-    for (const auto& entry : fs::directory_iterator(fs::path(PKV_SOURCE_DIR) / parent)) {
+    for (const auto& entry : fs::directory_iterator(support::source() / parent)) {
       if (fs::exists(entry.path() / "tokenizer.json") || fs::exists(entry.path() / "merges.txt")) {
         found.push_back(entry.path());
       }
@@ -143,7 +144,7 @@ std::string name_of(const testing::TestParamInfo<fs::path>& info) {
 
 INSTANTIATE_TEST_SUITE_P(Folders, TokenizerReader, testing::ValuesIn(tokenizer_folders()), name_of);
 
-Tokenizer bundled(const std::string& name) { return Tokenizer::load(fs::path(PKV_SOURCE_DIR) / "models" / name); }
+Tokenizer bundled(const std::string& name) { return Tokenizer::load(support::source() / "models" / name); }
 
 // Their words may depend on what is far away: normalisers that rewrite, lookbehind, tokens that look at neighbours.
 const std::set<std::string> kUnproved{"llama", "behaviors", "fused", "added"};
@@ -160,7 +161,7 @@ TEST(Reader, HoldsNoMoreThanAWord) {
 
 TEST(Reader, HoldsEverythingWhereNothingIsProved) {
   for (const std::string& name : kUnproved) {
-    Tokenizer::Reader reader(Tokenizer::load(fs::path(PKV_SOURCE_DIR) / "tests/golden/tokenizers" / name));
+    Tokenizer::Reader reader(Tokenizer::load(support::source() / "tests/golden/tokenizers" / name));
     EXPECT_FALSE(reader.streams()) << name;
     EXPECT_TRUE(reader.push("I like to eat").empty()) << name;
   }

@@ -1,12 +1,13 @@
 #include "engine/kernels/cpu/cpu.h"
 
+#include "engine/kernels/cpu/instruction_set.h"
 #include "engine/kernels/cpu/table.h"
 
 namespace pkv::kernels::cpu {
 namespace {
 
 std::unique_ptr<Device> open(int threads) {
-  return std::make_unique<host::Host>(std::string("cpu (") + instruction_set() + ")", threads);
+  return std::make_unique<host::Host>("cpu (" + instruction_set() + ")", threads);
 }
 
 }  // namespace

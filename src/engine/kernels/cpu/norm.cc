@@ -93,8 +93,6 @@ void rotate_rows(const Rotate& a, Int first, Int count) {
   }
 }
 
-const char* target_name() { return hwy::TargetName(HWY_TARGET); }
-
 }  // namespace
 }  // namespace pkv::kernels::cpu::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
@@ -105,7 +103,6 @@ namespace {
 HWY_EXPORT(embed_rows);
 HWY_EXPORT(norm_rows);
 HWY_EXPORT(rotate_rows);
-HWY_EXPORT(target_name);
 }  // namespace
 
 void embed(Device& device, const Embed& a) noexcept {
@@ -125,8 +122,6 @@ void rotate(Device& device, const Rotate& a) noexcept {
     HWY_DYNAMIC_DISPATCH(rotate_rows)(a, first, n);
   });
 }
-
-const char* instruction_set() { return HWY_DYNAMIC_DISPATCH(target_name)(); }
 
 }  // namespace pkv::kernels::cpu
 #endif

@@ -83,7 +83,6 @@ float multiply_add(std::int64_t steps, float x) {
 }
 
 std::int64_t lanes() { return kLanes; }
-const char* target_name() { return hwy::TargetName(HWY_TARGET); }
 
 }  // namespace
 }  // namespace pkv::kernels::peak::HWY_NAMESPACE
@@ -95,7 +94,6 @@ namespace {
 HWY_EXPORT(read_piece);
 HWY_EXPORT(multiply_add);
 HWY_EXPORT(lanes);
-HWY_EXPORT(target_name);
 
 std::atomic<float> sink;  // keeps the compiler from dropping the work
 }  // namespace
@@ -141,18 +139,6 @@ double fma_rate(WorkerPool& pool, Clock clock) {
   });
   const auto done = static_cast<double>(tasks * kSteps * 12 * HWY_DYNAMIC_DISPATCH(lanes)());
   return done * 1e-9 / (clock() - start);
-}
-
-std::string instruction_set() { return HWY_DYNAMIC_DISPATCH(target_name)(); }
-
-bool choose_instruction_set(std::string_view name) {
-  for (const std::int64_t target : hwy::SupportedAndGeneratedTargets()) {
-    if (name != hwy::TargetName(target)) continue;
-    hwy::SetSupportedTargetsForTest(target);
-    hwy::GetChosenTarget().Update(hwy::SupportedTargets());
-    return true;
-  }
-  return false;
 }
 
 }  // namespace pkv::kernels::peak

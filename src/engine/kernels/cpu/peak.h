@@ -5,8 +5,6 @@
 
 #include <cstdint>
 #include <cstdlib>
-#include <string>
-#include <string_view>
 
 #include "base/caches.h"
 #include "base/clock.h"
@@ -38,8 +36,5 @@ double read_rate(WorkerPool& pool, const Memory& memory, int pattern, Clock cloc
 double best_read_rate(WorkerPool& pool, const Memory& memory, Clock clock = seconds);
 // 1e9 multiply-adds per second.
 double fma_rate(WorkerPool& pool, Clock clock = seconds);
-std::string instruction_set();
-// From here on, the cpu table and the peak use this instruction set ("AVX2"); false when the machine lacks it.
-bool choose_instruction_set(std::string_view name);
 
 }  // namespace pkv::kernels::peak

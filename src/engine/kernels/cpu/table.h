@@ -20,9 +20,6 @@ void encode(Device&, const Encode&) noexcept;
 void decode(Device&, const Decode&) noexcept;
 void linear_quantized(Device&, const Linear&) noexcept;
 
-// The set in use: "AVX2".
-const char* instruction_set();
-
 inline bool runs_on_amd() {
 #if defined(__x86_64__) || defined(__i386__)
   return __builtin_cpu_is("amd") != 0;

@@ -16,6 +16,7 @@
 #include "checker/compare/columns.h"
 #include "checker/recorded/recorded.h"
 #include "mutants/toy.h"
+#include "support/places.h"
 
 namespace pkv::check {
 namespace {
@@ -24,7 +25,7 @@ using testing::HasSubstr;
 using testing::Not;
 
 void expect_approved(const std::string& name, const std::string& got) {
-  const auto path = std::filesystem::path(PKV_SOURCE_DIR) / "tests/unit/checker/recorded/approved" / name;
+  const auto path = support::source() / "tests/unit/checker/recorded/approved" / name;
   if (std::getenv("PKV_APPROVE") != nullptr) std::ofstream(path) << got;
   std::ostringstream approved;
   approved << std::ifstream(path).rdbuf();

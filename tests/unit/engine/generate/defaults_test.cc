@@ -7,6 +7,7 @@
 #include <fstream>
 
 #include "base/error.h"
+#include "support/places.h"
 
 namespace pkv::generate {
 namespace {
@@ -41,7 +42,7 @@ class GenerationConfig : public testing::Test {
     return "no error";
   }
 
-  fs::path source_ = fs::path(PKV_SOURCE_DIR) / "models" / "tiny-gpt2";
+  fs::path source_ = support::source() / "models" / "tiny-gpt2";
   fs::path folder_ = fs::temp_directory_path() / ("pkv_generation_config_" + std::to_string(getpid()));
 };
 

@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "base/softmax.h"
 #include "engine/generate/generate.h"
+#include "support/places.h"
 
 namespace pkv::generate {
 namespace {
@@ -19,7 +20,7 @@ using Ids = std::vector<std::int32_t>;
 const model::Model& tiny(const std::string& name) {
   static std::map<std::string, model::Model> models;
   if (const auto at = models.find(name); at != models.end()) return at->second;
-  auto folder = hf::Folder::open(std::string(PKV_SOURCE_DIR) + "/models/" + name);
+  auto folder = hf::Folder::open((support::source() / "models").string() + "/" + name);
   return models.emplace(name, model::load(std::move(folder), kernels::Backend("cpu", 2))).first->second;
 }
 

@@ -10,6 +10,8 @@
 #include <set>
 #include <string>
 
+#include "support/places.h"
+
 namespace pkv::hf {
 namespace {
 
@@ -17,7 +19,7 @@ namespace {
 TEST(TokenizerFiles, AreThoseThatRoomTextNames) {
   const std::regex name(R"re("([a-z_]+\.(json|txt))")re");
   std::set<std::string> named;
-  for (const auto& entry : std::filesystem::directory_iterator(PKV_SOURCE_DIR "/src/text")) {
+  for (const auto& entry : std::filesystem::directory_iterator(support::source() / "src/text")) {
     if (entry.path().extension() != ".cc") continue;
     std::ifstream file(entry.path());
     const std::string source{std::istreambuf_iterator<char>(file), {}};
