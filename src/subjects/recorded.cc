@@ -5,12 +5,11 @@
 
 #include <algorithm>
 #include <charconv>
-#include <cstring>
 #include <sstream>
 
 #include "base/error.h"
 #include "checker/compare/precision.h"
-#include "engine/tensor/half.h"
+#include "engine/tensor/element.h"
 #include "files/hf/hf.h"
 #include "show/columns.h"
 
@@ -18,13 +17,6 @@ namespace pkv::subjects {
 namespace {
 
 constexpr std::int64_t kUnknown = -1;  // a past length that the system did not say
-
-template <class T>
-T at(const hf::Tensor& t, std::size_t i) {
-  T value;
-  std::memcpy(&value, t.data.data() + i * sizeof(T), sizeof(T));
-  return value;
-}
 
 [[noreturn]] void fail_tensor(const hf::SafeTensors& file, const hf::Tensor& t, std::string expected) {
   fail_load({.what = "not a recording: tensor has the wrong form",
@@ -37,24 +29,19 @@ std::vector<std::int32_t> read_ids(const hf::SafeTensors& file) {
   const hf::Tensor& t = file.get("ids");
   if (t.shape.size() != 1 || (t.dtype != DType::i64 && t.dtype != DType::i32)) fail_tensor(file, t, "I64 [tokens]");
   std::vector<std::int32_t> ids(static_cast<std::size_t>(t.shape[0]));
-  for (std::size_t i = 0; i < ids.size(); ++i) {
-    const std::int64_t id = t.dtype == DType::i64 ? at<std::int64_t>(t, i) : at<std::int32_t>(t, i);
+  for (std::int64_t i = 0; i < t.shape[0]; ++i) {
+    const std::int64_t id = t.dtype == DType::i64 ? load_element<std::int64_t>(t.data.data(), i)
+                                                  : load_element<std::int32_t>(t.data.data(), i);
     if (id < 0 || id > INT32_MAX) fail_tensor(file, t, "token ids");
-    ids[i] = static_cast<std::int32_t>(id);
+    ids[static_cast<std::size_t>(i)] = static_cast<std::int32_t>(id);
   }
   return ids;
 }
 
 std::vector<float> floats_of(const hf::SafeTensors& file, const hf::Tensor& t) {
-  if (t.dtype != DType::f32 && t.dtype != DType::f16 && t.dtype != DType::bf16) {
-    fail_tensor(file, t, "F32, F16 or BF16");
-  }
+  if (!is_float(t.dtype)) fail_tensor(file, t, "F32, F16 or BF16");
   std::vector<float> values(t.data.size() / size_of(t.dtype));
-  for (std::size_t i = 0; i < values.size(); ++i) {
-    values[i] = t.dtype == DType::f32   ? at<float>(t, i)
-                : t.dtype == DType::f16 ? to_float(at<f16>(t, i))
-                                        : to_float(at<bf16>(t, i));
-  }
+  load_elements(t.data.data(), t.dtype, 0, values);
   return values;
 }
 

@@ -14,28 +14,6 @@ namespace {
 constexpr std::size_t kGuard = 256;
 constexpr std::byte kPattern{0xff};  // NaN in every floating-point format
 
-void store(std::byte* to, DType dtype, float x) {
-  if (dtype == DType::f16) {
-    const f16 h = to_f16(x);
-    std::memcpy(to, &h, sizeof h);
-  } else if (dtype == DType::bf16) {
-    const bf16 h = to_bf16(x);
-    std::memcpy(to, &h, sizeof h);
-  } else {
-    std::memcpy(to, &x, sizeof x);
-  }
-}
-
-double load(const std::byte* from, DType dtype) {
-  const auto as = [from]<class T>(T value) {
-    std::memcpy(&value, from, sizeof value);
-    return static_cast<double>(to_float(value));
-  };
-  if (dtype == DType::f16) return as(f16{});
-  if (dtype == DType::bf16) return as(bf16{});
-  return as(0.f);
-}
-
 }  // namespace
 
 void for_each_table(const std::function<void(const Ops&)>& body) {
@@ -74,7 +52,7 @@ View Tensor::view() const {
   return v;
 }
 
-double Tensor::get(std::int64_t row, std::int64_t column) const { return load(at(row, column), dtype_); }
+double Tensor::get(std::int64_t row, std::int64_t column) const { return load_element(at(row, column), dtype_, 0); }
 
 std::vector<std::vector<double>> Tensor::values() const {
   std::vector<std::vector<double>> all(static_cast<std::size_t>(rows()));
@@ -84,7 +62,7 @@ std::vector<std::vector<double>> Tensor::values() const {
   return all;
 }
 
-void Tensor::set(std::int64_t row, std::int64_t column, float x) { store(at(row, column), dtype_, x); }
+void Tensor::set(std::int64_t row, std::int64_t column, float x) { store_element(at(row, column), dtype_, 0, x); }
 
 Tensor& Tensor::random(std::uint64_t seed, float scale) {
   for (std::int64_t r = 0; r < rows(); ++r) {

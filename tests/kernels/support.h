@@ -12,7 +12,7 @@
 #include <vector>
 
 #include "engine/kernels/kernels.h"
-#include "engine/tensor/half.h"
+#include "engine/tensor/element.h"
 
 namespace pkv::kernels {
 

@@ -5,11 +5,10 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstring>
 
 #include "base/error.h"
 #include "base/file.h"
-#include "engine/tensor/half.h"
+#include "engine/tensor/element.h"
 #include "support/models.h"
 #include "support/shell.h"
 
@@ -41,9 +40,8 @@ class Stored {
       tensors.push_back({.name = t.name, .dtype = t.dtype, .shape = t.shape, .data = t.data});
       if (t.shape.size() != 2) continue;  // biases and norms stay fp32 in memory
       auto& values = memory.emplace_back();
-      for (std::size_t i = 0; i < t.data.size() / sizeof(float); ++i) {
-        float x = 0;
-        std::memcpy(&x, t.data.data() + i * sizeof x, sizeof x);
+      for (std::int64_t i = 0; i < t.view().elements(); ++i) {
+        const auto x = load_element<float>(t.data.data(), i);
         values.push_back(dtype == DType::f16 ? to_f16(x).bits : to_bf16(x).bits);
       }
       tensors.back().dtype = dtype;

@@ -2,30 +2,14 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstring>
 
-#include "engine/tensor/half.h"
+#include "engine/tensor/element.h"
 
 namespace pkv::model {
 namespace {
 
 using kernels::kBlockTokens;
 using kernels::PastLayer;
-
-float load(const std::byte* memory, DType dtype, std::int64_t index) {
-  const auto get = [&]<class T>(T value) {
-    std::memcpy(&value, memory + static_cast<std::size_t>(index) * sizeof(T), sizeof(T));
-    return to_float(value);
-  };
-  return dtype == DType::f16 ? get(f16{}) : dtype == DType::bf16 ? get(bf16{}) : get(0.f);
-}
-
-void store(std::byte* memory, DType dtype, std::int64_t index, float value) {
-  const auto put = [&]<class T>(T rounded) {
-    std::memcpy(memory + static_cast<std::size_t>(index) * sizeof(T), &rounded, sizeof(T));
-  };
-  dtype == DType::f16 ? put(to_f16(value)) : dtype == DType::bf16 ? put(to_bf16(value)) : put(value);
-}
 
 // Of one token and head: codes of -127 .. 127.
 void round_to_int8(std::span<float> x) {
@@ -43,7 +27,7 @@ void round_to(std::vector<float>& x, Fault::Content content, std::int64_t dim) {
     }
     return;
   }
-  for (float& v : x) v = content == Fault::Content::fp16 ? to_float(to_f16(v)) : to_float(to_bf16(v));
+  for (float& v : x) v = rounded(v, content == Fault::Content::fp16 ? DType::f16 : DType::bf16);
 }
 
 }  // namespace
@@ -66,8 +50,9 @@ std::vector<MisreadPast::Token> MisreadPast::read(const PastLayer& right, std::i
     }
     Token& token = all[static_cast<std::size_t>(t)];
     for (std::int64_t i = 0; i < heads_ * dim_; ++i) {
-      token.keys.push_back(load(keys.data(), right.dtype, i * kBlockTokens + slot));
-      token.values.push_back(load(values.data(), right.dtype, (i / dim_ * kBlockTokens + slot) * dim_ + i % dim_));
+      token.keys.push_back(load_element(keys.data(), right.dtype, i * kBlockTokens + slot));
+      token.values.push_back(
+          load_element(values.data(), right.dtype, (i / dim_ * kBlockTokens + slot) * dim_ + i % dim_));
     }
   }
   return all;
@@ -85,8 +70,9 @@ void MisreadPast::write(const std::vector<Token>& tokens, const PastLayer& right
       const std::int64_t slot = t % kBlockTokens;
       for (std::int64_t i = 0; i < heads_ * dim_; ++i) {
         const auto at = static_cast<std::size_t>(i);
-        store(block.data(), right.dtype, i * kBlockTokens + slot, token.keys[at]);
-        store(block.data() + part, right.dtype, (i / dim_ * kBlockTokens + slot) * dim_ + i % dim_, token.values[at]);
+        store_element(block.data(), right.dtype, i * kBlockTokens + slot, token.keys[at]);
+        store_element(block.data() + part, right.dtype, (i / dim_ * kBlockTokens + slot) * dim_ + i % dim_,
+                      token.values[at]);
       }
     }
     blocks_.push_back(memory_.data() + static_cast<std::size_t>(b) * 2 * part);

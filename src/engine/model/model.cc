@@ -22,7 +22,7 @@ struct Loaded {
 };
 
 void require_float(std::optional<DType> dtype, std::string_view what) {
-  if (!dtype || *dtype == DType::f32 || *dtype == DType::f16 || *dtype == DType::bf16) return;
+  if (!dtype || is_float(*dtype)) return;
   fail_usage({.what = fmt::format("{} cannot have this number format", what),
               .expected = "fp32, fp16 or bf16",
               .found = std::string(name_of(*dtype))});

@@ -5,7 +5,7 @@
 #include <string>
 
 #include "base/error.h"
-#include "engine/tensor/half.h"
+#include "engine/tensor/element.h"
 
 namespace pkv::model {
 namespace {
@@ -13,13 +13,6 @@ namespace {
 constexpr std::int64_t kTokens = kernels::kBlockTokens;
 
 std::size_t blocks_for(std::int64_t tokens) { return static_cast<std::size_t>((tokens + kTokens - 1) / kTokens); }
-
-float widened(const std::byte* memory, DType dtype, std::int64_t index) {
-  const auto at = static_cast<std::size_t>(index);
-  if (dtype == DType::f16) return to_float(reinterpret_cast<const f16*>(memory)[at]);
-  if (dtype == DType::bf16) return to_float(reinterpret_cast<const bf16*>(memory)[at]);
-  return reinterpret_cast<const float*>(memory)[at];
-}
 
 // Zeros where tokens from `held` on would be.
 void clear_unfed(std::span<std::byte> block, const PastShape& s, std::int64_t held) {
@@ -139,8 +132,8 @@ PastSnapshot Past::snapshot() const {
       const std::byte* values = keys + shape_.part_bytes();
       for (std::int64_t d = 0; d < dim; ++d) {
         const auto to = static_cast<std::size_t>((lh * n + j) * dim + d);
-        s.keys[to] = widened(keys, shape_.dtype, (h * dim + d) * kTokens + j % kTokens);
-        s.values[to] = widened(values, shape_.dtype, (h * kTokens + j % kTokens) * dim + d);
+        s.keys[to] = load_element(keys, shape_.dtype, (h * dim + d) * kTokens + j % kTokens);
+        s.values[to] = load_element(values, shape_.dtype, (h * kTokens + j % kTokens) * dim + d);
       }
     }
   }

@@ -14,6 +14,7 @@
 #include "base/pool.h"
 #include "engine/model/fingerprint.h"
 #include "engine/model/past_identity.h"
+#include "engine/tensor/element.h"
 
 namespace pkv::model {
 namespace {
@@ -82,9 +83,8 @@ std::vector<std::int32_t> read_ids(const hf::SafeTensors& file) {
   }
   std::vector<std::int32_t> ids;
   ids.reserve(static_cast<std::size_t>(t->shape[0]));
-  for (std::size_t at = 0; at < t->data.size(); at += sizeof(std::int64_t)) {
-    std::int64_t id = 0;
-    std::memcpy(&id, t->data.data() + at, sizeof id);
+  for (std::int64_t i = 0; i < t->shape[0]; ++i) {
+    const auto id = load_element<std::int64_t>(t->data.data(), i);
     if (id < 0 || id > INT32_MAX) fail_file(file, "not a saved past: a token's id is none", {}, std::to_string(id));
     ids.push_back(static_cast<std::int32_t>(id));
   }

@@ -3,45 +3,31 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cstring>
+#include <limits>
 
 #include "base/error.h"
-#include "engine/tensor/half.h"
+#include "engine/tensor/element.h"
 
 namespace pkv::model {
 namespace {
 
-bool readable(DType dtype) { return dtype == DType::f32 || dtype == DType::f16 || dtype == DType::bf16; }
-
-// Element i of data that need not be aligned.
-float element(const hf::Tensor& t, std::size_t i) {
-  const std::byte* p = t.data.data() + i * size_of(t.dtype);
-  const auto as = [p]<class T>(T value) {
-    std::memcpy(&value, p, sizeof value);
-    return to_float(value);
-  };
-  if (t.dtype == DType::f16) return as(f16{});
-  if (t.dtype == DType::bf16) return as(bf16{});
-  return as(0.f);
+// Elements of `t`, taken as unsigned numbers, that lie in [least, least + count) without their sign.
+template <class Bits>
+std::int64_t count_bits(const hf::Tensor& t, Bits least, Bits count) {
+  constexpr Bits kMagnitude = std::numeric_limits<Bits>::max() / 2;
+  const std::int64_t n = t.view().elements();
+  std::int64_t found = 0;
+  for (std::int64_t i = 0; i < n; ++i) {
+    found += static_cast<Bits>((load_element<Bits>(t.data.data(), i) & kMagnitude) - least) < count ? 1 : 0;
+  }
+  return found;
 }
 
-// Finite elements that fp16 has no number for.
+// Finite elements that fp16 has no number for: from 65520 on of fp32, from 65536 on of bf16.
 std::int64_t beyond_f16(const hf::Tensor& t) {
-  std::int64_t count = 0;
-  if (t.dtype == DType::f32) {
-    for (std::size_t at = 0; at < t.data.size(); at += sizeof(std::uint32_t)) {
-      std::uint32_t bits = 0;
-      std::memcpy(&bits, t.data.data() + at, sizeof bits);
-      count += (bits & 0x7fffffffu) - 0x477ff000u < 0x7f800000u - 0x477ff000u ? 1 : 0;  // from 65520 on
-    }
-  } else if (t.dtype == DType::bf16) {
-    for (std::size_t at = 0; at < t.data.size(); at += sizeof(std::uint16_t)) {
-      std::uint16_t bits = 0;
-      std::memcpy(&bits, t.data.data() + at, sizeof bits);
-      count += (bits & 0x7fffu) - 0x4780u < 0x7f80u - 0x4780u ? 1 : 0;  // from 65536 on
-    }
-  }
-  return count;
+  if (t.dtype == DType::f32) return count_bits<std::uint32_t>(t, 0x477ff000u, 0x7f800000u - 0x477ff000u);
+  if (t.dtype == DType::bf16) return count_bits<std::uint16_t>(t, 0x4780u, 0x7f80u - 0x4780u);
+  return 0;
 }
 
 }  // namespace
@@ -76,7 +62,7 @@ const hf::Tensor& Reader::expect(const std::string& name, std::initializer_list<
                .expected = shape_text(shape) + ", by config.json",
                .found = shape_text(t->shape)});
   }
-  if (!readable(t->dtype)) {
+  if (!is_float(t->dtype)) {
     fail_load({.what = "tensor has a number format that weights cannot have",
                .where = fmt::format("{}: tensor '{}'", t->file->path().string(), t->name),
                .expected = "F32, F16 or BF16",
@@ -147,7 +133,7 @@ View Reader::vector(const std::string& name, std::int64_t size) {
   const hf::Tensor& t = expect(name, {size});
   if (backend_ == nullptr) return t.view();
   Buffer wide(DType::f32, {size});
-  for (std::size_t i = 0; i < static_cast<std::size_t>(size); ++i) wide.span<float>()[i] = element(t, i);
+  load_elements(t.data.data(), t.dtype, 0, wide.span<float>());
   return keep(wide);
 }
 

@@ -3,11 +3,11 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstring>
 #include <utility>
 
 #include "base/error.h"
 #include "engine/model/reader.h"
+#include "engine/tensor/element.h"
 
 namespace pkv::model {
 namespace {
@@ -17,14 +17,13 @@ bool names_part(const std::string& module, const std::string& name) {
   return !module.empty() && ("." + name + ".").find("." + module + ".") != std::string::npos;
 }
 
-// Elements all of whose exponent bits are set.
+// Elements all of whose `exponent` bits are set.
 template <class Bits>
 std::int64_t not_finite(const hf::Tensor& t, unsigned exponent) {
+  const std::int64_t n = t.view().elements();
   std::int64_t count = 0;
-  for (std::size_t at = 0; at < t.data.size(); at += sizeof(Bits)) {
-    Bits bits = 0;
-    std::memcpy(&bits, t.data.data() + at, sizeof bits);
-    count += (bits & exponent) == exponent ? 1 : 0;
+  for (std::int64_t i = 0; i < n; ++i) {
+    count += (load_element<Bits>(t.data.data(), i) & exponent) == exponent ? 1 : 0;
   }
   return count;
 }

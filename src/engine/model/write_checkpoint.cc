@@ -4,12 +4,11 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstring>
 #include <map>
 
 #include "base/error.h"
 #include "base/file.h"
-#include "engine/tensor/half.h"
+#include "engine/tensor/element.h"
 
 namespace pkv::model {
 namespace {
@@ -111,31 +110,10 @@ PlannedGroup eight_bits(const QuantizedMatrix& q) {
           owned(module + ".weight_format", DType::u8, {}, std::vector<std::uint8_t>{0})};
 }
 
-bool floating(DType dtype) { return dtype == DType::f32 || dtype == DType::f16 || dtype == DType::bf16; }
-
-// From data that need not be aligned.
-template <class From, class To>
-void convert(Bytes from, std::vector<std::byte>& to, To (*round)(float)) {
-  const std::size_t count = from.size() / sizeof(From);
-  to.resize(count * sizeof(To));
-  for (std::size_t i = 0; i < count; ++i) {
-    From x;
-    std::memcpy(&x, from.data() + i * sizeof x, sizeof x);
-    const To y = round(to_float(x));
-    std::memcpy(to.data() + i * sizeof y, &y, sizeof y);
-  }
-}
-
-template <class From>
-void convert_from(Bytes from, DType dtype, std::vector<std::byte>& to) {
-  if (dtype == DType::f16) return convert<From, f16>(from, to, to_f16);
-  if (dtype == DType::bf16) return convert<From, bf16>(from, to, to_bf16);
-  convert<From, float>(from, to, to_float);
-}
-
 // Pages of the file are given back as it goes, so that a tensor larger than memory can be written.
 void write_copied(const hf::Tensor& t, DType dtype, const Sink& sink) {
   const std::size_t piece = kPiece * pkv::size_of(t.dtype);
+  std::vector<float> wide;
   std::vector<std::byte> converted;
   t.file->will_read(t.data);
   for (std::size_t at = 0; at < t.data.size(); at += piece) {
@@ -143,9 +121,10 @@ void write_copied(const hf::Tensor& t, DType dtype, const Sink& sink) {
     if (dtype == t.dtype) {
       sink(from);
     } else {
-      if (t.dtype == DType::f32) convert_from<float>(from, dtype, converted);
-      if (t.dtype == DType::f16) convert_from<f16>(from, dtype, converted);
-      if (t.dtype == DType::bf16) convert_from<bf16>(from, dtype, converted);
+      wide.resize(from.size() / size_of(t.dtype));
+      load_elements(from.data(), t.dtype, 0, wide);
+      converted.resize(wide.size() * size_of(dtype));
+      store_elements(converted.data(), dtype, wide);
       sink(converted);
     }
     t.file->done_with(from);
@@ -153,7 +132,7 @@ void write_copied(const hf::Tensor& t, DType dtype, const Sink& sink) {
 }
 
 Planned copied(const hf::Tensor& t, std::optional<DType> dtype) {
-  const DType to = dtype && floating(t.dtype) ? *dtype : t.dtype;
+  const DType to = dtype && is_float(t.dtype) ? *dtype : t.dtype;
   const auto write = [&t, to](const Sink& sink) { write_copied(t, to, sink); };
   return {.name = t.name, .dtype = to, .shape = t.shape, .write = write};
 }

@@ -4,8 +4,9 @@
 #include <cmath>
 #include <limits>
 
+#include "base/span.h"
 #include "engine/quant/encodings.h"
-#include "engine/quant/widen.h"
+#include "engine/tensor/element.h"
 
 namespace pkv::quant {
 namespace {
@@ -65,10 +66,10 @@ float flushed(float x) { return std::fabs(x) < std::numeric_limits<float>::min()
 void encode_block(const View& from, const Matrix& to, std::int64_t block) {
   const std::int64_t first = block * to.block, count = std::min(to.block, to.elements() - first);
   std::array<float, kMaxBlock> x;
-  widen(from, first, count, x.data());
+  load_elements(from.data, from.dtype, first, pkv::first(x, count));
   const std::int64_t even = count + count % 2;
   if (even > count) x[static_cast<std::size_t>(count)] = 0;
-  const auto all = std::span(x).first(static_cast<std::size_t>(even));
+  const auto all = pkv::first(x, even);
   float most = 0;
   for (float& v : all) most = std::max(most, std::fabs(v = flushed(v)));
   to.scales.as<float>()[block] = most;

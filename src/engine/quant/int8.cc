@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "engine/quant/encodings.h"
-#include "engine/quant/widen.h"
+#include "engine/tensor/element.h"
 
 namespace pkv::quant {
 namespace {
@@ -20,7 +20,7 @@ float inverse_of(float scale) { return scale > 0 ? 127.0f / scale : 0.0f; }
 void encode_int8(const View& from, const Matrix& to, std::int64_t first, std::int64_t count) {
   std::vector<float> x(static_cast<std::size_t>(to.in));
   for (std::int64_t r = first; r < first + count; ++r) {
-    widen(from, r * to.in, to.in, x.data());
+    load_elements(from.data, from.dtype, r * to.in, x);
     float most = 0;
     for (float& v : x) most = std::max(most, std::fabs(v = rounded(v, DType::f16)));
     to.scales.as<float>()[r] = most;

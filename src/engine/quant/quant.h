@@ -11,12 +11,12 @@
 
 #include <array>
 #include <cstdint>
-#include <cstring>
 #include <optional>
 #include <span>
 #include <string_view>
 #include <vector>
 
+#include "engine/tensor/element.h"
 #include "engine/tensor/view.h"
 
 namespace pkv::quant {
@@ -50,11 +50,7 @@ struct Matrix {
 };
 
 // Scale i of a matrix: those of a stored one may lie unaligned in their file.
-inline float scale_at(const std::byte* scales, std::int64_t i) {
-  float scale = 0;
-  std::memcpy(&scale, scales + static_cast<std::size_t>(i) * sizeof scale, sizeof scale);
-  return scale;
-}
+inline float scale_at(const std::byte* scales, std::int64_t i) { return load_element<float>(scales, i); }
 
 // The value of each code with a scale of 1. fp4: code 8 is -0.
 const std::array<float, 16>& code_values(Format format);

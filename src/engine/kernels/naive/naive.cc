@@ -6,32 +6,13 @@
 #include <vector>
 
 #include "engine/kernels/host.h"
-#include "engine/tensor/half.h"
+#include "engine/tensor/element.h"
 
 namespace pkv::kernels::naive {
 namespace {
 
-// Element `i` of memory of a floating-point dtype, which need not be aligned.
-double load(const void* memory, DType dtype, std::int64_t i) {
-  const auto* p = static_cast<const std::byte*>(memory) + static_cast<std::size_t>(i) * size_of(dtype);
-  const auto as = [p]<class T>(T value) {
-    std::memcpy(&value, p, sizeof value);
-    return to_float(value);
-  };
-  if (dtype == DType::f16) return as(f16{});
-  if (dtype == DType::bf16) return as(bf16{});
-  return as(0.f);
-}
-
-void store(void* memory, DType dtype, std::int64_t i, float x) {
-  if (dtype == DType::f16) {
-    static_cast<f16*>(memory)[i] = to_f16(x);
-  } else if (dtype == DType::bf16) {
-    static_cast<bf16*>(memory)[i] = to_bf16(x);
-  } else {
-    static_cast<float*>(memory)[i] = x;
-  }
-}
+// Element `i` of memory of a floating-point dtype, in double, as everything here is computed.
+double load(const void* memory, DType dtype, std::int64_t i) { return load_element(memory, dtype, i); }
 
 float* row(const View& v, std::int64_t r) { return v.as<float>() + r * v.step(0); }
 
@@ -185,8 +166,8 @@ void append(Device& device, const Append& a) noexcept {
         const float* k = row(a.k, s.first_row + r) + h * a.k.step(1);
         const float* v = row(a.v, s.first_row + r) + h * a.v.step(1);
         for (std::int64_t d = 0; d < dim; ++d) {
-          store(block + s.layer.keys, s.layer.dtype, key_index(s.layer, h, dim, j, d), k[d]);
-          store(block + s.layer.values, s.layer.dtype, value_index(s.layer, h, dim, j, d), v[d]);
+          store_element(block + s.layer.keys, s.layer.dtype, key_index(s.layer, h, dim, j, d), k[d]);
+          store_element(block + s.layer.values, s.layer.dtype, value_index(s.layer, h, dim, j, d), v[d]);
         }
       }
     });
@@ -249,7 +230,7 @@ void convert(Device& device, const Convert& a) noexcept {
     for (std::int64_t c = 0; c < a.from[1]; ++c) {
       const double x = load(a.from.data, a.from.dtype, r * a.from.step(0) + c);
       const std::int64_t to = a.transpose ? c * a.to.step(0) + r : r * a.to.step(0) + c;
-      store(a.to.data, a.to.dtype, to, static_cast<float>(x));
+      store_element(a.to.data, a.to.dtype, to, static_cast<float>(x));
     }
   });
 }
@@ -263,7 +244,7 @@ void decode(Device& device, const Decode& a) noexcept {
     std::vector<float> values(static_cast<std::size_t>(a.from.in));
     quant::decode(a.from, o, 0, values);
     for (std::int64_t i = 0; i < a.from.in; ++i) {
-      store(a.to.data, a.to.dtype, o * a.to.step(0) + i, values[static_cast<std::size_t>(i)]);
+      store_element(a.to.data, a.to.dtype, o * a.to.step(0) + i, values[static_cast<std::size_t>(i)]);
     }
   });
 }
