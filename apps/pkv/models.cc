@@ -5,6 +5,7 @@
 #include <cstdlib>
 
 #include "base/error.h"
+#include "engine/model/architectures.h"
 #include "hub.h"
 #include "program.h"
 #include "subjects/faults.h"
@@ -26,19 +27,26 @@ fs::path models_folder() {
   return PKV_SOURCE_MODELS;
 }
 
+// Place of the model's architecture in the list of them, which is the article's order; behind them all where its config
+// says none of them.
+std::ptrdiff_t place_in_list(const fs::path& model) {
+  const auto list = model::architectures();
+  try {
+    const hf::Config config = hf::Config::open(model / "config.json");
+    const auto* found = model::find_architecture(config.text_or({"model_type"}, ""));
+    return found == nullptr ? std::ssize(list) : found - list.data();
+  } catch (const Error&) {
+    return std::ssize(list);  // whoever opens the model is told what is wrong with it
+  }
+}
+
 std::vector<fs::path> models_in(const fs::path& folder) {
   std::vector<fs::path> found;
   std::error_code error, ignored;
   for (fs::directory_iterator at(folder, error), end; !error && at != end; at.increment(error)) {
     if (fs::exists(at->path() / "config.json", ignored)) found.push_back(at->path());
   }
-  // The article's order: GPT-2, RoBERTa, MPT, Falcon; whatever else comes after, by name.
-  const std::vector<std::string> order{"tiny-gpt2", "tiny-roberta", "tiny-mpt", "tiny-falcon"};
-  const auto rank = [&](const fs::path& p) {
-    return std::pair(std::find(order.begin(), order.end(), p.filename().string()) - order.begin(),
-                     p.filename().string());
-  };
-  std::sort(found.begin(), found.end(), [&](const fs::path& a, const fs::path& b) { return rank(a) < rank(b); });
+  std::ranges::sort(found, {}, [](const fs::path& p) { return std::pair(place_in_list(p), p.filename().string()); });
   return found;
 }
 
@@ -141,7 +149,7 @@ void require_context(const model::Card& card, std::int64_t tokens, bool beyond_c
               .hint = card.context_is_hard
                           ? "a shorter text"
                           : fmt::format("a shorter text, or --beyond-context: {} positions have no fixed end",
-                                        card.positions)});
+                                        positions_text(card))});
 }
 
 }  // namespace pkv::program

@@ -7,15 +7,14 @@
 #include <vector>
 
 #include "base/error.h"
+#include "engine/model/architectures.h"
 
 namespace pkv::subjects {
 namespace {
 
 using model::Card;
 using model::Fault;
-
-bool has_rotary(const Card& card) { return card.positions.starts_with("rotary"); }
-bool has_alibi(const Card& card) { return card.positions.starts_with("ALiBi"); }
+using model::Positions;
 
 struct FaultRow {
   std::string_view cause;
@@ -48,9 +47,9 @@ void turn(Fault& f, std::int64_t) {
 
 constexpr std::int64_t kWholeText = std::int64_t{1} << 40;
 
-bool has_places(const Card& c) { return c.causal && !has_alibi(c); }
-bool turns(const Card& c) { return c.causal && has_rotary(c); }
-bool biased(const Card& c) { return c.causal && has_alibi(c); }
+bool has_places(const Card& c) { return c.causal && c.positions != Positions::alibi; }
+bool turns(const Card& c) { return c.causal && c.positions == Positions::rotary; }
+bool biased(const Card& c) { return c.causal && c.positions == Positions::alibi; }
 bool many_heads(const Card& c) { return c.causal && c.kv_heads > 1; }
 bool any(const Card&) { return true; }
 
@@ -106,8 +105,8 @@ constexpr std::string_view kTransformers2023 = "transformers-2023";
 // What the libraries that the article used did in June 2023; see docs/causes.md.
 Implementation transformers_2023(const Card& card) {
   Implementation i{.name = std::string(kTransformers2023)};
-  if (card.family == "MPT" || card.family == "RoBERTa") i.keeps = Keeps::nothing;
-  if (card.family == "Falcon" && has_rotary(card)) {
+  if (card.past_in_2023 == model::PastIn2023::absent) i.keeps = Keeps::nothing;
+  if (card.past_in_2023 == model::PastIn2023::misread) {
     i.fault = Fault{.position = Position::restarted, .mask = Mask::top_left};
   }
   return i;
@@ -198,7 +197,8 @@ Implementation implementation(const std::string& name, const Card& card) {
 // Loading in 8 and 4 bits replaced nn.Linear only; GPT-2's layers are Conv1D.
 std::string load_as(const std::string& name, const hf::Folder& folder, model::LoadOptions& options) {
   if (name != kTransformers2023 || !options.quantize) return {};
-  if (folder.config().text_or({"model_type"}, "") != "gpt2") return {};
+  const auto* architecture = model::find_architecture(folder.config().text_or({"model_type"}, ""));
+  if (architecture == nullptr || !architecture->conv1d) return {};
   const std::string_view asked = quant::name_of(options.quantize->format);
   options.quantize.reset();
   options.dtype = DType::f16;

@@ -103,8 +103,7 @@ TEST_P(Golden, EveryTensorOfTheForward) {
   ASSERT_EQ(taps.layers.size(), layers);
   for (std::size_t i = 1; i < layers; ++i) expected_.near("hidden_states." + std::to_string(i), taps.layers[i - 1]);
   // The last is what transformers calls last_hidden_state: after the final norm where the family has one.
-  const bool final_norm = model_.card().model_type != "roberta";
-  expected_.near("hidden_states." + std::to_string(layers), final_norm ? taps.head : taps.layers.back());
+  expected_.near("hidden_states." + std::to_string(layers), model_.card().final_norm ? taps.head : taps.layers.back());
   expected_.near("logits", logits.span<float>());
   const model::PastSnapshot kept = past.snapshot();
   const std::size_t part = kept.keys.size() / layers;

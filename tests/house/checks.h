@@ -28,8 +28,10 @@ Findings forbidden_includes(const std::filesystem::path& root);
 // once per instruction set, have its toggle instead, after their includes.
 Findings headers_without_opening(const std::filesystem::path& root);
 
-// Names of architectures in code under src/, outside engine/model/arch/ and engine/model/architectures.cc. Comments may
-// name them, and room text may, where models share names with tokenizers.
+// Names of architectures in code under src/, outside engine/model/arch/ and engine/model/architectures.cc, and in
+// apps/. Comments may name them, "llama.cpp" is a program's name, and room text may name them where models share names
+// with tokenizers. In apps/ and src/subjects, which speak with people, texts of several words may (examples of
+// commands, what a library did); a name alone may not: it would be compared with.
 Findings architecture_names(const std::filesystem::path& root);
 
 // Links in the documentation (README.md, CONTRIBUTING.md, models/README.md, docs/) to files or headings that do not

@@ -131,6 +131,27 @@ TEST_F(SmallHouse, ArchitecturesAreNotNamedInCode) {
                           "src/engine/model/c.cc:1: code names the architecture opt"));
 }
 
+TEST_F(SmallHouse, ArchitecturesMayBeNamedInWhatIsSaidToPeople) {
+  write("src/engine/model/arch/llama.cc", "");
+  write("src/checker/causes/list.cc", "\"ggml-org/llama.cpp #7859\"\n");
+  write("src/subjects/faults.cc", "\"what Falcon did\";\n\"as \\\"mpt\\\" has it\"\n");
+  write("apps/pkv/main.cc", "\"  pkv check tiny-gpt2\\n\"\n\"GPT2 is one\"\n");
+  EXPECT_THAT(shown(architecture_names(root())), IsEmpty());
+}
+
+TEST_F(SmallHouse, ArchitecturesAreNotComparedWithAnywhere) {
+  write("src/engine/model/arch/llama.cc", "");
+  write("src/checker/causes/list.cc", "\"as Falcon had it\"\n\"llama.cpp\", \"llama.c\"\n");
+  write("src/subjects/faults.cc", "if (card.family == \"MPT\") say(\"what Falcon did\");\n");
+  write("apps/pkv/main.cc", "{\"tiny-gpt2\"}\nis_falcon(\"a b\");\n");
+  EXPECT_THAT(shown(architecture_names(root())),
+              ElementsAre("src/checker/causes/list.cc:1: code names the architecture falcon",
+                          "src/checker/causes/list.cc:2: code names the architecture llama",
+                          "src/subjects/faults.cc:1: code names the architecture mpt",
+                          "apps/pkv/main.cc:1: code names the architecture gpt2",
+                          "apps/pkv/main.cc:2: code names the architecture falcon"));
+}
+
 TEST_F(SmallHouse, LinksMayLeadToFilesHeadingsAndOtherSites) {
   write("docs/a.md", "# Past, `reused`?\n## One\n## One\n```sh\n# not a heading\n```\n");
   write("README.md",

@@ -1,6 +1,7 @@
 // What stands in a source file: how headers open, who names architectures.
 #include <algorithm>
 #include <cctype>
+#include <iterator>
 #include <set>
 
 #include "house/checks.h"
@@ -48,6 +49,29 @@ bool names(const std::string& line, const std::string& name) {
   return false;
 }
 
+// Without what is said in it, a program's or a library's name.
+void blank(std::string& line, std::string_view said) {
+  for (std::size_t at = line.find(said); at != std::string::npos; at = line.find(said, at)) {
+    line.replace(at, said.size(), said.size(), ' ');
+  }
+}
+
+// Without its strings that hold several words: those are read, not compared.
+std::string without_sentences(const std::string& line) {
+  std::string code;
+  for (std::size_t at = 0; at < line.size();) {
+    std::size_t end = at + 1;
+    if (line[at] == '"') {
+      while (end < line.size() && line[end] != '"') end += line[end] == '\\' ? 2 : 1;
+      end = std::min(end + 1, line.size());
+    }
+    const std::string part = line.substr(at, end - at);
+    if (line[at] != '"' || part.find(' ') == std::string::npos) code += part;
+    at = end;
+  }
+  return code;
+}
+
 bool is_toggle(const std::string& line) {
   return line.starts_with("#if defined(") && line.ends_with(" == defined(HWY_TARGET_TOGGLE)");
 }
@@ -85,14 +109,18 @@ Findings headers_without_opening(const fs::path& root) {
 Findings architecture_names(const fs::path& root) {
   Findings findings;
   const std::set<std::string> list = architectures(root);
-  for (const std::string& file : files_under(root, "src", {".h", ".cc"})) {
+  std::vector<std::string> files = files_under(root, "src", {".h", ".cc"});
+  std::ranges::copy(files_under(root, "apps", {".h", ".cc"}), std::back_inserter(files));
+  for (const std::string& file : files) {
     if (file.starts_with("src/engine/model/arch/") || file.starts_with("src/text/")) continue;
     if (file == "src/engine/model/architectures.cc") continue;
     if (file == "src/checker/article/article.cc") continue;  // the names of published runs; nothing branches on them
-    if (file == "src/subjects/faults.cc") continue;          // what a library of 2023 did, by family
+    const bool speaks = file.starts_with("apps/") || file.starts_with("src/subjects/");
     int number = 0;
-    for (const std::string& line : lines_of(without_comments(read(root / file)))) {
+    for (std::string line : lines_of(without_comments(read(root / file)))) {
       ++number;
+      blank(line, "llama.cpp");
+      if (speaks) line = without_sentences(line);
       for (const std::string& name : list) {
         if (names(line, name)) findings.push_back({file, number, "code names the architecture " + name});
       }

@@ -8,8 +8,8 @@
 #include <string>
 #include <vector>
 
-#include "base/file.h"
 #include "base/random.h"
+#include "engine/model/architectures.h"
 #include "engine/model/model.h"
 #include "support/places.h"
 
@@ -30,8 +30,8 @@ inline std::vector<std::filesystem::path> model_folders(const std::filesystem::p
 // Whether a golden model's tokens see only what is before them. By its config.json alone: opening it reads its weights'
 // headers too, and each test, a process of its own, asks this of all models to list its cases.
 inline bool causal(const std::filesystem::path& folder) {
-  const std::string config = read_file(folder / "config.json", 1 << 20);
-  return config.find("roberta") == config.npos || config.find("\"is_decoder\": true") != config.npos;
+  const hf::Config config = hf::Config::open(folder / "config.json");
+  return !model::architecture_of(config).encoder || config.flag_or({"is_decoder"}, false);
 }
 
 // A golden model and a table of kernels to run it on.

@@ -44,7 +44,7 @@ std::string as_text(const hf::Folder& folder, const model::Inspection& found, bo
   line("hidden", fmt::format("{}, inner {}", grouped(c.hidden), grouped(c.inner)));
   line("heads", fmt::format("{} of size {}, keys and values for {}", c.heads, c.head_dim, c.kv_heads));
   line("vocabulary", grouped(c.vocab));
-  line("positions", c.positions);
+  line("positions", positions_text(c));
   line("context", grouped(c.context) + (c.context_is_hard ? " tokens" : " tokens, as trained"));
   line("attention", c.causal ? "causal" : "both ways");
   line("output layer", c.tied ? "tied to the embedding" : "its own matrix");
@@ -79,7 +79,7 @@ std::string as_json(const hf::Folder& folder, const model::Inspection& found, bo
                            {"kv_heads", c.kv_heads},
                            {"head_dim", c.head_dim},
                            {"vocab", c.vocab},
-                           {"positions", c.positions},
+                           {"positions", positions_text(c)},
                            {"context", c.context},
                            {"context_is_hard", c.context_is_hard},
                            {"causal", c.causal},

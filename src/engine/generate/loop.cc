@@ -189,7 +189,9 @@ void require_room(const model::Card& card, std::int64_t prompt, const Options& o
   const std::int64_t room = room_after(card, prompt);
   if (options.max_new_tokens <= room || (options.beyond_context && !card.context_is_hard)) return;
   const std::string way_out =
-      card.context_is_hard ? "" : fmt::format(", or --beyond-context: {} positions have no fixed end", card.positions);
+      card.context_is_hard
+          ? ""
+          : fmt::format(", or --beyond-context: {} positions have no fixed end", model::positions_text(card));
   fail_usage(
       {.what = "the text would grow beyond the model's context",
        .expected = fmt::format("at most {} new tokens after a prompt of {} (context: {})", room, prompt, card.context),

@@ -1,4 +1,5 @@
 // What a model is, in numbers: read from its config by its page, shown by `pkv inspect`, used by the engine for sizes.
+// Everything that others decide by is data here; texts are only shown.
 #pragma once
 
 #include <cstdint>
@@ -7,6 +8,14 @@
 #include "engine/tensor/dtype.h"
 
 namespace pkv::model {
+
+// How a model knows where a token stands: not at all, by a table of vectors, by turning queries and keys, or by a bias
+// on attention that grows with the distance.
+enum class Positions : std::uint8_t { none, learned, rotary, alibi };
+
+// What the libraries of June 2023 did with a family's past (docs/causes.md): they used it, returned none, or fed with a
+// past counted positions from 0 again and aligned the mask to the top left.
+enum class PastIn2023 : std::uint8_t { used, absent, misread };
 
 struct Card {
   std::string family;      // "GPT-2"
@@ -19,9 +28,16 @@ struct Card {
   bool context_is_hard = true;
 
   bool causal = true;
-  std::string positions;  // "learned", "ALiBi", "rotary, theta 10000"
-  std::string notes;      // what sets this configuration apart: "multi-query, parallel attention"
-  bool tied = true;       // the output layer is the embedding
+  Positions positions = Positions::none;
+  double rotary_theta = 0;          // base of the angles of rotary positions
+  std::int64_t first_position = 0;  // row of a learned table that a text's first token gets; not 0: after its padding's
+  bool final_norm = true;           // there is a norm between the last layer and the output layer
+  PastIn2023 past_in_2023 = PastIn2023::used;
+  std::string notes;  // what sets this configuration apart: "multi-query, parallel attention"
+  bool tied = true;   // the output layer is the embedding
 };
+
+// "learned", "learned, from the padding index", "rotary, theta 10000", "ALiBi", "none".
+std::string positions_text(const Card& card);
 
 }  // namespace pkv::model

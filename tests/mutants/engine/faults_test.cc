@@ -127,7 +127,7 @@ std::string without_counts(std::string fault) {
 // their past; a past in fp16 is not rounded to fp16, nor is one in bf16, of fewer digits; what attends both ways does
 // so without a fault.
 bool means_anything(const model::Model& model, const std::string& fault, const std::string& format) {
-  if (fault == "new-tokens-alone" && model.card().positions == "ALiBi") return false;
+  if (fault == "new-tokens-alone" && model.card().positions == model::Positions::alibi) return false;
   if (fault == "past-in-" + format || (fault == "past-in-fp16" && format == "bf16")) return false;
   if (fault == "rows-not-independent" && format != "int8") return false;
   if (!model.card().causal && fault != "past-absent" && fault != "new-tokens-alone") return false;

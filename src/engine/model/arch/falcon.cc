@@ -61,8 +61,13 @@ std::string describe(const Shape& s) {
 }
 
 Card read_card(const hf::Config& c, const Shape& s, double theta) {
-  Card card{
-      .family = "Falcon", .model_type = c.text({"model_type"}), .context_is_hard = false, .positions = {}, .notes = {}};
+  Card card{.family = "Falcon",
+            .model_type = c.text({"model_type"}),
+            .context_is_hard = false,
+            .positions = s.alibi ? Positions::alibi : Positions::rotary,
+            .rotary_theta = s.alibi ? 0 : theta,
+            .past_in_2023 = s.alibi ? PastIn2023::used : PastIn2023::misread,
+            .notes = describe(s)};
   card.vocab = c.integer({"vocab_size"}, 1, kMaxTokens);
   card.hidden = c.integer({"hidden_size", "n_embed"}, 1, kMaxWidth);
   card.layers = c.integer({"num_hidden_layers", "n_layer"}, 1, kMaxWidth);
@@ -77,8 +82,6 @@ Card read_card(const hf::Config& c, const Shape& s, double theta) {
   card.inner = c.integer_or({"ffn_hidden_size"}, 4 * card.hidden, 1, kMaxWidth);
   card.context = c.integer_or({"max_position_embeddings"}, 2048, 1, kMaxTokens);
   card.tied = c.flag_or({"tie_word_embeddings"}, true);
-  card.positions = s.alibi ? "ALiBi" : "rotary, theta " + std::to_string(static_cast<std::int64_t>(theta));
-  card.notes = describe(s);
   return card;
 }
 

@@ -22,7 +22,7 @@ struct Gpt2 {
 };
 
 Card read_card(const hf::Config& c) {
-  Card card{.family = "GPT-2", .model_type = "gpt2", .positions = "learned", .notes = ""};
+  Card card{.family = "GPT-2", .model_type = "gpt2", .positions = Positions::learned, .notes = ""};
   card.vocab = c.integer({"vocab_size"}, 1, kMaxTokens);
   card.context = c.integer({"n_positions", "max_position_embeddings"}, 1, kMaxTokens);
   card.hidden = c.integer({"n_embd", "hidden_size"}, 1, kMaxWidth);

@@ -36,7 +36,12 @@ struct Options {
 };
 
 Card read_card(const hf::Config& c) {
-  Card card{.family = "MPT", .model_type = "mpt", .context_is_hard = false, .positions = "ALiBi", .notes = ""};
+  Card card{.family = "MPT",
+            .model_type = "mpt",
+            .context_is_hard = false,
+            .positions = Positions::alibi,
+            .past_in_2023 = PastIn2023::absent,
+            .notes = ""};
   card.vocab = c.integer({"vocab_size"}, 1, kMaxTokens);
   card.context = c.integer_or({"max_seq_len"}, 2048, 1, kMaxTokens);
   card.hidden = c.integer({"d_model", "hidden_size"}, 1, kMaxWidth);

@@ -27,7 +27,13 @@ struct Roberta {
 };
 
 Card read_card(const hf::Config& c, std::int64_t padding) {
-  Card card{.family = "RoBERTa", .model_type = "roberta", .positions = "learned, from the padding index", .notes = ""};
+  Card card{.family = "RoBERTa",
+            .model_type = "roberta",
+            .positions = Positions::learned,
+            .first_position = padding + 1,
+            .final_norm = false,
+            .past_in_2023 = PastIn2023::absent,
+            .notes = ""};
   card.vocab = c.integer({"vocab_size"}, 1, kMaxTokens);
   card.hidden = c.integer({"hidden_size"}, 1, kMaxWidth);
   card.layers = c.integer({"num_hidden_layers"}, 1, kMaxWidth);
