@@ -29,11 +29,11 @@ class Writer {
                         .data = std::as_bytes(std::span(values_).first(n))});
   }
 
-  void write(const std::filesystem::path& file) const { hf::write_safetensors(file, tensors_, {}); }
+  void write(const std::filesystem::path& file) const { containers::write_safetensors(file, tensors_, {}); }
 
  private:
   std::vector<float> values_;
-  std::vector<hf::Tensor> tensors_;
+  std::vector<containers::Tensor> tensors_;
 };
 
 std::size_t largest(const Shape& s) { return static_cast<std::size_t>(s.hidden * std::max(s.vocab, 4 * s.hidden)); }

@@ -6,9 +6,10 @@
 #include <string_view>
 
 #include "base/error.h"
-#include "files/hf/hub_id.h"
+#include "files/hf/repo_name.h"
 #include "files/hub/choice.h"
 #include "files/hub/http.h"
+#include "files/hub/id.h"
 #include "files/hub/wire.h"
 
 namespace {
@@ -36,7 +37,7 @@ void require_inside(std::string_view name) {
 }
 
 void headers(std::string_view text) {
-  pkv::hf::Headers headers;
+  pkv::hub::Headers headers;
   while (!text.empty()) {
     const std::string_view line = text.substr(0, text.find('\n') + 1);
     headers.add(line.empty() ? text : line);
@@ -48,7 +49,7 @@ void headers(std::string_view text) {
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* bytes, std::size_t size) {
-  using namespace pkv::hf;
+  using namespace pkv::hub;
   const std::string_view text(reinterpret_cast<const char*>(bytes), size);
   headers(text);
   if (const auto etag = normal_etag(text)) require(etag->find('/') == etag->npos && *etag != "..");
@@ -57,7 +58,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* bytes, std::size_t siz
   const std::string url = absolute_url("https://h.example/a/b", next_page(text));
   if (!url.empty()) require(url.starts_with("https://") || url.starts_with("http://"));
   origin_of(std::string(text.substr(0, text.find('\0'))));
-  if (is_hub_id(text)) require(repo_of_folder(folder_of_repo(parse_hub_id(text).repo)) == parse_hub_id(text).repo);
+  if (is_id(text))
+    require(pkv::hf::repo_of_folder(pkv::hf::folder_of_repo(parse_id(text).repo)) == parse_id(text).repo);
   attempt([&] {
     for (const auto& name : parse_repo_info(text, "f").files) require_inside(name);
   });

@@ -43,7 +43,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* bytes, std::size_t siz
   static const int file = memfd_create("past", 0);
   static const std::string path = "/proc/self/fd/" + std::to_string(file);
   if (ftruncate(file, 0) != 0 || pwrite(file, bytes, size, 0) != static_cast<ssize_t>(size)) std::abort();
-  attempt([] { check(pkv::model::read_past(pkv::hf::SafeTensors::open(path))); });  // whatever the checksum says
+  attempt(
+      [] { check(pkv::model::read_past(pkv::containers::SafeTensors::open(path))); });  // whatever the checksum says
   attempt([] {
     const SavedPast saved = pkv::model::open_past(path);
     pkv::model::verify_blocks(saved, std::ssize(saved.ids), 1);

@@ -11,8 +11,8 @@ namespace {
 
 __extension__ typedef unsigned __int128 Wide;
 
-void check(const pkv::hf::StateDict::Entry& e) {
-  if (e.shape.size() != e.stride.size() || e.shape.size() > pkv::hf::StateDict::kMaxRank) std::abort();
+void check(const pkv::containers::StateDict::Entry& e) {
+  if (e.shape.size() != e.stride.size() || e.shape.size() > pkv::containers::StateDict::kMaxRank) std::abort();
   Wide last = e.offset, elements = 1;
   for (std::size_t i = 0; i < e.shape.size(); ++i) {
     if (e.shape[i] < 0 || e.stride[i] < 0) std::abort();
@@ -28,7 +28,7 @@ void check(const pkv::hf::StateDict::Entry& e) {
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* bytes, std::size_t size) {
   try {
-    const auto state = pkv::hf::parse_state_dict({reinterpret_cast<const char*>(bytes), size}, "f");
+    const auto state = pkv::containers::parse_state_dict({reinterpret_cast<const char*>(bytes), size}, "f");
     std::for_each(state.entries.begin(), state.entries.end(), check);
   } catch (const pkv::Error& error) {
     if (error.kind() != pkv::Error::Kind::load) std::abort();

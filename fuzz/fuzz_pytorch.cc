@@ -10,8 +10,8 @@
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* bytes, std::size_t size) {
   std::uint64_t sum = 0;
   try {
-    const auto read = pkv::hf::read_pytorch(std::as_bytes(std::span(bytes, size)), "f");
-    for (const pkv::hf::Tensor& t : read.tensors) {
+    const auto read = pkv::containers::read_pytorch(std::as_bytes(std::span(bytes, size)), "f");
+    for (const pkv::containers::Tensor& t : read.tensors) {
       std::uint64_t expected = pkv::size_of(t.dtype);
       for (const std::int64_t dim : t.shape) expected *= static_cast<std::uint64_t>(dim);
       if (expected != t.data.size()) std::abort();

@@ -49,8 +49,8 @@ class Input {
 };
 
 // One dimension, but for int8 codes: [out, in] when they are as many.
-pkv::hf::Tensor tensor(const std::string& name, DType dtype, std::span<const std::byte> data, std::int64_t out,
-                       std::int64_t in) {
+pkv::containers::Tensor tensor(const std::string& name, DType dtype, std::span<const std::byte> data, std::int64_t out,
+                               std::int64_t in) {
   static const auto file = std::make_shared<const pkv::MappedFile>("/proc/self/exe");
   const std::size_t size = pkv::size_of(dtype);
   const auto count = static_cast<std::int64_t>(data.size() / size);
@@ -87,7 +87,7 @@ void check(pkv::model::StoredMatrix stored, std::int64_t out, std::int64_t in) {
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* bytes, std::size_t size) {
   Input input({bytes, size});
   const auto out = static_cast<std::int64_t>(input.number()), in = static_cast<std::int64_t>(input.number());
-  std::map<std::string, pkv::hf::Tensor> tensors;
+  std::map<std::string, pkv::containers::Tensor> tensors;
   for (const char* name : kParts) {
     const std::size_t kind = input.number();
     if (kind == 0) continue;

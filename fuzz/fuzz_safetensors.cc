@@ -9,7 +9,7 @@
 
 namespace {
 
-void check(const pkv::hf::Header& header, std::uint64_t data_size) {
+void check(const pkv::containers::Header& header, std::uint64_t data_size) {
   std::uint64_t next = 0;
   for (const auto& entry : header.entries) {
     if (entry.begin != next || entry.end < entry.begin) std::abort();
@@ -26,7 +26,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* bytes, std::size_t siz
   const std::size_t length = (bytes[0] + 256u * bytes[1]) % (size - 7);
   const std::uint64_t data_size = size - 8 - length;
   try {
-    check(pkv::hf::parse_header({reinterpret_cast<const char*>(bytes) + 8, length}, data_size, "f"), data_size);
+    check(pkv::containers::parse_header({reinterpret_cast<const char*>(bytes) + 8, length}, data_size, "f"), data_size);
   } catch (const pkv::Error& error) {
     if (error.kind() != pkv::Error::Kind::load) std::abort();
   }

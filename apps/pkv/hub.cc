@@ -77,7 +77,7 @@ std::string host_of(const std::string& endpoint) { return endpoint.substr(endpoi
 
 std::string files_text(std::size_t count) { return count == 1 ? "1 file" : fmt::format("{} files", count); }
 
-void tell_plan(const hf::HubSettings& settings, const hf::HubPlan& plan) {
+void tell_plan(const hub::Settings& settings, const hub::Plan& plan) {
   const std::size_t missing = plan.missing_files();
   if (missing == 0) return;
   const std::string files =
@@ -96,20 +96,20 @@ std::string home_relative(const fs::path& path) {
   return "~" + text.substr(std::string(home).size());
 }
 
-hf::HubSettings hub_settings() {
-  hf::HubSettings settings = hf::settings_from_environment();
+hub::Settings hub_settings() {
+  hub::Settings settings = hub::settings_from_environment();
   settings.user_agent = "pkv/" PKV_VERSION;
   return settings;
 }
 
-hf::HubPlan download_from_hub(const hf::HubSettings& settings, const hf::HubId& id, const hf::HubWish& wish) {
+hub::Plan download_from_hub(const hub::Settings& settings, const hub::Id& id, const hub::Wish& wish) {
   const bool visible = wants_bar();
   const double start = seconds();
   DownloadBar bar;
   std::optional<OrderlyStop> stop;
   std::uint64_t missing = 0;
-  hf::HubCallbacks callbacks;
-  callbacks.plan = [&](const hf::HubPlan& plan) {
+  hub::Callbacks callbacks;
+  callbacks.plan = [&](const hub::Plan& plan) {
     if (wish.only_plan) return;
     missing = plan.missing();
     tell_plan(settings, plan);
@@ -121,7 +121,7 @@ hf::HubPlan download_from_hub(const hf::HubSettings& settings, const hf::HubId& 
   };
   callbacks.note = [](const std::string& line) { note(line); };
   try {
-    hf::HubPlan plan = hf::download(settings, id, wish, callbacks);
+    hub::Plan plan = hub::download(settings, id, wish, callbacks);
     const double took = std::max(seconds() - start, 1e-3);
     if (visible && missing != 0) {
       note(fmt::format("downloaded {} in {} ({}/s)", megabytes(missing), duration_text(took),
@@ -134,9 +134,9 @@ hf::HubPlan download_from_hub(const hf::HubSettings& settings, const hf::HubId& 
   }
 }
 
-fs::path find_on_hub(const hf::HubId& id) {
-  const hf::HubSettings settings = hub_settings();
-  if (const auto cached = hf::find_cached(settings, id)) return *cached;
+fs::path find_on_hub(const hub::Id& id) {
+  const hub::Settings settings = hub_settings();
+  if (const auto cached = hub::find_cached(settings, id)) return *cached;
   return download_from_hub(settings, id).folder;
 }
 

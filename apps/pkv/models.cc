@@ -86,14 +86,14 @@ fs::path find_model(const std::string& model) {
   std::error_code error;
   if (fs::exists(model, error)) return model;
   if (const auto bundled = find_bundled(model)) return *bundled;
-  if (const std::string why = hf::why_no_hub_id(model); !why.empty()) {
+  if (const std::string why = hub::why_no_id(model); !why.empty()) {
     fail_load({.what = "no such model",
                .where = model,
                .expected = what_models_are(),
                .found = fmt::format("no folder of that name, and no name that the Hub allows: {}", why)});
   }
   try {
-    return find_on_hub(hf::parse_hub_id(model));
+    return find_on_hub(hub::parse_id(model));
   } catch (const Error& e) {
     // A slip in the name of a folder or of a bundled model looks like a name on the Hub.
     const auto slash = model.find('/');

@@ -18,15 +18,15 @@ namespace {
 
 constexpr std::int64_t kUnknown = -1;  // a past length that the system did not say
 
-[[noreturn]] void fail_tensor(const hf::SafeTensors& file, const hf::Tensor& t, std::string expected) {
+[[noreturn]] void fail_tensor(const containers::SafeTensors& file, const containers::Tensor& t, std::string expected) {
   fail_load({.what = "not a recording: tensor has the wrong form",
              .where = fmt::format("{}: tensor '{}'", file.path().string(), t.name),
              .expected = std::move(expected),
              .found = fmt::format("{} {}", safetensors_name(t.dtype), shape_text(t.shape))});
 }
 
-std::vector<std::int32_t> read_ids(const hf::SafeTensors& file) {
-  const hf::Tensor& t = file.get("ids");
+std::vector<std::int32_t> read_ids(const containers::SafeTensors& file) {
+  const containers::Tensor& t = file.get("ids");
   if (t.shape.size() != 1 || (t.dtype != DType::i64 && t.dtype != DType::i32)) fail_tensor(file, t, "I64 [tokens]");
   std::vector<std::int32_t> ids(static_cast<std::size_t>(t.shape[0]));
   for (std::int64_t i = 0; i < t.shape[0]; ++i) {
@@ -38,7 +38,7 @@ std::vector<std::int32_t> read_ids(const hf::SafeTensors& file) {
   return ids;
 }
 
-std::vector<float> floats_of(const hf::SafeTensors& file, const hf::Tensor& t) {
+std::vector<float> floats_of(const containers::SafeTensors& file, const containers::Tensor& t) {
   if (!is_float(t.dtype)) fail_tensor(file, t, "F32, F16 or BF16");
   std::vector<float> values(t.data.size() / size_of(t.dtype));
   load_elements(t.data.data(), t.dtype, 0, values);
@@ -46,20 +46,20 @@ std::vector<float> floats_of(const hf::SafeTensors& file, const hf::Tensor& t) {
 }
 
 // [rows, vocab]
-session::Logits logits_of(const hf::SafeTensors& file, const hf::Tensor& t) {
+session::Logits logits_of(const containers::SafeTensors& file, const containers::Tensor& t) {
   if (t.shape.size() != 2 || t.shape[0] < 1 || t.shape[1] < 1) fail_tensor(file, t, "[tokens, vocab]");
   return {.vocab = t.shape[1], .values = floats_of(file, t)};
 }
 
-session::Logits read_logits(const hf::SafeTensors& file, std::size_t tokens) {
-  const hf::Tensor& t = file.get("logits");
+session::Logits read_logits(const containers::SafeTensors& file, std::size_t tokens) {
+  const containers::Tensor& t = file.get("logits");
   const bool rows = t.shape.size() == 2 && t.shape[0] == static_cast<std::int64_t>(tokens) && t.shape[1] > 0;
   if (!rows) fail_tensor(file, t, fmt::format("F32, F16 or BF16 [{}, vocab]", tokens));
   return logits_of(file, t);
 }
 
 // [layers + 1, tokens, width]
-session::States states_of(const hf::SafeTensors& file, const hf::Tensor& t) {
+session::States states_of(const containers::SafeTensors& file, const containers::Tensor& t) {
   if (t.shape.size() != 3 || std::ranges::any_of(t.shape, [](std::int64_t d) { return d < 1; })) {
     fail_tensor(file, t, "[layers + 1, tokens, width]");
   }
@@ -72,12 +72,12 @@ session::States states_of(const hf::SafeTensors& file, const hf::Tensor& t) {
   return states;
 }
 
-std::string value_of(const hf::SafeTensors& file, const std::string& key) {
+std::string value_of(const containers::SafeTensors& file, const std::string& key) {
   const auto found = file.metadata().find(key);
   return found == file.metadata().end() ? std::string() : found->second;
 }
 
-[[noreturn]] void fail_metadata(const hf::SafeTensors& file, const std::string& key, std::string expected) {
+[[noreturn]] void fail_metadata(const containers::SafeTensors& file, const std::string& key, std::string expected) {
   fail_load({.what = "not a recording: metadata that cannot be read",
              .where = fmt::format("{}: metadata '{}'", file.path().string(), key),
              .expected = std::move(expected),
@@ -85,7 +85,7 @@ std::string value_of(const hf::SafeTensors& file, const std::string& key) {
 }
 
 // None where the key is missing or empty.
-std::vector<std::int64_t> numbers_of(const hf::SafeTensors& file, const std::string& key, std::int64_t least = 0) {
+std::vector<std::int64_t> numbers_of(const containers::SafeTensors& file, const std::string& key, std::int64_t least = 0) {
   std::vector<std::int64_t> numbers;
   std::istringstream text(value_of(file, key));
   for (std::string one; std::getline(text >> std::ws, one, ',');) {
@@ -101,7 +101,7 @@ std::vector<std::int64_t> numbers_of(const hf::SafeTensors& file, const std::str
 }
 
 // 0: not known.
-std::int64_t number_of(const hf::SafeTensors& file, const std::string& key) {
+std::int64_t number_of(const containers::SafeTensors& file, const std::string& key) {
   const auto numbers = numbers_of(file, key);
   if (numbers.size() > 1) fail_metadata(file, key, "one number");
   return numbers.empty() ? 0 : numbers[0];
@@ -115,7 +115,7 @@ std::string format_name(std::string name) {
 }
 
 // What values are rounded to; empty: not known.
-std::string values_format(const hf::SafeTensors& file, const std::string& key) {
+std::string values_format(const containers::SafeTensors& file, const std::string& key) {
   const std::string name = format_name(value_of(file, key));
   if (!name.empty() && check::find_precision(name) == nullptr) {
     fail_metadata(file, key, "float32, float16 or bfloat16");
@@ -123,7 +123,7 @@ std::string values_format(const hf::SafeTensors& file, const std::string& key) {
   return name;
 }
 
-std::optional<check::Probes> read_probes(const hf::SafeTensors& file) {
+std::optional<check::Probes> read_probes(const containers::SafeTensors& file) {
   const std::string version = value_of(file, "probes");
   if (version.empty()) return std::nullopt;
   if (version != "1") {
@@ -135,7 +135,7 @@ std::optional<check::Probes> read_probes(const hf::SafeTensors& file) {
   }
   constexpr std::string_view kRun = "probe.", kSupposed = "suppose.", kStates = ".hidden";
   check::Probes probes{.past = number_of(file, "probe_past")};
-  for (const hf::Tensor& t : file.tensors()) {
+  for (const containers::Tensor& t : file.tensors()) {
     const std::string_view name = t.name;
     if (name.starts_with(kSupposed)) probes.supposed[std::string(name.substr(kSupposed.size()))] = logits_of(file, t);
     if (!name.starts_with(kRun)) continue;
@@ -153,7 +153,7 @@ std::optional<check::Probes> read_probes(const hf::SafeTensors& file) {
 }  // namespace
 
 check::Recording read_recording(const std::filesystem::path& path) {
-  const hf::SafeTensors file = hf::SafeTensors::open(path);
+  const containers::SafeTensors file = containers::SafeTensors::open(path);
   check::Recording r;
   r.ids = read_ids(file);
   r.logits = read_logits(file, r.ids.size());
@@ -175,7 +175,7 @@ check::Recording read_recording(const std::filesystem::path& path) {
   for (const std::int64_t said : numbers_of(file, "past_lengths", kUnknown)) {
     r.past_lengths.push_back(said == kUnknown ? std::nullopt : std::optional(said));
   }
-  const auto hidden = std::ranges::find(file.tensors(), "hidden", &hf::Tensor::name);
+  const auto hidden = std::ranges::find(file.tensors(), "hidden", &containers::Tensor::name);
   if (hidden != file.tensors().end()) r.states = states_of(file, *hidden);
   r.probes = read_probes(file);
   return r;
@@ -186,7 +186,7 @@ void write_recording(const std::filesystem::path& path, const check::Recording& 
   std::vector<std::int64_t> past_lengths;
   for (const auto& said : r.past_lengths) past_lengths.push_back(said.value_or(kUnknown));
   const auto n = static_cast<std::int64_t>(ids.size());
-  const std::vector<hf::Tensor> tensors{
+  const std::vector<containers::Tensor> tensors{
       {.name = "ids", .dtype = DType::i64, .shape = {n}, .data = std::as_bytes(std::span(ids))},
       {.name = "logits",
        .dtype = DType::f32,
@@ -207,7 +207,7 @@ void write_recording(const std::filesystem::path& path, const check::Recording& 
     metadata["past_file"] = r.past_file;
     metadata["past_tokens"] = std::to_string(r.past_tokens);
   }
-  hf::write_safetensors(path, tensors, metadata);
+  containers::write_safetensors(path, tensors, metadata);
 }
 
 }  // namespace pkv::subjects

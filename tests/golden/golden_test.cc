@@ -21,7 +21,7 @@ constexpr double kFactor = 4;
 using Case = support::GoldenCase;
 
 template <class T>
-std::vector<T> values_of(const hf::Tensor& t) {
+std::vector<T> values_of(const containers::Tensor& t) {
   std::vector<T> values(t.data.size() / sizeof(T));
   std::memcpy(values.data(), t.data.data(), t.data.size());
   return values;
@@ -30,7 +30,7 @@ std::vector<T> values_of(const hf::Tensor& t) {
 // One expected.safetensors.
 class Reference {
  public:
-  explicit Reference(const std::filesystem::path& file) : file_(hf::SafeTensors::open(file)) {}
+  explicit Reference(const std::filesystem::path& file) : file_(containers::SafeTensors::open(file)) {}
 
   bool has(const std::string& name) const { return file_.has(name); }
 
@@ -64,7 +64,7 @@ class Reference {
   }
 
  private:
-  hf::SafeTensors file_;
+  containers::SafeTensors file_;
 };
 
 // The best token, again and again, each step with the past of those before.

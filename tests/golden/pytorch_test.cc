@@ -36,9 +36,9 @@ TEST_P(PyTorchGolden, EveryTensorHasTheSameBits) {
   const hf::Folder theirs = hf::Folder::open(bin_), ours = hf::Folder::open(safetensors_);
   EXPECT_EQ(theirs.files().size(), provenance().at(GetParam()).at("files").size());
   std::size_t equal = 0;
-  for (const hf::Tensor& t : ours.tensors()) {
+  for (const containers::Tensor& t : ours.tensors()) {
     if (t.name.ends_with(".attn.bias")) continue;  // masks: buffers that some cases leave out or replace
-    const hf::Tensor* found = theirs.find(t.name);
+    const containers::Tensor* found = theirs.find(t.name);
     ASSERT_NE(found, nullptr) << t.name;
     EXPECT_EQ(found->dtype, t.dtype) << t.name;
     EXPECT_EQ(found->shape, t.shape) << t.name;

@@ -27,11 +27,12 @@ struct Case {
   json about;
 };
 
-const hf::SafeTensors& file_of(const std::string& device) {
+const containers::SafeTensors& file_of(const std::string& device) {
   const auto open = [](const std::string& name) {
-    return hf::SafeTensors::open(support::source() / "tests/golden/quant" / name);
+    return containers::SafeTensors::open(support::source() / "tests/golden/quant" / name);
   };
-  static const hf::SafeTensors cpu = open("bitsandbytes-cpu.safetensors"), cuda = open("bitsandbytes-cuda.safetensors");
+  static const containers::SafeTensors cpu = open("bitsandbytes-cpu.safetensors"),
+                                       cuda = open("bitsandbytes-cuda.safetensors");
   return device == "cpu" ? cpu : cuda;
 }
 
@@ -68,20 +69,20 @@ class FromBitsandbytes : public testing::Test {
   }
   const Case& current() const { return *case_; }
 
-  const hf::Tensor& tensor(const std::string& what) const {
+  const containers::Tensor& tensor(const std::string& what) const {
     return file_of(current().file).get(current().name + "/" + what);
   }
   bool has(const std::string& what) const { return file_of(current().file).has(current().name + "/" + what); }
   template <class T>
   std::vector<T> values(const std::string& what) const {
-    const hf::Tensor& t = tensor(what);
+    const containers::Tensor& t = tensor(what);
     EXPECT_EQ(t.data.size() % sizeof(T), 0u);
     std::vector<T> v(t.data.size() / sizeof(T));
     if (!v.empty()) std::memcpy(v.data(), t.data.data(), t.data.size());
     return v;
   }
   std::vector<float> floats(const std::string& what) const {
-    const hf::Tensor& t = tensor(what);
+    const containers::Tensor& t = tensor(what);
     std::vector<float> v;
     if (t.dtype == DType::f16) {
       for (const f16 h : values<f16>(what)) v.push_back(to_float(h));

@@ -33,10 +33,10 @@ std::vector<Case> cases(bool int8) {
 
 class Checkpoint : public testing::TestWithParam<Case> {
  protected:
-  Checkpoint() : expected_(hf::SafeTensors::open(GetParam().folder / "expected.safetensors")) {}
+  Checkpoint() : expected_(containers::SafeTensors::open(GetParam().folder / "expected.safetensors")) {}
 
   std::vector<double> values(const std::string& name) const {
-    const hf::Tensor& t = expected_.get(name);
+    const containers::Tensor& t = expected_.get(name);
     std::vector<double> out;
     const auto add = [&]<class T>(T x) {
       for (std::size_t at = 0; at < t.data.size(); at += sizeof x) {
@@ -60,7 +60,7 @@ class Checkpoint : public testing::TestWithParam<Case> {
     return {row.begin(), row.end()};
   }
 
-  hf::SafeTensors expected_;
+  containers::SafeTensors expected_;
 };
 
 double distance(const std::vector<double>& a, const std::vector<double>& b) {

@@ -24,7 +24,7 @@ std::vector<std::string> names_in(const fs::path& folder) {
 
 TEST_F(HubDownload, FetchesWhatAModelNeedsAndNothingElse) {
   server_.put("org/m", "main", kCommit, a_model());
-  const hf::HubPlan plan = download("org/m");
+  const hub::Plan plan = download("org/m");
   EXPECT_EQ(plan.commit, kCommit);
   EXPECT_EQ(plan.folder, repo("org--m") / "snapshots" / kCommit);
   EXPECT_THAT(names_in(plan.folder), ElementsAre("config.json", "model.safetensors", "tokenizer.json"));
@@ -52,7 +52,7 @@ TEST_F(HubDownload, LaysTheCacheOutAsHuggingFaceHubDoes) {
 
 TEST_F(HubDownload, TakesNestedFilesWithLinksThatReachTheBlobs) {
   server_.put("m", "main", kCommit, a_model());
-  const hf::HubPlan plan = download("m", {.include = {"onnx/*"}});
+  const hub::Plan plan = download("m", {.include = {"onnx/*"}});
   EXPECT_EQ(read(plan.folder / "onnx" / "model.onnx"), "not needed");
   EXPECT_EQ(fs::read_symlink(plan.folder / "onnx" / "model.onnx"), "../../../blobs/" + sha256_digest("not needed"));
 }
@@ -64,7 +64,7 @@ TEST_F(HubDownload, AnotherTimeAsksForNoFile) {
   EXPECT_EQ(download("org/m").missing_files(), 0);
   EXPECT_EQ(server_.count("HEAD", "") + server_.count("GET", "/resolve/"), 0);
   server_.forget();
-  EXPECT_EQ(hf::find_cached(settings_, hf::parse_hub_id("org/m")), folder);
+  EXPECT_EQ(hub::find_cached(settings_, hub::parse_id("org/m")), folder);
   EXPECT_TRUE(server_.asked().empty());
 }
 
@@ -76,12 +76,12 @@ TEST_F(HubDownload, TakesShardsThatTheIndexNames) {
   files["part-2.safetensors"] = {"two", true};
   files["part-3.safetensors"] = {"of another model", true};
   server_.put("m", "main", kCommit, files);
-  const hf::HubPlan plan = download("m");
+  const hub::Plan plan = download("m");
   EXPECT_THAT(names_in(plan.folder), ElementsAre("config.json", "model.safetensors.index.json", "part-1.safetensors",
                                                  "part-2.safetensors", "tokenizer.json"));
-  EXPECT_TRUE(hf::find_cached(settings_, hf::parse_hub_id("m")));
+  EXPECT_TRUE(hub::find_cached(settings_, hub::parse_id("m")));
   fs::remove(plan.folder / "part-2.safetensors");
-  EXPECT_FALSE(hf::find_cached(settings_, hf::parse_hub_id("m")));
+  EXPECT_FALSE(hub::find_cached(settings_, hub::parse_id("m")));
 }
 
 TEST_F(HubDownload, FetchesSeveralFilesAtOnce) {
@@ -121,7 +121,7 @@ TEST_F(HubDownload, TakesAnotherRevision) {
   server_.put("m", "v2", kLater, a_model("2"));
   EXPECT_EQ(read(download("m@v2").folder / "tokenizer.json"), a_model("2").at("tokenizer.json").bytes);
   EXPECT_EQ(read(repo("m") / "refs" / "v2"), kLater);
-  EXPECT_FALSE(hf::find_cached(settings_, hf::parse_hub_id("m")));
+  EXPECT_FALSE(hub::find_cached(settings_, hub::parse_id("m")));
   EXPECT_EQ(download("m@" + kLater).missing_files(), 0);
 }
 
@@ -141,8 +141,8 @@ TEST_F(HubDownload, SharesBlobsBetweenRevisions) {
 // Between the listing and the files, a push moves main. All files are of the commit that was listed.
 TEST_F(HubDownload, PinsOneCommitForAllFiles) {
   server_.put("m", "main", kCommit, a_model("old"));
-  callbacks_.plan = [&](const hf::HubPlan&) { server_.put("m", "main", kLater, a_model("new")); };
-  const hf::HubPlan plan = download("m");
+  callbacks_.plan = [&](const hub::Plan&) { server_.put("m", "main", kLater, a_model("new")); };
+  const hub::Plan plan = download("m");
   EXPECT_EQ(plan.commit, kCommit);
   EXPECT_EQ(read(plan.folder / "model.safetensors"), a_model("old").at("model.safetensors").bytes);
   EXPECT_EQ(read(plan.folder / "tokenizer.json"), a_model("old").at("tokenizer.json").bytes);
@@ -168,14 +168,14 @@ TEST_F(HubDownload, ReadsListingsOfManyPages) {
 TEST_F(HubDownload, DoesWithoutTheListingOfSizes) {
   server_.without_tree();
   server_.put("m", "main", kCommit, a_model());
-  const hf::HubPlan plan = download("m");
+  const hub::Plan plan = download("m");
   EXPECT_EQ(read(plan.folder / "model.safetensors"), a_model().at("model.safetensors").bytes);
   EXPECT_FALSE(fs::exists(repo("m") / "trees"));
 }
 
 TEST_F(HubDownload, PlansWithoutFetching) {
   server_.put("m", "main", kCommit, a_model());
-  const hf::HubPlan plan = download("m", {.include = {}, .only_plan = true});
+  const hub::Plan plan = download("m", {.include = {}, .only_plan = true});
   std::uint64_t bytes = 0;
   for (const char* name : {"config.json", "tokenizer.json", "model.safetensors"})
     bytes += a_model().at(name).bytes.size();
@@ -193,7 +193,7 @@ TEST_F(HubDownload, ReportsProgressUpToTheEnd) {
     seen.push_back(done);
     last_total = total;
   };
-  const hf::HubPlan plan = download("m");
+  const hub::Plan plan = download("m");
   ASSERT_FALSE(seen.empty());
   EXPECT_TRUE(std::ranges::is_sorted(seen));
   EXPECT_EQ(seen.back(), last_total);
@@ -238,9 +238,9 @@ TEST_F(HubDownload, TakesTheWeightsThatTheConfigNames) {
   server_.put("m", "main", kLater, files);
   const fs::path folder = download("m").folder;
   EXPECT_THAT(names_in(folder), ElementsAre("config.json", "other.safetensors", "tokenizer.json"));
-  EXPECT_EQ(hf::find_cached(settings_, hf::parse_hub_id("m")), folder);
+  EXPECT_EQ(hub::find_cached(settings_, hub::parse_id("m")), folder);
   fs::remove(folder / "other.safetensors");
-  EXPECT_FALSE(hf::find_cached(settings_, hf::parse_hub_id("m")));
+  EXPECT_FALSE(hub::find_cached(settings_, hub::parse_id("m")));
 }
 
 TEST_F(HubDownload, RefusesToGuessWhereTheListingIsForbidden) {
@@ -261,7 +261,7 @@ TEST_F(HubDownload, LeavesOutNamesThatLeadOutOfTheFolder) {
   files["../../../../escaped.json"] = {"x"};
   files["/tmp/escaped.json"] = {"x"};
   server_.put("m", "main", kCommit, files);
-  const hf::HubPlan plan = download("m", {.include = {"*.json"}});
+  const hub::Plan plan = download("m", {.include = {"*.json"}});
   for (const auto& file : plan.files) EXPECT_THAT(file.name, Not(HasSubstr("escaped")));
 }
 

@@ -21,7 +21,7 @@ class HubFaults : public HubTest {
   const fs::path incomplete_ = blob_.string() + ".incomplete";
 
   void expect_whole() {
-    const hf::HubPlan plan = download("org/m");
+    const hub::Plan plan = download("org/m");
     EXPECT_EQ(read(plan.folder / "model.safetensors"), weights_);
     EXPECT_FALSE(fs::exists(incomplete_));
   }

@@ -44,8 +44,8 @@ class HubTest : public testing::Test {
     settings_.download_timeout = std::chrono::milliseconds(1'000);
   }
 
-  hf::HubPlan download(const std::string& id, const hf::HubWish& wish = {}) {
-    return hf::download(settings_, hf::parse_hub_id(id), wish, callbacks_);
+  hub::Plan download(const std::string& id, const hub::Wish& wish = {}) {
+    return hub::download(settings_, hub::parse_id(id), wish, callbacks_);
   }
 
   // The error's text; "no error" when there is none.
@@ -63,8 +63,8 @@ class HubTest : public testing::Test {
 
   TemporaryFolder folder_;
   HubServer server_;
-  hf::HubSettings settings_;
-  hf::HubCallbacks callbacks_;
+  hub::Settings settings_;
+  hub::Callbacks callbacks_;
 };
 
 }  // namespace pkv::support

@@ -18,8 +18,8 @@
 namespace pkv::support {
 namespace {
 
-std::string digest(hf::Digest::Kind kind, const std::string& bytes) {
-  hf::Digest digest(kind, bytes.size());
+std::string digest(hub::Digest::Kind kind, const std::string& bytes) {
+  hub::Digest digest(kind, bytes.size());
   digest.add(std::as_bytes(std::span(bytes)));
   return digest.finish();
 }
@@ -66,8 +66,8 @@ Asked read_request(int socket) {
 
 }  // namespace
 
-std::string git_digest(const std::string& bytes) { return digest(hf::Digest::Kind::git, bytes); }
-std::string sha256_digest(const std::string& bytes) { return digest(hf::Digest::Kind::sha256, bytes); }
+std::string git_digest(const std::string& bytes) { return digest(hub::Digest::Kind::git, bytes); }
+std::string sha256_digest(const std::string& bytes) { return digest(hub::Digest::Kind::sha256, bytes); }
 
 HubServer::HubServer() {
   listener_ = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);

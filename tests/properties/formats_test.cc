@@ -35,8 +35,8 @@ class Stored {
     fs::copy_file(from / "config.json", path() / "config.json");
     const hf::Folder original = hf::Folder::open(from);
     std::vector<std::vector<std::uint16_t>> memory;
-    std::vector<hf::Tensor> tensors;
-    for (const hf::Tensor& t : original.tensors()) {
+    std::vector<containers::Tensor> tensors;
+    for (const containers::Tensor& t : original.tensors()) {
       tensors.push_back({.name = t.name, .dtype = t.dtype, .shape = t.shape, .data = t.data});
       if (t.shape.size() != 2) continue;  // biases and norms stay fp32 in memory
       auto& values = memory.emplace_back();
@@ -47,7 +47,7 @@ class Stored {
       tensors.back().dtype = dtype;
       tensors.back().data = std::as_bytes(std::span(values));
     }
-    hf::write_safetensors(path() / "model.safetensors", tensors, {});
+    containers::write_safetensors(path() / "model.safetensors", tensors, {});
   }
   const fs::path& path() const { return folder_.path(); }
 
@@ -159,13 +159,13 @@ TEST(Formats, WeightsThatFp16CannotHoldAreNoted) {
   const support::TemporaryFolder folder;
   fs::copy_file(from / "config.json", folder.path() / "config.json");
   const hf::Folder original = hf::Folder::open(from);
-  std::vector<hf::Tensor> tensors(original.tensors().begin(), original.tensors().end());
+  std::vector<containers::Tensor> tensors(original.tensors().begin(), original.tensors().end());
   const auto matrix =
-      std::find_if(tensors.begin(), tensors.end(), [](const hf::Tensor& t) { return t.shape.size() == 2; });
+      std::find_if(tensors.begin(), tensors.end(), [](const containers::Tensor& t) { return t.shape.size() == 2; });
   std::vector<float> values(matrix->data.size() / sizeof(float), 1.f);
   values[0] = 65519, values[1] = 65520, values[2] = -1e9f, values[3] = INFINITY;
   matrix->data = std::as_bytes(std::span(values));
-  hf::write_safetensors(folder.path() / "model.safetensors", tensors, {});
+  containers::write_safetensors(folder.path() / "model.safetensors", tensors, {});
   const auto noted = [&](DType dtype) {
     const model::Model m = support::load(folder.path(), "cpu", 1, {.dtype = dtype});
     return std::any_of(m.notes().begin(), m.notes().end(), [&](const std::string& note) {

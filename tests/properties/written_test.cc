@@ -85,7 +85,7 @@ TEST_F(Written, CodesAreThoseOfTheModelInEveryStorage) {
     model::write_checkpoint(made, to, {.storage = storage});
     const hf::Folder found = hf::Folder::open(to);
     for (const model::QuantizedMatrix& q : made.quantized()) {
-      const hf::Tensor* codes = found.find(q.name);
+      const containers::Tensor* codes = found.find(q.name);
       ASSERT_NE(codes, nullptr) << q.name;
       EXPECT_EQ(codes->dtype, storage);
       EXPECT_EQ(codes->shape.size(), 2u);
@@ -102,10 +102,10 @@ TEST_F(Written, NestedScalesAreThoseOfTheModel) {
   model::write_checkpoint(made, place());
   const hf::Folder found = hf::Folder::open(place());
   for (const model::QuantizedMatrix& q : made.quantized()) {
-    const hf::Tensor& state = *found.find(q.name + ".quant_state.bitsandbytes__fp4");
+    const containers::Tensor& state = *found.find(q.name + ".quant_state.bitsandbytes__fp4");
     const auto c = hf::Config::parse({reinterpret_cast<const char*>(state.data.data()), state.data.size()}, "state");
     EXPECT_EQ(static_cast<float>(c.number({"nested_offset"})), q.nested->offset);
-    const hf::Tensor& absmax = *found.find(q.name + ".absmax");
+    const containers::Tensor& absmax = *found.find(q.name + ".absmax");
     ASSERT_EQ(absmax.data.size(), q.nested->codes.size());
     EXPECT_EQ(std::memcmp(absmax.data.data(), q.nested->codes.data(), absmax.data.size()), 0) << q.name;
   }
@@ -115,7 +115,7 @@ TEST_F(Written, NestedScalesAreThoseOfTheModel) {
 std::map<std::string, std::string> forms(const fs::path& folder, const std::string& prefix) {
   std::map<std::string, std::string> all;
   const hf::Folder opened = hf::Folder::open(folder);
-  for (const hf::Tensor& t : opened.tensors()) {
+  for (const containers::Tensor& t : opened.tensors()) {
     if (!t.name.starts_with(prefix)) continue;
     std::string form = fmt::format("{} of rank {}", safetensors_name(t.dtype), t.shape.size());
     const std::string_view text(reinterpret_cast<const char*>(t.data.data()), t.data.size());
@@ -158,7 +158,7 @@ TEST_F(Written, ConvertedEverythingHasTheDtype) {
   const hf::Folder found = hf::Folder::open(place());
   EXPECT_EQ(found.config().text({"dtype"}), "float16");
   EXPECT_EQ(found.config().child("quantization_config").text({"bnb_4bit_compute_dtype"}), "float16");
-  for (const hf::Tensor& t : found.tensors()) {
+  for (const containers::Tensor& t : found.tensors()) {
     if (t.name.ends_with(".absmax") || t.name.ends_with("quant_map") || t.dtype == DType::u8) continue;
     EXPECT_EQ(t.dtype, DType::f16) << t.name;
   }

@@ -32,11 +32,11 @@ std::string day_text(std::time_t time) {
 }
 
 // "main v1.0", or the beginning of the commit where nothing names it.
-std::string revision_text(const hf::CachedRevision& revision) {
+std::string revision_text(const hub::CachedRevision& revision) {
   return revision.refs.empty() ? revision.commit.substr(0, 12) : fmt::format("{}", fmt::join(revision.refs, " "));
 }
 
-std::string revisions_text(const hf::CachedModel& model) {
+std::string revisions_text(const hub::CachedModel& model) {
   std::vector<std::string> names;
   for (const auto& revision : model.revisions) names.push_back(revision_text(revision));
   if (names.empty()) return model.incomplete_bytes != 0 ? "(incomplete)" : "(none)";
@@ -46,7 +46,7 @@ std::string revisions_text(const hf::CachedModel& model) {
   return fmt::format("{} revisions", names.size());
 }
 
-std::string as_table(const hf::CacheScan& found, const std::filesystem::path& cache) {
+std::string as_table(const hub::CacheScan& found, const std::filesystem::path& cache) {
   if (found.models.empty()) return fmt::format("no models in {}\n", home_relative(cache));
   std::size_t width = 5;
   std::uint64_t total = 0;
@@ -63,7 +63,7 @@ std::string as_table(const hf::CacheScan& found, const std::filesystem::path& ca
   return text + fmt::format("{:<{}}  {:>9}  in {}\n", "total", width, megabytes(total), home_relative(cache));
 }
 
-std::string as_json(const hf::CacheScan& found, const std::filesystem::path& cache) {
+std::string as_json(const hub::CacheScan& found, const std::filesystem::path& cache) {
   nlohmann::ordered_json j{{"schema", "pkv-cache/1"}, {"folder", cache.string()}};
   j["models"] = nlohmann::ordered_json::array();
   for (const auto& model : found.models) {
@@ -85,7 +85,7 @@ std::string as_json(const hf::CacheScan& found, const std::filesystem::path& cac
 
 int list(const OutputOptions& output) {
   const std::filesystem::path cache = hub_settings().cache;
-  const hf::CacheScan found = hf::scan(cache);
+  const hub::CacheScan found = hub::scan(cache);
   for (const std::string& line : found.notes) note(line);
   output.write(output.format == Format::json ? as_json(found, cache) : as_table(found, cache));
   return holds;
@@ -104,7 +104,7 @@ bool confirmed() {
 
 int remove(const RemoveOptions& options) {
   const std::filesystem::path cache = hub_settings().cache;
-  const hf::Removal removal = hf::plan_removal(hf::scan(cache), cache, options.what);
+  const hub::Removal removal = hub::plan_removal(hub::scan(cache), cache, options.what);
   const OutputOptions output;
   output.write(fmt::format("{}\n", fmt::join(removal.revisions, "\n")));
   if (options.dry_run) {
@@ -115,15 +115,15 @@ int remove(const RemoveOptions& options) {
     note("nothing was removed");
     return holds;
   }
-  hf::remove(removal);
+  hub::remove(removal);
   output.write(fmt::format("freed {}\n", megabytes(removal.bytes)));
   return holds;
 }
 
 int verify(const std::vector<std::string>& what) {
-  const hf::CacheScan found = hf::scan(hub_settings().cache);
+  const hub::CacheScan found = hub::scan(hub_settings().cache);
   for (const std::string& line : found.notes) note(line);
-  const auto blobs = hf::blobs_of(found, what);
+  const auto blobs = hub::blobs_of(found, what);
   std::int64_t total = 0, done = 0;
   std::size_t damaged = 0, unnamed = 0;
   for (const auto& blob : blobs) {
@@ -137,7 +137,7 @@ int verify(const std::vector<std::string>& what) {
     if (bar) bar(done, total);
   };
   for (const auto& blob : blobs) {
-    const std::string digest = hf::digest_of_blob(blob, read);
+    const std::string digest = hub::digest_of_blob(blob, read);
     if (digest.empty()) {
       ++unnamed;
     } else if (digest != blob.filename()) {

@@ -25,7 +25,7 @@ std::string size_text(const std::optional<std::uint64_t>& size) {
   return *size < 1'000'000 ? fmt::format("{:.1f} kB", static_cast<double>(*size) / 1e3) : megabytes(*size);
 }
 
-std::string as_table(const hf::HubPlan& plan) {
+std::string as_table(const hub::Plan& plan) {
   std::size_t width = 5;
   for (const auto& file : plan.files) width = std::max(width, file.name.size());
   std::string text;
@@ -36,7 +36,7 @@ std::string as_table(const hf::HubPlan& plan) {
   return text + fmt::format("{:<{}}  {:>10}\n", "to download", width, size_text(plan.missing()));
 }
 
-std::string as_json(const hf::HubPlan& plan, bool dry_run) {
+std::string as_json(const hub::Plan& plan, bool dry_run) {
   nlohmann::ordered_json j{{"schema", "pkv-download/1"},     {"model", plan.id.repo},
                            {"revision", plan.id.revision},   {"commit", plan.commit},
                            {"folder", plan.folder.string()}, {"dry_run", dry_run},
@@ -51,14 +51,14 @@ std::string as_json(const hf::HubPlan& plan, bool dry_run) {
 }
 
 int run(const DownloadOptions& options) {
-  hf::HubId id = hf::parse_hub_id(options.model);
+  hub::Id id = hub::parse_id(options.model);
   if (!options.revision.empty()) {
     if (options.model.find('@') != std::string::npos) {
       fail_usage({.what = "the revision is given twice", .found = options.model + " --revision " + options.revision});
     }
-    id = hf::parse_hub_id(options.model + "@" + options.revision);
+    id = hub::parse_id(options.model + "@" + options.revision);
   }
-  const hf::HubPlan plan =
+  const hub::Plan plan =
       download_from_hub(hub_settings(), id, {.include = options.include, .only_plan = options.dry_run});
   const bool json = options.output.format == Format::json;
   options.output.write(json              ? as_json(plan, options.dry_run)

@@ -56,10 +56,10 @@ std::string as_text(const hf::Folder& folder, const model::Inspection& found, bo
   for (const std::string& note : found.notes) line("note", note);
   if (!tensors) return s;
   s += "\n";
-  for (const hf::Tensor& t : folder.tensors()) {
+  for (const containers::Tensor& t : folder.tensors()) {
     s += fmt::format("{:<60} {:<5} {}\n", t.name, safetensors_name(t.dtype), shape_text(t.shape));
   }
-  for (const hf::Unreadable& t : folder.unreadable()) {
+  for (const containers::Unreadable& t : folder.unreadable()) {
     s += fmt::format("{:<60} {:<5} {} (pkv can't read this dtype)\n", t.name, t.dtype, shape_text(t.shape));
   }
   return s;
@@ -95,10 +95,10 @@ std::string as_json(const hf::Folder& folder, const model::Inspection& found, bo
   }
   for (const auto& file : folder.files()) j["files"].push_back(file.filename().string());
   if (tensors) {
-    for (const hf::Tensor& t : folder.tensors()) {
+    for (const containers::Tensor& t : folder.tensors()) {
       j["tensors"].push_back({{"name", t.name}, {"dtype", safetensors_name(t.dtype)}, {"shape", t.shape}});
     }
-    for (const hf::Unreadable& t : folder.unreadable()) {
+    for (const containers::Unreadable& t : folder.unreadable()) {
       j["unreadable"].push_back({{"name", t.name}, {"dtype", t.dtype}, {"shape", t.shape}});
     }
   }

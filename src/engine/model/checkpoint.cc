@@ -11,23 +11,25 @@
 namespace pkv::model {
 namespace {
 
-[[noreturn]] void contradicts(const hf::Tensor& t, std::string expected, std::string found) {
+[[noreturn]] void contradicts(const containers::Tensor& t, std::string expected, std::string found) {
   fail_load({.what = "a quantised matrix and its tensors contradict each other",
              .where = fmt::format("{}: tensor '{}'", t.file->path().string(), t.name),
              .expected = std::move(expected),
              .found = std::move(found)});
 }
 
-std::string text_of(const hf::Tensor& t) {
+std::string text_of(const containers::Tensor& t) {
   return fmt::format("{} {}", safetensors_name(t.dtype), shape_text(t.shape));
 }
 
-std::int64_t elements(const hf::Tensor& t) { return static_cast<std::int64_t>(t.data.size() / size_of(t.dtype)); }
+std::int64_t elements(const containers::Tensor& t) {
+  return static_cast<std::int64_t>(t.data.size() / size_of(t.dtype));
+}
 
 // A part of the matrix: `name` of `dtype` with `count` elements.
-const hf::Tensor& part(const FindTensor& find, const std::string& name, const hf::Tensor& of, DType dtype,
-                       std::int64_t count, StoredMatrix& stored) {
-  const hf::Tensor* t = find(name);
+const containers::Tensor& part(const FindTensor& find, const std::string& name, const containers::Tensor& of,
+                               DType dtype, std::int64_t count, StoredMatrix& stored) {
+  const containers::Tensor* t = find(name);
   const std::string expected = fmt::format("{} with {} elements", safetensors_name(dtype), count);
   if (t == nullptr) contradicts(of, fmt::format("a tensor '{}', {}", name, expected), "none");
   if (t->dtype != dtype || elements(*t) != count) contradicts(*t, expected, text_of(*t));
@@ -35,7 +37,7 @@ const hf::Tensor& part(const FindTensor& find, const std::string& name, const hf
   return *t;
 }
 
-std::vector<float> floats(const hf::Tensor& t) {
+std::vector<float> floats(const containers::Tensor& t) {
   std::vector<float> values(t.data.size() / sizeof(float));
   if (!values.empty()) std::memcpy(values.data(), t.data.data(), t.data.size());
   return values;
@@ -47,7 +49,7 @@ DType decoded_dtype(const hf::Config& state) {
   state.unsupported("dtype", "\"float32\", \"float16\" or \"bfloat16\"");
 }
 
-void check_table(const hf::Tensor& map, quant::Format format) {
+void check_table(const containers::Tensor& map, quant::Format format) {
   const std::vector<float> values = floats(map);
   const auto& ours = quant::code_values(format);
   for (std::size_t i = 0; i < values.size(); ++i) {
@@ -57,18 +59,18 @@ void check_table(const hf::Tensor& map, quant::Format format) {
   }
 }
 
-void read_scales(const FindTensor& find, const std::string& name, const hf::Tensor& codes, const hf::Config& state,
-                 StoredMatrix& stored) {
+void read_scales(const FindTensor& find, const std::string& name, const containers::Tensor& codes,
+                 const hf::Config& state, StoredMatrix& stored) {
   const std::int64_t blocks = stored.matrix.blocks();
   if (!stored.nested) {
-    const hf::Tensor& scales = part(find, name + ".absmax", codes, DType::f32, blocks, stored);
+    const containers::Tensor& scales = part(find, name + ".absmax", codes, DType::f32, blocks, stored);
     stored.matrix.scales = View(scales.data.data(), DType::f32, {blocks});
     return;
   }
   const std::int64_t block = state.integer({"nested_blocksize"}, 1, 1 << 20);
   const double offset = state.number({"nested_offset"});
   state.without_effect({"nested_dtype"});
-  const hf::Tensor& absmax = part(find, name + ".absmax", codes, DType::u8, blocks, stored);
+  const containers::Tensor& absmax = part(find, name + ".absmax", codes, DType::u8, blocks, stored);
   const auto nested =
       floats(part(find, name + ".nested_absmax", codes, DType::f32, (blocks + block - 1) / block, stored));
   const auto map = floats(part(find, name + ".nested_quant_map", codes, DType::f32, 256, stored));
@@ -77,9 +79,9 @@ void read_scales(const FindTensor& find, const std::string& name, const hf::Tens
   quant::decode_scales({bytes, absmax.data.size()}, nested, map, block, static_cast<float>(offset), stored.scales);
 }
 
-StoredMatrix four_bits(const FindTensor& find, const std::string& name, quant::Format format, const hf::Tensor& state,
-                       std::int64_t out, std::int64_t in) {
-  const hf::Tensor& codes = *find(name);
+StoredMatrix four_bits(const FindTensor& find, const std::string& name, quant::Format format,
+                       const containers::Tensor& state, std::int64_t out, std::int64_t in) {
+  const containers::Tensor& codes = *find(name);
   const std::string where = fmt::format("{}: tensor '{}'", state.file->path().string(), state.name);
   constexpr std::size_t kMostState = 4096;
   if (state.dtype != DType::u8 || state.data.size() > kMostState) {
@@ -110,7 +112,7 @@ StoredMatrix four_bits(const FindTensor& find, const std::string& name, quant::F
 
 StoredMatrix eight_bits(const FindTensor& find, const std::string& name, std::int64_t out, std::int64_t in) {
   const std::string module = module_of(name);
-  const hf::Tensor& codes = *find(name);
+  const containers::Tensor& codes = *find(name);
   if (codes.dtype != DType::i8 || codes.shape != std::vector<std::int64_t>{out, in}) {
     contradicts(codes, "I8 " + shape_text(std::array{out, in}), text_of(codes));
   }
@@ -121,7 +123,7 @@ StoredMatrix eight_bits(const FindTensor& find, const std::string& name, std::in
   m.codes = View(codes.data.data(), DType::i8, {out, in});
   m.scales = View(part(find, module + ".SCB", codes, DType::f32, out, stored).data.data(), DType::f32, {out});
   if (find(module + ".weight_format") != nullptr) {
-    const hf::Tensor& format = part(find, module + ".weight_format", codes, DType::u8, 1, stored);
+    const containers::Tensor& format = part(find, module + ".weight_format", codes, DType::u8, 1, stored);
     if (format.data[0] != std::byte{0}) contradicts(format, "0: rows", "an old tiled layout");
   }
   return stored;
@@ -136,11 +138,11 @@ std::string module_of(const std::string& tensor) {
 
 std::optional<StoredMatrix> stored_matrix(const FindTensor& find, const std::string& name, std::int64_t out,
                                           std::int64_t in) {
-  const hf::Tensor* codes = find(name);
+  const containers::Tensor* codes = find(name);
   if (codes == nullptr) return std::nullopt;
   for (const quant::Format format : {quant::Format::fp4, quant::Format::nf4}) {
     const auto state = fmt::format("{}.quant_state.bitsandbytes__{}", name, quant::name_of(format));
-    if (const hf::Tensor* t = find(state)) return four_bits(find, name, format, *t, out, in);
+    if (const containers::Tensor* t = find(state)) return four_bits(find, name, format, *t, out, in);
   }
   if (find(module_of(name) + ".SCB") != nullptr) return eight_bits(find, name, out, in);
   return std::nullopt;

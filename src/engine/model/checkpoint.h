@@ -30,7 +30,7 @@ struct StoredMatrix {
 
 // `find` gives a tensor by its name without the base model's prefix. `name`: "h.0.mlp.c_fc.weight". None when that is
 // an ordinary tensor or missing. Error::load, naming the tensor, for one that contradicts itself, or is not [out, in].
-using FindTensor = std::function<const hf::Tensor*(const std::string& name)>;
+using FindTensor = std::function<const containers::Tensor*(const std::string& name)>;
 std::optional<StoredMatrix> stored_matrix(const FindTensor& find, const std::string& name, std::int64_t out,
                                           std::int64_t in);
 

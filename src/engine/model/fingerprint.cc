@@ -28,14 +28,14 @@ std::string hex(XXH128_hash_t hash) { return fmt::format("{:016x}{:016x}", hash.
 std::string hash_of(std::string_view text) { return hex(XXH3_128bits(text.data(), text.size())); }
 
 struct Piece {
-  const hf::Tensor* tensor;
+  const containers::Tensor* tensor;
   std::span<const std::byte> bytes;
   XXH128_hash_t hash{};
 };
 
-std::vector<Piece> pieces_of(std::span<const hf::Tensor> tensors) {
+std::vector<Piece> pieces_of(std::span<const containers::Tensor> tensors) {
   std::vector<Piece> pieces;
-  for (const hf::Tensor& t : tensors) {
+  for (const containers::Tensor& t : tensors) {
     for (std::size_t at = 0; at < t.data.size(); at += kPiece) {
       pieces.push_back({&t, t.data.subspan(at, std::min(kPiece, t.data.size() - at))});
     }
@@ -64,7 +64,7 @@ std::string weights_fingerprint(const hf::Folder& folder, int threads, const Pro
   }
   std::string account;
   std::size_t at = 0;
-  for (const hf::Tensor& t : folder.tensors()) {  // sorted by name
+  for (const containers::Tensor& t : folder.tensors()) {  // sorted by name
     account += fmt::format("{} {} {}", t.name, safetensors_name(t.dtype), shape_text(t.shape));
     for (; at < pieces.size() && pieces[at].tensor == &t; ++at) account += " " + hex(pieces[at].hash);
     account += '\n';
@@ -74,7 +74,7 @@ std::string weights_fingerprint(const hf::Folder& folder, int threads, const Pro
 
 std::string weights_state(const hf::Folder& folder) {
   std::set<std::string> states;
-  for (const hf::Tensor& t : folder.tensors()) {
+  for (const containers::Tensor& t : folder.tensors()) {
     if (!t.file || t.file->state().empty()) return {};
     states.insert(t.file->state());
   }

@@ -25,7 +25,7 @@ constexpr std::string_view kSchema = "pkv-past/1";
 constexpr std::uint64_t kPage = 4096;  // blocks begin at one, so that a mapped file has them aligned
 constexpr std::int64_t kMostOfAShape = 1 << 20;
 
-[[noreturn]] void fail_file(const hf::SafeTensors& file, std::string what, std::string expected = {},
+[[noreturn]] void fail_file(const containers::SafeTensors& file, std::string what, std::string expected = {},
                             std::string found = {}) {
   fail_load({.what = std::move(what),
              .where = file.path().string(),
@@ -49,13 +49,13 @@ std::string header_checksum(const Metadata& metadata, std::span<const std::byte>
   return fmt::format("{:016x}", checksum(std::as_bytes(std::span(all))));
 }
 
-const std::string& text(const hf::SafeTensors& file, const std::string& key) {
+const std::string& text(const containers::SafeTensors& file, const std::string& key) {
   const auto found = file.metadata().find(key);
   if (found == file.metadata().end()) fail_file(file, fmt::format("not a saved past: metadata '{}' is missing", key));
   return found->second;
 }
 
-std::int64_t number(const hf::SafeTensors& file, const std::string& key) {
+std::int64_t number(const containers::SafeTensors& file, const std::string& key) {
   const std::string& given = text(file, key);
   std::int64_t value = 0;
   const auto [end, error] = std::from_chars(given.data(), given.data() + given.size(), value);
@@ -65,9 +65,9 @@ std::int64_t number(const hf::SafeTensors& file, const std::string& key) {
   return value;
 }
 
-const hf::Tensor& tensor(const hf::SafeTensors& file, const std::string& name, DType dtype,
-                         std::span<const std::int64_t> shape) {
-  const hf::Tensor& t = file.get(name);
+const containers::Tensor& tensor(const containers::SafeTensors& file, const std::string& name, DType dtype,
+                                 std::span<const std::int64_t> shape) {
+  const containers::Tensor& t = file.get(name);
   if (t.dtype != dtype || !std::ranges::equal(t.shape, shape)) {
     fail_file(file, fmt::format("not a saved past: tensor '{}' has the wrong form", name),
               fmt::format("{} {}", safetensors_name(dtype), shape_text(shape)),
@@ -76,8 +76,8 @@ const hf::Tensor& tensor(const hf::SafeTensors& file, const std::string& name, D
   return t;
 }
 
-std::vector<std::int32_t> read_ids(const hf::SafeTensors& file) {
-  const hf::Tensor* t = file.find("ids");
+std::vector<std::int32_t> read_ids(const containers::SafeTensors& file) {
+  const containers::Tensor* t = file.find("ids");
   if (t == nullptr || t->dtype != DType::i64 || t->shape.size() != 1 || t->shape[0] < 1) {
     fail_file(file, "not a saved past: tensor 'ids' is missing or has the wrong form", "I64 [tokens]");
   }
@@ -91,7 +91,7 @@ std::vector<std::int32_t> read_ids(const hf::SafeTensors& file) {
   return ids;
 }
 
-PastShape read_shape(const hf::SafeTensors& file) {
+PastShape read_shape(const containers::SafeTensors& file) {
   if (text(file, "schema") != kSchema) {
     fail_file(file, "not a saved past of this version", std::string(kSchema), text(file, "schema"));
   }
@@ -117,9 +117,9 @@ std::array<std::int64_t, 4> blocks_shape(const PastShape& s, std::size_t tokens)
 }
 
 // Blocks of a past as a tensor that is made while it is written.
-hf::Planned planned_blocks(const Past& past) {
+containers::Planned planned_blocks(const Past& past) {
   const auto shape = blocks_shape(past.shape(), past.ids().size());
-  const auto write = [&past, count = static_cast<std::size_t>(shape[0])](const hf::Sink& sink) {
+  const auto write = [&past, count = static_cast<std::size_t>(shape[0])](const containers::Sink& sink) {
     std::vector<std::byte> block(past.shape().block_bytes());
     for (std::size_t i = 0; i < count; ++i) {
       past.download(i, block);
@@ -130,8 +130,8 @@ hf::Planned planned_blocks(const Past& past) {
 }
 
 template <class T>
-hf::Planned planned(std::string name, DType dtype, const std::vector<T>& values) {
-  const auto write = [&values](const hf::Sink& sink) { sink(std::as_bytes(std::span(values))); };
+containers::Planned planned(std::string name, DType dtype, const std::vector<T>& values) {
+  const auto write = [&values](const containers::Sink& sink) { sink(std::as_bytes(std::span(values))); };
   return {.name = std::move(name), .dtype = dtype, .shape = {std::ssize(values)}, .write = write};
 }
 
@@ -158,12 +158,12 @@ Metadata metadata_of(const Model& model, const PastFileOptions& options, const P
 
 std::uint64_t SavedPast::file_bytes() const { return file.get("ids").file->bytes().size(); }
 
-SavedPast read_past(hf::SafeTensors file) {
+SavedPast read_past(containers::SafeTensors file) {
   const PastShape shape = read_shape(file);
   std::vector<std::int32_t> ids = read_ids(file);
   const auto blocks = blocks_shape(shape, ids.size());
-  const hf::Tensor& data = tensor(file, "blocks", shape.dtype, blocks);
-  const hf::Tensor& sums = tensor(file, "checksums", DType::u64, {blocks.data(), 1});
+  const containers::Tensor& data = tensor(file, "blocks", shape.dtype, blocks);
+  const containers::Tensor& sums = tensor(file, "checksums", DType::u64, {blocks.data(), 1});
   if (file.tensors().size() + file.unreadable().size() != 3) {
     fail_file(file, "not a saved past: tensors beside 'ids', 'checksums' and 'blocks'");
   }
@@ -194,7 +194,7 @@ SavedPast read_past(hf::SafeTensors file) {
 }
 
 SavedPast open_past(const std::filesystem::path& path) {
-  SavedPast saved = read_past(hf::SafeTensors::open(path));
+  SavedPast saved = read_past(containers::SafeTensors::open(path));
   const std::string found =
       header_checksum(saved.file.metadata(), saved.file.get("ids").data, saved.file.get("checksums").data);
   if (found != text(saved.file, "checksum")) {
@@ -261,10 +261,10 @@ void save_past(const std::filesystem::path& path, const Model& model, const Past
   if (past.shape() != model.new_past().shape()) fail_usage({.what = "the past to save is not one of this model"});
   if (past.length() == 0) fail_usage({.what = "an empty past cannot be saved", .expected = "at least one token"});
   const std::vector<std::int64_t> ids(past.ids().begin(), past.ids().end());
-  const hf::Planned blocks = planned_blocks(past);
+  const containers::Planned blocks = planned_blocks(past);
   std::vector<std::uint64_t> checksums;
   blocks.write([&](std::span<const std::byte> block) { checksums.push_back(checksum(block)); });
-  const auto size = static_cast<std::int64_t>(hf::bytes_of(blocks));
+  const auto size = static_cast<std::int64_t>(containers::bytes_of(blocks));
   std::int64_t done = 0;
   PastFileOptions hashing = options;
   hashing.progress = [&](std::int64_t hashed, std::int64_t total) {
@@ -273,14 +273,14 @@ void save_past(const std::filesystem::path& path, const Model& model, const Past
   };
   Metadata metadata = metadata_of(model, hashing, past.shape());
   metadata["checksum"] = header_checksum(metadata, std::as_bytes(std::span(ids)), std::as_bytes(std::span(checksums)));
-  const std::array<hf::Planned, 3> tensors{planned("ids", DType::i64, ids), planned("checksums", DType::u64, checksums),
-                                           blocks};
+  const std::array<containers::Planned, 3> tensors{planned("ids", DType::i64, ids),
+                                                   planned("checksums", DType::u64, checksums), blocks};
   const std::int64_t total = done + size;
   const auto wrote = [&](std::uint64_t bytes) {
     done = std::min(done + static_cast<std::int64_t>(bytes), total);  // ids and checksums are written too
     if (options.progress) options.progress(done, total);
   };
-  hf::stream_safetensors(path, tensors, metadata, {.wrote = wrote, .align_last = kPage, .owner_only = true});
+  containers::stream_safetensors(path, tensors, metadata, {.wrote = wrote, .align_last = kPage, .owner_only = true});
 }
 
 }  // namespace pkv::model

@@ -33,7 +33,7 @@ struct PastIdentity {
 
 // A file whose header was read and checked, and nothing of whose blocks was read.
 struct SavedPast {
-  hf::SafeTensors file;
+  containers::SafeTensors file;
   std::string model;  // what it was called: hf::display_name
   PastIdentity identity;
   std::string weights_files;  // state of the weights' files when they were hashed; empty: not kept
@@ -48,7 +48,7 @@ struct SavedPast {
 // Error::load for a file that is damaged anywhere but in its blocks, or is no saved past.
 SavedPast open_past(const std::filesystem::path& path);
 // The same but for the header's checksum, of a file that is open already.
-SavedPast read_past(hf::SafeTensors file);
+SavedPast read_past(containers::SafeTensors file);
 
 // Error::load, naming the first damaged block, when one of those of the first `tokens` does not have its checksum.
 // `threads` 0: one per core.

@@ -34,7 +34,7 @@ std::string plain_text(const std::vector<std::string>& layers) {
 // Matrices of the folder have several number formats.
 bool stored_mixed(const hf::Folder& folder) {
   std::optional<DType> one;
-  for (const hf::Tensor& t : folder.tensors()) {
+  for (const containers::Tensor& t : folder.tensors()) {
     if (t.shape.size() != 2 || !is_float(t.dtype)) continue;
     if (one.value_or(t.dtype) != t.dtype) return true;
     one = t.dtype;

@@ -13,7 +13,7 @@ namespace {
 
 // Elements of `t`, taken as unsigned numbers, that lie in [least, least + count) without their sign.
 template <class Bits>
-std::int64_t count_bits(const hf::Tensor& t, Bits least, Bits count) {
+std::int64_t count_bits(const containers::Tensor& t, Bits least, Bits count) {
   constexpr Bits kMagnitude = std::numeric_limits<Bits>::max() / 2;
   const std::int64_t n = t.view().elements();
   std::int64_t found = 0;
@@ -24,7 +24,7 @@ std::int64_t count_bits(const hf::Tensor& t, Bits least, Bits count) {
 }
 
 // Finite elements that fp16 has no number for: from 65520 on of fp32, from 65536 on of bf16.
-std::int64_t beyond_f16(const hf::Tensor& t) {
+std::int64_t beyond_f16(const containers::Tensor& t) {
   if (t.dtype == DType::f32) return count_bits<std::uint32_t>(t, 0x477ff000u, 0x7f800000u - 0x477ff000u);
   if (t.dtype == DType::bf16) return count_bits<std::uint16_t>(t, 0x4780u, 0x7f80u - 0x4780u);
   return 0;
@@ -34,21 +34,21 @@ std::int64_t beyond_f16(const hf::Tensor& t) {
 
 Reader::Reader(const hf::Folder& folder, const kernels::Backend* backend, const LoadOptions& options)
     : folder_(folder), backend_(backend), options_(options) {
-  for (const hf::Tensor& t : folder.tensors()) total_ += static_cast<std::int64_t>(t.data.size());
+  for (const containers::Tensor& t : folder.tensors()) total_ += static_cast<std::int64_t>(t.data.size());
 }
 
-void Reader::progress(const hf::Tensor& t) {
+void Reader::progress(const containers::Tensor& t) {
   done_ += static_cast<std::int64_t>(t.data.size());
   if (backend_ != nullptr && options_.progress) options_.progress(std::min(done_, total_), total_);
 }
 
-const hf::Tensor* Reader::find(std::string_view name) const {
-  if (const hf::Tensor* t = folder_.find(prefix_ + std::string(name))) return t;
+const containers::Tensor* Reader::find(std::string_view name) const {
+  if (const containers::Tensor* t = folder_.find(prefix_ + std::string(name))) return t;
   return folder_.find(name);
 }
 
-const hf::Tensor& Reader::expect(const std::string& name, std::initializer_list<std::int64_t> shape) {
-  const hf::Tensor* t = find(name);
+const containers::Tensor& Reader::expect(const std::string& name, std::initializer_list<std::int64_t> shape) {
+  const containers::Tensor* t = find(name);
   if (t == nullptr) {
     fail_load({.what = "tensor is missing",
                .where = folder_.path().string(),
@@ -100,7 +100,7 @@ View Reader::keep(const Buffer& host) {
   return kept;
 }
 
-View Reader::keep_matrix(const hf::Tensor& t, bool transpose) {
+View Reader::keep_matrix(const containers::Tensor& t, bool transpose) {
   const View stored = t.view();
   const DType dtype = options_.dtype.value_or(t.dtype);
   progress(t);
@@ -118,7 +118,7 @@ View Reader::keep_matrix(const hf::Tensor& t, bool transpose) {
   return kept;
 }
 
-void Reader::note_beyond_f16(const hf::Tensor& t) {
+void Reader::note_beyond_f16(const containers::Tensor& t) {
   const std::int64_t lost = beyond_f16(t);
   if (lost == 0) return;
   notes_.push_back(
@@ -130,7 +130,7 @@ View Reader::matrix(const std::string& name, std::int64_t rows, std::int64_t col
 }
 
 View Reader::vector(const std::string& name, std::int64_t size) {
-  const hf::Tensor& t = expect(name, {size});
+  const containers::Tensor& t = expect(name, {size});
   if (backend_ == nullptr) return t.view();
   Buffer wide(DType::f32, {size});
   load_elements(t.data.data(), t.dtype, 0, wide.span<float>());
@@ -166,7 +166,7 @@ Linear Reader::conv1d(const std::string& name, std::int64_t in, std::int64_t out
 
 View Reader::output(const std::string& name, const View& embedding, bool tied) {
   output_ = module_of(name);
-  if (const hf::Tensor* stored = find(name); stored != nullptr && tied) used_.insert(stored->name);
+  if (const containers::Tensor* stored = find(name); stored != nullptr && tied) used_.insert(stored->name);
   const View kept = tied ? embedding : matrix(name, embedding[0], embedding[1]);
   output_product_ = {.weights = kept.elements(), .bytes = kept.bytes()};
   return kept;
@@ -174,7 +174,7 @@ View Reader::output(const std::string& name, const View& embedding, bool tied) {
 
 std::vector<std::string> Reader::unused() const {
   std::vector<std::string> names;
-  for (const hf::Tensor& t : folder_.tensors()) {
+  for (const containers::Tensor& t : folder_.tensors()) {
     const bool idle =
         std::any_of(idle_.begin(), idle_.end(), [&](const std::string& s) { return t.name.ends_with(s); });
     if (!idle && !used_.contains(t.name)) names.push_back(t.name);

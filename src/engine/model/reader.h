@@ -81,24 +81,24 @@ class Reader {
   const std::string& output_name() const { return output_; }     // the output layer's
 
  private:
-  const hf::Tensor* find(std::string_view name) const;
-  const hf::Tensor& expect(const std::string& name, std::initializer_list<std::int64_t> shape);
+  const containers::Tensor* find(std::string_view name) const;
+  const containers::Tensor& expect(const std::string& name, std::initializer_list<std::int64_t> shape);
   View keep(const Buffer& host);
-  View keep_matrix(const hf::Tensor& t, bool transpose);
+  View keep_matrix(const containers::Tensor& t, bool transpose);
   Linear keep_linear(const std::string& name, std::int64_t out, std::int64_t in, bool transposed);
   void require_as_stored(const StoredMatrix& stored, const std::string& name) const;
   Linear keep_stored(StoredMatrix stored, const std::string& name);
   Linear keep_decoded(quant::Matrix m, DType dtype);
-  Linear encode(const hf::Tensor& t, bool transposed);
+  Linear encode(const containers::Tensor& t, bool transposed);
   void nest_scales(quant::Matrix& m, QuantizedMatrix& kept);
-  void note_beyond_f16(const hf::Tensor& t);
-  void note_not_finite(const hf::Tensor& t);
+  void note_beyond_f16(const containers::Tensor& t);
+  void note_not_finite(const containers::Tensor& t);
   void note_infinite_rows(const quant::Matrix& m, const std::string& name);
   bool skips(const std::string& name) const;
   void count(const View& matrix);
   void count(const quant::Matrix& m);
   void count_product(const Linear& linear);
-  void progress(const hf::Tensor& t);
+  void progress(const containers::Tensor& t);
 
   const hf::Folder& folder_;
   const kernels::Backend* backend_;

@@ -19,7 +19,7 @@ bool names_part(const std::string& module, const std::string& name) {
 
 // Elements all of whose `exponent` bits are set.
 template <class Bits>
-std::int64_t not_finite(const hf::Tensor& t, unsigned exponent) {
+std::int64_t not_finite(const containers::Tensor& t, unsigned exponent) {
   const std::int64_t n = t.view().elements();
   std::int64_t count = 0;
   for (std::int64_t i = 0; i < n; ++i) {
@@ -40,7 +40,7 @@ Linear Reader::keep_linear(const std::string& name, std::int64_t out, std::int64
   if (auto stored = stored_matrix([this](const std::string& n) { return find(n); }, name, out, in)) {
     return keep_stored(*std::move(stored), name);
   }
-  const hf::Tensor& t = transposed ? expect(name, {in, out}) : expect(name, {out, in});
+  const containers::Tensor& t = transposed ? expect(name, {in, out}) : expect(name, {out, in});
   if (options_.quantize && !skips(t.name)) return encode(t, transposed);
   plain_.push_back(module_of(t.name));
   return {.weight = keep_matrix(t, transposed)};
@@ -107,7 +107,7 @@ Linear Reader::keep_decoded(quant::Matrix m, DType dtype) {
   return {.weight = kept};
 }
 
-Linear Reader::encode(const hf::Tensor& t, bool transposed) {
+Linear Reader::encode(const containers::Tensor& t, bool transposed) {
   const Quantize& how = *options_.quantize;
   const View stored = t.view();
   const DType dtype = options_.dtype.value_or(t.dtype);
@@ -150,7 +150,7 @@ Linear Reader::encode(const hf::Tensor& t, bool transposed) {
   return {.quantized = m};
 }
 
-void Reader::note_not_finite(const hf::Tensor& t) {
+void Reader::note_not_finite(const containers::Tensor& t) {
   const std::int64_t lost = t.dtype == DType::f32   ? not_finite<std::uint32_t>(t, 0x7f800000u)
                             : t.dtype == DType::f16 ? not_finite<std::uint16_t>(t, 0x7c00u)
                                                     : not_finite<std::uint16_t>(t, 0x7f80u);

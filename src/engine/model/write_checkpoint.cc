@@ -13,9 +13,9 @@
 namespace pkv::model {
 namespace {
 
-using hf::Planned;
+using containers::Planned;
+using containers::Sink;
 using hf::PlannedGroup;
-using hf::Sink;
 using Bytes = std::span<const std::byte>;
 
 constexpr std::size_t kPiece = std::size_t{1} << 20;  // elements or bytes handled at a time
@@ -111,7 +111,7 @@ PlannedGroup eight_bits(const QuantizedMatrix& q) {
 }
 
 // Pages of the file are given back as it goes, so that a tensor larger than memory can be written.
-void write_copied(const hf::Tensor& t, DType dtype, const Sink& sink) {
+void write_copied(const containers::Tensor& t, DType dtype, const Sink& sink) {
   const std::size_t piece = kPiece * pkv::size_of(t.dtype);
   std::vector<float> wide;
   std::vector<std::byte> converted;
@@ -131,7 +131,7 @@ void write_copied(const hf::Tensor& t, DType dtype, const Sink& sink) {
   }
 }
 
-Planned copied(const hf::Tensor& t, std::optional<DType> dtype) {
+Planned copied(const containers::Tensor& t, std::optional<DType> dtype) {
   const DType to = dtype && is_float(t.dtype) ? *dtype : t.dtype;
   const auto write = [&t, to](const Sink& sink) { write_copied(t, to, sink); };
   return {.name = t.name, .dtype = to, .shape = t.shape, .write = write};
@@ -149,7 +149,7 @@ void require_new(const hf::Folder& folder, const std::vector<PlannedGroup>& grou
 
 std::uint64_t total(const PlannedGroup& group) {
   std::uint64_t bytes = 0;
-  for (const Planned& t : group) bytes += hf::bytes_of(t);
+  for (const Planned& t : group) bytes += containers::bytes_of(t);
   return bytes;
 }
 
@@ -158,7 +158,7 @@ std::vector<PlannedGroup> plan(const Model& m, const WriteOptions& options, Writ
   std::map<std::string_view, const QuantizedMatrix*> quantised;
   for (const QuantizedMatrix& q : m.quantized()) quantised.emplace(q.name, &q);
   std::vector<PlannedGroup> groups;
-  for (const hf::Tensor& t : m.folder().tensors()) {
+  for (const containers::Tensor& t : m.folder().tensors()) {
     written.bytes_before += t.data.size();
     const auto found = quantised.find(t.name);
     if (found == quantised.end()) {
@@ -192,7 +192,7 @@ hf::BitsAndBytes description(const Model& m, const WriteOptions& options) {
 
 void require_writable(const Model& m) {
   require_not_quantised(m.folder());
-  if (!m.folder().unreadable().empty()) hf::fail_unreadable(m.folder().unreadable().front());
+  if (!m.folder().unreadable().empty()) containers::fail_unreadable(m.folder().unreadable().front());
   if (!m.quantized().empty()) return;
   const bool skipped = !m.weights().plain.empty();
   fail_usage({.what = "no matrix was quantised, so there is nothing to write",

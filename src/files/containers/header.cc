@@ -9,11 +9,11 @@
 
 #include "base/error.h"
 #include "base/json.h"
-#include "files/containers/formats.h"
 #include "files/containers/layout.h"
 #include "files/containers/safetensors.h"
+#include "files/containers/safetensors_types.h"
 
-namespace pkv::hf {
+namespace pkv::containers {
 
 namespace {
 
@@ -207,7 +207,7 @@ class HeaderReader : public JsonEvents {
   }
 
   void set_dtype(const std::string& name) {
-    const Format* format = find_format(name);
+    const SafetensorsType* format = find_safetensors_type(name);
     if (format == nullptr) fail("unknown dtype", "a dtype of safetensors: F32, F16, BF16, ...", quote(name));
     entry().dtype = format->name;
     entry().readable = from_safetensors_name(name);
@@ -248,4 +248,4 @@ Header parse_header(std::string_view json, std::uint64_t data_size, std::string_
   return header;
 }
 
-}  // namespace pkv::hf
+}  // namespace pkv::containers

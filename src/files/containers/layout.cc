@@ -9,9 +9,9 @@
 
 #include "base/error.h"
 #include "base/json.h"
-#include "files/containers/formats.h"
+#include "files/containers/safetensors_types.h"
 
-namespace pkv::hf {
+namespace pkv::containers {
 namespace {
 
 std::string tensor_place(std::string_view file, const Header::Entry& e) {
@@ -30,7 +30,7 @@ void check_size(const Header::Entry& e, std::uint64_t data_size, std::string_vie
                .found = offsets,
                .hint = "the file is truncated: download or copy it again"});
   }
-  const auto bytes = byte_count(e.shape, find_format(e.dtype)->bits);
+  const auto bytes = byte_count(e.shape, find_safetensors_type(e.dtype)->bits);
   if (!bytes) {
     fail_load({.what = "shape and dtype do not make a number of bytes (too large, or no whole byte)",
                .where = tensor_place(file, e),
@@ -93,4 +93,4 @@ void sort_and_check(std::vector<Header::Entry>& entries, std::uint64_t data_size
   check_layout(entries, data_size, file);
 }
 
-}  // namespace pkv::hf
+}  // namespace pkv::containers

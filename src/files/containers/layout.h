@@ -10,7 +10,7 @@
 
 #include "files/containers/safetensors.h"
 
-namespace pkv::hf {
+namespace pkv::containers {
 
 // Bytes of a dense tensor of elements of `bits`; none when a product overflows or it does not end at a whole byte.
 std::optional<std::uint64_t> byte_count(std::span<const std::int64_t> shape, std::uint64_t bits);
@@ -19,4 +19,4 @@ std::optional<std::uint64_t> byte_count(std::span<const std::int64_t> shape, std
 // overlap, and data that no tensor covers.
 void sort_and_check(std::vector<Header::Entry>& entries, std::uint64_t data_size, std::string_view file);
 
-}  // namespace pkv::hf
+}  // namespace pkv::containers

@@ -10,7 +10,7 @@
 #include "base/json.h"
 #include "files/containers/pickle_reader.h"
 
-namespace pkv::hf {
+namespace pkv::containers {
 
 using Kind = PickleValue::Kind;
 
@@ -275,4 +275,4 @@ void PickleReader::stop() {
   stopped_ = true;
 }
 
-}  // namespace pkv::hf
+}  // namespace pkv::containers

@@ -14,7 +14,7 @@
 #include <string_view>
 #include <vector>
 
-namespace pkv::hf {
+namespace pkv::containers {
 
 struct PickleValue {
   enum class Kind : std::uint8_t {
@@ -68,4 +68,4 @@ class Pickle {
   PickleValue root_;
 };
 
-}  // namespace pkv::hf
+}  // namespace pkv::containers

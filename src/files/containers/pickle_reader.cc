@@ -6,7 +6,7 @@
 
 #include "base/error.h"
 
-namespace pkv::hf {
+namespace pkv::containers {
 namespace {
 
 struct Name {
@@ -124,4 +124,4 @@ void PickleReader::run() {
   fail("pickle goes on after its end", {}, fmt::format("{} bytes", pickle_.bytes_.size() - at_));
 }
 
-}  // namespace pkv::hf
+}  // namespace pkv::containers

@@ -12,7 +12,7 @@
 
 #include "files/containers/pickle.h"
 
-namespace pkv::hf {
+namespace pkv::containers {
 
 class PickleReader {
  public:
@@ -78,4 +78,4 @@ class PickleReader {
   bool stopped_ = false;
 };
 
-}  // namespace pkv::hf
+}  // namespace pkv::containers

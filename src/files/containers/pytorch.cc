@@ -11,7 +11,7 @@
 #include "files/containers/state_dict.h"
 #include "files/containers/zip.h"
 
-namespace pkv::hf {
+namespace pkv::containers {
 namespace {
 
 std::string_view text_of(std::span<const std::byte> bytes) {
@@ -211,4 +211,4 @@ TensorFile open_pytorch(const std::filesystem::path& path) {
   return {path, std::move(read.tensors), std::move(read.unreadable), std::move(read.notes)};
 }
 
-}  // namespace pkv::hf
+}  // namespace pkv::containers

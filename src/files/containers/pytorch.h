@@ -13,7 +13,7 @@
 
 #include "files/containers/tensor_file.h"
 
-namespace pkv::hf {
+namespace pkv::containers {
 
 // Opening reads the archive's directory and the pickle. Data is read only for tensors that are not dense in their
 // storage (a transposed view, say): those are copied, which may take as much memory as the file has bytes.
@@ -29,4 +29,4 @@ struct PyTorchTensors {
 };
 PyTorchTensors read_pytorch(std::span<const std::byte> bytes, std::string_view file);
 
-}  // namespace pkv::hf
+}  // namespace pkv::containers

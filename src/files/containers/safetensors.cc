@@ -7,7 +7,7 @@
 
 #include "base/error.h"
 
-namespace pkv::hf {
+namespace pkv::containers {
 namespace {
 
 constexpr std::size_t kLengthBytes = 8;
@@ -71,4 +71,4 @@ SafeTensors SafeTensors::open(const std::filesystem::path& path) {
   return {TensorFile(path, std::move(tensors), std::move(unreadable)), std::move(header.metadata)};
 }
 
-}  // namespace pkv::hf
+}  // namespace pkv::containers

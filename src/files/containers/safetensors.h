@@ -15,7 +15,7 @@
 
 #include "files/containers/tensor_file.h"
 
-namespace pkv::hf {
+namespace pkv::containers {
 
 class SafeTensors : public TensorFile {
  public:
@@ -76,4 +76,4 @@ void stream_safetensors(const std::filesystem::path& path, std::span<const Plann
                         const std::map<std::string, std::string>& metadata, const Streaming& how = {});
 std::uint64_t bytes_of(const Planned& tensor);  // usage error for a shape that overflows
 
-}  // namespace pkv::hf
+}  // namespace pkv::containers

@@ -14,7 +14,7 @@
 #include "engine/tensor/view.h"
 #include "files/containers/pickle.h"
 
-namespace pkv::hf {
+namespace pkv::containers {
 namespace {
 
 using Kind = PickleValue::Kind;
@@ -248,4 +248,4 @@ bool StateDict::Entry::dense() const {
 
 StateDict parse_state_dict(std::string_view pickle, std::string_view file) { return Reader(pickle, file).read(); }
 
-}  // namespace pkv::hf
+}  // namespace pkv::containers

@@ -11,7 +11,7 @@
 
 #include "engine/tensor/dtype.h"
 
-namespace pkv::hf {
+namespace pkv::containers {
 
 struct StateDict {
   static constexpr std::size_t kMaxRank = 16;
@@ -35,4 +35,4 @@ struct StateDict {
 // `pickle` must outlive the result. `file` is only named in errors, which are load errors.
 StateDict parse_state_dict(std::string_view pickle, std::string_view file);
 
-}  // namespace pkv::hf
+}  // namespace pkv::containers

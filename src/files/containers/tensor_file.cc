@@ -9,7 +9,7 @@
 #include "base/error.h"
 #include "base/json.h"
 
-namespace pkv::hf {
+namespace pkv::containers {
 namespace {
 
 std::string tensor_place(const std::shared_ptr<const MappedFile>& file, std::string_view name) {
@@ -88,4 +88,4 @@ void refuse_lfs_pointer(std::string_view bytes, const std::filesystem::path& pat
              .hint = "run `git lfs pull` in the folder, or download the model again"});
 }
 
-}  // namespace pkv::hf
+}  // namespace pkv::containers

@@ -16,7 +16,7 @@
 #include "base/file.h"
 #include "engine/tensor/view.h"
 
-namespace pkv::hf {
+namespace pkv::containers {
 
 struct Tensor {
   std::string name;
@@ -65,4 +65,4 @@ class TensorFile {
 // Load error for what a clone without Git LFS leaves in the place of a large file.
 void refuse_lfs_pointer(std::string_view bytes, const std::filesystem::path& path);
 
-}  // namespace pkv::hf
+}  // namespace pkv::containers

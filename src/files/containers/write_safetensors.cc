@@ -6,16 +6,16 @@
 
 #include "base/error.h"
 #include "base/json.h"
-#include "files/containers/formats.h"
 #include "files/containers/layout.h"
 #include "files/containers/safetensors.h"
+#include "files/containers/safetensors_types.h"
 
-namespace pkv::hf {
+namespace pkv::containers {
 namespace {
 
 constexpr std::uint64_t kLengthBytes = 8;
 
-const Format* format_of(DType dtype) { return find_format(safetensors_name(dtype)); }
+const SafetensorsType* type_of(DType dtype) { return find_safetensors_type(safetensors_name(dtype)); }
 
 [[noreturn]] void refuse(const std::string& where, const std::string& name, std::string what, std::string expected = {},
                          std::string found = {}) {
@@ -43,7 +43,7 @@ void check_kind(const std::string& where, const auto& t) {
 
 void check(const std::string& where, const Tensor& t) {
   check_kind(where, t);
-  const auto bytes = byte_count(t.shape, format_of(t.dtype)->bits);
+  const auto bytes = byte_count(t.shape, type_of(t.dtype)->bits);
   if (bytes == t.data.size()) return;
   refuse(where, t.name, "data does not match shape and dtype",
          bytes ? fmt::format("{} bytes", *bytes) : "a shape that does not overflow",
@@ -58,7 +58,7 @@ std::vector<const Planned*> sorted(const std::string& where, std::span<const Pla
   std::ranges::sort(order, {}, name);
   const auto twice = std::ranges::adjacent_find(order, {}, name);
   if (twice != order.end()) refuse(where, (*twice)->name, "name is given twice");
-  std::ranges::stable_sort(order, std::greater{}, [](const Planned* t) { return format_of(t->dtype); });
+  std::ranges::stable_sort(order, std::greater{}, [](const Planned* t) { return type_of(t->dtype); });
   return order;
 }
 
@@ -105,7 +105,7 @@ void write_data(FileWriter& writer, const Planned& t, const std::function<void(s
 }  // namespace
 
 std::uint64_t bytes_of(const Planned& tensor) {
-  if (const auto bytes = byte_count(tensor.shape, format_of(tensor.dtype)->bits)) return *bytes;
+  if (const auto bytes = byte_count(tensor.shape, type_of(tensor.dtype)->bits)) return *bytes;
   refuse("a tensor to be written", tensor.name, "a shape that overflows", {}, shape_text(tensor.shape));
 }
 
@@ -141,4 +141,4 @@ void stream_safetensors(const std::filesystem::path& path, std::span<const Plann
   writer.commit();
 }
 
-}  // namespace pkv::hf
+}  // namespace pkv::containers

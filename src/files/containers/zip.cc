@@ -11,7 +11,7 @@
 #include "base/error.h"
 #include "base/json.h"
 
-namespace pkv::hf {
+namespace pkv::containers {
 namespace {
 
 [[noreturn]] void fail(std::string_view file, std::string what, std::string expected = {}, std::string found = {},
@@ -245,4 +245,4 @@ std::vector<ZipEntry> read_zip(std::span<const std::byte> bytes, std::string_vie
   return entries;
 }
 
-}  // namespace pkv::hf
+}  // namespace pkv::containers

@@ -10,7 +10,7 @@
 #include <string_view>
 #include <vector>
 
-namespace pkv::hf {
+namespace pkv::containers {
 
 struct ZipEntry {
   std::string name;  // as stored: may be no UTF-8
@@ -27,4 +27,4 @@ inline constexpr std::uint64_t kMaxZipDirectory = 16 << 20;  // bytes that libzi
 // are not checked: that would read all data.
 std::vector<ZipEntry> read_zip(std::span<const std::byte> bytes, std::string_view file);
 
-}  // namespace pkv::hf
+}  // namespace pkv::containers

@@ -1,6 +1,6 @@
 #include "files/hf/display_name.h"
 
-#include "files/hf/hub_id.h"
+#include "files/hf/repo_name.h"
 
 namespace pkv::hf {
 

@@ -27,8 +27,8 @@ struct Weights {
 };
 constexpr std::array<Weights, 2> kWeights{{{"model.safetensors", kSafeTensors}, {"pytorch_model.bin", kPyTorch}}};
 
-TensorFile open_tensors(const fs::path& path, std::string_view extension) {
-  return extension == kPyTorch ? open_pytorch(path) : SafeTensors::open(path);
+containers::TensorFile open_tensors(const fs::path& path, std::string_view extension) {
+  return extension == kPyTorch ? containers::open_pytorch(path) : containers::SafeTensors::open(path);
 }
 
 void check_folder(const fs::path& path) {
@@ -117,7 +117,7 @@ Folder Folder::open(const fs::path& path) {
 void Folder::open_weights() {
   if (const std::string named = weights_named(*config_); !named.empty()) {
     if (named.ends_with(kIndexEnd)) return open_index(path_ / named, kSafeTensors);
-    return add(SafeTensors::open(path_ / named));
+    return add(containers::SafeTensors::open(path_ / named));
   }
   for (const Weights& weights : kWeights) {
     const fs::path single = path_ / weights.single, index = path_ / weights.index();
@@ -134,7 +134,7 @@ void Folder::open_weights() {
 
 void Folder::open_index(const fs::path& path, std::string_view extension) {
   const Index index = parse_index(read_file(path, Index::kMaxFile), path.string(), extension);
-  std::vector<TensorFile> shards;
+  std::vector<containers::TensorFile> shards;
   for (const std::string& name : index.shards) {
     if (!is_present(path_ / name)) {
       fail_load({.what = "shard is missing",
@@ -150,12 +150,12 @@ void Folder::open_index(const fs::path& path, std::string_view extension) {
                .where = fmt::format("{}: tensor {}", shards[e.shard].path().string(), quote(e.tensor)),
                .expected = fmt::format("in this shard, as {} says", path.filename().string())});
   }
-  for (const TensorFile& shard : shards) note_unnamed(index, shard, path.filename().string());
-  for (const TensorFile& shard : shards) add(shard);
+  for (const containers::TensorFile& shard : shards) note_unnamed(index, shard, path.filename().string());
+  for (const containers::TensorFile& shard : shards) add(shard);
 }
 
 // transformers loads whatever the shards hold, and so do we; but not in silence.
-void Folder::note_unnamed(const Index& index, const TensorFile& shard, std::string_view index_name) {
+void Folder::note_unnamed(const Index& index, const containers::TensorFile& shard, std::string_view index_name) {
   std::vector<std::string_view> unnamed;
   const auto look = [&](const auto& tensor) {
     if (index.find(tensor.name) == nullptr) unnamed.push_back(tensor.name);
@@ -168,7 +168,7 @@ void Folder::note_unnamed(const Index& index, const TensorFile& shard, std::stri
                                quote(std::ranges::min(unnamed))));
 }
 
-void Folder::add(const TensorFile& file) {
+void Folder::add(const containers::TensorFile& file) {
   files_.push_back(file.path());
   std::ranges::copy(file.notes(), std::back_inserter(notes_));
   std::ranges::copy(file.tensors(), std::back_inserter(tensors_));
@@ -176,16 +176,16 @@ void Folder::add(const TensorFile& file) {
 }
 
 void Folder::sort_names() {
-  std::ranges::sort(tensors_, {}, &Tensor::name);
-  std::ranges::sort(unreadable_, {}, &Unreadable::name);
+  std::ranges::sort(tensors_, {}, &containers::Tensor::name);
+  std::ranges::sort(unreadable_, {}, &containers::Unreadable::name);
 
   struct Place {
     std::string_view name;
     const MappedFile* file;
   };
   std::vector<Place> all;
-  for (const Tensor& t : tensors_) all.push_back({t.name, t.file.get()});
-  for (const Unreadable& t : unreadable_) all.push_back({t.name, t.file.get()});
+  for (const containers::Tensor& t : tensors_) all.push_back({t.name, t.file.get()});
+  for (const containers::Unreadable& t : unreadable_) all.push_back({t.name, t.file.get()});
   std::ranges::sort(all, {}, &Place::name);
   const auto twice = std::ranges::adjacent_find(all, {}, &Place::name);
   if (twice == all.end()) return;
@@ -195,13 +195,13 @@ void Folder::sort_names() {
                                   std::next(twice)->file->path().filename().string())});
 }
 
-const Tensor* Folder::find(std::string_view name) const {
-  const auto tensor_name = [](const Tensor& t) -> std::string_view { return t.name; };
+const containers::Tensor* Folder::find(std::string_view name) const {
+  const auto tensor_name = [](const containers::Tensor& t) -> std::string_view { return t.name; };
   const auto at = std::ranges::lower_bound(tensors_, name, {}, tensor_name);
   if (at != tensors_.end() && at->name == name) return &*at;
-  const auto other_name = [](const Unreadable& t) -> std::string_view { return t.name; };
+  const auto other_name = [](const containers::Unreadable& t) -> std::string_view { return t.name; };
   const auto other = std::ranges::lower_bound(unreadable_, name, {}, other_name);
-  if (other != unreadable_.end() && other->name == name) fail_unreadable(*other);
+  if (other != unreadable_.end() && other->name == name) containers::fail_unreadable(*other);
   return nullptr;
 }
 

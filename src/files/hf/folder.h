@@ -32,10 +32,10 @@ class Folder {
   const Config& config() const { return *config_; }
   const Config* generation_config() const { return generation_config_.get(); }  // null when there is no such file
 
-  std::span<const std::filesystem::path> files() const { return files_; }  // with the weights, sorted by name
-  std::span<const Tensor> tensors() const { return tensors_; }             // of all files, sorted by name
-  std::span<const Unreadable> unreadable() const { return unreadable_; }   // likewise
-  const Tensor* find(std::string_view name) const;  // null when absent; error when its dtype cannot be read
+  std::span<const std::filesystem::path> files() const { return files_; }   // with the weights, sorted by name
+  std::span<const containers::Tensor> tensors() const { return tensors_; }  // of all files, sorted by name
+  std::span<const containers::Unreadable> unreadable() const { return unreadable_; }  // likewise
+  const containers::Tensor* find(std::string_view name) const;  // null when absent; error when its dtype cannot be read
 
   // What a reader of a report should know: files that are present and not used, tensors that the index leaves out.
   std::span<const std::string> notes() const { return notes_; }
@@ -43,15 +43,15 @@ class Folder {
  private:
   void open_weights();
   void open_index(const std::filesystem::path& index, std::string_view extension);
-  void note_unnamed(const Index& index, const TensorFile& shard, std::string_view index_name);
-  void add(const TensorFile& file);
+  void note_unnamed(const Index& index, const containers::TensorFile& shard, std::string_view index_name);
+  void add(const containers::TensorFile& file);
   void sort_names();
 
   std::filesystem::path path_;
   std::unique_ptr<Config> config_, generation_config_;
   std::vector<std::filesystem::path> files_;
-  std::vector<Tensor> tensors_;
-  std::vector<Unreadable> unreadable_;
+  std::vector<containers::Tensor> tensors_;
+  std::vector<containers::Unreadable> unreadable_;
   std::vector<std::string> notes_;
 };
 

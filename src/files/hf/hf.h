@@ -1,4 +1,4 @@
-// The door of room hf: a Hugging Face model folder.
+// The door of room files/hf: a Hugging Face model folder.
 #pragma once
 
 #include "files/containers/pytorch.h"      // IWYU pragma: export

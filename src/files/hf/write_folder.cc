@@ -14,14 +14,14 @@ namespace {
 
 namespace fs = std::filesystem;
 
-using Shards = std::vector<std::vector<Planned>>;
+using Shards = std::vector<std::vector<containers::Planned>>;
 
 Shards shards_of(std::span<const PlannedGroup> groups, std::uint64_t max_shard) {
   Shards shards;
   std::uint64_t filled = 0;
   for (const PlannedGroup& group : groups) {
     std::uint64_t bytes = 0;
-    for (const Planned& t : group) bytes += bytes_of(t);
+    for (const containers::Planned& t : group) bytes += containers::bytes_of(t);
     if (shards.empty() || (filled != 0 && filled + bytes > max_shard)) {
       shards.emplace_back();
       filled = 0;
@@ -40,7 +40,7 @@ std::string name_of_shard(std::size_t i, std::size_t count) {
 void write_index(const fs::path& folder, const Shards& shards, std::uint64_t total) {
   nlohmann::json index{{"metadata", {{"total_size", total}}}, {"weight_map", nlohmann::json::object()}};
   for (std::size_t i = 0; i < shards.size(); ++i) {
-    for (const Planned& t : shards[i]) index["weight_map"][t.name] = name_of_shard(i, shards.size());
+    for (const containers::Planned& t : shards[i]) index["weight_map"][t.name] = name_of_shard(i, shards.size());
   }
   write_file(folder / "model.safetensors.index.json", index.dump(2, ' ', true) + "\n");
 }
@@ -52,7 +52,7 @@ std::vector<std::string> write_weights(const fs::path& folder, std::span<const P
   const Shards shards = shards_of(groups, max_shard);
   std::uint64_t total = 0, done = 0;
   for (const auto& shard : shards) {
-    for (const Planned& t : shard) total += bytes_of(t);
+    for (const containers::Planned& t : shard) total += containers::bytes_of(t);
   }
   const auto wrote = [&](std::uint64_t bytes) {
     done += bytes;
@@ -61,7 +61,7 @@ std::vector<std::string> write_weights(const fs::path& folder, std::span<const P
   std::vector<std::string> names;
   for (std::size_t i = 0; i < shards.size(); ++i) {
     names.push_back(name_of_shard(i, shards.size()));
-    stream_safetensors(folder / names.back(), shards[i], {{"format", "pt"}}, {.wrote = wrote});
+    containers::stream_safetensors(folder / names.back(), shards[i], {{"format", "pt"}}, {.wrote = wrote});
   }
   if (shards.size() > 1) write_index(folder, shards, total);
   return names;

@@ -18,7 +18,7 @@
 namespace pkv::hf {
 
 // Tensors that stay in one file.
-using PlannedGroup = std::vector<Planned>;
+using PlannedGroup = std::vector<containers::Planned>;
 
 // model.safetensors; or, above `max_shard` bytes of data, model-00001-of-0000N.safetensors and their index. A group
 // that is larger by itself gets a file of its own. Gives the names of the weight files.

@@ -14,7 +14,7 @@
 #include "base/error.h"
 #include "base/json.h"
 
-namespace pkv::hf {
+namespace pkv::hub {
 namespace {
 
 namespace fs = std::filesystem;
@@ -135,4 +135,4 @@ std::string BlobWriter::finish() {
   return {};
 }
 
-}  // namespace pkv::hf
+}  // namespace pkv::hub

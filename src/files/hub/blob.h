@@ -10,7 +10,7 @@
 
 #include "files/hub/digest.h"
 
-namespace pkv::hf {
+namespace pkv::hub {
 
 // A name beside a blob for what is on its way there, another one with every call of any process.
 std::filesystem::path incomplete_name(const std::filesystem::path& blob);
@@ -51,4 +51,4 @@ class BlobWriter {
   Digest digest_;
 };
 
-}  // namespace pkv::hf
+}  // namespace pkv::hub

@@ -14,9 +14,10 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "files/hf/repo_name.h"
 #include "files/hub/blob.h"
 
-namespace pkv::hf {
+namespace pkv::hub {
 namespace {
 
 namespace fs = std::filesystem;
@@ -75,26 +76,24 @@ BlobLock::~BlobLock() {
   if (descriptor_ >= 0) ::close(descriptor_);
 }
 
-fs::path HubCache::snapshot(std::string_view id, std::string_view commit) const {
-  return repo(id) / "snapshots" / commit;
-}
-fs::path HubCache::blob(std::string_view id, std::string_view etag) const { return repo(id) / "blobs" / etag; }
-fs::path HubCache::lock(std::string_view id, std::string_view etag) const {
-  return root_ / ".locks" / folder_of_repo(id) / (std::string(etag) + ".lock");
+fs::path Cache::snapshot(std::string_view id, std::string_view commit) const { return repo(id) / "snapshots" / commit; }
+fs::path Cache::blob(std::string_view id, std::string_view etag) const { return repo(id) / "blobs" / etag; }
+fs::path Cache::lock(std::string_view id, std::string_view etag) const {
+  return root_ / ".locks" / hf::folder_of_repo(id) / (std::string(etag) + ".lock");
 }
 
-std::optional<std::string> HubCache::commit_of(const HubId& id) const {
-  if (is_commit(id.revision)) return id.revision;
+std::optional<std::string> Cache::commit_of(const Id& id) const {
+  if (hf::is_commit(id.revision)) return id.revision;
   const fs::path file = repo(id.repo) / "refs" / id.revision;
   std::error_code error;
   if (!fs::is_regular_file(file, error) || fs::file_size(file, error) > 100) return {};
   std::string text = read_file(file, 100);
   while (!text.empty() && (text.back() == '\n' || text.back() == '\r' || text.back() == ' ')) text.pop_back();
-  if (!is_commit(text)) return {};
+  if (!hf::is_commit(text)) return {};
   return text;
 }
 
-void HubCache::remember_commit(const HubId& id, std::string_view commit) const {
+void Cache::remember_commit(const Id& id, std::string_view commit) const {
   if (id.revision == commit || commit_of(id) == commit) return;
   const fs::path file = repo(id.repo) / "refs" / id.revision;
   make_folders(file.parent_path());
@@ -108,16 +107,16 @@ void HubCache::remember_commit(const HubId& id, std::string_view commit) const {
   fail_here(file, "cannot write here", error.message());
 }
 
-bool HubCache::has(std::string_view id, std::string_view commit, const std::string& file,
-                   std::optional<std::uint64_t> size) const {
+bool Cache::has(std::string_view id, std::string_view commit, const std::string& file,
+                std::optional<std::uint64_t> size) const {
   const fs::path path = snapshot(id, commit) / file;
   std::error_code error;
   if (!fs::is_regular_file(path, error)) return false;  // a link to a blob that is gone is none
   return !size || fs::file_size(path, error) == *size;
 }
 
-void HubCache::link(std::string_view id, std::string_view commit, const std::string& file, std::string_view etag,
-                    bool fresh) const {
+void Cache::link(std::string_view id, std::string_view commit, const std::string& file, std::string_view etag,
+                 bool fresh) const {
   const fs::path place = snapshot(id, commit) / file, bytes = blob(id, etag);
   make_folders(place.parent_path());
   const fs::path target = bytes.lexically_relative(place.parent_path());
@@ -143,7 +142,7 @@ void HubCache::link(std::string_view id, std::string_view commit, const std::str
   fail_here(place, "cannot put the file into the snapshot", error.message());
 }
 
-std::optional<std::vector<RepoFile>> HubCache::tree(std::string_view id, std::string_view commit) const {
+std::optional<std::vector<RepoFile>> Cache::tree(std::string_view id, std::string_view commit) const {
   const fs::path file = repo(id) / "trees" / (std::string(commit) + ".json");
   std::error_code error;
   if (!fs::is_regular_file(file, error)) return {};
@@ -154,19 +153,19 @@ std::optional<std::vector<RepoFile>> HubCache::tree(std::string_view id, std::st
   }
 }
 
-void HubCache::remember_tree(std::string_view id, std::string_view commit, const std::vector<RepoFile>& files) const {
+void Cache::remember_tree(std::string_view id, std::string_view commit, const std::vector<RepoFile>& files) const {
   try_to([&] {
     make_folders(repo(id) / "trees");
     write_file(repo(id) / "trees" / (std::string(commit) + ".json"), tree_file_text(files));
   });
 }
 
-bool HubCache::known_absent(std::string_view id, std::string_view commit, const std::string& file) const {
+bool Cache::known_absent(std::string_view id, std::string_view commit, const std::string& file) const {
   std::error_code error;
   return fs::is_regular_file(repo(id) / ".no_exist" / commit / file, error);
 }
 
-void HubCache::remember_absent(std::string_view id, std::string_view commit, const std::string& file) const {
+void Cache::remember_absent(std::string_view id, std::string_view commit, const std::string& file) const {
   if (known_absent(id, commit, file)) return;
   try_to([&] {
     const fs::path place = repo(id) / ".no_exist" / commit / file;
@@ -176,7 +175,7 @@ void HubCache::remember_absent(std::string_view id, std::string_view commit, con
   });
 }
 
-void HubCache::prepare(std::string_view id) const {
+void Cache::prepare(std::string_view id) const {
   make_folders(repo(id) / "blobs");
   make_folders(repo(id) / "snapshots");
   const fs::path tag = root_ / "CACHEDIR.TAG";  // https://bford.info/cachedir/
@@ -187,4 +186,4 @@ void HubCache::prepare(std::string_view id) const {
   });
 }
 
-}  // namespace pkv::hf
+}  // namespace pkv::hub

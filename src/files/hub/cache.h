@@ -16,10 +16,11 @@
 #include <string_view>
 #include <vector>
 
-#include "files/hf/hub_id.h"
+#include "files/hf/repo_name.h"
+#include "files/hub/id.h"
 #include "files/hub/wire.h"
 
-namespace pkv::hf {
+namespace pkv::hub {
 
 // Held from construction to destruction. Not held where the file system knows no locks.
 class BlobLock {
@@ -36,19 +37,19 @@ class BlobLock {
   bool held_ = false;
 };
 
-class HubCache {
+class Cache {
  public:
-  HubCache(std::filesystem::path root, bool symlinks) : root_(std::move(root)), symlinks_(symlinks) {}
+  Cache(std::filesystem::path root, bool symlinks) : root_(std::move(root)), symlinks_(symlinks) {}
 
   const std::filesystem::path& root() const { return root_; }
-  std::filesystem::path repo(std::string_view id) const { return root_ / folder_of_repo(id); }
+  std::filesystem::path repo(std::string_view id) const { return root_ / hf::folder_of_repo(id); }
   std::filesystem::path snapshot(std::string_view id, std::string_view commit) const;
   std::filesystem::path blob(std::string_view id, std::string_view etag) const;
   std::filesystem::path lock(std::string_view id, std::string_view etag) const;
 
   // The commit that a revision was when it was last asked for; none when it is not known here.
-  std::optional<std::string> commit_of(const HubId& id) const;
-  void remember_commit(const HubId& id, std::string_view commit) const;
+  std::optional<std::string> commit_of(const Id& id) const;
+  void remember_commit(const Id& id, std::string_view commit) const;
 
   // Whether a file of a snapshot is there, of that size where one is given.
   bool has(std::string_view id, std::string_view commit, const std::string& file,
@@ -71,4 +72,4 @@ class HubCache {
   bool symlinks_;
 };
 
-}  // namespace pkv::hf
+}  // namespace pkv::hub

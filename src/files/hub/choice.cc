@@ -7,7 +7,7 @@
 
 #include "files/hf/tokenizer_files.h"
 
-namespace pkv::hf {
+namespace pkv::hub {
 namespace {
 
 constexpr std::array<std::string_view, 2> kConfig{"config.json", "generation_config.json"};
@@ -25,7 +25,7 @@ Choice choose(std::span<const std::string> names, std::string_view named) {
     return has(name);
   };
   for (const std::string_view name : kConfig) look_for(name);
-  for (const std::string_view name : kTokenizerFiles) look_for(name);
+  for (const std::string_view name : hf::kTokenizerFiles) look_for(name);
   std::span<const std::string_view> weights = kWeights;
   if (!named.empty()) weights = {&named, 1};
   for (const std::string_view name : weights) {
@@ -49,4 +49,4 @@ std::vector<std::string> matching(std::span<const std::string> names, std::span<
   return found;
 }
 
-}  // namespace pkv::hf
+}  // namespace pkv::hub

@@ -8,7 +8,7 @@
 #include <string_view>
 #include <vector>
 
-namespace pkv::hf {
+namespace pkv::hub {
 
 // What to look for, apart from the parts that an index names.
 struct Choice {
@@ -19,11 +19,11 @@ struct Choice {
 
   bool indexed() const { return weights.ends_with(".index.json"); }
 };
-// `named`: the weights that config.json names in place of the usual ones (weights_named of files/hf/folder.h).
+// `named`: the weights that config.json names in place of the usual ones (hf::weights_named of files/hf/folder.h).
 Choice choose(std::span<const std::string> names, std::string_view named = {});
 
 // The names that match one of the patterns, as huggingface_hub matches: * stands for any text, also with a /, ? for one
 // character, [abc] for one of them, and a / at the end for everything in that folder.
 std::vector<std::string> matching(std::span<const std::string> names, std::span<const std::string> patterns);
 
-}  // namespace pkv::hf
+}  // namespace pkv::hub

@@ -8,7 +8,7 @@
 
 #include "base/json.h"
 
-namespace pkv::hf {
+namespace pkv::hub {
 namespace {
 
 constexpr std::size_t kMaxPage = 16 << 20;  // of JSON
@@ -22,33 +22,33 @@ std::string where_to(const std::string& url) { return quote(url.substr(0, url.fi
 
 }  // namespace
 
-HubClient::HubClient(const HubSettings& settings, const std::atomic<bool>& stop, Tell tell)
+Client::Client(const Settings& settings, const std::atomic<bool>& stop, Tell tell)
     : settings_(settings), stop_(stop), tell_(std::move(tell)), http_(settings.certificates, &stop) {}
 
-std::string HubClient::file_url(const HubId& id, std::string_view commit, const std::string& file) const {
+std::string Client::file_url(const Id& id, std::string_view commit, const std::string& file) const {
   return fmt::format("{}/{}/resolve/{}/{}", settings_.endpoint, id.repo, commit, percent_encoded(file, "/"));
 }
 
-HttpRequest HubClient::request_for(std::string url, bool head) const {
+HttpRequest Client::request_for(std::string url, bool head) const {
   HttpRequest request{.url = std::move(url), .head = head, .headers = {"User-Agent: " + settings_.user_agent}};
   request.headers.emplace_back("Accept-Encoding: identity");  // so that sizes are those of files
   request.connect_timeout = settings_.etag_timeout;
   return request;
 }
 
-bool is_of_a_hub(const HubSettings& settings, const std::string& url) {
+bool is_of_a_hub(const Settings& settings, const std::string& url) {
   const std::string origin = origin_of(url);
   return origin == origin_of(settings.endpoint) || is_hugging_face(origin);
 }
 
-bool may_see_token(const HubSettings& settings, const std::string& url) {
+bool may_see_token(const Settings& settings, const std::string& url) {
   const std::string origin = origin_of(url), own = origin_of(settings.endpoint);
   return origin == own || (is_hugging_face(own) && is_hugging_face(origin));
 }
 
 // Follows redirects by itself, so that the token never goes to another host. With `stay_on_hub`, a redirect that leaves
 // the Hub is the answer.
-HttpResponse HubClient::follow(HttpRequest request, bool stay_on_hub, const Http::Handlers& handlers) {
+HttpResponse Client::follow(HttpRequest request, bool stay_on_hub, const Http::Handlers& handlers) {
   for (int hops = 0; hops <= kMaxRedirects; ++hops) {
     HttpRequest now = request;
     if (!settings_.token.empty() && may_see_token(settings_, now.url)) {
@@ -71,7 +71,7 @@ HttpResponse HubClient::follow(HttpRequest request, bool stay_on_hub, const Http
   fail_load({.what = "redirects in a circle", .where = where_to(request.url)});
 }
 
-void HubClient::sleep(std::chrono::milliseconds time) const {
+void Client::sleep(std::chrono::milliseconds time) const {
   const auto end = std::chrono::steady_clock::now() + time;
   while (std::chrono::steady_clock::now() < end) {
     if (stop_) throw Stopped{};
@@ -79,7 +79,7 @@ void HubClient::sleep(std::chrono::milliseconds time) const {
   }
 }
 
-void HubClient::wait_to_retry(const HubId& id, std::string_view file, const HttpResponse& response, int tried) {
+void Client::wait_to_retry(const Id& id, std::string_view file, const HttpResponse& response, int tried) {
   if (tried >= settings_.retries) fail_response(settings_, id, file, response);
   std::chrono::milliseconds wait = settings_.backoff * (1 << std::min(tried, 3));
   if (response.retry_after) {
@@ -97,8 +97,7 @@ void HubClient::wait_to_retry(const HubId& id, std::string_view file, const Http
   sleep(wait);
 }
 
-HttpResponse HubClient::ask(const HubId& id, std::string_view file, HttpRequest request,
-                            const Http::Handlers& handlers) {
+HttpResponse Client::ask(const Id& id, std::string_view file, HttpRequest request, const Http::Handlers& handlers) {
   if (settings_.offline) fail_offline(id);
   request.total_timeout = settings_.etag_timeout;
   for (int tried = 0;; ++tried) {
@@ -109,7 +108,7 @@ HttpResponse HubClient::ask(const HubId& id, std::string_view file, HttpRequest 
   }
 }
 
-HttpResponse HubClient::get_text(const HubId& id, const std::string& url, std::string& text) {
+HttpResponse Client::get_text(const Id& id, const std::string& url, std::string& text) {
   const Http::Handlers handlers{.begin = [&](const HttpResponse&) { text.clear(); },
                                 .body =
                                     [&](std::string_view bytes) {
@@ -123,7 +122,7 @@ HttpResponse HubClient::get_text(const HubId& id, const std::string& url, std::s
   return ask(id, {}, request_for(url, false), handlers);
 }
 
-RepoInfo HubClient::info(const HubId& id) {
+RepoInfo Client::info(const Id& id) {
   const std::string url =
       fmt::format("{}/api/models/{}/revision/{}", settings_.endpoint, id.repo, percent_encoded(id.revision));
   std::string text;
@@ -132,7 +131,7 @@ RepoInfo HubClient::info(const HubId& id) {
   return parse_repo_info(text, where_to(url));
 }
 
-std::optional<std::vector<RepoFile>> HubClient::tree(const HubId& id, std::string_view commit) {
+std::optional<std::vector<RepoFile>> Client::tree(const Id& id, std::string_view commit) {
   std::string url =
       fmt::format("{}/api/models/{}/tree/{}?recursive=True&expand=False", settings_.endpoint, id.repo, commit);
   std::vector<RepoFile> files;
@@ -153,7 +152,7 @@ std::optional<std::vector<RepoFile>> HubClient::tree(const HubId& id, std::strin
   return files;
 }
 
-FileMetadata HubClient::metadata(const HubId& id, std::string_view commit, const std::string& file) {
+FileMetadata Client::metadata(const Id& id, std::string_view commit, const std::string& file) {
   const HttpResponse response = ask(id, file, request_for(file_url(id, commit, file), true));
   if (!response.good() && !response.redirects()) fail_response(settings_, id, file, response);
   const std::string_view found = response.headers.get("x-repo-commit");
@@ -176,8 +175,8 @@ FileMetadata HubClient::metadata(const HubId& id, std::string_view commit, const
   return metadata;
 }
 
-HttpResponse HubClient::get(const HubId& id, std::string_view commit, const std::string& file, std::uint64_t from,
-                            const Http::Handlers& handlers) {
+HttpResponse Client::get(const Id& id, std::string_view commit, const std::string& file, std::uint64_t from,
+                         const Http::Handlers& handlers) {
   HttpRequest request = request_for(file_url(id, commit, file), false);
   request.from = from;
   request.stall_timeout = settings_.download_timeout;
@@ -188,4 +187,4 @@ HttpResponse HubClient::get(const HubId& id, std::string_view commit, const std:
   fail_response(settings_, id, file, response);
 }
 
-}  // namespace pkv::hf
+}  // namespace pkv::hub

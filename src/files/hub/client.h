@@ -10,20 +10,20 @@
 #include <vector>
 
 #include "base/error.h"
-#include "files/hf/hub_id.h"
 #include "files/hub/http.h"
+#include "files/hub/id.h"
 #include "files/hub/settings.h"
 #include "files/hub/wire.h"
 
-namespace pkv::hf {
+namespace pkv::hub {
 
 // Thrown when the work was told to stop.
 struct Stopped {};
 
 // The Hub could not be asked: there is no network, it is down, or it may not be asked. What the cache holds may do.
-class HubUnreachable : public Error {
+class Unreachable : public Error {
  public:
-  explicit HubUnreachable(Text text) : Error(Kind::load, std::move(text)) {}
+  explicit Unreachable(Text text) : Error(Kind::load, std::move(text)) {}
 };
 
 struct FileMetadata {
@@ -31,48 +31,48 @@ struct FileMetadata {
   std::optional<std::uint64_t> size;  // of the whole file
 };
 
-class HubClient {
+class Client {
  public:
   using Tell = std::function<void(std::string)>;  // a line for the user: that it waits, and why
 
-  HubClient(const HubSettings& settings, const std::atomic<bool>& stop, Tell tell);
+  Client(const Settings& settings, const std::atomic<bool>& stop, Tell tell);
 
-  RepoInfo info(const HubId& id);
+  RepoInfo info(const Id& id);
   // None when this Hub has no such listing (some mirrors don't).
-  std::optional<std::vector<RepoFile>> tree(const HubId& id, std::string_view commit);
+  std::optional<std::vector<RepoFile>> tree(const Id& id, std::string_view commit);
   // Error when the answer is not of that commit.
-  FileMetadata metadata(const HubId& id, std::string_view commit, const std::string& file);
+  FileMetadata metadata(const Id& id, std::string_view commit, const std::string& file);
 
   // The bytes of a file from `from` on, tried once. Statuses that mean a better try later come back; others are errors.
-  HttpResponse get(const HubId& id, std::string_view commit, const std::string& file, std::uint64_t from,
+  HttpResponse get(const Id& id, std::string_view commit, const std::string& file, std::uint64_t from,
                    const Http::Handlers& handlers);
 
   // Before try number `tried` + 1. Error when it was the last, or when the server wants a longer rest than we give.
-  void wait_to_retry(const HubId& id, std::string_view file, const HttpResponse& response, int tried);
+  void wait_to_retry(const Id& id, std::string_view file, const HttpResponse& response, int tried);
 
  private:
-  std::string file_url(const HubId& id, std::string_view commit, const std::string& file) const;
+  std::string file_url(const Id& id, std::string_view commit, const std::string& file) const;
   HttpRequest request_for(std::string url, bool head) const;
   HttpResponse follow(HttpRequest request, bool stay_on_hub, const Http::Handlers& handlers);
-  HttpResponse ask(const HubId& id, std::string_view file, HttpRequest request, const Http::Handlers& handlers = {});
-  HttpResponse get_text(const HubId& id, const std::string& url, std::string& text);
+  HttpResponse ask(const Id& id, std::string_view file, HttpRequest request, const Http::Handlers& handlers = {});
+  HttpResponse get_text(const Id& id, const std::string& url, std::string& text);
   void sleep(std::chrono::milliseconds time) const;
 
-  const HubSettings& settings_;
+  const Settings& settings_;
   const std::atomic<bool>& stop_;
   Tell tell_;
   Http http_;
 };
 
 // Whether an address is of the Hub that HF_ENDPOINT names, or of huggingface.co itself.
-bool is_of_a_hub(const HubSettings& settings, const std::string& url);
+bool is_of_a_hub(const Settings& settings, const std::string& url);
 // Whether the token may be sent there: to that Hub alone; huggingface.co has two names.
-bool may_see_token(const HubSettings& settings, const std::string& url);
+bool may_see_token(const Settings& settings, const std::string& url);
 // Whether the same request may succeed later.
 bool worth_another_try(const HttpResponse& response);
 // The sentence for a response that is no success. `file` is empty for a listing.
-[[noreturn]] void fail_response(const HubSettings& settings, const HubId& id, std::string_view file,
+[[noreturn]] void fail_response(const Settings& settings, const Id& id, std::string_view file,
                                 const HttpResponse& response);
-[[noreturn]] void fail_offline(const HubId& id);
+[[noreturn]] void fail_offline(const Id& id);
 
-}  // namespace pkv::hf
+}  // namespace pkv::hub

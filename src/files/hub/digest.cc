@@ -8,7 +8,7 @@
 
 #include "base/error.h"
 
-namespace pkv::hf {
+namespace pkv::hub {
 
 struct Digest::State {
   EVP_MD_CTX* context = EVP_MD_CTX_new();
@@ -59,4 +59,4 @@ std::string Digest::finish() {
   return text;
 }
 
-}  // namespace pkv::hf
+}  // namespace pkv::hub

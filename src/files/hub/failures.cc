@@ -4,16 +4,16 @@
 #include "base/json.h"
 #include "files/hub/client.h"
 
-namespace pkv::hf {
+namespace pkv::hub {
 namespace {
 
 constexpr std::string_view kTokens = "https://huggingface.co/settings/tokens";
 
-std::string place(const HubId& id, std::string_view file) {
+std::string place(const Id& id, std::string_view file) {
   return file.empty() ? id.text() : fmt::format("{}: {}", id.text(), file);
 }
 
-[[noreturn]] void fail_failure(const HubId& id, std::string_view file, const HttpResponse& response) {
+[[noreturn]] void fail_failure(const Id& id, std::string_view file, const HttpResponse& response) {
   using enum HttpResponse::Failure;
   const std::string& host = response.host;
   const std::string where = place(id, file);
@@ -29,15 +29,15 @@ std::string place(const HubId& id, std::string_view file) {
       fail_load(
           {.what = fmt::format("{} does not answer as a Hub does", host), .where = where, .found = response.message});
     default:
-      throw HubUnreachable({.what = fmt::format("cannot reach {}", host),
-                            .where = where,
-                            .found = response.message,
-                            .hint = "again when there is a network; a proxy is set with https_proxy, a mirror with "
-                                    "HF_ENDPOINT"});
+      throw Unreachable({.what = fmt::format("cannot reach {}", host),
+                         .where = where,
+                         .found = response.message,
+                         .hint = "again when there is a network; a proxy is set with https_proxy, a mirror with "
+                                 "HF_ENDPOINT"});
   }
 }
 
-[[noreturn]] void fail_gated(const HubSettings& settings, const HubId& id) {
+[[noreturn]] void fail_gated(const Settings& settings, const Id& id) {
   const bool token = !settings.token.empty();
   fail_load({.what = "access to this model is gated",
              .where = id.text(),
@@ -46,7 +46,7 @@ std::string place(const HubId& id, std::string_view file) {
                                  token ? "" : fmt::format(", then set HF_TOKEN to a token from {}", kTokens))});
 }
 
-[[noreturn]] void fail_absent(const HubSettings& settings, const HubId& id) {
+[[noreturn]] void fail_absent(const Settings& settings, const Id& id) {
   fail_load({.what = fmt::format("{} has no such model, or it is private", host_of(settings.endpoint)),
              .where = id.text(),
              .hint = settings.token.empty()
@@ -54,9 +54,9 @@ std::string place(const HubId& id, std::string_view file) {
                          : "check the name, and that your token may read it"});
 }
 
-[[noreturn]] void fail_limited(const HubSettings& settings, const HubId& id, const HttpResponse& response) {
+[[noreturn]] void fail_limited(const Settings& settings, const Id& id, const HttpResponse& response) {
   const std::string when = response.retry_after ? fmt::format("again in {} s", *response.retry_after) : "again later";
-  throw HubUnreachable(
+  throw Unreachable(
       {.what = fmt::format("{} limits the rate of requests, and it is reached", host_of(settings.endpoint)),
        .where = id.text(),
        .hint = settings.token.empty() ? when + "; with a token (HF_TOKEN) the limit is higher" : when});
@@ -71,19 +71,19 @@ bool worth_another_try(const HttpResponse& response) {
   return s == 408 || s == 429 || s == 500 || s == 502 || s == 503 || s == 504;
 }
 
-void fail_offline(const HubId& id) {
-  throw HubUnreachable({.what = "HF_HUB_OFFLINE forbids asking the Hub",
-                        .where = id.text(),
-                        .found = "nothing of that name in the cache, or not all of it",
-                        .hint = "HF_HUB_OFFLINE=0, once, with a network"});
+void fail_offline(const Id& id) {
+  throw Unreachable({.what = "HF_HUB_OFFLINE forbids asking the Hub",
+                     .where = id.text(),
+                     .found = "nothing of that name in the cache, or not all of it",
+                     .hint = "HF_HUB_OFFLINE=0, once, with a network"});
 }
 
-void fail_response(const HubSettings& settings, const HubId& id, std::string_view file, const HttpResponse& response) {
+void fail_response(const Settings& settings, const Id& id, std::string_view file, const HttpResponse& response) {
   if (!response.answered()) fail_failure(id, file, response);
   if (response.good()) {
-    throw HubUnreachable({.what = fmt::format("{} ends its answers before the file ends", response.host),
-                          .where = place(id, file),
-                          .hint = "again later; what has arrived is kept"});
+    throw Unreachable({.what = fmt::format("{} ends its answers before the file ends", response.host),
+                       .where = place(id, file),
+                       .hint = "again later; what has arrived is kept"});
   }
   const std::string_view code = response.headers.get("x-error-code"), words = response.headers.get("x-error-message");
   const int status = response.status;
@@ -113,14 +113,14 @@ void fail_response(const HubSettings& settings, const HubId& id, std::string_vie
                .hint = "a token with the right to read it: HF_TOKEN"});
   }
   if (status >= 500 || status == 408) {
-    throw HubUnreachable({.what = fmt::format("{} does not work at the moment", host_of(settings.endpoint)),
-                          .where = place(id, file),
-                          .found = found,
-                          .hint = "again later"});
+    throw Unreachable({.what = fmt::format("{} does not work at the moment", host_of(settings.endpoint)),
+                       .where = place(id, file),
+                       .found = found,
+                       .hint = "again later"});
   }
   fail_load({.what = fmt::format("{} does not answer as a Hub does", host_of(settings.endpoint)),
              .where = place(id, file),
              .found = found});
 }
 
-}  // namespace pkv::hf
+}  // namespace pkv::hub

@@ -17,16 +17,16 @@
 #include "files/hub/client.h"
 #include "files/hub/digest.h"
 
-namespace pkv::hf {
+namespace pkv::hub {
 namespace {
 
 namespace fs = std::filesystem;
 
 // The work of all threads.
 struct Work {
-  const HubSettings& settings;
-  const HubCache& cache;
-  const HubId& id;
+  const Settings& settings;
+  const Cache& cache;
+  const Id& id;
   std::string_view commit;
   std::vector<Wanted> files;
   std::atomic<bool> stop = false;
@@ -55,7 +55,7 @@ struct Work {
 // One file, by one thread.
 class Transfer {
  public:
-  Transfer(Work& work, HubClient& client, const Wanted& wanted) : work_(work), client_(client), wanted_(wanted) {}
+  Transfer(Work& work, Client& client, const Wanted& wanted) : work_(work), client_(client), wanted_(wanted) {}
 
   void run() {
     if (work_.cache.has(work_.id.repo, work_.commit, wanted_.file, wanted_.size)) {
@@ -174,14 +174,14 @@ class Transfer {
   }
 
   Work& work_;
-  HubClient& client_;
+  Client& client_;
   const Wanted& wanted_;
   std::int64_t counted_ = 0;
 };
 
 void labour(Work& work) {
   try {
-    HubClient client(work.settings, work.stop, [&](std::string text) { work.tell(std::move(text)); });
+    Client client(work.settings, work.stop, [&](std::string text) { work.tell(std::move(text)); });
     while (!work.stop) {
       const std::size_t i = work.next++;
       if (i >= work.files.size()) break;
@@ -214,7 +214,7 @@ void watch(Work& work, std::int64_t total, const FetchCallbacks& callbacks) {
 
 }  // namespace
 
-void fetch(const HubSettings& settings, const HubCache& cache, const HubId& id, std::string_view commit,
+void fetch(const Settings& settings, const Cache& cache, const Id& id, std::string_view commit,
            const std::vector<Wanted>& files, const FetchCallbacks& callbacks) {
   if (files.empty()) return;
   cache.prepare(id.repo);
@@ -236,7 +236,7 @@ void fetch(const HubSettings& settings, const HubCache& cache, const HubId& id, 
   if (work.error) std::rethrow_exception(work.error);
 }
 
-void require_space(const HubCache& cache, const HubId& id, std::uint64_t bytes) {
+void require_space(const Cache& cache, const Id& id, std::uint64_t bytes) {
   std::error_code error;
   fs::path folder = fs::absolute(cache.root(), error);
   while (!fs::exists(folder, error) && folder.has_relative_path()) folder = folder.parent_path();
@@ -249,4 +249,4 @@ void require_space(const HubCache& cache, const HubId& id, std::uint64_t bytes) 
              .hint = "HF_HUB_CACHE set to a folder on another disk, or pkv cache remove"});
 }
 
-}  // namespace pkv::hf
+}  // namespace pkv::hub

@@ -13,7 +13,7 @@
 #include "files/hub/cache.h"
 #include "files/hub/settings.h"
 
-namespace pkv::hf {
+namespace pkv::hub {
 
 struct Wanted {
   std::string file;
@@ -29,10 +29,10 @@ struct FetchCallbacks {
 };
 
 // Load error when a file cannot be had or is not what the Hub says it is. What arrived stays, to be gone on with.
-void fetch(const HubSettings& settings, const HubCache& cache, const HubId& id, std::string_view commit,
+void fetch(const Settings& settings, const Cache& cache, const Id& id, std::string_view commit,
            const std::vector<Wanted>& files, const FetchCallbacks& callbacks);
 
 // Load error when the disk has less room than that.
-void require_space(const HubCache& cache, const HubId& id, std::uint64_t bytes);
+void require_space(const Cache& cache, const Id& id, std::uint64_t bytes);
 
-}  // namespace pkv::hf
+}  // namespace pkv::hub

@@ -10,7 +10,7 @@
 
 #include "base/error.h"
 
-namespace pkv::hf {
+namespace pkv::hub {
 namespace {
 
 constexpr std::size_t kUnwanted = 64 << 10;  // bytes of a body that nobody asked for
@@ -245,4 +245,4 @@ HttpResponse Http::perform(const HttpRequest& request, const Handlers& handlers)
   return std::move(response);
 }
 
-}  // namespace pkv::hf
+}  // namespace pkv::hub

@@ -16,7 +16,7 @@
 
 #include "files/hub/wire.h"
 
-namespace pkv::hf {
+namespace pkv::hub {
 
 struct HttpRequest {
   std::string url;
@@ -84,4 +84,4 @@ class Http {
   const std::atomic<bool>* stop_;
 };
 
-}  // namespace pkv::hf
+}  // namespace pkv::hub

@@ -14,7 +14,7 @@
 #include "files/hub/client.h"
 #include "files/hub/fetch.h"
 
-namespace pkv::hf {
+namespace pkv::hub {
 namespace {
 
 namespace fs = std::filesystem;
@@ -45,7 +45,7 @@ struct Cached {
   bool complete = false;  // and the tokenizer, or it is known that there is none
 };
 
-bool all_there(const HubCache& cache, const HubId& id, std::string_view commit, const Files& files,
+bool all_there(const Cache& cache, const Id& id, std::string_view commit, const Files& files,
                std::vector<std::string> names) {
   return std::ranges::all_of(names, [&](const std::string& name) {
     const auto at = std::ranges::find(files, name, &RepoFile::name);
@@ -55,11 +55,10 @@ bool all_there(const HubCache& cache, const HubId& id, std::string_view commit, 
 
 std::vector<std::string> parts_of(const fs::path& index) {
   const bool pytorch = index.filename().string().starts_with("pytorch_model");
-  return parse_index(read_file(index, Index::kMaxFile), index.string(), pytorch ? ".bin" : ".safetensors").shards;
+  return hf::parse_index(read_file(index, hf::Index::kMaxFile), index.string(), pytorch ? ".bin" : ".safetensors").shards;
 }
 
-bool has_weights(const HubCache& cache, const HubId& id, std::string_view commit, const Files& files,
-                 const Choice& choice) {
+bool has_weights(const Cache& cache, const Id& id, std::string_view commit, const Files& files, const Choice& choice) {
   if (choice.weights.empty() || !all_there(cache, id, commit, files, {choice.weights})) return false;
   if (!choice.indexed()) return true;
   const fs::path index = cache.snapshot(id.repo, commit) / choice.weights;
@@ -73,13 +72,13 @@ bool has_weights(const HubCache& cache, const HubId& id, std::string_view commit
 // A config that is damaged names none here: what opens the folder says so.
 std::string weights_named_in(const fs::path& folder) {
   try {
-    return weights_named(Config::open(folder / "config.json"));
+    return hf::weights_named(hf::Config::open(folder / "config.json"));
   } catch (const Error&) {
     return {};
   }
 }
 
-Cached look_up(const HubCache& cache, const HubId& id) {
+Cached look_up(const Cache& cache, const Id& id) {
   const auto commit = cache.commit_of(id);
   if (!commit) return {};
   Cached found{.folder = cache.snapshot(id.repo, *commit)};
@@ -97,7 +96,7 @@ Cached look_up(const HubCache& cache, const HubId& id) {
 // A download under way.
 class Download {
  public:
-  Download(const HubSettings& settings, const HubId& id, const HubWish& wish, const HubCallbacks& callbacks)
+  Download(const Settings& settings, const Id& id, const Wish& wish, const Callbacks& callbacks)
       : settings_(settings),
         cache_(settings.cache, settings.symlinks),
         wish_(wish),
@@ -106,7 +105,7 @@ class Download {
     plan_.id = id;
   }
 
-  HubPlan run() {
+  Plan run() {
     list();
     choose_files();
     if (callbacks_.plan) callbacks_.plan(plan_);
@@ -149,14 +148,14 @@ class Download {
     } else {
       choose_needed(names);
     }
-    std::ranges::sort(plan_.files, {}, &HubPlan::File::name);
+    std::ranges::sort(plan_.files, {}, &Plan::File::name);
   }
 
   void choose_needed(const std::vector<std::string>& names) {
     require(names, "config.json", std::ranges::find(names, "config.json") != names.end());
     add("config.json");
     fetch_now("config.json");
-    const std::string named = weights_named(Config::open(plan_.folder / "config.json"));
+    const std::string named = hf::weights_named(hf::Config::open(plan_.folder / "config.json"));
     const Choice choice = choose(names, named);
     require(names,
             named.empty() ? "model.safetensors, pytorch_model.bin, or an index of such"
@@ -209,7 +208,7 @@ class Download {
 
   void fetch_all() {
     std::vector<Wanted> missing;
-    for (const HubPlan::File& file : plan_.files) {
+    for (const Plan::File& file : plan_.files) {
       if (!file.cached) missing.push_back(wanted(file.name));
     }
     // The largest first: it is what the others wait for.
@@ -218,67 +217,67 @@ class Download {
           {.progress = callbacks_.progress, .note = callbacks_.note});
   }
 
-  const HubSettings& settings_;
-  HubCache cache_;
-  const HubWish& wish_;
-  const HubCallbacks& callbacks_;
+  const Settings& settings_;
+  Cache cache_;
+  const Wish& wish_;
+  const Callbacks& callbacks_;
   const std::atomic<bool> never_ = false;
-  HubClient client_;
-  HubPlan plan_;
+  Client client_;
+  Plan plan_;
   Files files_;
   bool fresh_tree_ = false;  // the Hub's own listing, to be kept
   std::vector<std::string> absent_;
 };
 
-HubPlan plan_of_cached(const HubId& id, const fs::path& folder) {
-  HubPlan plan{.id = id, .commit = folder.filename().string(), .folder = folder, .files = {}};
+Plan plan_of_cached(const Id& id, const fs::path& folder) {
+  Plan plan{.id = id, .commit = folder.filename().string(), .folder = folder, .files = {}};
   for (const RepoFile& file : files_in(folder)) {
     std::error_code error;
     const std::uint64_t size = fs::file_size(folder / file.name, error);
     plan.files.push_back({.name = file.name, .size = error ? std::optional<std::uint64_t>() : size, .cached = true});
   }
-  std::ranges::sort(plan.files, {}, &HubPlan::File::name);
+  std::ranges::sort(plan.files, {}, &Plan::File::name);
   return plan;
 }
 
 }  // namespace
 
-std::uint64_t HubPlan::bytes() const {
+std::uint64_t Plan::bytes() const {
   std::uint64_t sum = 0;
   for (const File& file : files) sum += file.size.value_or(0);
   return sum;
 }
 
-std::uint64_t HubPlan::missing() const {
+std::uint64_t Plan::missing() const {
   std::uint64_t sum = 0;
   for (const File& file : files) sum += file.cached ? 0 : file.size.value_or(0);
   return sum;
 }
 
-std::size_t HubPlan::missing_files() const {
+std::size_t Plan::missing_files() const {
   return static_cast<std::size_t>(std::ranges::count(files, false, &File::cached));
 }
 
-std::optional<fs::path> find_cached(const HubSettings& settings, const HubId& id) {
-  const Cached cached = look_up(HubCache(settings.cache, settings.symlinks), id);
+std::optional<fs::path> find_cached(const Settings& settings, const Id& id) {
+  const Cached cached = look_up(Cache(settings.cache, settings.symlinks), id);
   if (!cached.complete) return {};
   return cached.folder;
 }
 
-HubPlan download(const HubSettings& settings, const HubId& id, const HubWish& wish, const HubCallbacks& callbacks) {
+Plan download(const Settings& settings, const Id& id, const Wish& wish, const Callbacks& callbacks) {
   try {
     return Download(settings, id, wish, callbacks).run();
-  } catch (const HubUnreachable& error) {
-    const Cached cached = look_up(HubCache(settings.cache, settings.symlinks), id);
+  } catch (const Unreachable& error) {
+    const Cached cached = look_up(Cache(settings.cache, settings.symlinks), id);
     if (!cached.usable || !wish.include.empty()) throw;
     if (callbacks.note) callbacks.note(fmt::format("{}; using what the cache holds", error.text().what));
     return plan_of_cached(id, cached.folder);
   }
 }
 
-fs::path find_or_download(const HubSettings& settings, const HubId& id, const HubCallbacks& callbacks) {
+fs::path find_or_download(const Settings& settings, const Id& id, const Callbacks& callbacks) {
   if (const auto cached = find_cached(settings, id)) return *cached;
   return download(settings, id, {}, callbacks).folder;
 }
 
-}  // namespace pkv::hf
+}  // namespace pkv::hub

@@ -1,4 +1,4 @@
-// Models of the Hugging Face Hub: from a name to a folder. The door to hf/hub/. A model that the cache of
+// Models of the Hugging Face Hub: from a name to a folder. The door of room files/hub. A model that the cache of
 // huggingface_hub holds is used from there without asking anyone; another is fetched into it. Only what is needed is
 // fetched, and no code. Reports what it does through callbacks; prints nothing.
 #pragma once
@@ -11,20 +11,20 @@
 #include <vector>
 
 #include "base/progress.h"
-#include "files/hf/hub_id.h"     // IWYU pragma: export
 #include "files/hub/cache.h"     // IWYU pragma: export
+#include "files/hub/id.h"        // IWYU pragma: export
 #include "files/hub/settings.h"  // IWYU pragma: export
 
-namespace pkv::hf {
+namespace pkv::hub {
 
 // What a download is going to do, known before it does it.
-struct HubPlan {
+struct Plan {
   struct File {
     std::string name;
     std::optional<std::uint64_t> size;
     bool cached = false;
   };
-  HubId id;
+  Id id;
   std::string commit;
   std::filesystem::path folder;  // of the snapshot
   std::vector<File> files;       // sorted by name
@@ -34,28 +34,26 @@ struct HubPlan {
   std::size_t missing_files() const;
 };
 
-struct HubCallbacks {
-  std::function<void(const HubPlan&)> plan;  // once, before the first byte of the weights
-  Progress progress;                         // bytes of the missing files; may throw, to stop the work
-  std::function<void(std::string)> note;     // a line for the user
+struct Callbacks {
+  std::function<void(const Plan&)> plan;  // once, before the first byte of the weights
+  Progress progress;                      // bytes of the missing files; may throw, to stop the work
+  std::function<void(std::string)> note;  // a line for the user
 };
 
-struct HubWish {
+struct Wish {
   std::vector<std::string> include;  // patterns of files; empty: what a model needs
   bool only_plan = false;            // nothing but small files is fetched
 };
 
 // The folder of a model that the cache holds with all it needs, in the revision asked for; none when something is
 // missing. Never uses the network.
-std::optional<std::filesystem::path> find_cached(const HubSettings& settings, const HubId& id);
+std::optional<std::filesystem::path> find_cached(const Settings& settings, const Id& id);
 
 // Asks the Hub what the revision is now, and fetches what is missing. Load error in a sentence for everything that may
 // go wrong. When the Hub cannot be reached, what is cached is the answer if config and weights are there, with a note.
-HubPlan download(const HubSettings& settings, const HubId& id, const HubWish& wish = {},
-                 const HubCallbacks& callbacks = {});
+Plan download(const Settings& settings, const Id& id, const Wish& wish = {}, const Callbacks& callbacks = {});
 
 // find_cached, else download.
-std::filesystem::path find_or_download(const HubSettings& settings, const HubId& id,
-                                       const HubCallbacks& callbacks = {});
+std::filesystem::path find_or_download(const Settings& settings, const Id& id, const Callbacks& callbacks = {});
 
-}  // namespace pkv::hf
+}  // namespace pkv::hub

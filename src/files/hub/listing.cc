@@ -6,11 +6,12 @@
 
 #include "base/error.h"
 #include "base/json.h"
-#include "files/hf/hub_id.h"
+#include "files/hf/repo_name.h"
 #include "files/hub/digest.h"
+#include "files/hub/id.h"
 #include "files/hub/wire.h"
 
-namespace pkv::hf {
+namespace pkv::hub {
 namespace {
 
 using Json = nlohmann::json;
@@ -74,7 +75,7 @@ std::string RepoFile::digest() const {
 RepoInfo parse_repo_info(std::string_view text, std::string_view source) {
   const Json json = parse_json(text, source);
   RepoInfo info{.commit = text_of(json, "sha"), .files = {}};
-  if (!is_commit(info.commit)) wrong(source, "an object with sha, a commit", short_json(json));
+  if (!hf::is_commit(info.commit)) wrong(source, "an object with sha, a commit", short_json(json));
   const Json* siblings = member(json, "siblings");
   if (siblings == nullptr || !siblings->is_array()) return info;
   for (const Json& file : *siblings) {
@@ -139,4 +140,4 @@ std::string tree_file_text(const std::vector<RepoFile>& files) {
       1, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
 }
 
-}  // namespace pkv::hf
+}  // namespace pkv::hub

@@ -12,10 +12,11 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/json.h"
+#include "files/hf/repo_name.h"
 #include "files/hub/digest.h"
 #include "files/hub/shared_store.h"
 
-namespace pkv::hf {
+namespace pkv::hub {
 namespace {
 
 namespace fs = std::filesystem;
@@ -58,12 +59,12 @@ std::vector<fs::path> files_below(const fs::path& folder) {
 std::map<std::string, std::vector<std::string>> refs_of(const fs::path& repo) {
   std::map<std::string, std::vector<std::string>> refs;  // by commit
   for (const fs::path& file : files_below(repo / "refs")) {
-    const HubId id{.repo = {}, .revision = file.lexically_relative(repo / "refs").string()};
+    const Id id{.repo = {}, .revision = file.lexically_relative(repo / "refs").string()};
     std::error_code error;
     if (!fs::is_regular_file(file, error) || fs::file_size(file, error) > 100) continue;
     std::string commit = read_file(file, 100);
     while (!commit.empty() && (commit.back() == '\n' || commit.back() == ' ')) commit.pop_back();
-    if (is_commit(commit)) refs[commit].push_back(id.revision);
+    if (hf::is_commit(commit)) refs[commit].push_back(id.revision);
   }
   return refs;
 }
@@ -111,7 +112,7 @@ CachedModel scan_model(const fs::path& folder, const std::string& repo, std::vec
   auto refs = refs_of(folder);
   Blobs blobs;
   for (const fs::path& snapshot : entries(folder / "snapshots")) {
-    if (!is_commit(snapshot.filename().string()) || !is_folder(snapshot)) continue;
+    if (!hf::is_commit(snapshot.filename().string()) || !is_folder(snapshot)) continue;
     model.revisions.push_back(scan_revision(snapshot, folder, blobs, notes));
     model.revisions.back().refs = refs[model.revisions.back().commit];
   }
@@ -203,7 +204,7 @@ void count(Removal& removal, const std::set<fs::path>& blobs) {
 CacheScan scan(const fs::path& cache) {
   CacheScan found;
   for (const fs::path& folder : entries(cache)) {
-    const auto repo = repo_of_folder(folder.filename().string());
+    const auto repo = hf::repo_of_folder(folder.filename().string());
     if (repo && is_folder(folder)) found.models.push_back(scan_model(folder, *repo, found.notes));
   }
   std::ranges::sort(found.models, {}, &CachedModel::repo);
@@ -277,4 +278,4 @@ void remove(const Removal& removal) {
   for (const fs::path& stored : removal.shared) sweep_shared_blob(removal.cache, stored);
 }
 
-}  // namespace pkv::hf
+}  // namespace pkv::hub

@@ -11,7 +11,7 @@
 
 #include "files/hub/cache.h"
 
-namespace pkv::hf {
+namespace pkv::hub {
 
 struct CachedRevision {
   std::string commit;
@@ -58,4 +58,4 @@ std::string digest_of_blob(const std::filesystem::path& blob, const std::functio
 // Links first, blobs last, so that a removal broken off leaves no link to a blob that is gone.
 void remove(const Removal& removal);
 
-}  // namespace pkv::hf
+}  // namespace pkv::hub

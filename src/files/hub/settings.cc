@@ -15,7 +15,7 @@
 #include "base/file.h"
 #include "base/json.h"
 
-namespace pkv::hf {
+namespace pkv::hub {
 namespace {
 
 namespace fs = std::filesystem;
@@ -125,8 +125,8 @@ std::string token_of(const fs::path& home_folder) {
 
 }  // namespace
 
-HubSettings settings_from_environment() {
-  HubSettings settings;
+Settings settings_from_environment() {
+  Settings settings;
   const fs::path folder = hugging_face_home();
   const std::string cache = first_of({"HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE"});
   settings.cache = cache.empty() ? folder / "hub" : expanded(cache);
@@ -140,4 +140,4 @@ HubSettings settings_from_environment() {
   return settings;
 }
 
-}  // namespace pkv::hf
+}  // namespace pkv::hub

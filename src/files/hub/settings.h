@@ -1,16 +1,16 @@
 // What the environment says about the Hub, by the variables that huggingface_hub reads: HF_HUB_CACHE, HF_HOME,
 // XDG_CACHE_HOME, HF_TOKEN, HF_TOKEN_PATH, HF_ENDPOINT, HF_HUB_OFFLINE, HF_HUB_ETAG_TIMEOUT, HF_HUB_DOWNLOAD_TIMEOUT,
-// HF_HUB_DISABLE_SYMLINKS, HF_HUB_DISABLE_IMPLICIT_TOKEN. Everything else of room hf gets a HubSettings and reads no
-// environment.
+// HF_HUB_DISABLE_SYMLINKS, HF_HUB_DISABLE_IMPLICIT_TOKEN. Everything else of room files/hub gets a Settings and reads
+// no environment.
 #pragma once
 
 #include <chrono>
 #include <filesystem>
 #include <string>
 
-namespace pkv::hf {
+namespace pkv::hub {
 
-struct HubSettings {
+struct Settings {
   std::filesystem::path cache;
   std::string endpoint = "https://huggingface.co";  // without a slash at the end
   std::string token;                                // sent to the endpoint alone; empty: none
@@ -27,6 +27,6 @@ struct HubSettings {
 };
 
 // Error::usage when a variable makes no sense.
-HubSettings settings_from_environment();
+Settings settings_from_environment();
 
-}  // namespace pkv::hf
+}  // namespace pkv::hub

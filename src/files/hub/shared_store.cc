@@ -10,7 +10,7 @@
 #include "files/hub/cache.h"
 #include "files/hub/digest.h"
 
-namespace pkv::hf {
+namespace pkv::hub {
 namespace {
 
 namespace fs = std::filesystem;
@@ -80,4 +80,4 @@ void sweep_shared_blob(const fs::path& cache, const fs::path& stored) {
   fs::remove(beside(stored, ".refs"), error);
 }
 
-}  // namespace pkv::hf
+}  // namespace pkv::hub

@@ -9,7 +9,7 @@
 #include <optional>
 #include <set>
 
-namespace pkv::hf {
+namespace pkv::hub {
 
 // Where in the store a model's blob lies; none when the blob is a file of its own, or a link to anywhere else.
 std::optional<std::filesystem::path> shared_blob(const std::filesystem::path& cache, const std::filesystem::path& blob);
@@ -21,4 +21,4 @@ std::optional<std::set<std::filesystem::path>> blobs_that_share(const std::files
 // Removes it if no model's blob is a link to it any more. As huggingface_hub does, under its lock.
 void sweep_shared_blob(const std::filesystem::path& cache, const std::filesystem::path& stored);
 
-}  // namespace pkv::hf
+}  // namespace pkv::hub

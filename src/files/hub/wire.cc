@@ -6,7 +6,7 @@
 
 #include "base/file.h"
 
-namespace pkv::hf {
+namespace pkv::hub {
 namespace {
 
 std::string_view trimmed(std::string_view text) {
@@ -91,4 +91,4 @@ std::string next_page(std::string_view link) {
   return {};
 }
 
-}  // namespace pkv::hf
+}  // namespace pkv::hub

@@ -10,7 +10,7 @@
 #include <string_view>
 #include <vector>
 
-namespace pkv::hf {
+namespace pkv::hub {
 
 // Headers of one response, names in lower case. Feed it lines as they come, the status line included, which begins
 // anew; a line that is no header is ignored. False when they are more than anyone needs.
@@ -65,4 +65,4 @@ std::vector<RepoFile> parse_tree_page(std::string_view text, std::string_view so
 std::optional<std::vector<RepoFile>> parse_tree_file(std::string_view text, std::string_view source);
 std::string tree_file_text(const std::vector<RepoFile>& files);
 
-}  // namespace pkv::hf
+}  // namespace pkv::hub

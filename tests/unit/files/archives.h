@@ -9,7 +9,7 @@
 #include <string_view>
 #include <vector>
 
-namespace pkv::hf {
+namespace pkv {
 
 inline std::string little(std::uint64_t n, std::size_t size) {
   std::string bytes;
@@ -96,4 +96,4 @@ inline std::string state_ops(std::string_view name, std::string_view value) {
   return "}(" + text_op(name) + std::string(value) + "u";
 }
 
-}  // namespace pkv::hf
+}  // namespace pkv

@@ -1,4 +1,5 @@
-// What the tests of room hf share: a folder of their own, the text of an error, safetensors files made by hand.
+// What the tests of the rooms in files/ share: a folder of their own, the text of an error, safetensors files made by
+// hand.
 #pragma once
 
 #include <gmock/gmock.h>
@@ -14,7 +15,7 @@
 #include "base/file.h"
 #include "support/places.h"
 
-namespace pkv::hf {
+namespace pkv {
 
 inline const std::filesystem::path kData = support::source() / "tests/unit/files/data";
 
@@ -61,4 +62,4 @@ inline std::string safetensors_bytes(std::string_view header, std::string_view d
   return length_bytes(header.size()) + std::string(header) + std::string(data);
 }
 
-}  // namespace pkv::hf
+}  // namespace pkv

@@ -48,7 +48,7 @@ class Parts {
 
   std::string error(std::int64_t out = kOut, std::int64_t in = kIn) const {
     static const auto file = std::make_shared<const MappedFile>("/proc/self/exe");
-    std::map<std::string, hf::Tensor> tensors;
+    std::map<std::string, containers::Tensor> tensors;
     for (const auto& [name, part] : parts_) {
       tensors[name] = {.name = name,
                        .dtype = part.dtype,

@@ -44,10 +44,10 @@ class Load : public testing::Test {
   void TearDown() override { fs::remove_all(folder_); }
 
   // One tensor, so that there is a file; the name is nobody's.
-  std::string error_of(json config, const json& changes, const std::vector<hf::Tensor>& tensors = {}) {
+  std::string error_of(json config, const json& changes, const std::vector<containers::Tensor>& tensors = {}) {
     if (!changes.is_null()) config.update(changes);
     write_file(folder_ / "config.json", config.dump());
-    hf::write_safetensors(folder_ / "model.safetensors", tensors, {});
+    containers::write_safetensors(folder_ / "model.safetensors", tensors, {});
     try {
       inspect(hf::Folder::open(folder_));
     } catch (const Error& e) {
@@ -73,7 +73,8 @@ TEST_F(Load, MissingTensorNamesBothPlaces) {
 
 TEST_F(Load, WrongShapeAndDtypeNameTheTensor) {
   const std::vector<float> data(42);
-  hf::Tensor t{.name = "wte.weight", .dtype = DType::f32, .shape = {6, 7}, .data = std::as_bytes(std::span(data))};
+  containers::Tensor t{
+      .name = "wte.weight", .dtype = DType::f32, .shape = {6, 7}, .data = std::as_bytes(std::span(data))};
   EXPECT_THAT(error_of(kGpt2, {}, {t}), AllOf(HasSubstr("tensor 'wte.weight'"),
                                               HasSubstr("expected: [7, 6], by config.json"), HasSubstr("[6, 7]")));
   t.shape = {7, 6};
@@ -125,8 +126,9 @@ TEST_F(Load, WhatAPageDoesNotImplementIsRefusedByName) {
 TEST_F(Load, AContradictionBetweenConfigAndWeightsIsAnError) {
   const std::vector<float> data(48);
   const auto bytes = std::as_bytes(std::span(data));
-  const hf::Tensor wte{.name = "wte.weight", .dtype = DType::f32, .shape = {7, 6}, .data = bytes.first(42 * 4)};
-  const hf::Tensor bias{.name = "blocks.0.norm_1.bias", .dtype = DType::f32, .shape = {6}, .data = bytes.first(6 * 4)};
+  const containers::Tensor wte{.name = "wte.weight", .dtype = DType::f32, .shape = {7, 6}, .data = bytes.first(42 * 4)};
+  const containers::Tensor bias{
+      .name = "blocks.0.norm_1.bias", .dtype = DType::f32, .shape = {6}, .data = bytes.first(6 * 4)};
   EXPECT_THAT(error_of(kMpt, {{"no_bias", true}}, {wte, bias}),
               AllOf(HasSubstr("contradict each other"), HasSubstr("blocks.0.norm_1.bias")));
 }
@@ -135,8 +137,8 @@ TEST_F(Load, AContradictionBetweenConfigAndWeightsIsAnError) {
 TEST_F(Load, ValuesThatNoFormatHoldsAreNoted) {
   const fs::path plain = support::golden_data() / "gpt2-plain";
   const hf::Folder folder = hf::Folder::open(plain);
-  std::vector<hf::Tensor> tensors(folder.tensors().begin(), folder.tensors().end());
-  const auto at = std::ranges::find(tensors, "transformer.h.0.mlp.c_fc.weight", &hf::Tensor::name);
+  std::vector<containers::Tensor> tensors(folder.tensors().begin(), folder.tensors().end());
+  const auto at = std::ranges::find(tensors, "transformer.h.0.mlp.c_fc.weight", &containers::Tensor::name);
   ASSERT_NE(at, tensors.end());
   ASSERT_EQ(at->dtype, DType::f32);
   std::vector<float> values(at->data.size() / sizeof(float));
@@ -145,7 +147,7 @@ TEST_F(Load, ValuesThatNoFormatHoldsAreNoted) {
   values.back() = -std::numeric_limits<float>::infinity();
   at->data = std::as_bytes(std::span(values));
   fs::copy_file(plain / "config.json", folder_ / "config.json");
-  hf::write_safetensors(folder_ / "model.safetensors", tensors, {});
+  containers::write_safetensors(folder_ / "model.safetensors", tensors, {});
   for (const quant::Format format : {quant::Format::int8, quant::Format::fp4, quant::Format::nf4}) {
     const LoadOptions options{.quantize = Quantize{.format = format}};
     const std::string expected = fmt::format(

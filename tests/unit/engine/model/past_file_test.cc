@@ -128,7 +128,7 @@ TEST_F(PastFile, NothingIsLeftWhenSavingIsStoppedAtAnyPoint) {
 }
 
 // As docs/pasts.md defines it, by an implementation of its own.
-std::string header_checksum(const std::map<std::string, std::string>& metadata, const hf::SafeTensors& file) {
+std::string header_checksum(const std::map<std::string, std::string>& metadata, const containers::SafeTensors& file) {
   std::string all;
   for (const auto& [key, value] : metadata) {
     if (key != "checksum") all += key + '\0' + value + '\0';
@@ -142,17 +142,17 @@ std::string header_checksum(const std::map<std::string, std::string>& metadata, 
 
 // The file with other metadata and the checksum that goes with them.
 void rewrite(const fs::path& path, const std::string& key, const std::string& value) {
-  const hf::SafeTensors file = hf::SafeTensors::open(path);
+  const containers::SafeTensors file = containers::SafeTensors::open(path);
   EXPECT_EQ(file.metadata().at("checksum"), header_checksum(file.metadata(), file));
   auto metadata = file.metadata();
   metadata[key] = value;
   metadata["checksum"] = header_checksum(metadata, file);
-  std::vector<hf::Planned> tensors;
-  for (const hf::Tensor& t : file.tensors()) {
-    const auto write = [data = t.data](const hf::Sink& sink) { sink(data); };
+  std::vector<containers::Planned> tensors;
+  for (const containers::Tensor& t : file.tensors()) {
+    const auto write = [data = t.data](const containers::Sink& sink) { sink(data); };
     tensors.push_back({.name = t.name, .dtype = t.dtype, .shape = t.shape, .write = write});
   }
-  hf::stream_safetensors(path, tensors, metadata, {.align_last = 4096});
+  containers::stream_safetensors(path, tensors, metadata, {.align_last = 4096});
 }
 
 TEST_F(PastFile, AnotherVersionOfTheArithmeticIsRefused) {

@@ -6,7 +6,7 @@
 #include "files/containers/safetensors.h"
 #include "unit/files/support.h"
 
-namespace pkv::hf {
+namespace pkv::containers {
 namespace {
 
 using testing::AllOf;
@@ -264,4 +264,4 @@ TEST(Header, AMillionKeysTheSame) {
 }
 
 }  // namespace
-}  // namespace pkv::hf
+}  // namespace pkv::containers

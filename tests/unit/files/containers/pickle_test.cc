@@ -6,7 +6,7 @@
 #include "unit/files/archives.h"
 #include "unit/files/support.h"
 
-namespace pkv::hf {
+namespace pkv::containers {
 namespace {
 
 using testing::AllOf;
@@ -294,4 +294,4 @@ TEST(Pickle, WhatContainsItselfEnds) {
 }
 
 }  // namespace
-}  // namespace pkv::hf
+}  // namespace pkv::containers

@@ -13,7 +13,7 @@
 #include "engine/tensor/half.h"
 #include "unit/files/support.h"
 
-namespace pkv::hf {
+namespace pkv::containers {
 namespace {
 
 using testing::AllOf;
@@ -246,4 +246,4 @@ TEST_F(Written, WhatWouldBeNoValidFileIsRefused) {
 }
 
 }  // namespace
-}  // namespace pkv::hf
+}  // namespace pkv::containers

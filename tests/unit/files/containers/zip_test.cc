@@ -3,7 +3,7 @@
 #include "unit/files/archives.h"
 #include "unit/files/support.h"
 
-namespace pkv::hf {
+namespace pkv::containers {
 namespace {
 
 using testing::AllOf;
@@ -113,4 +113,4 @@ TEST(Zip, CountsThatWouldTakeMemory) {
 }
 
 }  // namespace
-}  // namespace pkv::hf
+}  // namespace pkv::containers

@@ -54,7 +54,7 @@ class FolderTest : public InFolder {
 
 std::vector<std::string> names_of(const Folder& folder) {
   std::vector<std::string> names;
-  for (const Tensor& t : folder.tensors()) names.push_back(t.name);
+  for (const containers::Tensor& t : folder.tensors()) names.push_back(t.name);
   return names;
 }
 

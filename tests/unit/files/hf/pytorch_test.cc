@@ -41,7 +41,7 @@ std::string refused(const std::string& bytes) {
   return error_of([&] { read_pytorch(as_bytes(bytes), "f.bin"); });
 }
 
-std::vector<float> values_of(const Tensor& t) {
+std::vector<float> values_of(const containers::Tensor& t) {
   std::vector<float> values(t.data.size() / sizeof(float));
   if (!values.empty()) std::memcpy(values.data(), t.data.data(), t.data.size());
   return values;
@@ -176,7 +176,7 @@ class PyTorchFolder : public InFolder {
   std::vector<std::string> names() const {
     const Folder folder = Folder::open(folder_);
     std::vector<std::string> names;
-    for (const Tensor& t : folder.tensors()) names.push_back(t.name);
+    for (const containers::Tensor& t : folder.tensors()) names.push_back(t.name);
     return names;
   }
 };
@@ -207,7 +207,7 @@ TEST_F(PyTorchFolder, Shards) {
 TEST_F(PyTorchFolder, CopiesLiveAsLongAsATensor) {
   const TensorOps turned{.shape = {3, 2}, .stride = {1, 3}};
   put(folder_ / "pytorch_model.bin", Checkpoint{.pickle = pickle_of(state_ops("w", turned.ops()))}.bytes());
-  Tensor kept;
+  containers::Tensor kept;
   {
     const Folder folder = Folder::open(folder_);
     kept = *folder.find("w");

@@ -12,8 +12,10 @@ using testing::HasSubstr;
 
 class WriteFolder : public InFolder {};
 
-Planned bytes(const std::string& name, std::int64_t count, std::int64_t given) {
-  const auto write = [given](const Sink& sink) { sink(std::vector<std::byte>(static_cast<std::size_t>(given))); };
+containers::Planned bytes(const std::string& name, std::int64_t count, std::int64_t given) {
+  const auto write = [given](const containers::Sink& sink) {
+    sink(std::vector<std::byte>(static_cast<std::size_t>(given)));
+  };
   return {.name = name, .dtype = DType::u8, .shape = {count}, .write = write};
 }
 
@@ -42,7 +44,7 @@ TEST_F(WriteFolder, WhatFitsIsOneFile) {
   const std::vector<PlannedGroup> groups{{bytes("a", 30, 30)}, {bytes("b", 70, 70)}};
   EXPECT_EQ(write_weights(folder_, groups, 100), std::vector<std::string>{"model.safetensors"});
   EXPECT_FALSE(std::filesystem::exists(folder_ / "model.safetensors.index.json"));
-  EXPECT_EQ(SafeTensors::open(folder_ / "model.safetensors").metadata().at("format"), "pt");
+  EXPECT_EQ(containers::SafeTensors::open(folder_ / "model.safetensors").metadata().at("format"), "pt");
 }
 
 TEST_F(WriteFolder, DataOfAnotherSizeIsOurFault) {

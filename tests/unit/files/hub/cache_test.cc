@@ -24,7 +24,7 @@ extern "C" int symlink(const char* target, const char* place) noexcept {
   return -1;
 }
 
-namespace pkv::hf {
+namespace pkv::hub {
 namespace {
 
 namespace fs = std::filesystem;
@@ -66,7 +66,7 @@ class HubCacheTest : public InFolder {
     ref(repo, "refs/pr/1", kOld);
   }
 
-  bool found(const std::string& id) const { return find_cached({.cache = folder_}, parse_hub_id(id)).has_value(); }
+  bool found(const std::string& id) const { return find_cached({.cache = folder_}, parse_id(id)).has_value(); }
   Removal removal(const std::vector<std::string>& what) const { return plan_removal(scan(folder_), folder_, what); }
 };
 
@@ -74,7 +74,7 @@ TEST_F(HubCacheTest, FindsWhatAnotherProgramDownloaded) {
   put_two_revisions();
   EXPECT_FALSE(found("gpt2"));  // nobody knows whether it has a tokenizer
   file("models--gpt2", kNew, "tokenizer.json", "t", "{}");
-  EXPECT_EQ(find_cached({.cache = folder_}, parse_hub_id("gpt2")), folder_ / "models--gpt2" / "snapshots" / kNew);
+  EXPECT_EQ(find_cached({.cache = folder_}, parse_id("gpt2")), folder_ / "models--gpt2" / "snapshots" / kNew);
   EXPECT_TRUE(found("gpt2@" + kNew));
   EXPECT_FALSE(found("gpt2@v1") || found("other") || found("gpt2@" + kOld));
 }
@@ -95,7 +95,7 @@ TEST_F(HubCacheTest, DoesNotTakeAPartForTheWhole) {
 
 TEST_F(HubCacheTest, ComparesSizesWithTheListing) {
   put_two_revisions();
-  const HubCache cache(folder_, true);
+  const Cache cache(folder_, true);
   cache.remember_tree("gpt2", kNew,
                       {{.name = "config.json", .size = 4, .git = "c2", .sha256 = "", .xet = ""},
                        {.name = "model.safetensors", .size = 1000, .git = "", .sha256 = "w", .xet = ""}});
@@ -144,7 +144,7 @@ TEST_F(HubCacheTest, ListsModelsWithTheirRevisions) {
 }
 
 TEST_F(HubCacheTest, PutsFilesWhereTheFileSystemKnowsNoLinks) {
-  const HubCache cache(folder_, true);
+  const Cache cache(folder_, true);
   cache.prepare("m");
   for (const bool fresh : {true, false}) {
     const std::string name = fresh ? "a" : "b";
@@ -167,7 +167,7 @@ TEST_F(HubCacheTest, WritesRefsElsewhereAndRenamesThem) {
   fs::create_directories(refs);
   const int watch = ::inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
   ASSERT_GE(::inotify_add_watch(watch, refs.c_str(), IN_CREATE | IN_MOVED_TO), 0);
-  HubCache(folder_, true).remember_commit(parse_hub_id("m"), kNew);
+  Cache(folder_, true).remember_commit(parse_id("m"), kNew);
   alignas(inotify_event) std::array<char, 4096> events{};
   const ssize_t size = ::read(watch, events.data(), events.size());
   ::close(watch);
@@ -308,4 +308,4 @@ TEST_F(HubCacheTest, NeverRemovesOutsideTheCache) {
 }
 
 }  // namespace
-}  // namespace pkv::hf
+}  // namespace pkv::hub

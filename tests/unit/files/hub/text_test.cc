@@ -1,16 +1,17 @@
-// What room hf reads of the Hub without a network: names, headers, listings, digests, the environment.
+// What room files/hub reads of the Hub without a network: names, headers, listings, digests, the environment.
 #include <cstdlib>
 
-#include "files/hf/hub_id.h"
+#include "files/hf/repo_name.h"
 #include "files/hub/choice.h"
 #include "files/hub/client.h"
 #include "files/hub/digest.h"
 #include "files/hub/http.h"
+#include "files/hub/id.h"
 #include "files/hub/settings.h"
 #include "files/hub/wire.h"
 #include "unit/files/support.h"
 
-namespace pkv::hf {
+namespace pkv::hub {
 namespace {
 
 using testing::AllOf;
@@ -20,28 +21,28 @@ using testing::IsEmpty;
 using testing::Not;
 
 // As huggingface_hub's validate_repo_id decides.
-TEST(HubId, TakesTheNamesThatTheHubAllows) {
+TEST(Id, TakesTheNamesThatTheHubAllows) {
   for (const char* id : {"gpt2", "mosaicml/mpt-7b", "Foo-BAR_foo.bar123", "a/b@v1.0", "a/b@refs/pr/1", "123"}) {
-    EXPECT_EQ(why_no_hub_id(id), "") << id;
+    EXPECT_EQ(why_no_id(id), "") << id;
   }
 }
 
-TEST(HubId, RefusesOthersAndSaysWhy) {
+TEST(Id, RefusesOthersAndSaysWhy) {
   for (const char* id : {"",       "/",    "a/",     "/a",   "a/b/c",  "./a", "../a", "a/..",     ".hidden",
                          "a--b",   "a..b", "a.git",  "-a",   "a-",     "a b", "a\\b", "models:a", "a@",
                          "a@../x", "a@/x", "a@x//y", "a@.x", "a@x/.y", "ä",   "a\n"}) {
-    EXPECT_NE(why_no_hub_id(id), "") << id;
+    EXPECT_NE(why_no_id(id), "") << id;
   }
-  EXPECT_NE(why_no_hub_id(std::string(97, 'a')), "");
-  EXPECT_THAT(error_of([] { parse_hub_id("a/b/c"); }, Error::Kind::usage), HasSubstr("more than one /"));
+  EXPECT_NE(why_no_id(std::string(97, 'a')), "");
+  EXPECT_THAT(error_of([] { parse_id("a/b/c"); }, Error::Kind::usage), HasSubstr("more than one /"));
 }
 
-TEST(HubId, KnowsItsFolder) {
-  EXPECT_EQ(folder_of_repo("mosaicml/mpt-7b"), "models--mosaicml--mpt-7b");
-  EXPECT_EQ(repo_of_folder("models--mosaicml--mpt-7b"), "mosaicml/mpt-7b");
-  EXPECT_EQ(repo_of_folder("models--gpt2"), "gpt2");
+TEST(Id, KnowsItsFolder) {
+  EXPECT_EQ(hf::folder_of_repo("mosaicml/mpt-7b"), "models--mosaicml--mpt-7b");
+  EXPECT_EQ(hf::repo_of_folder("models--mosaicml--mpt-7b"), "mosaicml/mpt-7b");
+  EXPECT_EQ(hf::repo_of_folder("models--gpt2"), "gpt2");
   for (const char* folder : {"datasets--a--b", "models--", "models--..", "models--a--b--c", ".locks"}) {
-    EXPECT_FALSE(repo_of_folder(folder)) << folder;
+    EXPECT_FALSE(hf::repo_of_folder(folder)) << folder;
   }
 }
 
@@ -300,4 +301,4 @@ TEST_F(Environment, SaysWhetherTheNetworkMayBeUsed) {
 }
 
 }  // namespace
-}  // namespace pkv::hf
+}  // namespace pkv::hub

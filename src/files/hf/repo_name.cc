@@ -1,12 +1,6 @@
-#include "files/hf/hub_id.h"
-
-#include <fmt/format.h>
+#include "files/hf/repo_name.h"
 
 #include <algorithm>
-
-#include "base/error.h"
-#include "base/file.h"
-#include "base/json.h"
 
 namespace pkv::hf {
 namespace {
@@ -28,6 +22,8 @@ std::string why_no_part(std::string_view part) {
   return {};
 }
 
+}  // namespace
+
 std::string why_no_repo(std::string_view repo) {
   if (std::ranges::count(repo, '/') > 1) return "it has more than one /";
   if (repo.find("--") != repo.npos || repo.find("..") != repo.npos) return "it has -- or ..";
@@ -36,28 +32,6 @@ std::string why_no_repo(std::string_view repo) {
   if (slash == repo.npos) return why_no_part(repo);
   const std::string why = why_no_part(repo.substr(0, slash));
   return why.empty() ? why_no_part(repo.substr(slash + 1)) : why;
-}
-
-}  // namespace
-
-std::string HubId::text() const { return revision == "main" ? repo : repo + "@" + revision; }
-
-std::string why_no_hub_id(std::string_view text) {
-  const auto at = text.find('@');
-  if (at != text.npos && !is_revision(text.substr(at + 1))) return "what follows @ is not the name of a revision";
-  return why_no_repo(text.substr(0, at));
-}
-
-HubId parse_hub_id(std::string_view text) {
-  if (const std::string why = why_no_hub_id(text); !why.empty()) {
-    fail_usage({.what = "is not the name of a model on the Hugging Face Hub",
-                .where = quote(text),
-                .expected = "name, organisation/name or organisation/name@revision",
-                .found = why});
-  }
-  const auto at = text.find('@');
-  if (at == text.npos) return {.repo = std::string(text)};
-  return {.repo = std::string(text.substr(0, at)), .revision = std::string(text.substr(at + 1))};
 }
 
 bool is_revision(std::string_view text) {
@@ -71,17 +45,6 @@ bool is_revision(std::string_view text) {
 }
 
 bool is_commit(std::string_view text) { return text.size() == 40 && std::ranges::all_of(text, is_hex); }
-
-bool is_safe_path(std::string_view name) {
-  if (name.size() > 1000) return false;
-  while (true) {
-    const auto slash = name.find('/');
-    const std::string_view part = name.substr(0, slash);
-    if (!is_plain_file_name(part) || part.size() > 255) return false;
-    if (slash == name.npos) return true;
-    name.remove_prefix(slash + 1);
-  }
-}
 
 std::string folder_of_repo(std::string_view repo) {
   std::string folder(kPrefix);
