@@ -23,10 +23,10 @@ void attempt(const auto& body) {
 void read_all(const pkv::hf::Config& config) {
   attempt([&] { pkv::hf::accept_common_keys(config); });
   config.unread();
-  for (const auto& item : config.json().items()) {
-    const std::string& key = item.key();
+  for (const auto& [key, value] : config.json().members()) {
     attempt([&] { config.integer({key}, -1000, 1000); });
     attempt([&] { config.integer_or({key, "a"}, 0, INT64_MIN, INT64_MAX); });
+    attempt([&] { config.number_or_none({key}, 1); });
     attempt([&] { config.number({key}); });
     attempt([&] { config.flag({key}); });
     attempt([&] { config.text({key}); });

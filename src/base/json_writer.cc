@@ -79,7 +79,7 @@ std::string json_text(std::string_view text, bool ascii) {
 
 void JsonWriter::key(std::string_view name) {
   before_element();
-  text_ += json_text(name);
+  text_ += json_text(name, ascii_);
   text_ += indent_ < 0 ? ":" : ": ";
   after_key_ = true;
 }

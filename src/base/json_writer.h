@@ -24,8 +24,8 @@ class JsonWriter {
  public:
   static constexpr int kOneLine = -1;
 
-  // Two spaces a level unless told otherwise; kOneLine has neither spaces nor lines.
-  explicit JsonWriter(int indent = 2) : indent_(indent) {}
+  // Two spaces a level unless told otherwise; kOneLine has neither spaces nor lines. If `ascii`, texts are escaped.
+  explicit JsonWriter(int indent = 2, bool ascii = false) : indent_(indent), ascii_(ascii) {}
 
   void open_object() { open('{'); }
   void close_object() { close('}'); }
@@ -86,6 +86,7 @@ class JsonWriter {
   void integer(std::uint64_t value) { element(std::to_string(value)); }
 
   int indent_, depth_ = 0;
+  bool ascii_;
   bool empty_ = true;       // nothing stands in the container under way
   bool after_key_ = false;  // the next value belongs to the key just written
   std::string text_;
@@ -104,13 +105,13 @@ void JsonWriter::value(const T& v) {
   } else if constexpr (std::floating_point<T>) {
     element(json_number(v));
   } else if constexpr (std::convertible_to<const T&, std::string_view>) {
-    element(json_text(v));
-  } else if constexpr (requires(JsonWriter & w) { write_json(w, v); }) {
-    write_json(*this, v);
+    element(json_text(v, ascii_));
   } else if constexpr (requires { v.begin(), v.end(); }) {
     array([&] {
-      for (const auto& one : v) value(static_cast<std::remove_cvref_t<decltype(*v.begin())>>(one));
+      for (const auto& one : v) value(one);
     });
+  } else if constexpr (requires(JsonWriter & w) { write_json(w, v); }) {
+    write_json(*this, v);
   } else {
     if (v) {
       value(*v);

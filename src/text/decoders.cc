@@ -222,7 +222,7 @@ MakeStage simple() {
   return [](Stage& next) -> std::unique_ptr<Stage> { return std::make_unique<S>(next); };
 }
 
-MakeStage make_strip(const Node& node) {
+MakeStage make_strip(const JsonNode& node) {
   node.only({"type", "content", "start", "stop"});
   const std::string content = node.at("content").text();
   if (content.empty() || decode_at(content, 0).size != content.size()) node.at("content").wrong("one character");
@@ -230,18 +230,18 @@ MakeStage make_strip(const Node& node) {
   return [=](Stage& next) -> std::unique_ptr<Stage> { return std::make_unique<Strip>(next, content, start, stop); };
 }
 
-MakeStage make_replace(const Node& node) {
+MakeStage make_replace(const JsonNode& node) {
   node.only({"type", "pattern", "content"});
   const auto pattern = std::make_shared<const Regex>(read_pattern(node.at("pattern")));
   const std::string content = node.at("content").text();
   return [=](Stage& next) -> std::unique_ptr<Stage> { return std::make_unique<Replace>(next, pattern, content); };
 }
 
-void add_steps(const Node& node, Decoder& decoder) {
+void add_steps(const JsonNode& node, Decoder& decoder) {
   const std::string type = node.type();
   if (type == "Sequence") {
     node.only({"type", "decoders"});
-    for (const Node& n : node.at("decoders").elements()) add_steps(n, decoder);
+    for (const JsonNode& n : node.at("decoders").elements()) add_steps(n, decoder);
   } else if (type == "ByteLevel") {
     node.only({"type", "add_prefix_space", "trim_offsets", "use_regex"});  // of the pre-tokenizer of that name; unused
     decoder.steps.push_back(simple<ByteLevel>());
@@ -260,7 +260,7 @@ void add_steps(const Node& node, Decoder& decoder) {
 
 }  // namespace
 
-Decoder make_decoder(const Node& node) {
+Decoder make_decoder(const JsonNode& node) {
   Decoder decoder;
   add_steps(node, decoder);
   return decoder;

@@ -9,7 +9,7 @@
 #include <string_view>
 #include <vector>
 
-#include "text/node.h"
+#include "base/json_node.h"
 
 namespace pkv::text {
 
@@ -29,7 +29,7 @@ struct Decoder {
   std::vector<MakeStage> steps;
 };
 
-Decoder make_decoder(const Node& node);
+Decoder make_decoder(const JsonNode& node);
 Decoder byte_level_decoder();
 Decoder joining_with_spaces();  // of a tokenizer without decoder
 

@@ -1,14 +1,14 @@
 // Reads tokenizer.json and vocab.json without trust: nesting, number of values, types and duplicate keys are checked
 // while reading, and the two big parts, vocabulary and merges, go straight into compact form and never into a document
-// tree, so that memory stays below the text's size and a constant. Node (node.h) reads the rest.
+// tree, so that memory stays below the text's size and a constant. JsonNode reads the rest.
 #pragma once
 
 #include <cstdint>
-#include <nlohmann/json.hpp>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "base/json.h"
 #include "text/vocab.h"
 
 namespace pkv::text {
@@ -33,8 +33,8 @@ class MergeList {
 };
 
 struct TokenizerFile {
-  nlohmann::json rest;  // everything but model.vocab and model.merges
-  Vocab vocab;          // not closed
+  Json rest;    // everything but model.vocab and model.merges
+  Vocab vocab;  // not closed
   MergeList merges;
   bool has_vocab = false, has_merges = false;
 };
@@ -42,6 +42,6 @@ struct TokenizerFile {
 // `name` is only named in errors; all are load errors.
 TokenizerFile read_tokenizer_json(std::string_view json, std::string_view name);
 void read_vocab_json(std::string_view json, std::string_view name, Vocab& vocab);
-nlohmann::json read_json(std::string_view json, std::string_view name);
+Json read_json(std::string_view json, std::string_view name);
 
 }  // namespace pkv::text

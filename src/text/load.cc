@@ -14,7 +14,7 @@ namespace {
 constexpr std::uint64_t kLargestFile = 256 << 20;
 constexpr std::size_t kMostAddedBytes = 4 << 20;  // of all added tokens; finding them takes about 80 bytes for each
 
-Bpe read_bpe(const Node& model, TokenizerFile& file) {
+Bpe read_bpe(const JsonNode& model, TokenizerFile& file) {
   if (model.has("type") && model.type() != "BPE") model.at("type").refuse("this model is not supported", "BPE");
   model.only({"type", "dropout", "unk_token", "continuing_subword_prefix", "end_of_word_suffix", "fuse_unk",
               "byte_fallback", "ignore_merges"});
@@ -32,7 +32,7 @@ Bpe read_bpe(const Node& model, TokenizerFile& file) {
   return bpe;
 }
 
-AddedToken read_added_token(const Node& node) {
+AddedToken read_added_token(const JsonNode& node) {
   node.only({"id", "content", "single_word", "lstrip", "rstrip", "normalized", "special"});
   AddedToken t;
   t.id = static_cast<std::int32_t>(node.at("id").integer(0, INT32_MAX));
@@ -51,11 +51,11 @@ AddedToken read_added_token(const Node& node) {
              .expected = fmt::format("at most {} bytes together", kMostAddedBytes)});
 }
 
-std::vector<AddedToken> read_added_tokens(const Node& root) {
+std::vector<AddedToken> read_added_tokens(const JsonNode& root) {
   std::vector<AddedToken> tokens;
   if (!root.has("added_tokens")) return tokens;
   std::size_t bytes = 0;
-  for (const Node& n : root.at("added_tokens").elements()) {
+  for (const JsonNode& n : root.at("added_tokens").elements()) {
     tokens.push_back(read_added_token(n));
     bytes += tokens.back().content.size();
     if (bytes > kMostAddedBytes) fail_added_bytes(n.where());
@@ -120,7 +120,7 @@ void set_added_tokens(Pipeline& p, std::vector<AddedToken> tokens, std::string_v
 
 Pipeline parse_tokenizer_json(std::string_view json, std::string_view name) {
   TokenizerFile file = read_tokenizer_json(json, name);
-  const Node root(file.rest, fmt::format("{}: ", name));
+  const JsonNode root(file.rest, std::string(name));
   if (!root.is_object()) root.wrong("an object");
   root.only({"version", "truncation", "padding", "added_tokens", "normalizer", "pre_tokenizer", "post_processor",
              "decoder", "model"});

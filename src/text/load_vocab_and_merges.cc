@@ -37,24 +37,24 @@ constexpr Named kNamed[] = {{"bos_token", "<|endoftext|>", "<s>"},
 
 // A JSON file of the folder; an empty object when there is none.
 struct Document {
-  nlohmann::json value = nlohmann::json::object();
+  Json value = Json::Object();
   std::string where;
 
-  Document(const fs::path& folder, std::string_view name) : where((folder / name).string() + ": ") {
+  Document(const fs::path& folder, std::string_view name) : where((folder / name).string()) {
     const fs::path file = folder / name;
     if (is_present(file)) value = read_json(MappedFile(file, kLargestFile).text(), file.string());
   }
-  Node node() const { return Node(value, where); }
+  JsonNode node() const { return JsonNode(value, where); }
 };
 
-Family family_named(const Node& node) {
+Family family_named(const JsonNode& node) {
   const std::string& name = node.text();
   if (name.starts_with("GPT2Tokenizer") || name == "gpt2") return Family::gpt2;
   if (name.starts_with("RobertaTokenizer") || name == "roberta") return Family::roberta;
   node.refuse("a tokenizer of this class needs a tokenizer.json", "GPT2Tokenizer or RobertaTokenizer");
 }
 
-Family find_family(const fs::path& folder, const Node& config) {
+Family find_family(const fs::path& folder, const JsonNode& config) {
   if (config.has("tokenizer_class")) return family_named(config.at("tokenizer_class"));
   const Document model(folder, "config.json");
   if (model.node().has("tokenizer_class")) return family_named(model.node().at("tokenizer_class"));
@@ -73,8 +73,8 @@ AddedToken special_token(std::string content) {
 }
 
 // "<s>" or {"content": "<s>", "lstrip": false, ...}
-AddedToken read_token(const Node& node, bool special) {
-  if (node.is_string()) return special_token(node.text());
+AddedToken read_token(const JsonNode& node, bool special) {
+  if (node.is_text()) return special_token(node.text());
   node.only({"content", "lstrip", "rstrip", "single_word", "normalized", "special", "__type"});
   AddedToken t = special_token(node.at("content").text());
   t.special = special || node.flag_or("special", false);
@@ -98,19 +98,20 @@ struct Specials {
   }
 };
 
-void read_specials(const Node& node, Specials& specials) {
+void read_specials(const JsonNode& node, Specials& specials) {
   for (const Named& n : kNamed) {
     if (node.has(n.key)) specials.named[n.key] = read_token(node.at(n.key), true);
     if (node.is_null_at(n.key)) specials.named.erase(n.key);
   }
   for (const std::string_view list : {"additional_special_tokens", "extra_special_tokens"}) {
     if (!node.has(list)) continue;
-    for (const Node& t : node.at(list).elements()) specials.others.push_back(read_token(t, true));
+    for (const JsonNode& t : node.at(list).elements()) specials.others.push_back(read_token(t, true));
   }
 }
 
 // By id. A token of added_tokens.json is special if it has a role.
-std::map<std::int32_t, AddedToken> read_added(const fs::path& folder, const Node& config, const Specials& specials) {
+std::map<std::int32_t, AddedToken> read_added(const fs::path& folder, const JsonNode& config,
+                                              const Specials& specials) {
   std::map<std::int32_t, AddedToken> added;
   if (config.has("added_tokens_decoder")) {
     for (const auto& [key, node] : config.at("added_tokens_decoder").members()) {
@@ -133,7 +134,7 @@ std::map<std::int32_t, AddedToken> read_added(const fs::path& folder, const Node
   return added;
 }
 
-Specials find_specials(const fs::path& folder, Family family, const Node& config) {
+Specials find_specials(const fs::path& folder, Family family, const JsonNode& config) {
   Specials specials;
   for (const Named& n : kNamed) {
     const std::string_view content = family == Family::gpt2 ? n.gpt2 : n.roberta;
@@ -200,7 +201,8 @@ MergeList read_merges(const fs::path& file) {
   return merges;
 }
 
-Template::Part special_part(const Pipeline& p, const Node& config, const Specials& specials, std::string_view role) {
+Template::Part special_part(const Pipeline& p, const JsonNode& config, const Specials& specials,
+                            std::string_view role) {
   const auto it = specials.named.find(role);
   const AddedToken* t = it == specials.named.end() ? nullptr : p.added.find(std::string_view(it->second.content));
   if (t == nullptr) {
@@ -209,7 +211,7 @@ Template::Part special_part(const Pipeline& p, const Node& config, const Special
   return {false, {t->id}};
 }
 
-Template frame(const Pipeline& p, Family family, const Node& config, const Specials& specials) {
+Template frame(const Pipeline& p, Family family, const JsonNode& config, const Specials& specials) {
   const Template::Part text{true, {}};
   if (family == Family::roberta) {
     return {{special_part(p, config, specials, "cls_token"), text, special_part(p, config, specials, "sep_token")}};
@@ -232,7 +234,7 @@ Pipeline load_vocab_and_merges(const fs::path& folder) {
                .hint = "save the tokenizer beside the model with tokenizer.save_pretrained"});
   }
   const Document document(folder, "tokenizer_config.json");
-  const Node config = document.node();
+  const JsonNode config = document.node();
   const Family family = find_family(folder, config);
   const Specials specials = find_specials(folder, family, config);
   Pipeline p;

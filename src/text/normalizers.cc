@@ -39,7 +39,8 @@ class Lowercase : public Normalizer {
 
 class Replace : public Normalizer {
  public:
-  explicit Replace(const Node& node) : pattern_(read_pattern(node.at("pattern"))), content_(node.at("content").text()) {
+  explicit Replace(const JsonNode& node)
+      : pattern_(read_pattern(node.at("pattern"))), content_(node.at("content").text()) {
     node.only({"type", "pattern", "content"});
   }
   std::optional<std::string> apply(std::string text, std::size_t most) const override {
@@ -53,7 +54,7 @@ class Replace : public Normalizer {
 
 class Prepend : public Normalizer {
  public:
-  explicit Prepend(const Node& node) : prefix_(node.at("prepend").text()) { node.only({"type", "prepend"}); }
+  explicit Prepend(const JsonNode& node) : prefix_(node.at("prepend").text()) { node.only({"type", "prepend"}); }
   std::optional<std::string> apply(std::string text, std::size_t most) const override {
     return within(text.empty() ? text : prefix_ + text, most);
   }
@@ -64,9 +65,9 @@ class Prepend : public Normalizer {
 
 class Sequence : public Normalizer {
  public:
-  explicit Sequence(const Node& node) {
+  explicit Sequence(const JsonNode& node) {
     node.only({"type", "normalizers"});
-    for (const Node& n : node.at("normalizers").elements()) steps_.push_back(make_normalizer(n));
+    for (const JsonNode& n : node.at("normalizers").elements()) steps_.push_back(make_normalizer(n));
   }
   std::optional<std::string> apply(std::string text, std::size_t most) const override {
     std::optional<std::string> changed = std::move(text);
@@ -85,7 +86,7 @@ class Sequence : public Normalizer {
 
 }  // namespace
 
-std::unique_ptr<const Normalizer> make_normalizer(const Node& node) {
+std::unique_ptr<const Normalizer> make_normalizer(const JsonNode& node) {
   const std::string type = node.type();
   if (type == "Replace") return std::make_unique<Replace>(node);
   if (type == "Prepend") return std::make_unique<Prepend>(node);

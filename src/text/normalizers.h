@@ -8,7 +8,7 @@
 #include <optional>
 #include <string>
 
-#include "text/node.h"
+#include "base/json_node.h"
 
 namespace pkv::text {
 
@@ -22,6 +22,6 @@ class Normalizer {
   virtual bool leaves_cuts() const { return false; }
 };
 
-std::unique_ptr<const Normalizer> make_normalizer(const Node& node);
+std::unique_ptr<const Normalizer> make_normalizer(const JsonNode& node);
 
 }  // namespace pkv::text

@@ -2,11 +2,11 @@
 
 namespace pkv::text {
 
-Regex read_pattern(const Node& node) {
+Regex read_pattern(const JsonNode& node) {
   node.only({"String", "Regex"});
   if (node.has("String") == node.has("Regex")) node.wrong("an object with either String or Regex");
   if (node.has("String")) return Regex::literal(node.at("String").text());
-  const Node pattern = node.at("Regex");
+  const JsonNode pattern = node.at("Regex");
   return Regex::compile(pattern.text(), pattern.where());
 }
 

@@ -8,7 +8,7 @@
 #include <string>
 #include <string_view>
 
-#include "text/node.h"
+#include "base/json_node.h"
 #include "text/regex.h"
 
 namespace pkv::text {
@@ -16,7 +16,7 @@ namespace pkv::text {
 // In bytes. Positions fit 32 bits even when the byte alphabet doubles them.
 inline constexpr std::size_t kLongestText = 1 << 30;
 
-Regex read_pattern(const Node& node);
+Regex read_pattern(const JsonNode& node);
 
 // None when the result would be longer than `most` bytes.
 std::optional<std::string> replace_all(const Regex& pattern, std::string_view text, std::string_view content,

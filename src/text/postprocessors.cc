@@ -11,43 +11,43 @@ namespace {
 
 constexpr int kMostTexts = 8;  // each is a copy of all ids
 
-std::int32_t read_id(const Node& node) { return static_cast<std::int32_t>(node.integer(0, INT32_MAX)); }
+std::int32_t read_id(const JsonNode& node) { return static_cast<std::int32_t>(node.integer(0, INT32_MAX)); }
 
 // ["<s>", 0]
-std::int32_t read_named_id(const Node& node) {
+std::int32_t read_named_id(const JsonNode& node) {
   const auto both = node.elements();
   if (both.size() != 2) node.wrong("[token, id]");
   both[0].text();
   return read_id(both[1]);
 }
 
-Template read_roberta(const Node& node) {
+Template read_roberta(const JsonNode& node) {
   node.only({"type", "sep", "cls", "trim_offsets", "add_prefix_space"});
   const std::int32_t cls = read_named_id(node.at("cls")), sep = read_named_id(node.at("sep"));
   return {{{false, {cls}}, {true, {}}, {false, {sep}}}};
 }
 
-std::vector<std::int32_t> special_ids(const Node& specials, const Node& id) {
+std::vector<std::int32_t> special_ids(const JsonNode& specials, const JsonNode& id) {
   if (!specials.has(id.text())) id.refuse("is not among special_tokens");
-  const Node special = specials.at(id.text());
+  const JsonNode special = specials.at(id.text());
   special.only({"id", "ids", "tokens"});
   std::vector<std::int32_t> ids;
-  for (const Node& n : special.at("ids").elements()) ids.push_back(read_id(n));
+  for (const JsonNode& n : special.at("ids").elements()) ids.push_back(read_id(n));
   return ids;
 }
 
-Template read_template(const Node& node) {
+Template read_template(const JsonNode& node) {
   node.only({"type", "single", "pair", "special_tokens"});
   Template t;
   int texts = 0;
-  for (const Node& piece : node.at("single").elements()) {
+  for (const JsonNode& piece : node.at("single").elements()) {
     piece.only({"Sequence", "SpecialToken"});
     if (piece.has("Sequence") == piece.has("SpecialToken")) piece.wrong("either a Sequence or a SpecialToken");
     if (piece.has("SpecialToken")) {
       t.parts.push_back({false, special_ids(node.at("special_tokens"), piece.at("SpecialToken").at("id"))});
       continue;
     }
-    const Node id = piece.at("Sequence").at("id");
+    const JsonNode id = piece.at("Sequence").at("id");
     if (id.text() != "A") id.wrong("\"A\": there is no second text in `single`");
     t.parts.push_back({true, {}});
     if (++texts > kMostTexts) id.refuse(fmt::format("the text stands more than {} times in `single`", kMostTexts));
@@ -56,11 +56,11 @@ Template read_template(const Node& node) {
 }
 
 // Collects what adds tokens; at most one may.
-void read(const Node& node, std::optional<Template>& found) {
+void read(const JsonNode& node, std::optional<Template>& found) {
   const std::string type = node.type();
   if (type == "Sequence") {
     node.only({"type", "processors"});
-    for (const Node& n : node.at("processors").elements()) read(n, found);
+    for (const JsonNode& n : node.at("processors").elements()) read(n, found);
   } else if (type == "ByteLevel") {
     node.only({"type", "add_prefix_space", "trim_offsets", "use_regex"});
   } else if (type == "RobertaProcessing" || type == "TemplateProcessing") {
@@ -76,7 +76,7 @@ void read(const Node& node, std::optional<Template>& found) {
 
 Template no_template() { return {{{true, {}}}}; }
 
-Template make_post_processor(const Node& node) {
+Template make_post_processor(const JsonNode& node) {
   std::optional<Template> found;
   read(node, found);
   return found ? std::move(*found) : no_template();

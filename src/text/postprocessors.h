@@ -6,7 +6,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "text/node.h"
+#include "base/json_node.h"
 
 namespace pkv::text {
 
@@ -22,7 +22,7 @@ struct Template {
 // Without post-processor: the text alone.
 Template no_template();
 
-Template make_post_processor(const Node& node);
+Template make_post_processor(const JsonNode& node);
 
 // Of a template with one text: the ids in front of it and behind it.
 std::vector<std::int32_t> special_tokens_before(const Template& t);

@@ -14,7 +14,7 @@ namespace {
 // What becomes of the text that matches a pattern, and of the text between.
 enum class Behavior { removed, isolated, merged_with_previous, merged_with_next, contiguous };
 
-Behavior read_behavior(const Node& node) {
+Behavior read_behavior(const JsonNode& node) {
   const std::string& name = node.text();
   if (name == "Removed") return Behavior::removed;
   if (name == "Isolated") return Behavior::isolated;
@@ -154,7 +154,7 @@ void spell_bytes(Words& words) {
 
 // Llama 3's, Qwen 2's and GPT-4o's. In these a match that begins with something else goes on with line breaks only,
 // never with U+0020, and none looks further than one character beyond white space.
-bool cuts_before_space(const Node& pattern) {
+bool cuts_before_space(const JsonNode& pattern) {
   constexpr std::string_view known[] = {
       R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)",
       R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)",
@@ -186,7 +186,7 @@ class ByteLevel : public PreTokenizer {
 
 class Split : public PreTokenizer {
  public:
-  explicit Split(const Node& node)
+  explicit Split(const JsonNode& node)
       : pattern_(read_pattern(node.at("pattern"))),
         behavior_(read_behavior(node.at("behavior"))),
         invert_(node.at("invert").flag()),
@@ -207,7 +207,7 @@ class Split : public PreTokenizer {
 
 class Digits : public PreTokenizer {
  public:
-  explicit Digits(const Node& node)
+  explicit Digits(const JsonNode& node)
       : behavior_(node.at("individual_digits").flag() ? Behavior::isolated : Behavior::contiguous) {
     node.only({"type", "individual_digits"});
   }
@@ -220,7 +220,7 @@ class Digits : public PreTokenizer {
 
 class Punctuation : public PreTokenizer {
  public:
-  explicit Punctuation(const Node& node)
+  explicit Punctuation(const JsonNode& node)
       : behavior_(node.has("behavior") ? read_behavior(node.at("behavior")) : Behavior::isolated) {
     node.only({"type", "behavior"});
   }
@@ -247,9 +247,9 @@ class Whitespace : public PreTokenizer {
 
 class Sequence : public PreTokenizer {
  public:
-  explicit Sequence(const Node& node) {
+  explicit Sequence(const JsonNode& node) {
     node.only({"type", "pretokenizers"});
-    for (const Node& n : node.at("pretokenizers").elements()) steps_.push_back(make_pre_tokenizer(n));
+    for (const JsonNode& n : node.at("pretokenizers").elements()) steps_.push_back(make_pre_tokenizer(n));
   }
   void apply(Words& words) const override {
     for (const auto& step : steps_) step->apply(words);
@@ -265,7 +265,7 @@ class Sequence : public PreTokenizer {
   std::vector<std::unique_ptr<const PreTokenizer>> steps_;
 };
 
-std::unique_ptr<const PreTokenizer> make_byte_level(const Node& node) {
+std::unique_ptr<const PreTokenizer> make_byte_level(const JsonNode& node) {
   node.only({"type", "add_prefix_space", "trim_offsets", "use_regex"});
   node.at("trim_offsets").flag();  // concerns offsets only, which nobody asks for here
   return std::make_unique<ByteLevel>(node.at("add_prefix_space").flag(), node.flag_or("use_regex", true));
@@ -273,7 +273,7 @@ std::unique_ptr<const PreTokenizer> make_byte_level(const Node& node) {
 
 }  // namespace
 
-std::unique_ptr<const PreTokenizer> make_pre_tokenizer(const Node& node) {
+std::unique_ptr<const PreTokenizer> make_pre_tokenizer(const JsonNode& node) {
   const std::string type = node.type();
   if (type == "ByteLevel") return make_byte_level(node);
   if (type == "Split") return std::make_unique<Split>(node);

@@ -9,7 +9,7 @@
 #include <string_view>
 #include <vector>
 
-#include "text/node.h"
+#include "base/json_node.h"
 #include "text/regex.h"
 
 namespace pkv::text {
@@ -38,7 +38,7 @@ class PreTokenizer {
   virtual bool goes_by_character() const { return false; }
 };
 
-std::unique_ptr<const PreTokenizer> make_pre_tokenizer(const Node& node);
+std::unique_ptr<const PreTokenizer> make_pre_tokenizer(const JsonNode& node);
 
 // As GPT-2 has it; for tokenizers that come without a tokenizer.json.
 std::unique_ptr<const PreTokenizer> byte_level(bool add_prefix_space);

@@ -9,8 +9,8 @@
 #include <utility>
 
 #include "base/error.h"
+#include "base/json_node.h"
 #include "base/utf8.h"
-#include "text/node.h"
 #include "text/properties.h"
 #include "text/regex_syntax.h"
 

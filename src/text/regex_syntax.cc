@@ -8,8 +8,8 @@
 #include <vector>
 
 #include "base/error.h"
+#include "base/json_node.h"
 #include "base/utf8.h"
-#include "text/node.h"
 #include "text/properties.h"
 
 namespace pkv::text {

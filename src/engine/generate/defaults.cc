@@ -7,6 +7,7 @@
 #include <limits>
 
 #include "base/error.h"
+#include "base/json.h"
 
 namespace pkv::generate {
 namespace {
@@ -92,12 +93,10 @@ constexpr auto kWithoutEffect = std::to_array<std::string_view>({
 
 constexpr const char* kWithout = "--no-generation-config takes the end-of-text tokens alone from the model's files";
 
-using Json = std::remove_cvref_t<decltype(std::declval<const hf::Config&>().json())>;
-
 bool neutral(const Json& value, double at) {
-  if (value.is_null() || (value.is_structured() && value.empty())) return true;
-  if (value.is_boolean()) return !value.get<bool>();
-  return value.is_number() && value.get<double>() == at;
+  if (value.is_null() || ((value.is_array() || value.is_object()) && value.empty())) return true;
+  if (value.is_flag()) return !value.flag();
+  return value.is_number() && value.number() == at;
 }
 
 void refuse_what_is_not_done(const hf::Config& config) {
@@ -107,10 +106,10 @@ void refuse_what_is_not_done(const hf::Config& config) {
     fail_load({.what = "asks for what pkv does not do when it generates",
                .where = fmt::format("{}: {}", config.file(), key),
                .expected = at < 0 ? "null" : fmt::format("null or {:g}", at),
-               .found = value->dump(-1, ' ', true).substr(0, 60)});
+               .found = value->dump(-1, true).substr(0, 60)});
   }
   const auto* cache = config.value({"cache_implementation"});  // all others keep what they are given
-  if (cache == nullptr || !cache->is_string() || cache->get<std::string>() != "quantized") return;
+  if (cache == nullptr || !cache->is_text() || cache->text() != "quantized") return;
   fail_load({.what = "asks for a past of fewer bits than pkv has",
              .where = config.file() + ": cache_implementation",
              .expected = "null or another cache",
@@ -118,8 +117,7 @@ void refuse_what_is_not_done(const hf::Config& config) {
 }
 
 std::optional<std::int64_t> count(const hf::Config& config, std::string_view key, std::int64_t most = kMostTokens) {
-  if (config.value({key}) == nullptr) return std::nullopt;
-  return config.integer({key}, 1, most);
+  return config.integer_or_none({key}, 1, most);
 }
 
 std::vector<std::int32_t> token_ids(const hf::Config& config, std::string_view key) {
@@ -131,12 +129,12 @@ std::vector<std::int32_t> token_ids(const hf::Config& config, std::string_view k
 
 Sampling sampling_of(const hf::Config& config) {
   Sampling s;
-  s.do_sample = config.flag_or({"do_sample"}, s.do_sample);
-  s.temperature = config.number_or({"temperature"}, s.temperature);
-  s.top_k = config.integer_or({"top_k"}, s.top_k, 0, kMostTokens);
-  s.top_p = config.number_or({"top_p"}, s.top_p);
-  s.min_p = config.number_or({"min_p"}, s.min_p);
-  s.repetition_penalty = config.number_or({"repetition_penalty"}, s.repetition_penalty);
+  s.do_sample = config.flag_or_none({"do_sample"}).value_or(s.do_sample);
+  s.temperature = config.number_or_none({"temperature"}).value_or(s.temperature);
+  s.top_k = config.integer_or_none({"top_k"}, 0, kMostTokens).value_or(s.top_k);
+  s.top_p = config.number_or_none({"top_p"}).value_or(s.top_p);
+  s.min_p = config.number_or_none({"min_p"}).value_or(s.min_p);
+  s.repetition_penalty = config.number_or_none({"repetition_penalty"}).value_or(s.repetition_penalty);
   require_valid(s);
   return s;
 }
@@ -144,8 +142,8 @@ Sampling sampling_of(const hf::Config& config) {
 // A single text counts as a list of one.
 std::vector<std::string> stop_strings(const hf::Config& config) {
   const auto* value = config.value({"stop_strings"});
-  const bool single = value != nullptr && value->is_string();
-  std::vector<std::string> texts = single ? std::vector{value->get<std::string>()} : config.texts({"stop_strings"});
+  const bool single = value != nullptr && value->is_text();
+  std::vector<std::string> texts = single ? std::vector{value->text()} : config.texts({"stop_strings"});
   if (std::ranges::count(texts, "") == 0) return texts;
   fail_load({.what = "an empty stop text would stop at once", .where = config.file() + ": stop_strings"});
 }

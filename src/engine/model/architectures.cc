@@ -34,7 +34,7 @@ const Architecture& architecture_of(const hf::Config& config) {
     }
   }
   fail_load({.what = "unknown model_type",
-             .where = config.file() + ": key 'model_type'",
+             .where = config.file() + ": model_type",
              .expected = "one of " + known,
              .found = type,
              .hint = "docs/adding-an-architecture.md shows how a page is added"});

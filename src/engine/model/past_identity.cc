@@ -5,6 +5,7 @@
 
 #include "base/checksum.h"
 #include "base/error.h"
+#include "base/json.h"
 #include "engine/kernels/numerics.h"
 #include "engine/model/fingerprint.h"
 
@@ -66,17 +67,19 @@ PastIdentity cheap_identity(const Model& model) {
 // The keys in which two configs differ, with their values.
 void require_same_config(const SavedPast& saved, const std::string& ours) {
   if (saved.identity.config == ours) return;
-  const auto theirs = hf::Config::parse(saved.identity.config, "the saved config").json();
-  const auto mine = nlohmann::json::parse(ours);
-  const auto value = [](const nlohmann::json& json, const std::string& key) {
-    return json.contains(key) ? fmt::format("{}: {}", key, json.at(key).dump().substr(0, 60)) : key + " missing";
+  const Json theirs = hf::Config::parse(saved.identity.config, "the saved config").json();
+  const Json mine = parse_json(ours, "this model's config");
+  const auto value = [](const Json& json, const std::string& key) {
+    const Json* found = json.find(key);
+    return found != nullptr ? fmt::format("{}: {}", key, found->dump().substr(0, 60)) : key + " missing";
   };
   const auto differs = [&](const std::string& name) {
-    return !theirs.contains(name) || !mine.contains(name) || theirs.at(name) != mine.at(name);
+    const Json *one = theirs.find(name), *other = mine.find(name);
+    return one == nullptr || other == nullptr || *one != *other;
   };
   std::string key = "model_type";
-  for (const nlohmann::json* json : {&mine, &theirs}) {
-    for (auto at = json->begin(); at != json->end() && !differs(key); ++at) key = at.key();
+  for (const Json* json : {&mine, &theirs}) {
+    for (auto at = json->members().begin(); at != json->members().end() && !differs(key); ++at) key = at->first;
   }
   fail_load({.what = "the saved past is of a model with another config",
              .where = saved.file.path().string(),

@@ -8,7 +8,7 @@
 #include <utility>
 
 #include "base/error.h"
-#include "base/json.h"
+#include "base/json_events.h"
 #include "files/containers/layout.h"
 #include "files/containers/safetensors.h"
 #include "files/containers/safetensors_types.h"
@@ -23,7 +23,7 @@ class HeaderReader : public JsonEvents {
 
   Header take() { return std::move(header_); }
 
-  bool start_object(std::size_t size) override {
+  bool start_object() override {
     switch (at_) {
       case At::start:
         at_ = At::top;
@@ -35,7 +35,7 @@ class HeaderReader : public JsonEvents {
         at_ = At::entry;
         return true;
       default:
-        return JsonEvents::start_object(size);
+        return JsonEvents::start_object();
     }
   }
 
@@ -70,13 +70,13 @@ class HeaderReader : public JsonEvents {
     return true;
   }
 
-  bool start_array(std::size_t size) override {
+  bool start_array() override {
     if (at_ == At::shape_value) {
       at_ = At::shape;
     } else if (at_ == At::offsets_value) {
       at_ = At::offsets;
     } else {
-      return JsonEvents::start_array(size);
+      return JsonEvents::start_array();
     }
     return true;
   }
@@ -207,9 +207,9 @@ class HeaderReader : public JsonEvents {
   }
 
   void set_dtype(const std::string& name) {
-    const SafetensorsType* format = find_safetensors_type(name);
-    if (format == nullptr) fail("unknown dtype", "a dtype of safetensors: F32, F16, BF16, ...", quote(name));
-    entry().dtype = format->name;
+    const SafetensorsType* type = find_safetensors_type(name);
+    if (type == nullptr) fail("unknown dtype", "a dtype of safetensors: F32, F16, BF16, ...", quote(name));
+    entry().dtype = type->name;
     entry().readable = from_safetensors_name(name);
   }
 

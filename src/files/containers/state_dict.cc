@@ -11,6 +11,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/json.h"
+#include "base/utf8.h"
 #include "engine/tensor/view.h"
 #include "files/containers/pickle.h"
 
@@ -100,7 +101,7 @@ class Reader {
   }
 
   void add(const PickleValue& key, const PickleValue& value) {
-    if (!key.is(Kind::text) || !is_utf8(pickle_.text(key))) {
+    if (!key.is(Kind::text) || first_invalid_utf8(pickle_.text(key))) {
       fail_load({.what = "is not a state dict: a key is no name",
                  .where = std::string(file_),
                  .expected = "a text in UTF-8",

@@ -6,6 +6,8 @@
 
 #include "base/error.h"
 #include "base/json.h"
+#include "base/json_writer.h"
+#include "base/utf8.h"
 #include "files/containers/layout.h"
 #include "files/containers/safetensors.h"
 #include "files/containers/safetensors_types.h"
@@ -25,12 +27,9 @@ const SafetensorsType* type_of(DType dtype) { return find_safetensors_type(safet
               .found = std::move(found)});
 }
 
-std::string json_text(const std::filesystem::path& path, const std::string& text) {
-  try {
-    return nlohmann::json(text).dump();
-  } catch (const nlohmann::json::type_error&) {
-    fail_usage({.what = "a name or metadata text is not UTF-8", .where = path.string(), .found = quote(text)});
-  }
+std::string checked_text(const std::filesystem::path& path, const std::string& text) {
+  if (!first_invalid_utf8(text)) return pkv::json_text(text);
+  fail_usage({.what = "a name or metadata text is not UTF-8", .where = path.string(), .found = quote(text)});
 }
 
 void check_kind(const std::string& where, const auto& t) {
@@ -69,7 +68,7 @@ std::string header_of(const std::filesystem::path& path, std::span<const Planned
   if (!metadata.empty()) {
     header += "\"__metadata__\":{";
     for (const auto& [key, value] : metadata) {
-      header += fmt::format("{}{}:{}", comma(), json_text(path, key), json_text(path, value));
+      header += fmt::format("{}{}:{}", comma(), checked_text(path, key), checked_text(path, value));
     }
     header += '}';
   }
@@ -77,8 +76,9 @@ std::string header_of(const std::filesystem::path& path, std::span<const Planned
   for (const Planned* t : tensors) {
     last = begin;
     const std::uint64_t end = begin + bytes_of(*t);
-    header += fmt::format("{}{}:{{\"dtype\":\"{}\",\"shape\":[{}],\"data_offsets\":[{},{}]}}", comma(),
-                          json_text(path, t->name), safetensors_name(t->dtype), fmt::join(t->shape, ","), begin, end);
+    header +=
+        fmt::format("{}{}:{{\"dtype\":\"{}\",\"shape\":[{}],\"data_offsets\":[{},{}]}}", comma(),
+                    checked_text(path, t->name), safetensors_name(t->dtype), fmt::join(t->shape, ","), begin, end);
     begin = end;
   }
   header += '}';

@@ -5,6 +5,8 @@
 #include <array>
 #include <string>
 
+#include "base/json.h"
+
 namespace pkv::hf {
 namespace {
 
@@ -142,14 +144,14 @@ constexpr auto kKeys = std::to_array<CommonKey>({
     {"watermarking_config", "generation"},
 });
 
-bool accepted(const nlohmann::json& value, Accept accept) {
+bool accepted(const Json& value, Accept accept) {
   switch (accept) {
     case Accept::any:
       return true;
     case Accept::only_false:
-      return value.is_boolean() && !value.get<bool>();
+      return value.is_flag() && !value.flag();
     case Accept::only_empty:
-      return value.is_structured() && value.empty();
+      return (value.is_array() || value.is_object()) && value.empty();
     case Accept::only_absent:
       return false;
   }
@@ -173,7 +175,7 @@ std::span<const CommonKey> common_keys() { return kKeys; }
 
 void accept_common_keys(const Config& config) {
   for (const CommonKey& row : kKeys) {
-    const nlohmann::json* value = config.value({row.key});
+    const Json* value = config.value({row.key});
     if (value != nullptr && !accepted(*value, row.accept)) config.unsupported(row.key, expected_of(row));
   }
 }

@@ -1,20 +1,23 @@
 // Config: a model's config.json, read key by key with an account of what was read, so that nothing it says is ignored
 // in silence. Every read takes the key's names in all dialects (transformers 4 and 5 and older files); when several are
-// present they must agree. Errors are load errors that name file, key, what was expected and found. Reading is not
-// thread-safe: it writes the account.
+// present they must agree. A key that is absent and one that is null are two things: transformers gives the one its
+// class's default and the other None, so an `_or` read refuses null, and an `_or_none` read gives nothing for it.
+// Errors are load errors that name file, key, what was expected and found. Several threads may read a Config at once.
 #pragma once
 
 #include <cstdint>
 #include <filesystem>
 #include <initializer_list>
-#include <limits>
 #include <memory>
-#include <nlohmann/json.hpp>
-#include <set>
+#include <optional>
 #include <string>
 #include <string_view>
-#include <utility>
 #include <vector>
+
+namespace pkv {
+class Json;
+class JsonNode;
+}  // namespace pkv
 
 namespace pkv::hf {
 
@@ -29,8 +32,11 @@ class Config {
   static Config open(const std::filesystem::path& path);
   static Config parse(std::string_view text, std::string file);
 
-  // `file` is only named in errors. `prefix` is the path of a nested object ("attn_config.").
-  Config(nlohmann::json object, std::string file, std::string prefix = {});
+  // `file` is only named in errors. `path` is that of a nested object ("attn_config").
+  Config(Json object, std::string file, std::string path = {});
+  ~Config();
+  Config(Config&&) noexcept;
+  Config& operator=(Config&&) noexcept;
 
   // Required reads: error when no name is present or its value is null. An integer is a JSON integer: 12, not 12.0 and
   // not "12"; a number is finite; a flag is true or false, not 0 or 1.
@@ -39,11 +45,20 @@ class Config {
   bool flag(Names names) const;
   std::string text(Names names) const;
 
-  // Optional reads: absent or null gives `fallback`.
-  std::int64_t integer_or(Names names, std::int64_t fallback, std::int64_t least, std::int64_t most) const;
-  double number_or(Names names, double fallback) const;
-  bool flag_or(Names names, bool fallback) const;
-  std::string text_or(Names names, std::string_view fallback) const;
+  // Absent gives `absent`; null is an error.
+  std::int64_t integer_or(Names names, std::int64_t absent, std::int64_t least, std::int64_t most) const;
+  double number_or(Names names, double absent) const;
+  bool flag_or(Names names, bool absent) const;
+  std::string text_or(Names names, std::string_view absent) const;
+
+  // Null gives nothing; absent gives `absent`, which is nothing for the many keys whose default is None.
+  // `sliding_window` of Mistral is integer_or_none({"sliding_window"}, 1, kMost, 4096): without the key there are 4,096
+  // tokens in the window, with null there is no window.
+  std::optional<std::int64_t> integer_or_none(Names names, std::int64_t least, std::int64_t most,
+                                              std::optional<std::int64_t> absent = {}) const;
+  std::optional<double> number_or_none(Names names, std::optional<double> absent = {}) const;
+  std::optional<bool> flag_or_none(Names names, std::optional<bool> absent = {}) const;
+  std::optional<std::string> text_or_none(Names names, std::optional<std::string> absent = {}) const;
 
   // Arrays; empty when absent or null. A single integer counts as an array of one (eos_token_id).
   std::vector<std::int64_t> integers(Names names, std::int64_t least, std::int64_t most) const;
@@ -53,9 +68,11 @@ class Config {
   const Config& child(std::string_view name) const;
 
   // Any value, counted as read with all it holds; null pointer when absent or null.
-  const nlohmann::json* value(Names names) const;
+  const Json* value(Names names) const;
 
-  bool has(std::string_view name) const;  // present and not null; does not count as read
+  // Neither counts as read.
+  bool has(std::string_view name) const;      // present and not null
+  bool is_null(std::string_view name) const;  // present and null
 
   // Says that a key has no effect on the logits, whatever its value (dropout, initializer_range).
   void without_effect(Names names) const;
@@ -66,27 +83,17 @@ class Config {
   // Keys that nobody asked about, nested ones with their path, with their values: "attn_config.qk_ln: true".
   std::vector<std::string> unread() const;
 
-  const nlohmann::json& json() const { return object_; }
-  const std::string& file() const { return file_; }
+  const Json& json() const;
+  const std::string& file() const;
 
  private:
-  struct Found {
-    std::string_view name;
-    const nlohmann::json* value;  // null when absent
-  };
-  Found find(Names names) const;
-  Found need(Names names, std::string_view expected) const;
-  std::int64_t as_integer(const Found& found, std::int64_t least, std::int64_t most) const;
-  double as_number(const Found& found) const;
-  bool as_flag(const Found& found) const;
-  std::string as_text(const Found& found) const;
-  [[noreturn]] void wrong(const Found& found, std::string expected, std::string hint = {}) const;
-  std::string where(std::string_view name) const;
+  struct State;
 
-  nlohmann::json object_;
-  std::string file_, prefix_;
-  mutable std::set<std::string, std::less<>> read_;
-  mutable std::vector<std::pair<std::string, std::unique_ptr<Config>>> children_;
+  std::optional<JsonNode> find(Names names) const;     // present; may be null
+  std::optional<JsonNode> present(Names names) const;  // and not null
+  JsonNode need(Names names, std::string_view expected) const;
+
+  std::unique_ptr<State> state_;
 };
 
 }  // namespace pkv::hf

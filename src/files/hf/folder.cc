@@ -92,10 +92,10 @@ std::vector<std::string> other_weights(const fs::path& folder) {
 }  // namespace
 
 std::string weights_named(const Config& config) {
-  const std::string named = config.text_or({"transformers_weights"}, "");
-  if (!config.has("transformers_weights")) return {};
-  if (!is_plain_file_name(named)) config.unsupported("transformers_weights", "a plain file name");
-  if (named.ends_with(kSafeTensors) || named.ends_with(".safetensors.index.json")) return named;
+  const auto named = config.text_or_none({"transformers_weights"});
+  if (!named) return {};
+  if (!is_plain_file_name(*named)) config.unsupported("transformers_weights", "a plain file name");
+  if (named->ends_with(kSafeTensors) || named->ends_with(".safetensors.index.json")) return *named;
   config.unsupported("transformers_weights", "a name that ends in .safetensors or .safetensors.index.json");
 }
 

@@ -8,7 +8,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
-#include "base/json.h"
+#include "base/json_events.h"
 
 namespace pkv::hf {
 namespace {
@@ -46,10 +46,8 @@ class IndexReader : public JsonEvents {
     return true;
   }
 
-  bool start_object(std::size_t size) override {
-    return in_map_ && depth_ >= 2 ? JsonEvents::start_object(size) : deeper();
-  }
-  bool start_array(std::size_t size) override { return skipping() ? deeper() : JsonEvents::start_array(size); }
+  bool start_object() override { return in_map_ && depth_ >= 2 ? JsonEvents::start_object() : deeper(); }
+  bool start_array() override { return skipping() ? deeper() : JsonEvents::start_array(); }
   bool end_object() override { return --depth_, true; }
   bool end_array() override { return --depth_, true; }
 

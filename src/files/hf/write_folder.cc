@@ -3,10 +3,10 @@
 #include <fmt/format.h>
 
 #include <array>
-#include <nlohmann/json.hpp>
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/json.h"
 #include "files/hf/tokenizer_files.h"
 
 namespace pkv::hf {
@@ -38,11 +38,13 @@ std::string name_of_shard(std::size_t i, std::size_t count) {
 }
 
 void write_index(const fs::path& folder, const Shards& shards, std::uint64_t total) {
-  nlohmann::json index{{"metadata", {{"total_size", total}}}, {"weight_map", nlohmann::json::object()}};
+  Json::Object shard_of;
   for (std::size_t i = 0; i < shards.size(); ++i) {
-    for (const containers::Planned& t : shards[i]) index["weight_map"][t.name] = name_of_shard(i, shards.size());
+    for (const containers::Planned& t : shards[i]) shard_of[t.name] = name_of_shard(i, shards.size());
   }
-  write_file(folder / "model.safetensors.index.json", index.dump(2, ' ', true) + "\n");
+  const Json index(
+      Json::Object{{"metadata", Json::Object{{"total_size", total}}}, {"weight_map", std::move(shard_of)}});
+  write_file(folder / "model.safetensors.index.json", index.dump(2, true) + "\n");
 }
 
 }  // namespace
@@ -68,28 +70,29 @@ std::vector<std::string> write_weights(const fs::path& folder, std::span<const P
 }
 
 std::string config_text(const Config& source, const BitsAndBytes& q, std::string_view dtype) {
-  nlohmann::json config = source.json();
+  Json::Object config = source.json().members();
   config.erase("transformers_weights");  // names the source's file
-  config["quantization_config"] = {{"_load_in_4bit", !q.eight_bits},
-                                   {"_load_in_8bit", q.eight_bits},
-                                   {"bnb_4bit_compute_dtype", q.compute_dtype},
-                                   {"bnb_4bit_quant_storage", q.storage},
-                                   {"bnb_4bit_quant_type", q.type},
-                                   {"bnb_4bit_use_double_quant", q.nested},
-                                   {"llm_int8_enable_fp32_cpu_offload", false},
-                                   {"llm_int8_has_fp16_weight", false},
-                                   {"llm_int8_skip_modules", nullptr},
-                                   {"llm_int8_threshold", q.threshold},
-                                   {"load_in_4bit", !q.eight_bits},
-                                   {"load_in_8bit", q.eight_bits},
-                                   {"quant_method", "bitsandbytes"}};
-  if (!q.skip.empty()) config["quantization_config"]["llm_int8_skip_modules"] = q.skip;
+  Json::Object quantization{{"_load_in_4bit", !q.eight_bits},
+                            {"_load_in_8bit", q.eight_bits},
+                            {"bnb_4bit_compute_dtype", q.compute_dtype},
+                            {"bnb_4bit_quant_storage", q.storage},
+                            {"bnb_4bit_quant_type", q.type},
+                            {"bnb_4bit_use_double_quant", q.nested},
+                            {"llm_int8_enable_fp32_cpu_offload", false},
+                            {"llm_int8_has_fp16_weight", false},
+                            {"llm_int8_skip_modules", nullptr},
+                            {"llm_int8_threshold", q.threshold},
+                            {"load_in_4bit", !q.eight_bits},
+                            {"load_in_8bit", q.eight_bits},
+                            {"quant_method", "bitsandbytes"}};
+  if (!q.skip.empty()) quantization["llm_int8_skip_modules"] = Json::Array(q.skip.begin(), q.skip.end());
+  config["quantization_config"] = std::move(quantization);
   if (!dtype.empty()) {
     const bool old = config.contains("torch_dtype");
     if (old) config["torch_dtype"] = dtype;
     if (!old || config.contains("dtype")) config["dtype"] = dtype;
   }
-  return config.dump(2, ' ', true) + "\n";
+  return Json(std::move(config)).dump(2, true) + "\n";
 }
 
 std::vector<std::string> copy_companions(const fs::path& from, const fs::path& to) {

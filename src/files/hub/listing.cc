@@ -2,10 +2,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <nlohmann/json.hpp>
 
 #include "base/error.h"
 #include "base/json.h"
+#include "base/json_writer.h"
 #include "files/hf/repo_name.h"
 #include "files/hub/digest.h"
 #include "files/hub/id.h"
@@ -13,8 +13,6 @@
 
 namespace pkv::hub {
 namespace {
-
-using Json = nlohmann::json;
 
 constexpr int kTreeFormat = 1;
 
@@ -27,14 +25,13 @@ constexpr int kTreeFormat = 1;
 }
 
 const Json* member(const Json& object, const char* name) {
-  if (!object.is_object()) return nullptr;
-  const auto at = object.find(name);
-  return at == object.end() || at->is_null() ? nullptr : &*at;
+  const Json* value = object.find(name);
+  return value == nullptr || value->is_null() ? nullptr : value;
 }
 
 std::string text_of(const Json& object, const char* name) {
   const Json* value = member(object, name);
-  return value != nullptr && value->is_string() ? value->get<std::string>() : std::string();
+  return value != nullptr && value->is_text() ? value->text() : std::string();
 }
 
 // Of kMostFiles such files the sum fits 63 bits.
@@ -42,8 +39,8 @@ constexpr std::uint64_t kLargestFile = std::uint64_t{1} << 46;
 
 std::optional<std::uint64_t> size_of(const Json& object, const char* name, std::string_view source) {
   const Json* value = member(object, name);
-  if (value == nullptr || !value->is_number_unsigned()) return {};
-  const auto size = value->get<std::uint64_t>();
+  if (value == nullptr || !value->is_unsigned()) return {};
+  const auto size = value->unsigned_integer();
   if (size > kLargestFile) {
     wrong(source, fmt::format("{}, at most {} bytes", name, kLargestFile), fmt::format("{}", size));
   }
@@ -78,7 +75,7 @@ RepoInfo parse_repo_info(std::string_view text, std::string_view source) {
   if (!hf::is_commit(info.commit)) wrong(source, "an object with sha, a commit", short_json(json));
   const Json* siblings = member(json, "siblings");
   if (siblings == nullptr || !siblings->is_array()) return info;
-  for (const Json& file : *siblings) {
+  for (const Json& file : siblings->elements()) {
     const std::string name = text_of(file, "rfilename");
     if (is_safe_path(name)) info.files.push_back(name);
   }
@@ -90,7 +87,7 @@ std::vector<RepoFile> parse_tree_page(std::string_view text, std::string_view so
   const Json json = parse_json(text, source);
   if (!json.is_array()) wrong(source, "an array of files", short_json(json));
   std::vector<RepoFile> files;
-  for (const Json& entry : json) {
+  for (const Json& entry : json.elements()) {
     if (text_of(entry, "type") != "file") continue;
     RepoFile file{.name = text_of(entry, "path"),
                   .size = size_of(entry, "size", source),
@@ -112,7 +109,7 @@ std::optional<std::vector<RepoFile>> parse_tree_file(std::string_view text, std:
   const Json* listed = member(json, "files");
   if (format != kTreeFormat || listed == nullptr || !listed->is_object()) return {};
   std::vector<RepoFile> files;
-  for (const auto& [name, entry] : listed->items()) {
+  for (const auto& [name, entry] : listed->members()) {
     RepoFile file{.name = name,
                   .size = size_of(entry, "size", source),
                   .git = text_of(entry, "blob_id"),
@@ -125,19 +122,32 @@ std::optional<std::vector<RepoFile>> parse_tree_file(std::string_view text, std:
   return files;
 }
 
-std::string tree_file_text(const std::vector<RepoFile>& files) {
-  nlohmann::ordered_json listed = nlohmann::ordered_json::object();
-  for (const RepoFile& file : files) {
-    nlohmann::ordered_json entry{{"size", file.size.value_or(0)}, {"blob_id", file.git}};
-    if (!file.sha256.empty()) {
-      entry["lfs_sha256"] = file.sha256;
-      entry["lfs_size"] = file.size.value_or(0);
-    }
-    if (!file.xet.empty()) entry["xet_hash"] = file.xet;
-    listed[file.name] = std::move(entry);
+namespace {
+
+void write_members(JsonWriter& w, const RepoFile& file) {
+  w.member("size", file.size.value_or(0));
+  w.member("blob_id", file.git);
+  if (!file.sha256.empty()) {
+    w.member("lfs_sha256", file.sha256);
+    w.member("lfs_size", file.size.value_or(0));
   }
-  return nlohmann::ordered_json{{"format_version", kTreeFormat}, {"files", std::move(listed)}}.dump(
-      1, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
+  if (!file.xet.empty()) w.member("xet_hash", file.xet);
+}
+
+}  // namespace
+
+std::string tree_file_text(const std::vector<RepoFile>& files) {
+  JsonWriter w(1);
+  w.object([&] {
+    w.member("format_version", kTreeFormat);
+    w.object("files", [&] {
+      for (std::size_t i = 0; i < files.size(); ++i) {
+        const bool twice = i + 1 < files.size() && files[i + 1].name == files[i].name;
+        if (!twice) w.object(files[i].name, [&] { write_members(w, files[i]); });
+      }
+    });
+  });
+  return std::move(w).text();
 }
 
 }  // namespace pkv::hub

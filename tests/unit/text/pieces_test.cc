@@ -14,19 +14,18 @@
 namespace pkv::text {
 namespace {
 
-using nlohmann::json;
 using testing::ElementsAre;
 using testing::HasSubstr;
 
 std::string normalized(std::string_view normalizer, std::string_view text) {
-  const json value = json::parse(normalizer);
-  return make_normalizer(Node(value, "n"))->apply(std::string(text), kLongestText).value();
+  const Json value = parse_json(normalizer, "normalizer");
+  return make_normalizer(JsonNode(value, "n"))->apply(std::string(text), kLongestText).value();
 }
 
 std::vector<std::string> words(std::string_view pre_tokenizer, std::string_view text) {
-  const json value = json::parse(pre_tokenizer);
+  const Json value = parse_json(pre_tokenizer, "pre-tokenizer");
   Words w{std::string(text), {{0, text.size()}}};
-  make_pre_tokenizer(Node(value, "p"))->apply(w);
+  make_pre_tokenizer(JsonNode(value, "p"))->apply(w);
   std::vector<std::string> found;
   for (std::size_t i = 0; i < w.spans.size(); ++i) found.emplace_back(w[i]);
   return found;

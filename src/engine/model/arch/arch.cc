@@ -11,7 +11,7 @@ kernels::Act read_activation(const hf::Config& config, hf::Names names) {
   if (const auto act = kernels::act_from_name(name)) return *act;
   fail_load(
       {.what = "unsupported activation function",
-       .where = fmt::format("{}: key '{}'", config.file(), *names.begin()),
+       .where = fmt::format("{}: {}", config.file(), *names.begin()),
        .expected = "a function of transformers' ACT2FN without parameters of its own (gelu, gelu_new, relu, silu, ...)",
        .found = name});
 }
@@ -24,7 +24,7 @@ double read_rope_theta(const hf::Config& config) {
   const hf::Config& rope = config.child("rope_parameters");
   const std::string type = rope.text_or({"rope_type", "type"}, "default");
   if (type != "default") rope.unsupported("rope_type", "\"default\"");
-  if (rope.number_or({"partial_rotary_factor"}, 1) != 1) rope.unsupported("partial_rotary_factor", "1");
+  if (rope.number_or_none({"partial_rotary_factor"}).value_or(1) != 1) rope.unsupported("partial_rotary_factor", "1");
   const double top = config.number_or({"rope_theta"}, 10000);
   const double theta = rope.number_or({"rope_theta"}, top);
   if (!(theta > 0)) rope.unsupported("rope_theta", "a positive number");

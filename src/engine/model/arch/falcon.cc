@@ -41,7 +41,7 @@ Shape read_shape(const hf::Config& c) {
   s.parallel = c.flag_or({"parallel_attn"}, true);
   s.alibi = c.flag_or({"alibi"}, false);
   s.bias = c.flag_or({"bias"}, false);
-  s.norms = c.integer_or({"num_ln_in_parallel_attn"}, s.grouped ? 2 : 1, 1, 2);
+  s.norms = c.integer_or_none({"num_ln_in_parallel_attn"}, 1, 2).value_or(s.grouped ? 2 : 1);
   s.eps = c.number_or({"layer_norm_epsilon"}, 1e-5);
   if (s.grouped && !s.parallel) c.unsupported("parallel_attn", "true, with new_decoder_architecture");
   if (!s.grouped && s.parallel && s.norms == 2) {
@@ -73,13 +73,13 @@ Card read_card(const hf::Config& c, const Shape& s, double theta) {
   card.layers = c.integer({"num_hidden_layers", "n_layer"}, 1, kMaxWidth);
   card.heads = c.integer({"num_attention_heads", "n_head"}, 1, kMaxWidth);
   card.head_dim = head_size(c, card.hidden, card.heads);
-  const std::int64_t kv = c.integer_or({"num_kv_heads", "n_head_kv"}, card.heads, 1, kMaxWidth);
+  const std::int64_t kv = c.integer_or_none({"num_kv_heads", "n_head_kv"}, 1, kMaxWidth).value_or(card.heads);
   card.kv_heads = s.grouped ? kv : s.multi_query ? 1 : card.heads;
   if (!s.grouped && !s.multi_query && kv != card.heads) c.unsupported("num_kv_heads", "the number of attention heads");
   if (card.heads % card.kv_heads != 0) c.unsupported("num_kv_heads", "a divisor of the number of attention heads");
   if (!s.alibi && card.head_dim % 2 != 0)
     c.unsupported("num_attention_heads", "heads of an even size, for rotary positions");
-  card.inner = c.integer_or({"ffn_hidden_size"}, 4 * card.hidden, 1, kMaxWidth);
+  card.inner = c.integer_or_none({"ffn_hidden_size"}, 1, kMaxWidth).value_or(4 * card.hidden);
   card.context = c.integer_or({"max_position_embeddings"}, 2048, 1, kMaxTokens);
   card.tied = c.flag_or({"tie_word_embeddings"}, true);
   return card;

@@ -29,7 +29,7 @@ Card read_card(const hf::Config& c) {
   card.layers = c.integer({"n_layer", "num_hidden_layers"}, 1, kMaxWidth);
   card.heads = card.kv_heads = c.integer({"n_head", "num_attention_heads"}, 1, kMaxWidth);
   card.head_dim = head_size(c, card.hidden, card.heads);
-  card.inner = c.integer_or({"n_inner"}, 4 * card.hidden, 1, kMaxWidth);
+  card.inner = c.integer_or_none({"n_inner"}, 1, kMaxWidth).value_or(4 * card.hidden);
   card.tied = c.flag_or({"tie_word_embeddings"}, true);
   // Upcasting concerns half-precision sums only; ours are fp32 always. n_ctx repeats n_positions in old files.
   c.without_effect({"reorder_and_upcast_attn", "n_ctx", "attn_pdrop", "embd_pdrop", "resid_pdrop", "initializer_range",

@@ -99,8 +99,9 @@ Options read_options(const hf::Config& c, const Card& card) {
   const hf::Config& attn = c.child("attn_config");
   refuse_unsupported(c, attn);
   Options o;
-  o.scale = static_cast<float>(attn.number_or({"softmax_scale"}, 1 / std::sqrt(static_cast<double>(card.head_dim))));
-  o.clip = static_cast<float>(attn.number_or({"clip_qkv"}, 0));
+  o.scale = static_cast<float>(
+      attn.number_or_none({"softmax_scale"}).value_or(1 / std::sqrt(static_cast<double>(card.head_dim))));
+  o.clip = static_cast<float>(attn.number_or_none({"clip_qkv"}).value_or(0));
   if (o.clip < 0) attn.unsupported("clip_qkv", "null or a positive number");
   o.slopes = alibi_slopes(card.heads, attn.number_or({"alibi_bias_max"}, 8));
   o.eps = c.number_or({"layer_norm_epsilon"}, 1e-5);
@@ -113,7 +114,7 @@ bool has_bias(Reader& in, const std::string& name, const Options& o) {
   const bool stored = in.has(name + ".bias");
   if (stored && o.no_bias) {
     fail_load({.what = "the config and the weights contradict each other",
-               .where = in.config().file() + ": key 'no_bias'",
+               .where = in.config().file() + ": no_bias",
                .expected = "false, since there is a tensor '" + name + ".bias'",
                .found = "true"});
   }

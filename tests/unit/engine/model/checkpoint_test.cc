@@ -171,22 +171,22 @@ TEST(StoredMatrix, FourBitsDamaged) {
        {"'w.weight'", "192 bytes", "191 bytes"}},
       {"another format in the name",
        [](Parts& p) { p.rename("w.weight.quant_state.bitsandbytes__nf4", "w.weight.quant_state.bitsandbytes__fp4"); },
-       {"'quant_type'", "that of the tensor's name", "\"nf4\""}},
+       {": quant_type", "that of the tensor's name", "\"nf4\""}},
       {"wrong shape", state("[6, 64]", "[64, 6]"), {"[6, 64], by config.json", "[64, 6]"}},
-      {"a huge shape", state("[6, 64]", "[6, 18446744073709551615]"), {"'shape'", "18446744073709551615"}},
-      {"a negative shape", state("[6, 64]", "[-6, -64]"), {"'shape'", "-6"}},
-      {"no list", state("[6, 64]", "\"6x64\""), {"'shape'"}},
+      {"a huge shape", state("[6, 64]", "[6, 18446744073709551615]"), {": shape", "18446744073709551615"}},
+      {"a negative shape", state("[6, 64]", "[-6, -64]"), {": shape", "-6"}},
+      {"no list", state("[6, 64]", "\"6x64\""), {": shape"}},
       {"rank 3", state("[6, 64]", "[6, 64, 1]"), {"[6, 64, 1]"}},
-      {"block size 0", state("\"blocksize\": 64", "\"blocksize\": 0"), {"'blocksize'", "found:    0"}},
-      {"block size 48", state("\"blocksize\": 64", "\"blocksize\": 48"), {"'blocksize'", "a power of two"}},
-      {"a huge block size", state("\"blocksize\": 64", "\"blocksize\": 1e30"), {"'blocksize'", "1e+30"}},
-      {"a negative block size", state("\"blocksize\": 64", "\"blocksize\": -64"), {"'blocksize'", "-64"}},
-      {"no block size", state("\"blocksize\": 64, ", ""), {"'blocksize'", "is missing"}},
-      {"no dtype", state("\"dtype\": \"float32\", ", ""), {"'dtype'", "is missing"}},
-      {"float64", state("float32", "float64"), {"'dtype'", "\"bfloat16\"", "\"float64\""}},
+      {"block size 0", state("\"blocksize\": 64", "\"blocksize\": 0"), {": blocksize", "found:    0"}},
+      {"block size 48", state("\"blocksize\": 64", "\"blocksize\": 48"), {": blocksize", "a power of two"}},
+      {"a huge block size", state("\"blocksize\": 64", "\"blocksize\": 1e30"), {": blocksize", "1e+30"}},
+      {"a negative block size", state("\"blocksize\": 64", "\"blocksize\": -64"), {": blocksize", "-64"}},
+      {"no block size", state("\"blocksize\": 64, ", ""), {": blocksize", "is missing"}},
+      {"no dtype", state("\"dtype\": \"float32\", ", ""), {": dtype", "is missing"}},
+      {"float64", state("float32", "float64"), {": dtype", "\"bfloat16\"", "\"float64\""}},
       {"no JSON", [](Parts& p) { p.state("quant_type: nf4"); }, {"quant_state.bitsandbytes__nf4'", "not valid JSON"}},
       {"nothing", [](Parts& p) { p.state(""); }, {"quant_state.bitsandbytes__nf4'", "not valid JSON"}},
-      {"a list", [](Parts& p) { p.state("[]"); }, {"quant_state.bitsandbytes__nf4'", "is not an object"}},
+      {"a list", [](Parts& p) { p.state("[]"); }, {"quant_state.bitsandbytes__nf4'", "expected: an object"}},
       {"zeros", [](Parts& p) { p.state(std::string(80, '\0')); }, {"a NUL byte"}},
       {"an endless state", [](Parts& p) { p.state(std::string(5000, ' ')); }, {"at most 4096", "U8 [5000]"}},
       {"a state of numbers",
@@ -221,10 +221,10 @@ TEST(StoredMatrix, NestedDamaged) {
        [](Parts& p) { p.erase("w.weight.nested_quant_map"); },
        {"'w.weight.nested_quant_map', F32 with 256 elements"}},
       {"a short map", [](Parts& p) { p.floats("w.weight.nested_quant_map", {0}); }, {"256 elements", "F32 [1]"}},
-      {"no offset", nested_state(", \"nested_offset\": 0.5", ""), {"'nested_offset'", "is missing"}},
-      {"an offset that is a text", nested_state("0.5", "\"0.5\""), {"'nested_offset'", "a finite number"}},
+      {"no offset", nested_state(", \"nested_offset\": 0.5", ""), {": nested_offset", "is missing"}},
+      {"an offset that is a text", nested_state("0.5", "\"0.5\""), {": nested_offset", "a finite number"}},
       {"an endless offset", nested_state("0.5", "1e999"), {"bitsandbytes__nf4"}},
-      {"blocks of 0", nested_state("256", "0"), {"'nested_blocksize'", "found:    0"}},
+      {"blocks of 0", nested_state("256", "0"), {": nested_blocksize", "found:    0"}},
       {"blocks of 2", nested_state("256", "2"), {"'w.weight.nested_absmax'", "F32 with 3 elements"}},
   };
   expect_refused(nested, damages);
@@ -265,14 +265,14 @@ TEST(QuantizationConfig, OtherMethodsAreRefusedByName) {
   EXPECT_EQ(config_error(R"({"load_in_4bit": true})"), "no error");
   for (const char* method : {"gptq", "awq", "fp8", "mxfp4", "hqq"}) {
     EXPECT_THAT(config_error(fmt::format(R"({{"quant_method": "{}", "bits": 4}})", method)),
-                AllOf(HasSubstr("config.json: key 'quantization_config.quant_method'"), HasSubstr("not supported"),
+                AllOf(HasSubstr("config.json: quantization_config.quant_method"), HasSubstr("not supported"),
                       HasSubstr("expected: \"bitsandbytes\""), HasSubstr(method)));
   }
 }
 
 TEST(QuantizationConfig, WrongValuesAreRefusedByName) {
   EXPECT_THAT(config_error("[]"), HasSubstr("quantization_config"));
-  EXPECT_THAT(config_error(R"({"quant_method": 4})"), HasSubstr("key 'quantization_config.quant_method'"));
+  EXPECT_THAT(config_error(R"({"quant_method": 4})"), HasSubstr("quantization_config.quant_method"));
   EXPECT_THAT(config_error(R"({"llm_int8_has_fp16_weight": true})"), HasSubstr("llm_int8_has_fp16_weight"));
   EXPECT_THAT(config_error(R"({"llm_int8_threshold": "6"})"), HasSubstr("llm_int8_threshold"));
 }

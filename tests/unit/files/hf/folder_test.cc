@@ -100,9 +100,9 @@ TEST_F(FolderTest, TheConfigMayNameTheWeights) {
   put(folder_ / "config.json", R"({"transformers_weights": "model.safetensors.index.json"})");
   EXPECT_THAT(names_of(Folder::open(folder_)), ElementsAre("a", "b", "c"));
   put(folder_ / "config.json", R"({"transformers_weights": "../model.safetensors"})");
-  EXPECT_THAT(refused(), AllOf(HasSubstr("key 'transformers_weights'"), HasSubstr("a plain file name")));
+  EXPECT_THAT(refused(), AllOf(HasSubstr("transformers_weights"), HasSubstr("a plain file name")));
   put(folder_ / "config.json", R"({"transformers_weights": "adapter_model.bin"})");
-  EXPECT_THAT(refused(), AllOf(HasSubstr("key 'transformers_weights'"), HasSubstr("ends in .safetensors")));
+  EXPECT_THAT(refused(), AllOf(HasSubstr("transformers_weights"), HasSubstr("ends in .safetensors")));
 }
 
 TEST_F(FolderTest, WhatIsNoModelFolder) {
@@ -140,7 +140,7 @@ TEST_F(FolderTest, BrokenConfigsNameTheirFile) {
   put(folder_ / "generation_config.json", "{");
   EXPECT_THAT(refused(), HasSubstr("generation_config.json: byte 1: is not valid JSON"));
   put(folder_ / "config.json", "[]");
-  EXPECT_THAT(refused(), HasSubstr("config.json: is not an object"));
+  EXPECT_THAT(refused(), HasSubstr("config.json: has the wrong value"));
 }
 
 TEST_F(FolderTest, LinksWorkAsInTheHubsCache) {
