@@ -7,7 +7,7 @@
 #include <cmath>
 #include <numeric>
 
-namespace pkv {
+namespace pkv::show {
 namespace {
 
 struct Range {
@@ -193,4 +193,4 @@ std::string counted(std::int64_t count, std::string_view thing) {
   return fmt::format("{} {}{}", grouped(count), thing, count == 1 ? "" : "s");
 }
 
-}  // namespace pkv
+}  // namespace pkv::show

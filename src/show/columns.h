@@ -6,7 +6,7 @@
 #include <string_view>
 #include <vector>
 
-namespace pkv {
+namespace pkv::show {
 
 inline constexpr int terminal_columns = 80;
 
@@ -54,4 +54,4 @@ std::string grouped(std::int64_t value);
 // "1 token", "2 tokens".
 std::string counted(std::int64_t count, std::string_view thing);
 
-}  // namespace pkv
+}  // namespace pkv::show

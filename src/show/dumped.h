@@ -3,7 +3,7 @@
 
 #include <string>
 
-namespace pkv {
+namespace pkv::show {
 
 // Two spaces a level, and a newline at the end. Bytes that are no UTF-8, such as a path may hold, become U+FFFD.
 template <class Json>
@@ -11,4 +11,4 @@ std::string dumped(const Json& json) {
   return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
 }
 
-}  // namespace pkv
+}  // namespace pkv::show

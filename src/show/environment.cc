@@ -12,7 +12,7 @@
 
 #include "base/pool.h"
 
-namespace pkv {
+namespace pkv::show {
 namespace {
 
 // The value of the first line `key<separator>value` of a small text file of the system.
@@ -101,4 +101,4 @@ std::string shell_command(std::span<const std::string> words) {
   return all;
 }
 
-}  // namespace pkv
+}  // namespace pkv::show

@@ -7,7 +7,7 @@
 #include <string_view>
 #include <vector>
 
-namespace pkv {
+namespace pkv::show {
 
 // Each empty where it is not known.
 struct Environment {
@@ -26,4 +26,4 @@ std::vector<std::string> started_with();
 // Words as a shell would have to be given them.
 std::string shell_command(std::span<const std::string> words);
 
-}  // namespace pkv
+}  // namespace pkv::show

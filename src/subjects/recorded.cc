@@ -81,7 +81,7 @@ std::string value_of(const containers::SafeTensors& file, const std::string& key
   fail_load({.what = "not a recording: metadata that cannot be read",
              .where = fmt::format("{}: metadata '{}'", file.path().string(), key),
              .expected = std::move(expected),
-             .found = printable(value_of(file, key))});
+             .found = show::printable(value_of(file, key))});
 }
 
 // None where the key is missing or empty.

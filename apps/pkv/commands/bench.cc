@@ -70,7 +70,8 @@ std::string render(const measure::Result& result, const OutputOptions& output) {
     case Format::md:
       return measure::report_markdown(result);
     case Format::html:
-      return measure::report_html(result, environment("pkv " PKV_VERSION), shell_command(started_with()));
+      return measure::report_html(result, show::environment("pkv " PKV_VERSION),
+                                  show::shell_command(show::started_with()));
     case Format::junit:
     case Format::table:
       break;

@@ -80,7 +80,7 @@ std::string as_json(const hub::CacheScan& found, const std::filesystem::path& ca
     }
     j["models"].push_back(std::move(m));
   }
-  return dumped(j);
+  return show::dumped(j);
 }
 
 int list(const OutputOptions& output) {
@@ -147,8 +147,8 @@ int verify(const std::vector<std::string>& what) {
     }
   }
   clear_progress();
-  if (unnamed > 0) note(fmt::format("not verified, for the name is no digest: {}", counted(unnamed, "file")));
-  output.write(fmt::format("{} verified, {} damaged\n", counted(std::ssize(blobs) - unnamed, "file"), damaged));
+  if (unnamed > 0) note(fmt::format("not verified, for the name is no digest: {}", show::counted(unnamed, "file")));
+  output.write(fmt::format("{} verified, {} damaged\n", show::counted(std::ssize(blobs) - unnamed, "file"), damaged));
   if (damaged > 0) note("remove what is damaged; pkv download fetches it anew");
   return damaged == 0 ? holds : does_not_hold;
 }

@@ -45,8 +45,8 @@ struct CheckOptions {
 };
 
 void say_where(check::Report& report) {
-  report.environment = environment("pkv " PKV_VERSION);
-  report.command = shell_command(started_with());
+  report.environment = show::environment("pkv " PKV_VERSION);
+  report.command = show::shell_command(show::started_with());
 }
 
 // Before a model is fetched and opened.
@@ -95,7 +95,7 @@ int list_as(const OutputOptions& output) {
   std::string lines;
   for (const subjects::Choice& c : subjects::implementations()) {
     lines +=
-        wrapped(fmt::format("{:<24}", c.name), c.cause.empty() ? c.sentence : check::cause_of_name(c.cause).statement);
+        show::wrapped(fmt::format("{:<24}", c.name), c.cause.empty() ? c.sentence : check::cause_of_name(c.cause).statement);
   }
   output.write(lines + "Two at once: window=4+past-in-fp16\n");
   return holds;

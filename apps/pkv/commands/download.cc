@@ -47,7 +47,7 @@ std::string as_json(const hub::Plan& plan, bool dry_run) {
                           {"bytes", file.size ? nlohmann::ordered_json(*file.size) : nlohmann::ordered_json()},
                           {"was_cached", file.cached}});
   }
-  return dumped(j);
+  return show::dumped(j);
 }
 
 int run(const DownloadOptions& options) {

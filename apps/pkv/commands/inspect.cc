@@ -40,18 +40,18 @@ std::string as_text(const hf::Folder& folder, const model::Inspection& found, bo
   line("model", folder.path().string());
   line("family", c.notes.empty() ? c.family : fmt::format("{} ({})", c.family, c.notes));
   line("model_type", c.model_type);
-  line("layers", grouped(c.layers));
-  line("hidden", fmt::format("{}, inner {}", grouped(c.hidden), grouped(c.inner)));
+  line("layers", show::grouped(c.layers));
+  line("hidden", fmt::format("{}, inner {}", show::grouped(c.hidden), show::grouped(c.inner)));
   line("heads", fmt::format("{} of size {}, keys and values for {}", c.heads, c.head_dim, c.kv_heads));
-  line("vocabulary", grouped(c.vocab));
+  line("vocabulary", show::grouped(c.vocab));
   line("positions", positions_text(c));
-  line("context", grouped(c.context) + (c.context_is_hard ? " tokens" : " tokens, as trained"));
+  line("context", show::grouped(c.context) + (c.context_is_hard ? " tokens" : " tokens, as trained"));
   line("attention", c.causal ? "causal" : "both ways");
   line("output layer", c.tied ? "tied to the embedding" : "its own matrix");
-  line("parameters", grouped(found.weights.parameters));
+  line("parameters", show::grouped(found.weights.parameters));
   line("weights", fmt::format("{}, {}", found.weights.describe(), megabytes(found.weights.bytes)));
   line("not quantised", not_quantised(found.weights));
-  line("past", fmt::format("{} bytes a token ({})", grouped(past), name_of(found.past_dtype)));
+  line("past", fmt::format("{} bytes a token ({})", show::grouped(past), name_of(found.past_dtype)));
   for (const auto& file : folder.files()) line("file", file.filename().string());
   for (const std::string& note : found.notes) line("note", note);
   if (!tensors) return s;
@@ -102,7 +102,7 @@ std::string as_json(const hf::Folder& folder, const model::Inspection& found, bo
       j["unreadable"].push_back({{"name", t.name}, {"dtype", t.dtype}, {"shape", t.shape}});
     }
   }
-  return dumped(j);
+  return show::dumped(j);
 }
 
 int run(const InspectOptions& options) {

@@ -61,7 +61,7 @@ int run_save(const SaveOptions& options) {
     const nlohmann::ordered_json j{{"schema", "pkv-past-save/1"},      {"model", saved.model},
                                    {"past_file", options.past_file},   {"tokens", saved.ids.size()},
                                    {"blocks", saved.checksums.size()}, {"bytes", saved.file_bytes()}};
-    options.output.write(dumped(j));
+    options.output.write(show::dumped(j));
   } else {
     options.output.write(fmt::format("{}: {} tokens of {}, {}\n", options.past_file, saved.ids.size(), saved.model,
                                      megabytes(saved.file_bytes())));
@@ -124,7 +124,7 @@ std::string show_json(const ShowOptions& options, const model::SavedPast& saved)
                                  {"bytes", saved.file_bytes()},
                                  {"tokens", saved.ids.size()},
                                  {"ids", saved.ids}};
-  return dumped(j);
+  return show::dumped(j);
 }
 
 int run_show(const ShowOptions& options) {

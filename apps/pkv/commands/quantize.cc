@@ -64,7 +64,7 @@ std::string as_json(const QuantizeOptions& options, const model::Model& model, c
                                  {"bits_per_weight", bits(w.quantised_bytes, w.weights)},
                                  {"bits_per_parameter", bits(w.bytes, found.parameters)},
                                  {"files", w.files}};
-  return dumped(j);
+  return show::dumped(j);
 }
 
 int run(const QuantizeOptions& options) {

@@ -73,7 +73,7 @@ std::string Writer::json(const model::Model& model, const std::string& name, con
     json["sequences"].push_back(std::move(one));
   }
   json["timings"] = timings_json(result);
-  return dumped(json);
+  return show::dumped(json);
 }
 
 }  // namespace pkv::program

@@ -21,7 +21,7 @@ std::string for_terminal(std::string_view text) {
   std::string shown;
   for (std::size_t at = 0; at < text.size();) {
     const std::size_t end = std::min(text.find_first_of("\n\t", at), text.size());
-    shown += printable(text.substr(at, end - at));
+    shown += show::printable(text.substr(at, end - at));
     if (end < text.size()) shown += text[end];
     at = end + 1;
   }

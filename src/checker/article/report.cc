@@ -37,7 +37,7 @@ std::string figure(double value) {
 }
 
 std::string percent(double share) {
-  return share < 0.995 ? fmt::format("{:.2g} %", 100 * share) : grouped(std::llround(100 * share)) + " %";
+  return share < 0.995 ? fmt::format("{:.2g} %", 100 * share) : show::grouped(std::llround(100 * share)) + " %";
 }
 
 // Of one of the post's figures; its last digit is a rounding of its own.
@@ -49,7 +49,7 @@ std::string conclusion_name(Conclusion c) {
 
 std::string stand_in(const RetoldRun& r) {
   const std::string model = r.real ? r.then.subject.name : r.then.subject.name + " stands for it";
-  return printable(fmt::format("{} · {}", formats_cell(r.then.subject), model));
+  return show::printable(fmt::format("{} · {}", formats_cell(r.then.subject), model));
 }
 
 // The cause as the checker found it, or what it says of a run without a fault.
@@ -65,11 +65,11 @@ std::string posts_rounding(const RetoldRun& r) {
   const double apart = r.published->figures.max_abs;
   const std::string could = fmt::format("{:.2g} ({} layers in {})", b.value, b.layers, b.values_format);
   if (apart <= b.value) {
-    return fmt::format("The post's own logits were up to {} apart, and rounding could explain {}.", short_number(apart),
-                       could);
+    return fmt::format("The post's own logits were up to {} apart, and rounding could explain {}.",
+                       show::short_number(apart), could);
   }
   return fmt::format("The post's own logits were up to {} apart, {} times what rounding could explain: {}.",
-                     short_number(apart), grouped(std::llround(apart / b.value)), could);
+                     show::short_number(apart), show::grouped(std::llround(apart / b.value)), could);
 }
 
 std::string now_sentence(const RetoldRun& r) { return name_of(r.now.verdict.outcome) + ": " + r.now.verdict.sentence; }
@@ -113,7 +113,7 @@ std::string closing(std::span<const RetoldRun> runs) {
   return fmt::format(
       "Of {} whose model was found unable to reuse its past, {} can. \"published\": the post's "
       "conclusion and its largest relative Δ; \"differs\" where it drew none.",
-      counted(cannot, "run"), can_after_all);
+      show::counted(cannot, "run"), can_after_all);
 }
 
 std::string heading(const RetoldRun& r, std::size_t at, std::size_t count) {
@@ -128,8 +128,8 @@ std::string summary_lines(std::span<const RetoldRun> runs, bool colour) {
   for (const Row& row : rows) {
     for (std::size_t i = 0; i + 1 < row.size(); ++i) {
       int width = 0;
-      for (const Row& other : rows) width = std::max(width, columns_of(other[i]));
-      all += pad_right(row[i], width) + "  ";
+      for (const Row& other : rows) width = std::max(width, show::columns_of(other[i]));
+      all += show::pad_right(row[i], width) + "  ";
     }
     const bool can = row.back().starts_with("✓");
     const bool painted = colour && &row != &rows.front();
@@ -141,24 +141,25 @@ std::string summary_lines(std::span<const RetoldRun> runs, bool colour) {
 std::string run_text(const RetoldRun& r, std::size_t at, std::size_t count, bool colour) {
   const std::string head = heading(r, at, count);
   std::string all = colour ? fmt::format("\033[1m{}\033[0m", head) : head;
-  all += fmt::format(" · {}\n", shortened(stand_in(r), terminal_columns - columns_of(head) - 3));
-  if (!r.published->remark.empty()) all += wrapped("     ", fmt::format("{}.", r.published->remark));
-  all += fmt::format("\n  {}:\n\n{}\n", kHowThen, aligned(table_cells(r.then.table), 2));
-  all += wrapped(r.then.verdict.holds() ? "  ✓ " : "  ✗ ", cause_sentence(r)) + wrapped("    ", posts_rounding(r));
-  if (r.real) all += "\n" + aligned(figure_rows(r), 2) + "\n" + wrapped("    ", figures_sentence(r));
-  all +=
-      fmt::format("\n  {}, in {}:\n\n{}\n", kHowNow, formats_cell(r.now.subject), aligned(table_cells(r.now.table), 2));
-  return all + wrapped(r.now.verdict.holds() ? "  ✓ " : "  ✗ ", now_sentence(r)) + "\n";
+  all += fmt::format(" · {}\n", show::shortened(stand_in(r), show::terminal_columns - show::columns_of(head) - 3));
+  if (!r.published->remark.empty()) all += show::wrapped("     ", fmt::format("{}.", r.published->remark));
+  all += fmt::format("\n  {}:\n\n{}\n", kHowThen, show::aligned(table_cells(r.then.table), 2));
+  all += show::wrapped(r.then.verdict.holds() ? "  ✓ " : "  ✗ ", cause_sentence(r)) +
+         show::wrapped("    ", posts_rounding(r));
+  if (r.real) all += "\n" + show::aligned(figure_rows(r), 2) + "\n" + show::wrapped("    ", figures_sentence(r));
+  all += fmt::format("\n  {}, in {}:\n\n{}\n", kHowNow, formats_cell(r.now.subject),
+                     show::aligned(table_cells(r.now.table), 2));
+  return all + show::wrapped(r.now.verdict.holds() ? "  ✓ " : "  ✗ ", now_sentence(r)) + "\n";
 }
 
 std::string run_markdown(const RetoldRun& r, std::size_t at, std::size_t count) {
   const std::string remark = r.published->remark.empty() ? "" : fmt::format("\n{}.\n", r.published->remark);
   std::string all = fmt::format("## {}\n\n{}\n{}\n", heading(r, at, count), stand_in(r), remark);
-  all += fmt::format("{}:\n\n{}\n", kHowThen, markdown_table(table_cells(r.then.table)));
+  all += fmt::format("{}:\n\n{}\n", kHowThen, show::markdown_table(table_cells(r.then.table)));
   all += fmt::format("**{}** {}\n\n", cause_sentence(r), posts_rounding(r));
-  if (r.real) all += fmt::format("{}\n{}\n\n", markdown_table(figure_rows(r)), figures_sentence(r));
+  if (r.real) all += fmt::format("{}\n{}\n\n", show::markdown_table(figure_rows(r)), figures_sentence(r));
   return all + fmt::format("{}, in {}:\n\n{}\n**{}**\n\n", kHowNow, formats_cell(r.now.subject),
-                           markdown_table(table_cells(r.now.table)), now_sentence(r));
+                           show::markdown_table(table_cells(r.now.table)), now_sentence(r));
 }
 
 Json json_of(const Figures& f) {
@@ -193,7 +194,7 @@ Json json_of(const RetoldRun& r) {
 std::string article_text_report(std::span<const RetoldRun> runs, bool colour) {
   std::string all = fmt::format("{}\n{}\n\n", kTitle, kSource);
   for (std::size_t i = 0; i < runs.size(); ++i) all += run_text(runs[i], i, runs.size(), colour);
-  return all + summary_lines(runs, colour) + "\n" + wrapped("", closing(runs));
+  return all + summary_lines(runs, colour) + "\n" + show::wrapped("", closing(runs));
 }
 
 std::string article_markdown(std::span<const RetoldRun> runs) {
@@ -201,13 +202,13 @@ std::string article_markdown(std::span<const RetoldRun> runs) {
   for (std::size_t i = 0; i < runs.size(); ++i) all += run_markdown(runs[i], i, runs.size());
   std::vector<Row> rows{kSummaryHeading};
   for (const RetoldRun& r : runs) rows.push_back(summary_row(r));
-  return all + markdown_table(rows) + "\n" + closing(runs) + "\n";
+  return all + show::markdown_table(rows) + "\n" + closing(runs) + "\n";
 }
 
 std::string article_json(std::span<const RetoldRun> runs) {
   Json all = Json::array();
   for (const RetoldRun& r : runs) all.push_back(json_of(r));
-  return dumped(Json{{"schema", "pkv-article/1"}, {"source", kSource}, {"text", article_text}, {"runs", all}});
+  return show::dumped(Json{{"schema", "pkv-article/1"}, {"source", kSource}, {"text", article_text}, {"runs", all}});
 }
 
 }  // namespace pkv::check

@@ -218,8 +218,8 @@ void Find::rank() {
 std::string evidence_of(const Fit& f, bool confirmed, double bound) {
   if (f.same()) return fmt::format("reproduces {} of {} rows of logits bit for bit", f.same_rows, f.rows);
   if (confirmed) {
-    return fmt::format("reproduces {} of logits within {:.2g}; rounding could explain {:.2g}", counted(f.rows, "row"),
-                       f.largest, bound);
+    return fmt::format("reproduces {} of logits within {:.2g}; rounding could explain {:.2g}",
+                       show::counted(f.rows, "row"), f.largest, bound);
   }
   const std::string some =
       f.same_rows > 0 ? fmt::format(", and reproduces {} of {} rows of logits bit for bit", f.same_rows, f.rows) : "";

@@ -244,7 +244,7 @@ void Observe::add_evidence() {
     add_found(found_, "attends-both-ways",
               fmt::format("logits of a text's beginning, fed without a past, change by up to {} when "
                           "more text follows",
-                          short_number(ahead)));
+                          show::short_number(ahead)));
   }
 }
 
@@ -263,7 +263,7 @@ Explanation explain_by_rounding(const Runs& runs) {
       "rounding",
       fmt::format("logits move by {} at most, without any past, in calls of other lengths, by {}; rounding "
                   "could explain {:.2g}",
-                  short_number(runs.total.max_abs), short_number(moved_without_past(runs)), runs.bound.value));
+                  show::short_number(runs.total.max_abs), show::short_number(moved_without_past(runs)), runs.bound.value));
   e.confirmed = !more_than_rounding_does(runs);
   return e;
 }

@@ -14,7 +14,7 @@ namespace pkv::check {
 namespace {
 
 using Json = nlohmann::ordered_json;
-using page::Html;
+using show::html::Html;
 
 constexpr std::int64_t kMostLabelled = 10;  // columns of a heat map whose cells have room for a number
 constexpr int kCell = 72, kMostHeight = 460;
@@ -51,8 +51,8 @@ Json cells_of(const Report& r, const Extent& extent, bool labelled) {
                    {"position", c.place.position},
                    {"fill", colour_of(c, r)},
                    {"shade", shade},
-                   {"apart", short_number(c.max_abs)},
-                   {"ulps", short_count(c.ulps)}});
+                   {"apart", show::short_number(c.max_abs)},
+                   {"ulps", show::short_count(c.ulps)}});
     if (const auto group = r.positions_of_cell; group > 1) {
       const std::int64_t from = c.place.position / group * group;
       all.back()["from"] = std::max(from, c.place.past);
@@ -124,9 +124,9 @@ std::string heat_map_words(const Report& r, const Extent& extent) {
       "without past: grey is none";
   if (extent.empty()) return words + ", red not finite.";
   const std::string scale = extent.least == extent.most
-                                ? fmt::format("{}", short_number(extent.most))
+                                ? fmt::format("{}", show::short_number(extent.most))
                                 : fmt::format("from pale ({}) to strong ({}), logarithmically",
-                                              short_number(extent.least), short_number(extent.most));
+                                              show::short_number(extent.least), show::short_number(extent.most));
   if (r.subject.promises_same_bits) return words + ", red any, " + scale + ".";
   return words + fmt::format(", blue as much as rounding explains (up to {:.2g}), red more; {}.", r.bound.value, scale);
 }
@@ -162,7 +162,7 @@ Json layers_of(const Report& r, const Extent& extent) {
                    {"stroke", same ? "var(--muted)" : "var(--bad)"},
                    {"told", fmt::format("{}: max |Δ| {}, largest |state| {}",
                                         i == 0 ? "as embedded" : fmt::format("after layer {}", i - 1),
-                                        short_number(l.max_abs), short_number(l.largest))}});
+                                        show::short_number(l.max_abs), show::short_number(l.largest))}});
   }
   return all;
 }
@@ -202,7 +202,7 @@ Json layers_specification(const Report& r, const Extent& extent) {
 }
 
 Html drawn(const char* title, const std::string& words, const Json& spec) {
-  return page::chart({.title = title, .caption = page::text(words), .specification = spec.dump()});
+  return show::html::chart({.title = title, .caption = show::html::text(words), .specification = spec.dump()});
 }
 
 }  // namespace
@@ -213,10 +213,10 @@ Html heat_map(const Report& r) {
   for (const Cell& c : r.cells) extent.add(c.max_abs);
   const bool finite = std::all_of(r.cells.begin(), r.cells.end(), [](auto& c) { return std::isfinite(c.max_abs); });
   if (extent.empty() && finite) {
-    return page::paragraph(page::text(fmt::format(
+    return show::html::paragraph(show::html::text(fmt::format(
         "Split by split and token by token there is nothing to draw: at all {} of the experiment that splits "
         "the text everywhere, the largest difference is exactly 0.",
-        counted(std::ssize(r.cells), "position"))));
+        show::counted(std::ssize(r.cells), "position"))));
   }
   return drawn("How far apart, at each split and position", heat_map_words(r, extent),
                heat_map_specification(r, extent));
@@ -227,9 +227,10 @@ Html layers_chart(const Report& r) {
   Extent extent;
   for (const LayerDistance& l : r.layers) extent.add(share_of(l));
   const bool same = std::all_of(r.layers.begin(), r.layers.end(), [](auto& l) { return l.max_abs == 0; });
-  if (same) return page::paragraph(page::text("No layer's states differ by a bit."));
+  if (same) return show::html::paragraph(show::html::text("No layer's states differ by a bit."));
   if (extent.empty()) extent.add(1);
-  const std::string where = r.parting ? fmt::format(" at the split after {}", counted(r.parting->past, "token")) : "";
+  const std::string where =
+      r.parting ? fmt::format(" at the split after {}", show::counted(r.parting->past, "token")) : "";
   return drawn("How far apart, from layer to layer",
                fmt::format("The states of the new tokens after each layer{}, against those without past, as a share of "
                            "the largest state. Hollow: equal bit for bit.",

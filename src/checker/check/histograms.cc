@@ -9,7 +9,7 @@ namespace pkv::check {
 namespace {
 
 using Json = nlohmann::ordered_json;
-using page::Html;
+using show::html::Html;
 
 Json bins_of(const Histogram& h) {
   Json all = Json::array();
@@ -75,7 +75,7 @@ Json logits_specification(const Report& r) {
 }
 
 Html drawn(const char* title, const std::string& words, const Json& spec) {
-  return page::chart({.title = title, .caption = page::text(words), .specification = spec.dump()});
+  return show::html::chart({.title = title, .caption = show::html::text(words), .specification = spec.dump()});
 }
 
 }  // namespace
@@ -86,7 +86,7 @@ Html logits_chart(const Report& r) {
       "The last position's logits",
       fmt::format("How many of the {} of the vocabulary get which logit, on a square-root scale. Where the line "
                   "follows the area, the two runs agree.",
-                  counted(r.vocab, "token")),
+                  show::counted(r.vocab, "token")),
       logits_specification(r));
 }
 
@@ -94,7 +94,7 @@ Html differences_chart(const Report& r) {
   const auto& counts = r.distances.counts;
   if (counts.empty()) return {};
   if (r.table.absolute.max == 0 || r.distances.width <= 0) {
-    return page::paragraph(page::text("Their differences are all exactly 0."));
+    return show::html::paragraph(show::html::text("Their differences are all exactly 0."));
   }
   return drawn("Their differences",
                "How many tokens' logits are how far from those without past, on a square-root scale.",

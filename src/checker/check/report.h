@@ -31,7 +31,7 @@ std::string gain_cell(const std::optional<Gain>& gain);
 struct Report : Runs, Inside, Causes {
   Verdict verdict;
   std::optional<Gain> gain = {};
-  Environment environment = {};
+  show::Environment environment = {};
   std::string command = {};  // that repeats it
 };
 
@@ -46,7 +46,7 @@ std::string report_text(const Report& report, bool colour = false);
 std::string report_markdown(const Report& report);
 std::string report_csv(const Report& report);    // a line per experiment, with a heading
 std::string report_json(const Report& report);   // docs/schema/pkv-check-2.json; infinities and NaN are null
-std::string report_html(const Report& report);   // one file, see show/page.h
+std::string report_html(const Report& report);   // one file, see show/html/pieces.h
 std::string report_junit(const Report& report);  // XML for CI systems: a test per experiment and proof
 
 // Many models, a line each, or all of each and a line in front. Those that could not be checked come last; in JUnit

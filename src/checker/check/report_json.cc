@@ -123,7 +123,7 @@ Json json_of(const Causality& c) {
   return {{"holds", holds}, {"first_layer", known(c.first_layer)}, {"moved", c.moved}, {"sentence", c.sentence}};
 }
 
-Json json_of(const Environment& e) {
+Json json_of(const show::Environment& e) {
   return {{"program", e.program},
           {"processor", e.processor},
           {"system", e.system},
@@ -170,13 +170,13 @@ Json json_of(const Report& r) {
 
 }  // namespace
 
-std::string report_json(const Report& report) { return dumped(json_of(report)); }
+std::string report_json(const Report& report) { return show::dumped(json_of(report)); }
 
 std::string summary_json(std::span<const Report> reports, std::span<const NotChecked> others) {
   Json models = Json::array(), not_checked = Json::array();
   for (const auto& r : reports) models.push_back(json_of(r));
   for (const auto& o : others) not_checked.push_back({{"model", o.model}, {"message", o.message}});
-  return dumped(Json{{"schema", "pkv-review/2"}, {"models", models}, {"not_checked", not_checked}});
+  return show::dumped(Json{{"schema", "pkv-review/2"}, {"models", models}, {"not_checked", not_checked}});
 }
 
 }  // namespace pkv::check

@@ -5,12 +5,12 @@
 #include "checker/causes/causes.h"
 #include "checker/check/report.h"
 #include "checker/compare/columns.h"
-#include "show/page.h"
+#include "show/html/pieces.h"
 
 namespace pkv::check {
 namespace {
 
-using page::escaped;
+using show::html::escaped;
 
 struct Suite {
   std::string cases;
@@ -65,8 +65,8 @@ void add_result(Suite& suite, const Report& r, const Result& result) {
   if (!result.left_out.empty()) return add_skipped(suite, r, result.name, result.left_out);
   const Difference& d = result.difference;
   const std::string message =
-      fmt::format("max |Δ| {} ({} ULP) at position {}, {} of {} flip", distance_cell(d), short_count(d.ulps),
-                  place_cell(d.worst), grouped(d.top_flips), counted(d.positions, "position"));
+      fmt::format("max |Δ| {} ({} ULP) at position {}, {} of {} flip", distance_cell(d), show::short_count(d.ulps),
+                  place_cell(d.worst), show::grouped(d.top_flips), show::counted(d.positions, "position"));
   const std::string cause = r.causes.empty() ? "" : "\ncause: " + r.causes.front().cause;
   add_test(suite, r, result.name, d.first || d.not_finite > 0, message,
            result.sentence + "\n" + r.verdict.sentence + cause + "\n");

@@ -17,7 +17,7 @@ Row row_of(const Result& r) {
           fmt::format("{}", d.positions),
           distance_cell(d),
           fmt::format("{}", d.ulps),
-          short_number(d.max_kl),
+          show::short_number(d.max_kl),
           fmt::format("{}", d.top_flips),
           place_cell(d.worst)};
 }
@@ -26,7 +26,7 @@ std::string experiments(const Report& r) {
   std::vector<Row> rows{
       {"experiment", "runs", "positions", "max |Δ|", "ULP", "KL", "top-1 flips", "worst at position"}};
   for (const auto& result : r.results) rows.push_back(row_of(result));
-  return markdown_table(rows);
+  return show::markdown_table(rows);
 }
 
 std::string finding(const Finding& f) {
@@ -46,7 +46,7 @@ std::string causes(const Report& r) {
   for (const Explanation& e : r.causes) {
     const std::string seen = e.reference.empty() ? "" : "; seen in " + e.reference;
     all += fmt::format("- cause: **{}**{}: {} ({}); look at {}{}\n", e.cause, e.confirmed ? "" : " (not certain)",
-                       printable(e.statement), printable(e.evidence), e.look_at, seen);
+                       show::printable(e.statement), show::printable(e.evidence), e.look_at, seen);
   }
   if (all.empty() && r.causes_tried > 0) all = "- cause: " + unknown_cause(r) + "\n";
   if (r.causes_tried > 0) all += "- cost: " + cost_of_explaining(r) + "\n";
@@ -56,25 +56,26 @@ std::string causes(const Report& r) {
 
 std::string sentences(const Report& r) {
   std::string all;
-  for (const auto& reason : r.verdict.reasons) all += "\n" + printable(reason) + "\n";
-  for (const auto& note : r.notes) all += "\n" + printable(note) + "\n";
+  for (const auto& reason : r.verdict.reasons) all += "\n" + show::printable(reason) + "\n";
+  for (const auto& note : r.notes) all += "\n" + show::printable(note) + "\n";
   return all;
 }
 
 std::string heading(const Report& r) {
   const Description& d = r.subject;
-  std::string all = "## " + printable(d.name) + "\n\n";
+  std::string all = "## " + show::printable(d.name) + "\n\n";
   for (const auto& part : {d.family, formats_cell(d), d.system}) {
-    if (!part.empty()) all += printable(part) + ", ";
+    if (!part.empty()) all += show::printable(part) + ", ";
   }
-  return all + counted(std::ssize(r.ids), "token") + "\n" + (r.text.empty() ? "" : "\n" + quoted(r.text, 400) + "\n");
+  return all + show::counted(std::ssize(r.ids), "token") + "\n" +
+         (r.text.empty() ? "" : "\n" + show::quoted(r.text, 400) + "\n");
 }
 
 }  // namespace
 
 std::string report_markdown(const Report& r) {
   return fmt::format("{}\n**{}**: {}\n\n{}{}\n{}\n{}{}", heading(r), name_of(r.verdict.outcome), r.verdict.sentence,
-                     causes(r), markdown_table(table_cells(r.table)), experiments(r), findings(r), sentences(r));
+                     causes(r), show::markdown_table(table_cells(r.table)), experiments(r), findings(r), sentences(r));
 }
 
 std::string summary_markdown(std::span<const Report> reports, std::span<const NotChecked> others) {
@@ -85,7 +86,7 @@ std::string summary_markdown(std::span<const Report> reports, std::span<const No
                     gain_cell(r.gain), name_of(r.verdict.outcome)});
   }
   for (const auto& n : others) rows.push_back({n.model, "", "", "", "", "", "", "", "not checked"});
-  return markdown_table(rows);
+  return show::markdown_table(rows);
 }
 
 }  // namespace pkv::check

@@ -26,9 +26,9 @@ struct Paint {
 };
 
 std::string text_line(const Report& r) {
-  const std::string count = counted(std::ssize(r.ids), "token");
+  const std::string count = show::counted(std::ssize(r.ids), "token");
   if (r.text.empty()) return count;
-  return quoted(r.text, terminal_columns - columns_of(count) - 3) + " → " + count;
+  return show::quoted(r.text, show::terminal_columns - show::columns_of(count) - 3) + " → " + count;
 }
 
 // Escape codes are not columns, so marks and names are painted after wrapping.
@@ -38,7 +38,7 @@ std::string painted_start(std::string lines, std::size_t start, std::string_view
 
 std::string verdict_lines(const Verdict& v, const Paint& paint) {
   const std::string head = (v.holds() ? "✓ " : "✗ ") + name_of(v.outcome);
-  const std::string lines = wrapped(head.substr(0, head.find(' ') + 1), name_of(v.outcome) + ": " + v.sentence);
+  const std::string lines = show::wrapped(head.substr(0, head.find(' ') + 1), name_of(v.outcome) + ": " + v.sentence);
   return painted_start(lines, head.size(), v.holds() ? paint.good(head) : paint.bad(head));
 }
 
@@ -48,7 +48,7 @@ Row cells_of(const Result& r) {
           fmt::format("{}", r.runs),
           fmt::format("{}", d.positions),
           distance_cell(d),
-          short_count(d.ulps),
+          show::short_count(d.ulps),
           fmt::format("{:.2g}", d.max_kl),
           fmt::format("{}", d.top_flips),
           place_cell(d.worst)};
@@ -59,7 +59,7 @@ std::string results_lines(const Report& r) {
   for (const auto& result : r.results) {
     if (result.left_out.empty()) rows.push_back(cells_of(result));
   }
-  return aligned(rows, indent);
+  return show::aligned(rows, indent);
 }
 
 std::string finding_line(const Finding& f, const Paint& paint) {
@@ -67,7 +67,7 @@ std::string finding_line(const Finding& f, const Paint& paint) {
   const std::string painted = f.shown == Answer::yes  ? paint.good(mark)
                               : f.shown == Answer::no ? paint.bad(mark)
                                                       : paint.dim(mark);
-  return "  " + painted_start(wrapped("  " + mark + " ", f.sentence), 2 + mark.size(), painted);
+  return "  " + painted_start(show::wrapped("  " + mark + " ", f.sentence), 2 + mark.size(), painted);
 }
 
 std::string evidence_lines(const Report& r, const Paint& paint) {
@@ -77,19 +77,19 @@ std::string evidence_lines(const Report& r, const Paint& paint) {
   return lines;
 }
 
-std::string parting_lines(const Report& r) { return r.parting ? wrapped("  where: ", r.parting->sentence) + "\n" : ""; }
+std::string parting_lines(const Report& r) { return r.parting ? show::wrapped("  where: ", r.parting->sentence) + "\n" : ""; }
 
 // Nothing where nothing was sought.
 std::string cause_lines(const Report& r, const Paint& paint) {
   std::string lines;
   for (const Explanation& e : r.causes) {
     const std::string head = fmt::format("cause: {}{}", e.cause, e.confirmed ? "" : " (not certain)");
-    lines += "  " + paint.bold(head) + "\n" + wrapped("    ", e.statement + ".");
-    lines += wrapped("    evidence: ", e.evidence) + wrapped("    look at:  ", e.look_at);
-    if (!e.reference.empty()) lines += wrapped("    seen in:  ", e.reference);
+    lines += "  " + paint.bold(head) + "\n" + show::wrapped("    ", e.statement + ".");
+    lines += show::wrapped("    evidence: ", e.evidence) + show::wrapped("    look at:  ", e.look_at);
+    if (!e.reference.empty()) lines += show::wrapped("    seen in:  ", e.reference);
   }
-  if (lines.empty() && r.causes_tried > 0) lines = wrapped("  cause: ", unknown_cause(r));
-  if (r.causes_tried > 0) lines += wrapped("    cost:     ", cost_of_explaining(r));
+  if (lines.empty() && r.causes_tried > 0) lines = show::wrapped("  cause: ", unknown_cause(r));
+  if (r.causes_tried > 0) lines += show::wrapped("    cost:     ", cost_of_explaining(r));
   return lines.empty() ? "" : lines + "\n";
 }
 
@@ -102,15 +102,15 @@ std::string left_out_lines(const std::vector<Result>& results) {
   }
   std::string lines;
   for (const auto& [reason, names] : names_by_reason) {
-    lines += wrapped("  ", fmt::format("Left out, as {}: {}.", reason, names));
+    lines += show::wrapped("  ", fmt::format("Left out, as {}: {}.", reason, names));
   }
   return lines;
 }
 
 std::string paragraphs(const Report& r) {
   std::string lines;
-  for (const auto& reason : r.verdict.reasons) lines += wrapped("  ", reason);
-  for (const auto& note : r.notes) lines += wrapped("  ", note);
+  for (const auto& reason : r.verdict.reasons) lines += show::wrapped("  ", reason);
+  for (const auto& note : r.notes) lines += show::wrapped("  ", note);
   lines += left_out_lines(r.results);
   return lines.empty() ? "" : "\n" + lines;
 }
@@ -120,8 +120,8 @@ std::string paragraphs(const Report& r) {
 // The end is what a terminal of few lines shows.
 std::string report_text(const Report& r, bool colour) {
   const Paint paint{colour};
-  return paint.bold(shortened(subject_line(r.subject), terminal_columns)) + "\n" + text_line(r) + "\n\n" +
-         aligned(table_cells(r.table), indent) + "\n" + results_lines(r) + "\n" + evidence_lines(r, paint) +
+  return paint.bold(show::shortened(subject_line(r.subject), show::terminal_columns)) + "\n" + text_line(r) + "\n\n" +
+         show::aligned(table_cells(r.table), indent) + "\n" + results_lines(r) + "\n" + evidence_lines(r, paint) +
          paragraphs(r) + "\n" + cause_lines(r, paint) + parting_lines(r) + verdict_lines(r.verdict, paint);
 }
 

@@ -11,11 +11,11 @@ using Row = std::vector<std::string>;
 constexpr int widest_name = 18, widest_family = 8, widest_format = 6;
 
 Row row_of(const Report& r) {
-  return {shortened(printable(r.subject.name), widest_name),
-          shortened(printable(r.subject.family), widest_family),
-          shortened(printable(r.subject.format), widest_format),
+  return {show::shortened(show::printable(r.subject.name), widest_name),
+          show::shortened(show::printable(r.subject.family), widest_family),
+          show::shortened(show::printable(r.subject.format), widest_format),
           distance_cell(r.total),
-          short_count(r.total.ulps),
+          show::short_count(r.total.ulps),
           fmt::format("{}", r.total.top_flips),
           r.gain ? gain_cell(r.gain) : "-"};
 }
@@ -36,10 +36,10 @@ std::string summary_text(std::span<const Report> reports, std::span<const NotChe
     verdicts.push_back(painted((holds ? "✓ " : "✗ ") + name_of(r.verdict.outcome), holds ? 32 : 31, colour));
   }
   for (const auto& other : others) {
-    rows.push_back({shortened(printable(other.model), widest_name), "-", "-", "-", "-", "-", "-"});
+    rows.push_back({show::shortened(show::printable(other.model), widest_name), "-", "-", "-", "-", "-", "-"});
     verdicts.push_back(painted("? not checked", 33, colour));
   }
-  const std::string table = aligned(rows, 0);
+  const std::string table = show::aligned(rows, 0);
   std::string all;
   std::size_t from = 0;
   for (const std::string& verdict : verdicts) {

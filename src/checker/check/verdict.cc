@@ -32,7 +32,7 @@ bool past_unknown(const Runs& r) {
 std::string place_name(const Place& p) {
   if (p.past < 0) return fmt::format("position {}", p.position);
   if (p.past == 0) return fmt::format("position {}, in the first call", p.position);
-  return fmt::format("position {}, in a call after {}", p.position, counted(p.past, "token"));
+  return fmt::format("position {}, in a call after {}", p.position, show::counted(p.past, "token"));
 }
 
 // "21,000": two digits that count.
@@ -40,7 +40,7 @@ std::string rough(double factor) {
   if (factor >= 1e12) return fmt::format("{:.1e}", factor);
   if (factor < 10) return fmt::format("{:.1f}", factor);
   const double unit = std::pow(10.0, std::floor(std::log10(factor)) - 1);
-  return grouped(std::llround(std::round(factor / unit) * unit));
+  return show::grouped(std::llround(std::round(factor / unit) * unit));
 }
 
 std::string against_bound(double apart, const Runs& r) {
@@ -59,7 +59,7 @@ std::string numbers_apart(const Runs& r) {
     return "fed in pieces, zeros among the logits change their sign." + where + " This system promises the same bits.";
   }
   return fmt::format("fed in pieces, the text gets other logits than fed whole.{} At most they are {} apart: {}", where,
-                     short_number(apart), against_bound(apart, r));
+                     show::short_number(apart), against_bound(apart, r));
 }
 
 // The likeliest of the causes whose logits were computed.
@@ -102,7 +102,7 @@ std::string differs_sentence(const Runs& r, const Causes& found) {
   const std::string cause = cause_of(r, found);
   if (!broken(r)) return "the logits agree, but " + cause + ".";
   if (only_control_broken(r)) return r.evidence.control.sentence + ": " + against_bound(r.evidence.noise, r);
-  return cause.empty() ? numbers_apart(r) : cause + ". " + capital(numbers_apart(r));
+  return cause.empty() ? numbers_apart(r) : cause + ". " + show::capital(numbers_apart(r));
 }
 
 std::string empty_sentence(const Runs& r, const Causes& found) {
@@ -124,21 +124,21 @@ std::string sentence_of(Outcome outcome, const Runs& r, const Causes& found) {
       return empty_sentence(r, found);
     case Outcome::identical:
       return fmt::format("with the past and without it the logits are equal bit for bit at {}{} compared.",
-                         positions_with_past(r) > 1 ? "all " : "", counted(positions_with_past(r), "position"));
+                         positions_with_past(r) > 1 ? "all " : "", show::counted(positions_with_past(r), "position"));
     case Outcome::within_rounding:
       break;
   }
   return fmt::format(
       "with the past and without it the logits are at most {} apart at {} compared; rounding alone "
       "could explain {:.2g}.",
-      short_number(r.total.max_abs), counted(positions_with_past(r), "position"), r.bound.value);
+      show::short_number(r.total.max_abs), show::counted(positions_with_past(r), "position"), r.bound.value);
 }
 
 void add_look_ahead(const Runs& r, std::vector<std::string>& reasons) {
   if (!looks_ahead(r)) return;
   reasons.push_back(
       fmt::format("Logits of a first part, fed without any past, change by up to {} when more text follows.",
-                  short_number(first_pieces_of(r).max_abs)));
+                  show::short_number(first_pieces_of(r).max_abs)));
 }
 
 // A difference that rounding could explain, and something else explains better, or nothing does.
@@ -158,11 +158,11 @@ std::vector<std::string> reasons_of(Outcome outcome, const Runs& r, const Causes
   if (outcome == Outcome::within_rounding) add_doubt(found, reasons);
   add_look_ahead(r, reasons);
   if (r.evidence.control.shown == Answer::no) {
-    reasons.push_back(capital(r.evidence.control.sentence) + ", so not all of the difference is the past's doing.");
+    reasons.push_back(show::capital(r.evidence.control.sentence) + ", so not all of the difference is the past's doing.");
   }
   if (r.total.top_flips > 0) {
-    reasons.push_back(fmt::format("The most likely next token changes at {} of {}.", grouped(r.total.top_flips),
-                                  counted(r.total.positions, "position")));
+    reasons.push_back(fmt::format("The most likely next token changes at {} of {}.", show::grouped(r.total.top_flips),
+                                  show::counted(r.total.positions, "position")));
   }
   const bool apart = r.total.max_abs > 0 || r.evidence.noise > 0;
   if (apart && outcome != Outcome::not_finite) reasons.push_back(r.bound.reason);

@@ -8,7 +8,7 @@
 namespace pkv::check {
 
 std::string distance_cell(const Difference& difference) {
-  return difference.not_finite > 0 ? "NaN" : short_number(difference.max_abs);
+  return difference.not_finite > 0 ? "NaN" : show::short_number(difference.max_abs);
 }
 
 std::string formats_cell(const Description& subject) {
@@ -21,7 +21,7 @@ std::string subject_line(const Description& d) {
   for (const auto& part : {d.family, formats_cell(d), d.system}) {
     if (!part.empty()) line += " · " + part;
   }
-  return printable(line);
+  return show::printable(line);
 }
 
 std::string place_cell(const std::optional<Place>& place) {

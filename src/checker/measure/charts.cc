@@ -11,7 +11,7 @@ namespace pkv::measure {
 namespace {
 
 using Json = nlohmann::ordered_json;
-using page::Html;
+using show::html::Html;
 
 constexpr const char* kWith = "with past";
 constexpr const char* kWithout = "without past";
@@ -74,11 +74,11 @@ Json lines(const Json& points, const Json& dots, const char* x_title, const char
 }
 
 Html drawn(const std::string& title, const std::string& words, const Json& specification) {
-  return page::chart({.title = title, .caption = page::text(words), .specification = specification.dump()});
+  return show::html::chart({.title = title, .caption = show::html::text(words), .specification = specification.dump()});
 }
 
 std::string told(const char* variant, std::int64_t token, double seconds) {
-  return fmt::format("token {}, {}: {}", grouped(token), variant, time_text(seconds));
+  return fmt::format("token {}, {}: {}", show::grouped(token), variant, time_text(seconds));
 }
 
 void add_curve(Json& points, Json& dots, const Generation& g, const Curve& curve, const char* variant) {
@@ -102,15 +102,15 @@ void add_total(Json& points, const Generation& g, const Curve& curve, const char
   }
 }
 
-std::string where(const Generation& g) { return fmt::format("after {}", counted(g.depth + g.prompt, "token")); }
+std::string where(const Generation& g) { return fmt::format("after {}", show::counted(g.depth + g.prompt, "token")); }
 
 Json bar(const Reuse& r, Reuse::Way way) {
   const double seconds = median_of(r.seconds[way]);
   const std::string name(name_of(way));
-  return {{"prefix", grouped(r.prefix)},
+  return {{"prefix", show::grouped(r.prefix)},
           {"way", name},
           {"seconds", seconds},
-          {"told", fmt::format("{} tokens, {}: {}", grouped(r.prefix), name, time_text(seconds))}};
+          {"told", fmt::format("{} tokens, {}: {}", show::grouped(r.prefix), name, time_text(seconds))}};
 }
 
 }  // namespace

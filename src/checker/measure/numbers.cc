@@ -14,7 +14,7 @@ namespace {
 std::string three(double value) {
   if (!std::isfinite(value)) return "?";
   const double size = std::abs(value);
-  if (size >= 99.95) return grouped(std::llround(value));
+  if (size >= 99.95) return show::grouped(std::llround(value));
   return size >= 9.995 ? fmt::format("{:.1f}", value) : fmt::format("{:.2f}", value);
 }
 
@@ -35,7 +35,8 @@ std::string spread_text(const Spread& s) {
 // The error decides how many digits count.
 std::string times_text(const Ratio& r) {
   if (!r.error) return three(r.times);
-  if (*r.error >= 1) return fmt::format("{} ± {}", grouped(std::llround(r.times)), grouped(std::llround(*r.error)));
+  if (*r.error >= 1)
+    return fmt::format("{} ± {}", show::grouped(std::llround(r.times)), show::grouped(std::llround(*r.error)));
   return *r.error >= 0.095 ? fmt::format("{:.1f} ± {:.1f}", r.times, *r.error)
                            : fmt::format("{:.2f} ± {:.2f}", r.times, *r.error);
 }
@@ -59,18 +60,20 @@ std::string share_text(const Samples& shares) { return shares.empty() ? "" : fmt
 std::string passes_text(const Generation& g) {
   const auto two = g.passes(2), ten = g.passes(10);
   const auto about = [&](std::int64_t from) { return g.sampled() && from > 1 ? "about " : ""; };
-  if (!two) return fmt::format("not twice as fast within {}", counted(g.new_tokens, "new token"));
-  const std::string text = fmt::format("twice as fast from {}{} on", about(*two), counted(*two, "new token"));
-  return ten ? text + fmt::format(", 10 times from {}{}", about(*ten), grouped(*ten)) : text + ", 10 times not reached";
+  if (!two) return fmt::format("not twice as fast within {}", show::counted(g.new_tokens, "new token"));
+  const std::string text = fmt::format("twice as fast from {}{} on", about(*two), show::counted(*two, "new token"));
+  return ten ? text + fmt::format(", 10 times from {}{}", about(*ten), show::grouped(*ten))
+             : text + ", 10 times not reached";
 }
 
 std::string prompt_text(const Generation& g) {
-  return g.depth == 0 ? grouped(g.prompt) : fmt::format("{} after {}", grouped(g.prompt), grouped(g.depth));
+  return g.depth == 0 ? show::grouped(g.prompt)
+                      : fmt::format("{} after {}", show::grouped(g.prompt), show::grouped(g.depth));
 }
 
 std::vector<std::string> worth_sentences(const Result& result) {
   std::vector<std::string> lengths, all;
-  for (const Reuse& r : result.reuse) lengths.push_back(grouped(r.prefix));
+  for (const Reuse& r : result.reuse) lengths.push_back(show::grouped(r.prefix));
   if (lengths.empty()) return all;
   const auto from = [&](Reuse::Way way) -> std::string {
     const bool measured =
@@ -82,7 +85,7 @@ std::vector<std::string> worth_sentences(const Result& result) {
                                                         : "in the page cache";
     const bool shorter_unknown = length == result.reuse.front().prefix && *length > 1;
     return length ? fmt::format("a past {} from {}{} on", where, shorter_unknown ? "at most " : "",
-                                counted(*length, "token"))
+                                show::counted(*length, "token"))
                   : fmt::format("a past {} at none of these lengths", where);
   };
   std::string sentence;

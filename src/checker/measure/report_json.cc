@@ -112,7 +112,7 @@ std::string report_json(const Result& r) {
                   {"rows_compared", r.rows_compared},
                   {"disagreements", list_of(r.disagreements)},
                   {"notes", r.notes}};
-  return dumped(json);
+  return show::dumped(json);
 }
 
 }  // namespace pkv::measure

@@ -7,7 +7,7 @@
 #include "checker/measure/numbers.h"
 #include "checker/measure/report.h"
 #include "show/columns.h"
-#include "show/page.h"
+#include "show/html/pieces.h"
 
 namespace pkv::measure {
 namespace {
@@ -65,7 +65,7 @@ class Panel {
       const double value = x0_ + (x1_ - x0_) * i / 4;
       s += fmt::format("<text x=\"{:.1f}\" y=\"{:.1f}\" text-anchor=\"{}\" fill=\"#555555\">{}</text>\n",
                        std::min(x(value) + (i == 4 ? 8 : 0), kWidth - 2), kHeight - kBottom + 18,
-                       i == 4 ? "end" : "middle", grouped(std::llround(value)));
+                       i == 4 ? "end" : "middle", show::grouped(std::llround(value)));
     }
     return s;
   }
@@ -151,8 +151,9 @@ std::string report_svg(const Result& r) {
       kWidth, kHeight);
   s += fmt::format(
       "<text x=\"{}\" y=\"22\" font-size=\"14\" fill=\"#333333\">{}, {}: {} after {}, {}{} times faster</text>\n",
-      kLeft, page::escaped(printable(r.subject.name)), page::escaped(r.subject.format),
-      counted(g->new_tokens, "new token"), prompt_text(*g), g->sampled() ? "about " : "", times_text(g->faster()));
+      kLeft, show::html::escaped(show::printable(r.subject.name)), show::html::escaped(r.subject.format),
+      show::counted(g->new_tokens, "new token"), prompt_text(*g), g->sampled() ? "about " : "",
+      times_text(g->faster()));
   s += Panel(kLeft, tokens).draw("time of one token", "tokens before it");
   s += Panel(kLeft + kApart, sums).draw("time of all tokens so far", "new tokens");
   return s + "</svg>\n";

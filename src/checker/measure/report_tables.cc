@@ -15,18 +15,18 @@ std::string generation_table(const Result& r) {
   std::vector<Row> rows{{"prompt", "new tokens", "with past", "tokens/s", "without past", "tokens/s", "times faster",
                          "2 × from", "10 × from", "first token", "bytes/token", "FLOP/token", "share of read rate",
                          "prompt, share of FMA rate", "hash of the logits"}};
-  const auto from = [](std::optional<std::int64_t> n) { return n ? grouped(*n) : std::string(); };
+  const auto from = [](std::optional<std::int64_t> n) { return n ? show::grouped(*n) : std::string(); };
   for (const Generation& g : r.generation) {
     const Spread with = spread_of(g.with_total), without = spread_of(g.without_total);
     const auto n = static_cast<double>(g.new_tokens);
     const std::string about = g.sampled() ? "~" : "";
-    rows.push_back({prompt_text(g), grouped(g.new_tokens), spread_text(with), rate_text(n / with.median),
+    rows.push_back({prompt_text(g), show::grouped(g.new_tokens), spread_text(with), rate_text(n / with.median),
                     about + spread_text(without), about + rate_text(n / without.median), about + times_text(g.faster()),
                     from(g.passes(2)), from(g.passes(10)), spread_text(spread_of(g.with_past.seconds.front())),
                     bytes_text(g.bytes_per_token), large_text(g.flop_per_token), share_text(g.read_share),
                     share_text(g.fma_share), hash_text(g.hash)});
   }
-  return markdown_table(rows) + "\n";
+  return show::markdown_table(rows) + "\n";
 }
 
 std::string reuse_table(const Result& r) {
@@ -34,7 +34,7 @@ std::string reuse_table(const Result& r) {
   std::vector<Row> rows{{"prefix", "recomputed", "in memory", "times", "page cache", "times", "disk", "times",
                          "saved past", "hash of the logits"}};
   for (const Reuse& u : r.reuse) {
-    Row row{grouped(u.prefix)};
+    Row row{show::grouped(u.prefix)};
     for (int way = 0; way < Reuse::ways; ++way) {
       const bool measured = !u.seconds[way].empty();
       row.push_back(measured ? spread_text(spread_of(u.seconds[way])) : "");
@@ -44,7 +44,7 @@ std::string reuse_table(const Result& r) {
     row.push_back(hash_text(u.hash));
     rows.push_back(row);
   }
-  std::string text = markdown_table(rows) + "\n";
+  std::string text = show::markdown_table(rows) + "\n";
   for (const std::string& sentence : worth_sentences(r)) text += sentence + "\n\n";
   return text;
 }
@@ -69,8 +69,8 @@ Row joined(std::initializer_list<Row> parts) {
 std::string report_markdown(const Result& r) {
   const session::Description& d = r.subject;
   std::string text =
-      fmt::format("## {}\n\n{}, {}, past {}, {}; {} in turn\n\n**{}**\n\n", printable(d.name), printable(d.family),
-                  d.format, d.past_format, d.system, counted(r.repetitions, "repetition"), headline(r));
+      fmt::format("## {}\n\n{}, {}, past {}, {}; {} in turn\n\n**{}**\n\n", show::printable(d.name), show::printable(d.family),
+                  d.format, d.past_format, d.system, show::counted(r.repetitions, "repetition"), headline(r));
   text += generation_table(r) + reuse_table(r);
   if (!r.read_rate.empty()) {
     text += fmt::format("The machine, in the same run: reads {} per second, {} multiply-adds per second.\n",
@@ -94,7 +94,7 @@ std::string report_csv(const Result& r) {
     const Row what{fmt::format("{}", g.depth), fmt::format("{}", g.prompt), fmt::format("{}", g.new_tokens)};
     const auto add = [&](const char* variant, const Samples& total, const Curve& curve, const Row& faster,
                          const Row& past_only) {
-      text += csv_line(joined(
+      text += show::csv_line(joined(
           {name,
            {variant},
            what,
@@ -111,7 +111,7 @@ std::string report_csv(const Result& r) {
     for (int way = 0; way < Reuse::ways; ++way) {
       if (u.seconds[way].empty()) continue;
       const auto w = static_cast<Reuse::Way>(way);
-      text += csv_line(joined({name,
+      text += show::csv_line(joined({name,
                                {fmt::format("prefix {}", name_of(w))},
                                {fmt::format("{}", u.prefix), "1", "1"},
                                times_of(u.seconds[way]),

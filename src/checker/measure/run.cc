@@ -74,7 +74,7 @@ std::int64_t fed(std::int64_t depth, std::int64_t prompt, const Options& o) {
 
 void leave_out(Bench& bench, std::string what) {
   const session::Description& d = bench.result.subject;
-  bench.result.notes.push_back(fmt::format("{} left out: {} is {}.", what, d.longest_is, counted(d.longest, "token")));
+  bench.result.notes.push_back(fmt::format("{} left out: {} is {}.", what, d.longest_is, show::counted(d.longest, "token")));
 }
 
 [[noreturn]] void refuse_empty_plan(const session::Description& subject, const Options& o) {
@@ -92,8 +92,8 @@ void leave_out(Bench& bench, std::string what) {
                 .hint = "--new-tokens, --prefix-tokens"});
   }
   fail_usage({.what = fmt::format("nothing of what is to be measured fits {}", subject.longest_is),
-              .expected = fmt::format("at most {}", counted(subject.longest, "token")),
-              .found = fmt::format("{} for the shortest", grouped(*shortest)),
+              .expected = fmt::format("at most {}", show::counted(subject.longest, "token")),
+              .found = fmt::format("{} for the shortest", show::grouped(*shortest)),
               .hint = "fewer --new-tokens, shorter --prompt-tokens or --prefix-tokens"});
 }
 
@@ -233,7 +233,7 @@ void note_what_is_missing(Result& result) {
     if (kept == 0) continue;
     result.notes.push_back(fmt::format(
         "Prefix {}: {} of the {} readings from the disk are left out, for the system kept the file in memory.",
-        grouped(r.prefix), kept, result.repetitions));
+        show::grouped(r.prefix), kept, result.repetitions));
   }
 }
 
@@ -250,8 +250,8 @@ Result run(session::Subject& subject, const Known& known, std::span<const std::i
   check(options);
   if (std::ssize(text) < text_needed(options)) {
     fail_usage({.what = "the text is too short for what is to be measured",
-                .expected = counted(text_needed(options), "token"),
-                .found = counted(std::ssize(text), "token")});
+                .expected = show::counted(text_needed(options), "token"),
+                .found = show::counted(std::ssize(text), "token")});
   }
   Bench bench{.subject = subject,
               .known = known,

@@ -26,11 +26,11 @@ double share_same_top(const AgainstReference& a) {
 }
 
 std::string windows_line(const Result& p) {
-  const std::string size = p.bytes == 0 ? "" : " of " + counted(static_cast<std::int64_t>(p.bytes), "byte");
+  const std::string size = p.bytes == 0 ? "" : " of " + show::counted(static_cast<std::int64_t>(p.bytes), "byte");
   const std::string stride =
-      p.windows.stride == p.windows.context ? "" : fmt::format(", every {}", grouped(p.windows.stride));
-  return fmt::format("{}{}, {} predicted in {} of up to {}{}", counted(p.tokens, "token"), size, grouped(p.predicted()),
-                     counted(p.window_count, "window"), grouped(p.windows.context), stride);
+      p.windows.stride == p.windows.context ? "" : fmt::format(", every {}", show::grouped(p.windows.stride));
+  return fmt::format("{}{}, {} predicted in {} of up to {}{}", show::counted(p.tokens, "token"), size, show::grouped(p.predicted()),
+                     show::counted(p.window_count, "window"), show::grouped(p.windows.context), stride);
 }
 
 std::vector<Row> figures(const Result& p) {
@@ -41,18 +41,18 @@ std::vector<Row> figures(const Result& p) {
 }
 
 std::vector<Row> figures(const AgainstReference& a) {
-  const auto of = fmt::format("{} of {}", grouped(a.same_top), grouped(a.kl.count()));
+  const auto of = fmt::format("{} of {}", show::grouped(a.same_top), show::grouped(a.kl.count()));
   return {{"its perplexity", with_error(perplexity_of(a.nll), perplexity_error(a.nll))},
           {"nats per token above that", with_error(a.difference.mean(), a.difference.standard_error(), 3)},
           {"KL divergence from it, mean", with_error(a.kl.mean(), a.kl.standard_error(), 3)},
-          {"99th percentile", short_number(a.kl_bins.quantile(kTail))},
-          {"maximum", short_number(a.kl_bins.largest())},
+          {"99th percentile", show::short_number(a.kl_bins.quantile(kTail))},
+          {"maximum", show::short_number(a.kl_bins.largest())},
           {"same most likely token", fmt::format("{:.4g} %, {}", 100 * share_same_top(a), of)}};
 }
 
 std::string lines_of(const std::vector<Row>& rows) {
   std::string lines;
-  for (const Row& row : rows) lines += fmt::format("  {}{}\n", pad_right(row[0], 29), row[1]);
+  for (const Row& row : rows) lines += fmt::format("  {}{}\n", show::pad_right(row[0], 29), row[1]);
   return lines;
 }
 
@@ -105,7 +105,7 @@ Row against_cells(const Result& p) {
 }  // namespace
 
 std::string report_text(const Result& p, bool colour) {
-  const std::string head = shortened(check::subject_line(p.subject), terminal_columns);
+  const std::string head = show::shortened(check::subject_line(p.subject), show::terminal_columns);
   std::string text = (colour ? "\033[1m" + head + "\033[0m" : head) + "\n" + windows_line(p) + "\n\n";
   text += lines_of(figures(p));
   if (p.against) text += "\n" + heading(*p.against) + "\n" + lines_of(figures(*p.against));
@@ -113,7 +113,7 @@ std::string report_text(const Result& p, bool colour) {
 }
 
 std::string report_markdown(const Result& p) {
-  std::string text = fmt::format("## {}\n\n{}\n\n{}\n\n| | |\n| :--- | ---: |\n", printable(p.subject.name),
+  std::string text = fmt::format("## {}\n\n{}\n\n{}\n\n| | |\n| :--- | ---: |\n", show::printable(p.subject.name),
                                  check::subject_line(p.subject), windows_line(p));
   text += markdown_of(figures(p));
   if (p.against)
@@ -138,7 +138,7 @@ std::string report_csv(const Result& p) {
   return "model,format,system,context,stride,tokens,predicted,perplexity,perplexity_error,nll,nll_error,bits_per_byte,"
          "against,reference_perplexity,reference_perplexity_error,nll_above,nll_above_error,kl,kl_error,kl_p99,kl_max,"
          "share_same_top,same_top\n" +
-         csv_line(cells);
+         show::csv_line(cells);
 }
 
 std::string report_json(const Result& p) {
@@ -155,7 +155,7 @@ std::string report_json(const Result& p) {
                   {"nats_per_token", json_of(p.nll)},
                   {"bits_per_byte", p.bytes == 0 ? Json(nullptr) : Json(p.bits_per_byte())},
                   {"against", p.against ? json_of(*p.against) : Json(nullptr)}};
-  return dumped(json);
+  return show::dumped(json);
 }
 
 }  // namespace pkv::perplexity

@@ -107,7 +107,7 @@ void Explain::add_evidence() {
   if (apart > bound() && !changes) {
     found(
         "rows-not-independent",
-        fmt::format("fed without a past beside another text, this one's logits move by up to {}", short_number(apart)));
+        fmt::format("fed without a past beside another text, this one's logits move by up to {}", show::short_number(apart)));
   }
   const Logits* twice = p_.run("twice");
   if (twice != nullptr && p_.claims_unchanged() && near_right("again") &&
@@ -128,7 +128,7 @@ void Explain::add_rounding_of_past() {
   if (could <= bound() || runs_.total.max_abs > could) return;
   found("past-in-" + past,
         fmt::format("the past was kept in {}, whose rounding could explain {:.2g}; logits move by {}", past, could,
-                    short_number(runs_.total.max_abs)));
+                    show::short_number(runs_.total.max_abs)));
 }
 
 // Which tokens of the past, changed one at a time, a new token notices.
@@ -165,7 +165,7 @@ Noticed noticed(const Probed& p, std::int64_t row) {
 void Explain::add_masks_from_changes() {
   const Noticed first = noticed(p_, 0), last = noticed(p_, p_.rows() - 1);
   const std::string of = fmt::format("of {} of the past, changed one at a time, a new token notices ",
-                                     counted(std::ssize(first.matter), "token"));
+                                     show::counted(std::ssize(first.matter), "token"));
   const std::string rest = "; without a past it notices every one";
   if (first.matter.empty() || first.seen.size() == first.matter.size()) return;
   if (first.seen.empty()) return found("past-ignored", of + "none" + rest);
@@ -193,8 +193,8 @@ std::optional<Explanation> recorded_rounding(const Runs& r, const Recording& wit
   if (!std::isfinite(apart) || r.total.max_abs == 0 || apart * kShrinks > r.total.max_abs) return std::nullopt;
   return explanation_of(
       "rounding",
-      fmt::format("in {} the same two runs are {} apart, in {} {}", with.probes->wide_format, short_number(apart),
-                  values_precision(with.description).name, short_number(r.total.max_abs)));
+      fmt::format("in {} the same two runs are {} apart, in {} {}", with.probes->wide_format, show::short_number(apart),
+                  values_precision(with.description).name, show::short_number(r.total.max_abs)));
 }
 
 }  // namespace pkv::check

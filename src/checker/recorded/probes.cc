@@ -84,7 +84,7 @@ void add_second_use(Runs& runs, const Probed& p) {
     runs.notes.push_back(
         fmt::format("A past holds {} after its first use: it is changed in place, so whoever wants "
                     "to use it twice has to copy it first.",
-                    counted(p.probes.twice_lengths[0], "token")));
+                    show::counted(p.probes.twice_lengths[0], "token")));
   }
 }
 

@@ -12,7 +12,7 @@
 namespace pkv::check {
 namespace {
 
-std::string tokens(std::int64_t count) { return counted(count, "token"); }
+std::string tokens(std::int64_t count) { return show::counted(count, "token"); }
 
 std::string fed(std::int64_t count) { return count == 1 ? " was fed" : " were fed"; }
 
@@ -38,7 +38,7 @@ Finding length_finding(const PastAccount& account) {
     return {Answer::no, fmt::format("the past holds {} after {}{}", tokens(account.wrong->said), account.wrong->fed,
                                     fed(account.wrong->fed))};
   }
-  return {Answer::yes, fmt::format("it has the right length after each of {}", counted(account.calls, "call"))};
+  return {Answer::yes, fmt::format("it has the right length after each of {}", show::counted(account.calls, "call"))};
 }
 
 Finding used_finding(const std::vector<Influence>& influences, double least) {

@@ -112,7 +112,7 @@ Causality not_causal(const Setting& setting, std::int64_t from, double moved) {
       .holds = Answer::no, .first_layer = std::max<std::int64_t>(state - 1, -1), .moved = moved, .sentence = {}};
   const std::string layer = state < 0 ? "" : fmt::format(", their states from layer {} on", c.first_layer);
   c.sentence = fmt::format("not causal: with other tokens from position {} on, logits before it move by up to {}{}",
-                           from, short_number(moved), layer);
+                           from, show::short_number(moved), layer);
   return c;
 }
 
@@ -136,7 +136,8 @@ Causality causality(const Setting& setting) {
   if (setting.tolerance.same_bits ? !all.same_bits : moved > setting.tolerance.bound) {
     return not_causal(setting, worst, moved);
   }
-  const std::string how = all.same_bits ? "keep every bit" : fmt::format("move by {} at most", short_number(moved));
+  const std::string how =
+      all.same_bits ? "keep every bit" : fmt::format("move by {} at most", show::short_number(moved));
   return {
       .holds = Answer::yes, .moved = moved, .sentence = "causal: earlier logits " + how + " when later tokens change"};
 }
@@ -145,7 +146,7 @@ namespace {
 
 std::string place_words(const Parting& p, Method method) {
   const std::string used = method == Method::pieces ? "" : ", used before,";
-  return fmt::format("after a past of {}{} the token at position {}", counted(p.past, "token"), used, p.position);
+  return fmt::format("after a past of {}{} the token at position {}", show::counted(p.past, "token"), used, p.position);
 }
 
 std::string heads_words(const std::vector<std::int64_t>& heads, std::int64_t all) {

@@ -4,7 +4,7 @@
 
 #include <limits>
 
-namespace pkv {
+namespace pkv::show {
 namespace {
 
 TEST(Columns, OfCharacters) {
@@ -58,4 +58,4 @@ TEST(Numbers, Grouped) {
 }
 
 }  // namespace
-}  // namespace pkv
+}  // namespace pkv::show

@@ -69,7 +69,8 @@ TEST(Article, TellsWhatHappened) {
 TEST(Article, TextFitsTheTerminal) {
   for (const bool real : {false, true}) {
     std::istringstream lines(article_text_report(told(real)));
-    for (std::string line; std::getline(lines, line);) EXPECT_LE(columns_of(line), terminal_columns) << line;
+    for (std::string line; std::getline(lines, line);)
+      EXPECT_LE(show::columns_of(line), show::terminal_columns) << line;
   }
 }
 

@@ -162,7 +162,7 @@ TEST(Gain, IsShort) {
   EXPECT_EQ(gain_cell(std::nullopt), "");
   EXPECT_EQ(gain_cell(Gain{.times = 3.21}), "3.2 ×");
   EXPECT_EQ(gain_cell(Gain{.times = 99.96}), "100 ×");
-  EXPECT_LE(columns_of(gain_cell(Gain{.times = 9999})), 6);
+  EXPECT_LE(show::columns_of(gain_cell(Gain{.times = 9999})), 6);
 }
 
 }  // namespace

@@ -50,7 +50,7 @@ TEST(Numbers, AreShort) {
 
 TEST(ReportText, FitsATerminal) {
   std::istringstream lines(report_text(made_up()));
-  for (std::string line; std::getline(lines, line);) EXPECT_LE(columns_of(line), terminal_columns) << line;
+  for (std::string line; std::getline(lines, line);) EXPECT_LE(show::columns_of(line), show::terminal_columns) << line;
 }
 
 // Without the lines' ends, where sentences break.

@@ -35,7 +35,7 @@ void expect_approved(const std::string& name, const std::string& got) {
 int widest_line(const std::string& text) {
   int widest = 0;
   std::istringstream lines(text);
-  for (std::string line; std::getline(lines, line);) widest = std::max(widest, columns_of(line));
+  for (std::string line; std::getline(lines, line);) widest = std::max(widest, show::columns_of(line));
   return widest;
 }
 
@@ -125,7 +125,7 @@ TEST(ReportText, ColourChangesNoLetter) {
 TEST(ReportText, FitsTheTerminal) {
   for (const auto& r :
        {healthy(), without_past(), only_token_0(), looking_ahead(), not_finite(), recorded(1e-4f), recorded(1)}) {
-    EXPECT_LE(widest_line(report_text(r)), terminal_columns) << report_text(r);
+    EXPECT_LE(widest_line(report_text(r)), show::terminal_columns) << report_text(r);
   }
 }
 
@@ -143,8 +143,8 @@ TEST(ReportText, FitsTheTerminalWhateverTheNumbers) {
                          .top_flips = 12345,
                          .worst = Place{1023, 1023}};
   }
-  EXPECT_LE(widest_line(report_text(r)), terminal_columns) << report_text(r);
-  EXPECT_LE(widest_line(summary_text(std::vector{r})), terminal_columns) << summary_text(std::vector{r});
+  EXPECT_LE(widest_line(report_text(r)), show::terminal_columns) << report_text(r);
+  EXPECT_LE(widest_line(summary_text(std::vector{r})), show::terminal_columns) << summary_text(std::vector{r});
 }
 
 // Names come from files of others.

@@ -1,13 +1,13 @@
-#include "show/page.h"
+#include "show/html/pieces.h"
 
 #include <fmt/format.h>
 
 #include <algorithm>
 
 #include "base/utf8.h"
-#include "show/page_parts.h"
+#include "show/html/parts.h"
 
-namespace pkv::page {
+namespace pkv::show::html {
 namespace {
 
 Html element(std::string_view name, std::string_view attributes, const Html& inside) {
@@ -44,6 +44,14 @@ std::string inert(std::string_view json) {
 }
 
 Html line(const char* block, const std::string& cells) { return {fmt::format("<{}>{}</{}>\n", block, cells, block)}; }
+
+// What draws the charts, with its licence.
+Html drawing() {
+  const Html notice =
+      element("details", "class=\"licence\"",
+              element("summary", "", text("Charts are drawn by Vega; its licence")) + preformatted(licence()));
+  return {fmt::format("<footer>\n{}\n</footer>\n<script>\n{}</script>\n", notice.markup, script())};
+}
 
 bool holds_words(const Table& table, std::size_t column) {
   return column < table.words || (table.words_last && column + 1 == table.head.size());
@@ -146,8 +154,15 @@ Html table(const Table& table) {
   return caption + element("div", "class=\"scroll\"", element("table", "", all)) + Html{"\n"};
 }
 
+bool draws_charts() { return !script().empty(); }
+
 Html chart(const Chart& chart) {
   Html inside = element("figcaption", "", strong(chart.title) + Html{"<br>"} + chart.caption);
+  if (!draws_charts()) {
+    inside += element("p", "class=\"unseen\"",
+                      text("A chart would be here; this pkv was built without Vega, which draws it."));
+    return element("figure", "", inside) + Html{"\n"};
+  }
   inside += Html{"<noscript><p class=\"unseen\">A chart would be here; this browser runs no scripts.</p></noscript>\n"};
   inside += element("div", fmt::format("class=\"drawing\" role=\"img\" aria-label=\"{}\"", escaped(chart.title)), {});
   inside += element("script", "type=\"application/json\"", {inert(chart.specification)});
@@ -170,11 +185,8 @@ Html origin(const Environment& environment, std::string_view command) {
   return known.empty() && command.empty() ? Html{} : all;
 }
 
-std::string document(const Document& document) {
-  const Html title = text(document.title);
-  const Html notice =
-      element("details", "class=\"licence\"",
-              element("summary", "", text("Charts are drawn by Vega; its licence")) + preformatted(licence()));
+std::string file(const File& file) {
+  const Html title = text(file.title);
   // The policy keeps everything out that is not in the file.
   return fmt::format(
       "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
@@ -182,9 +194,9 @@ std::string document(const Document& document) {
       "script-src 'unsafe-inline'\">\n"
       "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n"
       "<title>{0}</title>\n<style>\n{1}</style>\n</head>\n<body>\n<header>\n<h1>{0}</h1>\n{2}</header>\n"
-      "<main>\n{3}</main>\n<footer>\n{4}\n</footer>\n<script>\n{5}</script>\n</body>\n</html>\n",
-      title.markup, style(), document.lead.markup.empty() ? "" : "<p class=\"lead\">" + document.lead.markup + "</p>\n",
-      document.body.markup, notice.markup, script());
+      "<main>\n{3}</main>\n{4}</body>\n</html>\n",
+      title.markup, style(), file.lead.markup.empty() ? "" : "<p class=\"lead\">" + file.lead.markup + "</p>\n",
+      file.body.markup, draws_charts() ? drawing().markup : "");
 }
 
-}  // namespace pkv::page
+}  // namespace pkv::show::html

@@ -1,11 +1,12 @@
-// HTML pages that are one file: for reading in a browser without a network, in light and dark, on a telephone and on
-// paper. Pieces of text are escaped, pieces of HTML are joined, document() makes the file:
+// HTML files that hold all that they show: for reading in a browser without a network, in light and dark, on a
+// telephone and on paper. Pieces of text are escaped, pieces of HTML are joined, file() makes the file:
 //
-//   page::Html body = page::verdict(page::Tone::good, "identical", page::paragraph(page::text(sentence)));
-//   body += page::heading("Experiments") + page::table({.head = {"name", "runs"}, .rows = rows});
-//   write_file("report.html", page::document({.title = "tiny-gpt2", .body = body}));
+//   html::Html body = html::verdict(html::Tone::good, "identical", html::paragraph(html::text(sentence)));
+//   body += html::heading("Experiments") + html::table({.head = {"name", "runs"}, .rows = rows});
+//   write_file("report.html", html::file({.title = "tiny-gpt2", .body = body}));
 //
-// Charts are Vega specifications; a reader whose browser runs no scripts sees all but them. Nothing here writes files.
+// Charts are Vega specifications. Where the browser runs no scripts, or pkv was built without Vega, a sentence stands
+// in place of each. Nothing here writes files.
 #pragma once
 
 #include <string>
@@ -15,7 +16,7 @@
 
 #include "show/environment.h"
 
-namespace pkv::page {
+namespace pkv::show::html {
 
 // Markup that is safe to put into a page.
 struct Html {
@@ -73,15 +74,16 @@ struct Chart {
   std::string specification;
 };
 Html chart(const Chart& chart);
+bool draws_charts();  // built with Vega; else chart() says that there is none
 
 // Where it was computed, and the command that repeats it: a section of its own.
 Html origin(const Environment& environment, std::string_view command);
 
-struct Document {
+struct File {
   std::string title;
   Html lead = {};  // a line or two under the title
   Html body;
 };
-std::string document(const Document& document);
+std::string file(const File& file);
 
-}  // namespace pkv::page
+}  // namespace pkv::show::html

@@ -1,5 +1,3 @@
-#include "show/page.h"
-
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -7,9 +5,11 @@
 #include <regex>
 #include <set>
 
-#include "show/page_parts.h"
+#include "base/file.h"
+#include "show/html/parts.h"
+#include "show/html/pieces.h"
 
-namespace pkv::page {
+namespace pkv::show::html {
 namespace {
 
 using testing::HasSubstr;
@@ -21,7 +21,7 @@ std::size_t count(const std::string& text, std::string_view part) {
   return found;
 }
 
-TEST(Page, TextOfOthersIsOnlyText) {
+TEST(Html, TextOfOthersIsOnlyText) {
   EXPECT_EQ(escaped("<b a=\"1\" c='2'>&"), "&lt;b a=&quot;1&quot; c=&#39;2&#39;&gt;&amp;");
   EXPECT_EQ(escaped("é中😀\n\t"), "é中😀\n\t");
   const std::string r = "\xef\xbf\xbd";
@@ -36,7 +36,7 @@ TEST(Page, TextOfOthersIsOnlyText) {
   EXPECT_EQ(escaped("\xef\xbf\xbd\xef\xbb\xbf"), "\xef\xbf\xbd\xef\xbb\xbf");
 }
 
-TEST(Page, EveryPieceEscapes) {
+TEST(Html, EveryPieceEscapes) {
   const std::string evil = "<script>alert(1)</script>";
   const Html body = text(evil) + strong(evil) + code(evil) + muted(evil) + toned(Tone::bad, evil) +
                     link("\"><x", evil) + heading(evil, "\"><x") + subheading(evil) + preformatted(evil) +
@@ -51,26 +51,35 @@ TEST(Page, EveryPieceEscapes) {
   EXPECT_THAT(body.markup, HasSubstr("\\u003c/script>\\u003cscript>"));
 }
 
-TEST(Page, IsOneFile) {
-  const std::string page = document({.title = "a < b", .body = paragraph(text("c"))});
-  EXPECT_TRUE(page.starts_with("<!DOCTYPE html>"));
-  EXPECT_THAT(page, HasSubstr("<title>a &lt; b</title>"));
-  EXPECT_THAT(page, HasSubstr("default-src 'none'"));
-  EXPECT_EQ(count(page, "<script"), 1u);
-  EXPECT_EQ(count(page, "</script"), 1u);
-  EXPECT_THAT(page, Not(HasSubstr("<!--"))) << "would hide the rest of a script";
-  const std::string before = page.substr(0, page.find("<script"));
+TEST(Html, IsOneFile) {
+  const std::string html = file({.title = "a < b", .body = paragraph(text("c"))});
+  EXPECT_TRUE(html.starts_with("<!DOCTYPE html>"));
+  EXPECT_THAT(html, HasSubstr("<title>a &lt; b</title>"));
+  EXPECT_THAT(html, HasSubstr("default-src 'none'"));
+  EXPECT_EQ(count(html, "<script"), 1u);
+  EXPECT_EQ(count(html, "</script"), 1u);
+  EXPECT_THAT(html, Not(HasSubstr("<!--"))) << "would hide the rest of a script";
+  const std::string before = html.substr(0, html.find("<script"));
   for (const char* outside : {" src=", "<link", "@import", "url("}) EXPECT_THAT(before, Not(HasSubstr(outside)));
 }
 
-TEST(Page, SaysThatChartsNeedScripts) {
+TEST(Html, SaysThatChartsNeedScripts) {
+  if (!draws_charts()) GTEST_SKIP() << "built without Vega";
   const Html all = chart({.title = "Time", .caption = text("per token"), .specification = "{}"});
   EXPECT_THAT(all.markup, HasSubstr("<noscript>"));
   EXPECT_THAT(all.markup, HasSubstr("per token"));
 }
 
+TEST(Html, HoldsTheFilesThatItWasBuiltFrom) {
+  const std::string folder = PKV_SOURCE_DIR "/src/show/html/";
+  EXPECT_EQ(style(), read_file(folder + "style.css", 1 << 20));
+  if (!draws_charts()) GTEST_SKIP() << "built without Vega";
+  EXPECT_TRUE(script().ends_with(read_file(folder + "charts.js", 1 << 20) + "})();\n"));
+}
+
 // Modules get what they ask for from those before them.
-TEST(Page, VegasModulesAreInOrder) {
+TEST(Html, VegasModulesAreInOrder) {
+  if (!draws_charts()) GTEST_SKIP() << "built without Vega";
   static const std::regex asks("naming = \"([a-z-]+)\";\n[^\n]{0,700}?define\\(\\[([^\\]]*)\\]");
   static const std::regex name("\"([a-z-]+)\"");
   const std::string all(script());
@@ -92,7 +101,7 @@ TEST(Page, VegasModulesAreInOrder) {
   EXPECT_THAT(std::string(licence()), HasSubstr("UW Interactive Data Lab"));
 }
 
-TEST(Page, WordsStandToTheLeft) {
+TEST(Html, WordsStandToTheLeft) {
   const Html all = table({.head = {"a", "b", "c"}, .rows = {{text("1"), text("2"), text("3")}}, .words_last = true});
   EXPECT_THAT(all.markup, HasSubstr("<th scope=\"row\" class=\"words\">1</th><td>2</td><td class=\"words\">3</td>"));
 }
@@ -116,4 +125,4 @@ TEST(Environment, CommandsAreWhatAShellWouldTake) {
 }
 
 }  // namespace
-}  // namespace pkv::page
+}  // namespace pkv::show::html
