@@ -56,6 +56,8 @@ std::vector<int> widths_of(const std::vector<std::vector<std::string>>& rows) {
   return widths;
 }
 
+bool is_left(const std::vector<bool>& left, std::size_t column) { return column < left.size() && left[column]; }
+
 // A cell must not end its column or its line.
 std::string markdown_cell(std::string_view text) {
   std::string safe;
@@ -125,33 +127,36 @@ std::string capital(std::string text) {
 
 std::string quoted(std::string_view text, int columns) { return "\"" + shortened(printable(text), columns - 2) + "\""; }
 
-std::string aligned(const std::vector<std::vector<std::string>>& rows, int indent) {
+std::string aligned(const std::vector<std::vector<std::string>>& rows, int indent, const std::vector<bool>& left,
+                    const std::vector<std::string>& tails) {
   const std::vector<int> widths = widths_of(rows);
   const int room = terminal_columns - std::accumulate(widths.begin(), widths.end(), 0);
   const int gaps = static_cast<int>(widths.size()) - 1;
   const int between = indent + 2 * gaps > room ? 1 : 2;
   indent = std::clamp(room - between * gaps, 0, indent);
   std::string all;
-  for (const auto& row : rows) {
+  for (std::size_t r = 0; r < rows.size(); ++r) {
     std::string line = spaces(indent);
-    for (std::size_t i = 0; i < row.size(); ++i) {
-      line += i == 0 ? pad_right(row[i], widths[i]) : spaces(between) + pad_left(row[i], widths[i]);
+    for (std::size_t i = 0; i < rows[r].size(); ++i) {
+      if (i > 0) line += spaces(between);
+      line += is_left(left, i) ? pad_right(rows[r][i], widths[i]) : pad_left(rows[r][i], widths[i]);
     }
+    if (!tails.empty()) line += tails[r];
     line.erase(line.find_last_not_of(' ') + 1);
     all += line + "\n";
   }
   return all;
 }
 
-std::string markdown_table(const std::vector<std::vector<std::string>>& rows) {
+std::string markdown_table(const std::vector<std::vector<std::string>>& rows, const std::vector<bool>& left) {
   std::string all;
   for (const auto& row : rows) {
     std::vector<std::string> safe;
     for (const auto& c : row) safe.push_back(markdown_cell(c));
     all += fmt::format("| {} |\n", fmt::join(safe, " | "));
     if (&row != &rows.front()) continue;
-    all += "| :--- |";
-    for (std::size_t i = 1; i < row.size(); ++i) all += " ---: |";
+    all += "|";
+    for (std::size_t i = 0; i < row.size(); ++i) all += is_left(left, i) ? " :--- |" : " ---: |";
     all += "\n";
   }
   return all;
@@ -172,9 +177,9 @@ std::string csv_line(const std::vector<std::string>& cells) {
   return line + "\n";
 }
 
-std::string short_number(double value) {
+std::string short_number(double value, int digits) {
   if (std::isnan(value)) return "NaN";
-  return fmt::format("{:.3g}", value);
+  return fmt::format("{:.{}g}", value, digits);
 }
 
 std::string short_count(std::int64_t value) {

@@ -32,18 +32,20 @@ std::string capital(std::string text);
 // Printable, between double quotes, shortened to the columns.
 std::string quoted(std::string_view text, int columns);
 
-// Rows of cells under each other: the first column to the left, all others to the right; two spaces between columns,
-// one, and no indent, if the lines would not fit the terminal otherwise.
-std::string aligned(const std::vector<std::vector<std::string>>& rows, int indent);
+// Rows of cells under each other: the columns that `left` says (beyond its end: none) to the left, all others to the
+// right; two spaces between columns, one, and no indent, if the lines would not fit the terminal otherwise. `tails`,
+// one a row if there are any, stand behind, whether they fit or not, and may hold colour.
+std::string aligned(const std::vector<std::vector<std::string>>& rows, int indent,
+                    const std::vector<bool>& left = {true}, const std::vector<std::string>& tails = {});
 
-// Rows as a Markdown table: the first is the heading, the first column is aligned to the left.
-std::string markdown_table(const std::vector<std::vector<std::string>>& rows);
+// Rows as a Markdown table: the first is the heading; `left` as for aligned().
+std::string markdown_table(const std::vector<std::vector<std::string>>& rows, const std::vector<bool>& left = {true});
 
 // A line of a CSV file, as RFC 4180 has it: cells are quoted where they must be.
 std::string csv_line(const std::vector<std::string>& cells);
 
-// 3 digits that count: "0", "0.125", "5.3e-05", "19.2". "inf", "NaN".
-std::string short_number(double value);
+// So many digits that count: "0", "0.125", "5.3e-05", "19.2". "inf", "NaN".
+std::string short_number(double value, int digits = 3);
 
 // "99999", then "1e+05".
 std::string short_count(std::int64_t value);

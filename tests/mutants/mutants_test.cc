@@ -231,7 +231,7 @@ TEST_P(Mutants, IsFound) {
     const Ids ids = varied(draw_text(m.least_tokens, m.least_tokens + 12));
     toy::Subject subject(m.bugs, m.promises);
     const check::Report report = check::run(subject, ids);
-    RC_LOG() << check::report_text(report);
+    RC_LOG() << show::as_text(check::document(report));
     if (m.outcome) {
       RC_ASSERT(check::name_of(report.verdict.outcome) == check::name_of(*m.outcome));
     } else {
@@ -262,7 +262,7 @@ TEST(Healthy, IsIdenticalForEveryText) {
     toy::Subject subject({}, *rc::gen::arbitrary<bool>());
     const Ids ids = draw_text(2, 40);
     const check::Report report = check::run(subject, ids);
-    RC_LOG() << check::report_text(report);
+    RC_LOG() << show::as_text(check::document(report));
     RC_ASSERT(report.verdict.outcome == Outcome::identical);
     RC_ASSERT(report.verdict.reasons.empty());
   });
@@ -279,7 +279,7 @@ TEST(Healthy, WithoutPowersSaysWhatWasLeftOut) {
   toy::Subject subject(with([](Bugs& b) { b.powers = false; }));
   const check::Report report = check::run(subject, Ids{1, 2, 3, 4});
   EXPECT_EQ(report.verdict.outcome, Outcome::identical);
-  const std::string text = check::report_text(report);
+  const std::string text = show::as_text(check::document(report));
   EXPECT_NE(text.find("cannot fork a past"), std::string::npos) << text;
   EXPECT_NE(text.find("cannot rewind"), std::string::npos) << text;
 }

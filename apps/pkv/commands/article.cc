@@ -9,6 +9,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "checker/article/document.h"
 #include "checker/check/check.h"
 #include "checker/recorded/recorded.h"
 #include "program.h"
@@ -86,8 +87,8 @@ check::RetoldRun retell(const PublishedRun& run, const std::string& model, const
 
 std::string render(std::span<const check::RetoldRun> runs, const OutputOptions& output) {
   if (output.format == Format::json) return check::article_json(runs);
-  if (output.format == Format::md) return check::article_markdown(runs);
-  return check::article_text_report(runs, output.colour());
+  if (output.format == Format::md) return show::as_markdown(check::document(runs));
+  return show::as_text(check::document(runs), output.colour());
 }
 
 int run_article(const ArticleOptions& options) {

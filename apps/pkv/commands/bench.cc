@@ -66,17 +66,17 @@ std::string render(const measure::Result& result, const OutputOptions& output) {
     case Format::json:
       return measure::report_json(result);
     case Format::csv:
-      return measure::report_csv(result);
+      return show::as_csv(measure::document(result));
     case Format::md:
-      return measure::report_markdown(result);
+      return show::as_markdown(measure::document(result));
     case Format::html:
-      return measure::report_html(result, show::environment("pkv " PKV_VERSION),
-                                  show::shell_command(show::started_with()));
+      return show::as_html(
+          measure::document(result, show::environment("pkv " PKV_VERSION), show::shell_command(show::started_with())));
     case Format::junit:
     case Format::table:
       break;
   }
-  return measure::report_text(result, output.colour());
+  return show::as_text(measure::document(result), output.colour());
 }
 
 measure::Result measured(const BenchOptions& options, model::Model model, const std::string& name) {

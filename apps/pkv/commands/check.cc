@@ -77,25 +77,25 @@ std::string render(const check::Report& report, const OutputOptions& output) {
     case Format::json:
       return check::report_json(report);
     case Format::csv:
-      return check::report_csv(report);
+      return show::as_csv(check::document(report));
     case Format::md:
-      return check::report_markdown(report);
+      return show::as_markdown(check::document(report));
     case Format::html:
-      return check::report_html(report);
+      return show::as_html(check::document(report));
     case Format::junit:
       return check::report_junit(report);
     case Format::table:
       break;
   }
-  return check::report_text(report, output.colour());
+  return show::as_text(check::document(report), output.colour());
 }
 
 // --as help
 int list_as(const OutputOptions& output) {
   std::string lines;
   for (const subjects::Choice& c : subjects::implementations()) {
-    lines +=
-        show::wrapped(fmt::format("{:<24}", c.name), c.cause.empty() ? c.sentence : check::cause_of_name(c.cause).statement);
+    lines += show::wrapped(fmt::format("{:<24}", c.name),
+                           c.cause.empty() ? c.sentence : check::cause_of_name(c.cause).statement);
   }
   output.write(lines + "Two at once: window=4+past-in-fp16\n");
   return holds;
@@ -117,27 +117,19 @@ std::string render_review(const std::vector<check::Report>& reports, const std::
                           const OutputOptions& output) {
   switch (output.format) {
     case Format::json:
-      return check::summary_json(reports, others);
-    case Format::csv:
-      return check::summary_csv(reports, others);
-    case Format::md: {
-      std::string text;
-      for (const check::Report& r : reports) text += check::report_markdown(r) + "\n";
-      text += check::summary_markdown(reports, others);
-      for (const check::NotChecked& n : others)
-        text += fmt::format("\n{}: not checked\n\n```\n{}\n```\n", n.model, n.message);
-      return text;
-    }
-    case Format::html:
-      return check::summary_html(reports, others);
+      return check::review_json(reports, others);
     case Format::junit:
-      return check::summary_junit(reports, others);
+      return check::review_junit(reports, others);
+    case Format::csv:
+      return show::as_csv(check::review(reports, others));
+    case Format::md:
+      return show::as_markdown(check::review(reports, others));
+    case Format::html:
+      return show::as_html(check::review(reports, others));
     case Format::table:
       break;
   }
-  std::string text;
-  for (const check::Report& r : reports) text += check::report_text(r, output.colour()) + "\n";
-  return text + check::summary_text(reports, others, output.colour());
+  return show::as_text(check::review(reports, others), output.colour());
 }
 
 // Each model in each format, one model in each.

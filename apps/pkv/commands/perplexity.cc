@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "checker/perplexity/document.h"
 #include "program.h"
 #include "subjects/engine.h"
 
@@ -100,15 +101,15 @@ std::string render(const perplexity::Result& p, const OutputOptions& output) {
     case Format::json:
       return perplexity::report_json(p);
     case Format::csv:
-      return perplexity::report_csv(p);
+      return show::as_csv(perplexity::document(p));
     case Format::md:
-      return perplexity::report_markdown(p);
+      return show::as_markdown(perplexity::document(p));
     case Format::html:  // not offered
     case Format::junit:
     case Format::table:
       break;
   }
-  return perplexity::report_text(p, output.colour());
+  return show::as_text(perplexity::document(p), output.colour());
 }
 
 // Tokens of tokens read so far become bytes of the file, whose tokens nobody has counted yet.

@@ -60,8 +60,4 @@ std::string what_happened(const RetoldRun& run);
 // The reasons why a past was wrong then are known, and now it is right, or the model attends both ways.
 bool explained(const RetoldRun& run);
 
-std::string article_text_report(std::span<const RetoldRun> runs, bool colour = false);
-std::string article_markdown(std::span<const RetoldRun> runs);
-std::string article_json(std::span<const RetoldRun> runs);  // "schema": "pkv-article/1"
-
 }  // namespace pkv::check

@@ -1,15 +1,24 @@
-// The pictures of a report as Vega specifications, for show/html/pieces.h. Each is given with the words that belong to it;
-// where there is nothing to draw, words alone.
+// The pictures of a report, with the words that belong to them; where there is nothing to draw, words alone or nothing.
 #pragma once
 
+#include <optional>
+
 #include "checker/check/report.h"
-#include "show/html/pieces.h"
+#include "show/document.h"
 
 namespace pkv::check {
 
-show::html::Html heat_map(const Report& report);           // split × position
-show::html::Html layers_chart(const Report& report);       // how the states part from layer to layer
-show::html::Html logits_chart(const Report& report);       // histograms of the last position's logits
-show::html::Html differences_chart(const Report& report);  // and of their |Δ|
+using Picture = std::optional<show::Block>;
+
+Picture heat_map(const Report& report);           // split × position
+Picture layers_chart(const Report& report);       // how the states part from layer to layer
+Picture logits_chart(const Report& report);       // histograms of the last position's logits
+Picture differences_chart(const Report& report);  // and of their |Δ|
+
+// What a picture is made of: words alone, or a chart.
+inline show::Block told(std::string words) { return {show::Paragraph{std::move(words)}, show::page}; }
+inline show::Block drawn(std::string title, std::string words, std::string specification) {
+  return {show::Chart{std::move(title), std::move(words), std::move(specification)}, show::page};
+}
 
 }  // namespace pkv::check

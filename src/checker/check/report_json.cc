@@ -1,182 +1,294 @@
-#include <cmath>
-#include <nlohmann/json.hpp>
-
-#include "checker/check/report.h"
-#include "show/dumped.h"
+#include "base/json_writer.h"
+#include "checker/check/document.h"
+#include "checker/compare/precision.h"
 
 namespace pkv::check {
 namespace {
 
-using Json = nlohmann::ordered_json;
-
-Json json_of(const Description& d) {
-  return {{"name", d.name},
-          {"family", d.family},
-          {"system", d.system},
-          {"format", d.format},
-          {"past_format", d.past_format.empty() ? Json(nullptr) : Json(d.past_format)},
-          {"values_format", values_precision(d).name},
-          {"logits_format", logits_precision(d).name},
-          {"layers", d.layers},
-          {"width", d.width},
-          {"promises_same_bits", d.promises_same_bits}};
+// write(under(w, "total"), r.total): a member.
+JsonWriter& under(JsonWriter& w, std::string_view key) {
+  w.key(key);
+  return w;
 }
-
-Json json_of(const Summary& s) {
-  Json all = Json::object();
-  for (std::size_t i = 0; i < Summary::names.size(); ++i) all[std::string(Summary::names[i])] = s.values()[i];
-  return all;
-}
-
-Json json_of(const Table& t) {
-  return {{"without_past", json_of(t.without_past)},
-          {"with_past", json_of(t.with_past)},
-          {"absolute_difference", json_of(t.absolute)},
-          {"relative_difference", json_of(t.relative)}};
-}
-
-Json json_of(const std::optional<Place>& p) {
-  if (!p) return nullptr;
-  return {{"past", p->past < 0 ? Json(nullptr) : Json(p->past)}, {"position", p->position}};
-}
-
-Json json_of(const Difference& d) {
-  return {{"positions", d.positions},   {"same_bits", d.same_bits},
-          {"max_abs", d.max_abs},       {"ulps", d.ulps},
-          {"max_kl", d.max_kl},         {"top_flips", d.top_flips},
-          {"not_finite", d.not_finite}, {"worst", json_of(d.worst)},
-          {"first", json_of(d.first)},  {"first_not_finite", json_of(d.first_not_finite)}};
-}
-
-Json json_of(const Result& r) {
-  Json all{{"name", r.name}, {"sentence", r.sentence}, {"runs", r.runs}};
-  all["left_out"] = r.left_out.empty() ? Json(nullptr) : Json(r.left_out);
-  all["difference"] = r.left_out.empty() ? json_of(r.difference) : Json(nullptr);
-  return all;
-}
-
-Json json_of(const Finding& f) {
-  const Json shown = f.shown == Answer::unknown ? Json(nullptr) : Json(f.shown == Answer::yes);
-  return {{"shown", shown}, {"sentence", f.sentence}};
-}
-
-Json json_of(const Evidence& e) {
-  Json influences = Json::array();
-  for (const auto& p : e.influences) {
-    influences.push_back({{"past", p.past}, {"without_it", p.without_it}, {"with_another", p.with_another}});
-  }
-  return {{"past_exists", json_of(e.exists)},
-          {"past_has_right_length", json_of(e.length)},
-          {"past_is_used", json_of(e.used)},
-          {"control", json_of(e.control)},
-          {"used_past_is_taken_again", json_of(e.again)},
-          {"noise", e.noise},
-          {"probes", influences}};
-}
-
-Json json_of(const Bound& b) {
-  return {{"value", b.value},  {"largest_logit", b.largest_logit}, {"layers", b.layers},
-          {"width", b.width},  {"assumed_size", b.assumed_size},   {"values_format", b.values_format},
-          {"reason", b.reason}};
-}
-
-Json json_of(const Explanation& e) {
-  return {{"cause", e.cause},
-          {"statement", e.statement},
-          {"confirmed", e.confirmed},
-          {"evidence", e.evidence},
-          {"rows", e.rows},
-          {"same_rows", e.same_rows},
-          {"explained", e.explained},
-          {"look_at", e.look_at},
-          {"reference", e.reference.empty() ? Json(nullptr) : Json(e.reference)}};
-}
-
-Json json_of(const Verdict& v) {
-  return {{"outcome", name_of(v.outcome)}, {"holds", v.holds()}, {"sentence", v.sentence}, {"reasons", v.reasons}};
-}
-
-Json json_of(const std::optional<Gain>& g) {
-  if (!g) return nullptr;
-  return {
-      {"times_faster", g->times}, {"error", g->error ? Json(*g->error) : Json(nullptr)}, {"new_tokens", g->new_tokens}};
-}
-
-Json json_of(const Cell& c) {
-  return {{"past", c.place.past}, {"position", c.place.position}, {"max_abs", c.max_abs}, {"ulps", c.ulps}};
-}
-
-Json json_of(const Histogram& h) { return {{"first", h.first}, {"width", h.width}, {"counts", h.counts}}; }
-
-Json json_of(const LayerDistance& l) { return {{"max_abs", l.max_abs}, {"largest", l.largest}}; }
 
 // -1 stands for what is not known.
-Json known(std::int64_t index) { return index < 0 ? Json(nullptr) : Json(index); }
-
-Json json_of(const Parting& p) {
-  return {{"past", p.past},        {"position", p.position}, {"layer", known(p.layer)},
-          {"head", known(p.head)}, {"embedded", p.embedded}, {"sentence", p.sentence}};
+void known(JsonWriter& w, std::string_view name, std::int64_t index) {
+  w.key(name);
+  index < 0 ? w.null() : w.value(index);
 }
 
-Json json_of(const Causality& c) {
-  const Json holds = c.holds == Answer::unknown ? Json(nullptr) : Json(c.holds == Answer::yes);
-  return {{"holds", holds}, {"first_layer", known(c.first_layer)}, {"moved", c.moved}, {"sentence", c.sentence}};
+void filled(JsonWriter& w, std::string_view name, const std::string& text) {
+  w.key(name);
+  text.empty() ? w.null() : w.value(text);
 }
 
-Json json_of(const show::Environment& e) {
-  return {{"program", e.program},
-          {"processor", e.processor},
-          {"system", e.system},
-          {"compiler", e.compiler},
-          {"time", e.time.empty() ? Json(nullptr) : Json(e.time)}};
+void answer(JsonWriter& w, std::string_view name, Answer answer) {
+  w.key(name);
+  answer == Answer::unknown ? w.null() : w.value(answer == Answer::yes);
+}
+
+void write(JsonWriter& w, const Description& d) {
+  w.object([&] {
+    w.member("name", d.name);
+    w.member("family", d.family);
+    w.member("system", d.system);
+    w.member("format", d.format);
+    filled(w, "past_format", d.past_format);
+    w.member("values_format", values_precision(d).name);
+    w.member("logits_format", logits_precision(d).name);
+    w.member("layers", d.layers);
+    w.member("width", d.width);
+    w.member("promises_same_bits", d.promises_same_bits);
+  });
+}
+
+void write(JsonWriter& w, const Summary& s) {
+  w.object([&] {
+    for (std::size_t i = 0; i < Summary::names.size(); ++i) w.member(Summary::names[i], s.values()[i]);
+  });
+}
+
+void write(JsonWriter& w, const Table& t) {
+  w.object([&] {
+    write(under(w, "without_past"), t.without_past);
+    write(under(w, "with_past"), t.with_past);
+    write(under(w, "absolute_difference"), t.absolute);
+    write(under(w, "relative_difference"), t.relative);
+  });
+}
+
+void write(JsonWriter& w, const std::optional<Place>& p) {
+  if (!p) return w.null();
+  w.object([&] {
+    known(w, "past", p->past);
+    w.member("position", p->position);
+  });
+}
+
+void write(JsonWriter& w, const Difference& d) {
+  w.object([&] {
+    w.member("positions", d.positions);
+    w.member("same_bits", d.same_bits);
+    w.member("max_abs", d.max_abs);
+    w.member("ulps", d.ulps);
+    w.member("max_kl", d.max_kl);
+    w.member("top_flips", d.top_flips);
+    w.member("not_finite", d.not_finite);
+    write(under(w, "worst"), d.worst);
+    write(under(w, "first"), d.first);
+    write(under(w, "first_not_finite"), d.first_not_finite);
+  });
+}
+
+void write(JsonWriter& w, const Result& r) {
+  w.object([&] {
+    w.member("name", r.name);
+    w.member("sentence", r.sentence);
+    w.member("runs", r.runs);
+    filled(w, "left_out", r.left_out);
+    w.key("difference");
+    r.left_out.empty() ? write(w, r.difference) : w.null();
+  });
+}
+
+void write(JsonWriter& w, const Finding& f) {
+  w.object([&] {
+    answer(w, "shown", f.shown);
+    w.member("sentence", f.sentence);
+  });
+}
+
+void write(JsonWriter& w, const Influence& p) {
+  w.object([&] {
+    w.member("past", p.past);
+    w.member("without_it", p.without_it);
+    w.member("with_another", p.with_another);
+  });
+}
+
+void write(JsonWriter& w, const Bound& b) {
+  w.object([&] {
+    w.member("value", b.value);
+    w.member("largest_logit", b.largest_logit);
+    w.member("layers", b.layers);
+    w.member("width", b.width);
+    w.member("assumed_size", b.assumed_size);
+    w.member("values_format", b.values_format);
+    w.member("reason", b.reason);
+  });
+}
+
+void write(JsonWriter& w, const Explanation& e) {
+  w.object([&] {
+    w.member("cause", e.cause);
+    w.member("statement", e.statement);
+    w.member("confirmed", e.confirmed);
+    w.member("evidence", e.evidence);
+    w.member("rows", e.rows);
+    w.member("same_rows", e.same_rows);
+    w.member("explained", e.explained);
+    w.member("look_at", e.look_at);
+    filled(w, "reference", e.reference);
+  });
+}
+
+void write(JsonWriter& w, const Verdict& v) {
+  w.object([&] {
+    w.member("outcome", name_of(v.outcome));
+    w.member("holds", v.holds());
+    w.member("sentence", v.sentence);
+    w.member("reasons", v.reasons);
+  });
+}
+
+void write(JsonWriter& w, const std::optional<Gain>& g) {
+  if (!g) return w.null();
+  w.object([&] {
+    w.member("times_faster", g->times);
+    w.member("error", g->error);
+    w.member("new_tokens", g->new_tokens);
+  });
+}
+
+void write(JsonWriter& w, const Cell& c) {
+  w.object([&] {
+    w.member("past", c.place.past);
+    w.member("position", c.place.position);
+    w.member("max_abs", c.max_abs);
+    w.member("ulps", c.ulps);
+  });
+}
+
+void write(JsonWriter& w, const Histogram& h) {
+  w.object([&] {
+    w.member("first", h.first);
+    w.member("width", h.width);
+    w.member("counts", h.counts);
+  });
+}
+
+void write(JsonWriter& w, const LayerDistance& l) {
+  w.object([&] {
+    w.member("max_abs", l.max_abs);
+    w.member("largest", l.largest);
+  });
+}
+
+void write(JsonWriter& w, const std::optional<Parting>& p) {
+  if (!p) return w.null();
+  w.object([&] {
+    w.member("past", p->past);
+    w.member("position", p->position);
+    known(w, "layer", p->layer);
+    known(w, "head", p->head);
+    w.member("embedded", p->embedded);
+    w.member("sentence", p->sentence);
+  });
+}
+
+void write(JsonWriter& w, const Causality& c) {
+  w.object([&] {
+    answer(w, "holds", c.holds);
+    known(w, "first_layer", c.first_layer);
+    w.member("moved", c.moved);
+    w.member("sentence", c.sentence);
+  });
+}
+
+void write(JsonWriter& w, const show::Environment& e) {
+  w.object([&] {
+    w.member("program", e.program);
+    w.member("processor", e.processor);
+    w.member("system", e.system);
+    w.member("compiler", e.compiler);
+    filled(w, "time", e.time);
+  });
 }
 
 template <class T>
-Json each_of(const std::vector<T>& values) {
-  Json all = Json::array();
-  for (const T& value : values) all.push_back(json_of(value));
-  return all;
+void each(JsonWriter& w, std::string_view name, const std::vector<T>& values) {
+  w.array(name, [&] {
+    for (const T& value : values) write(w, value);
+  });
 }
 
-Json json_of(const Report& r) {
-  return {{"schema", "pkv-check/2"},
-          {"verdict", json_of(r.verdict)},
-          {"causes", each_of(r.causes)},
-          {"causes_tried", r.causes_tried},
-          {"explaining", {{"feeds", r.explaining_feeds}, {"tokens", r.explaining_tokens}}},
-          {"subject", json_of(r.subject)},
-          {"text", r.text},
-          {"ids", r.ids},
-          {"vocab", r.vocab},
-          {"table", json_of(r.table)},
-          {"experiments", each_of(r.results)},
-          {"total", json_of(r.total)},
-          {"evidence", json_of(r.evidence)},
-          {"causality", json_of(r.causality)},
-          {"parting", r.parting ? json_of(*r.parting) : Json(nullptr)},
-          {"layers", each_of(r.layers)},
-          {"positions_of_cell", r.positions_of_cell},
-          {"cells", each_of(r.cells)},
-          {"histograms",
-           {{"without_past", json_of(r.without_past)},
-            {"with_past", json_of(r.with_past)},
-            {"absolute_difference", json_of(r.distances)}}},
-          {"bound", json_of(r.bound)},
-          {"gain", json_of(r.gain)},
-          {"notes", r.notes},
-          {"environment", json_of(r.environment)},
-          {"command", r.command}};
+void write(JsonWriter& w, const Evidence& e) {
+  w.object([&] {
+    write(under(w, "past_exists"), e.exists);
+    write(under(w, "past_has_right_length"), e.length);
+    write(under(w, "past_is_used"), e.used);
+    write(under(w, "control"), e.control);
+    write(under(w, "used_past_is_taken_again"), e.again);
+    w.member("noise", e.noise);
+    each(w, "probes", e.influences);
+  });
+}
+
+void write_pictures(JsonWriter& w, const Report& r) {
+  each(w, "layers", r.layers);
+  w.member("positions_of_cell", r.positions_of_cell);
+  each(w, "cells", r.cells);
+  w.object("histograms", [&] {
+    write(under(w, "without_past"), r.without_past);
+    write(under(w, "with_past"), r.with_past);
+    write(under(w, "absolute_difference"), r.distances);
+  });
 }
 
 }  // namespace
 
-std::string report_json(const Report& report) { return show::dumped(json_of(report)); }
+void write_json(JsonWriter& w, const Report& r) {
+  w.object([&] {
+    w.member("schema", "pkv-check/2");
+    write(under(w, "verdict"), r.verdict);
+    each(w, "causes", r.causes);
+    w.member("causes_tried", r.causes_tried);
+    w.object("explaining", [&] {
+      w.member("feeds", r.explaining_feeds);
+      w.member("tokens", r.explaining_tokens);
+    });
+    write(under(w, "subject"), r.subject);
+    w.member("text", r.text);
+    w.member("ids", r.ids);
+    w.member("vocab", r.vocab);
+    write(under(w, "table"), r.table);
+    each(w, "experiments", r.results);
+    write(under(w, "total"), r.total);
+    write(under(w, "evidence"), r.evidence);
+    write(under(w, "causality"), r.causality);
+    write(under(w, "parting"), r.parting);
+    write_pictures(w, r);
+    write(under(w, "bound"), r.bound);
+    write(under(w, "gain"), r.gain);
+    w.member("notes", r.notes);
+    write(under(w, "environment"), r.environment);
+    w.member("command", r.command);
+  });
+}
 
-std::string summary_json(std::span<const Report> reports, std::span<const NotChecked> others) {
-  Json models = Json::array(), not_checked = Json::array();
-  for (const auto& r : reports) models.push_back(json_of(r));
-  for (const auto& o : others) not_checked.push_back({{"model", o.model}, {"message", o.message}});
-  return show::dumped(Json{{"schema", "pkv-review/2"}, {"models", models}, {"not_checked", not_checked}});
+std::string report_json(const Report& report) {
+  JsonWriter w;
+  write_json(w, report);
+  return std::move(w).text() + "\n";
+}
+
+std::string review_json(std::span<const Report> reports, std::span<const NotChecked> others) {
+  JsonWriter w;
+  w.object([&] {
+    w.member("schema", "pkv-review/2");
+    w.array("models", [&] {
+      for (const Report& r : reports) write_json(w, r);
+    });
+    w.array("not_checked", [&] {
+      for (const NotChecked& other : others) {
+        w.object([&] {
+          w.member("model", other.model);
+          w.member("message", other.message);
+        });
+      }
+    });
+  });
+  return std::move(w).text() + "\n";
 }
 
 }  // namespace pkv::check

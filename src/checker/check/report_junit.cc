@@ -3,7 +3,7 @@
 #include <fmt/format.h>
 
 #include "checker/causes/causes.h"
-#include "checker/check/report.h"
+#include "checker/check/document.h"
 #include "checker/compare/columns.h"
 #include "show/html/pieces.h"
 
@@ -123,9 +123,9 @@ Suite suite_of(const NotChecked& other) {
 
 }  // namespace
 
-std::string report_junit(const Report& report) { return summary_junit({&report, 1}, {}); }
+std::string report_junit(const Report& report) { return review_junit({&report, 1}, {}); }
 
-std::string summary_junit(std::span<const Report> reports, std::span<const NotChecked> others) {
+std::string review_junit(std::span<const Report> reports, std::span<const NotChecked> others) {
   std::string suites;
   Suite total;
   const auto count = [&](const Suite& suite) {

@@ -3,7 +3,7 @@
 // nothing was gained.
 //
 //   const measure::Result r = measure::run(subject, {&costs, &machine}, text, {.prompt_tokens = {128}});
-//   print(measure::report_text(r));
+//   print(show::as_text(measure::document(r)));
 //
 // An untimed run says which tokens follow; then the repetitions take all variants in turn, forward and backward, so
 // that drift hits all alike. Without past some tokens only are timed where all would take too long, and the result says
@@ -17,8 +17,8 @@
 
 #include "base/clock.h"
 #include "base/progress.h"
+#include "checker/measure/document.h"
 #include "checker/measure/machine.h"
-#include "checker/measure/report.h"
 #include "checker/measure/result.h"
 #include "checker/session/session.h"
 

@@ -4,8 +4,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "checker/measure/document.h"
 #include "checker/measure/numbers.h"
-#include "checker/measure/report.h"
 #include "show/columns.h"
 #include "show/html/pieces.h"
 

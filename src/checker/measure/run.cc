@@ -74,7 +74,8 @@ std::int64_t fed(std::int64_t depth, std::int64_t prompt, const Options& o) {
 
 void leave_out(Bench& bench, std::string what) {
   const session::Description& d = bench.result.subject;
-  bench.result.notes.push_back(fmt::format("{} left out: {} is {}.", what, d.longest_is, show::counted(d.longest, "token")));
+  bench.result.notes.push_back(
+      fmt::format("{} left out: {} is {}.", what, d.longest_is, show::counted(d.longest, "token")));
 }
 
 [[noreturn]] void refuse_empty_plan(const session::Description& subject, const Options& o) {

@@ -58,10 +58,4 @@ using NextIds = std::function<bool(std::vector<std::int32_t>& ids)>;
 Result run(session::Subject& tested, session::Subject* reference, const NextIds& next, const Windows& windows,
            WorkerPool& pool, const Progress& progress = {});
 
-// A terminal of 80 columns; JSON with "schema": "pkv-perplexity/1".
-std::string report_text(const Result& p, bool colour = false);
-std::string report_markdown(const Result& p);
-std::string report_csv(const Result& p);
-std::string report_json(const Result& p);
-
 }  // namespace pkv::perplexity

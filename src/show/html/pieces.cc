@@ -16,8 +16,6 @@ Html element(std::string_view name, std::string_view attributes, const Html& ins
 
 std::string_view name_of(Tone tone) { return tone == Tone::good ? "good" : tone == Tone::bad ? "bad" : "unsure"; }
 
-std::string_view mark_of(Tone tone) { return tone == Tone::good ? "✓" : tone == Tone::bad ? "✗" : "?"; }
-
 Html mark(Tone tone) { return element("span", fmt::format("class=\"mark {}\"", name_of(tone)), text(mark_of(tone))); }
 
 // Control characters and U+FFFE and U+FFFF, which no page may hold, are replaced as what is not UTF-8 is.
@@ -53,9 +51,7 @@ Html drawing() {
   return {fmt::format("<footer>\n{}\n</footer>\n<script>\n{}</script>\n", notice.markup, script())};
 }
 
-bool holds_words(const Table& table, std::size_t column) {
-  return column < table.words || (table.words_last && column + 1 == table.head.size());
-}
+bool holds_words(const Table& table, std::size_t column) { return column < table.words.size() && table.words[column]; }
 
 }  // namespace
 

@@ -1,7 +1,7 @@
 // HTML files that hold all that they show: for reading in a browser without a network, in light and dark, on a
 // telephone and on paper. Pieces of text are escaped, pieces of HTML are joined, file() makes the file:
 //
-//   html::Html body = html::verdict(html::Tone::good, "identical", html::paragraph(html::text(sentence)));
+//   html::Html body = html::verdict(Tone::good, "identical", html::paragraph(html::text(sentence)));
 //   body += html::heading("Experiments") + html::table({.head = {"name", "runs"}, .rows = rows});
 //   write_file("report.html", html::file({.title = "tiny-gpt2", .body = body}));
 //
@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "show/environment.h"
+#include "show/tone.h"
 
 namespace pkv::show::html {
 
@@ -28,8 +29,6 @@ struct Html {
   }
   friend Html operator+(Html a, const Html& b) { return a += b; }
 };
-
-enum class Tone { good, bad, unsure };
 
 // Words. Text may be any bytes: what is not UTF-8, and what no page may hold, is replaced.
 std::string escaped(std::string_view text);  // for elements and for attributes in double quotes; of XML, too
@@ -53,14 +52,13 @@ Html details(std::string_view summary, const Html& inside);
 // The first thing to read: a headline and what belongs to it, in the tone's colour.
 Html verdict(Tone tone, std::string_view headline, const Html& inside);
 
-// The first `words` columns hold words and stand to the left, all others numbers and stand to the right; so does the
-// last where `words_last`. A table that is wider than the page scrolls by itself.
+// The columns that `words` says (beyond its end: none) hold words and stand to the left, all others numbers and stand
+// to the right. A table that is wider than the file scrolls by itself.
 struct Table {
   std::vector<std::string> head;
   std::vector<std::vector<Html>> rows;
   std::string caption = {};
-  std::size_t words = 1;
-  bool words_last = false;
+  std::vector<bool> words = {};
 };
 Html table(const Table& table);
 

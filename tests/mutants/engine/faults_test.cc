@@ -188,7 +188,7 @@ TEST_P(Faults, AreFoundAndNamed) {
     const check::Report report = run(fault, c);
     names[named(report)]++, checks++;
     feeds += report.explaining_feeds;
-    EXPECT_EQ(named(report), without_counts(fault)) << c.format << "\n" << check::report_text(report);
+    EXPECT_EQ(named(report), without_counts(fault)) << c.format << "\n" << show::as_text(check::document(report));
   }
   std::string others;
   for (const auto& [name, count] : names) {
@@ -211,7 +211,7 @@ TEST_P(Healthy, RaisesNothing) {
   for (const std::string& model : kCausal) {
     for (const std::int64_t tokens : {2, 5, 17}) {
       const check::Report report = run("", {model, format, tokens, {}});
-      EXPECT_EQ(report.verdict.outcome, Outcome::identical) << check::report_text(report);
+      EXPECT_EQ(report.verdict.outcome, Outcome::identical) << show::as_text(check::document(report));
       EXPECT_EQ(report.causality.holds, check::Answer::yes) << report.causality.sentence;
       EXPECT_TRUE(report.causes.empty() && !report.parting && report.layers.empty());
       EXPECT_EQ(report.causes_tried + report.explaining_feeds, 0);
@@ -222,7 +222,7 @@ TEST_P(Healthy, RaisesNothing) {
 // Nothing is planted, and the truth is that no past can be exact.
 TEST_P(Healthy, OfAnEncoderIsSaidToAttendBothWays) {
   const check::Report report = run("", {"tiny-roberta", GetParam(), 11, {}});
-  EXPECT_EQ(named(report), "attends-both-ways") << check::report_text(report);
+  EXPECT_EQ(named(report), "attends-both-ways") << show::as_text(check::document(report));
   EXPECT_EQ(report.causes.front().same_rows, report.causes.front().rows);
   EXPECT_EQ(report.causality.holds, check::Answer::no);
   EXPECT_EQ(report.causality.first_layer, 0) << report.causality.sentence;
@@ -238,7 +238,7 @@ class Pairs : public testing::TestWithParam<Pair> {};
 
 TEST_P(Pairs, AreNamedTogether) {
   const check::Report report = run(GetParam().faults, {GetParam().model, "fp32", 24, {Choice::listed, {17}}});
-  EXPECT_EQ(named(report), without_counts(GetParam().faults)) << check::report_text(report);
+  EXPECT_EQ(named(report), without_counts(GetParam().faults)) << show::as_text(check::document(report));
 }
 
 INSTANTIATE_TEST_SUITE_P(AtOnce, Pairs,
@@ -269,7 +269,7 @@ TEST_P(Edges, ShowFromTheirLengthOn) {
   const auto& [model, fault, tokens] = GetParam();
   for (const auto& [length, name] : {std::pair{tokens, std::string("nothing")}, {tokens + 1, without_counts(fault)}}) {
     const check::Report report = run(fault, {model, "fp32", length, {Choice::listed, {tokens / 2}}});
-    EXPECT_EQ(named(report), name) << length << " tokens\n" << check::report_text(report);
+    EXPECT_EQ(named(report), name) << length << " tokens\n" << show::as_text(check::document(report));
     if (name == "nothing") continue;
     ASSERT_TRUE(report.parting);
     EXPECT_EQ(report.parting->position, tokens) << report.parting->sentence;

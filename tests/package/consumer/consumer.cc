@@ -13,8 +13,8 @@ int main(int, char** argv) try {
   pkv::subjects::EngineSubject subject(pkv::model::load(pkv::hf::Folder::open(folder), pkv::kernels::Backend("cpu", 2)),
                                        folder.filename().string());
   const pkv::check::Report report = pkv::check::run(subject, ids, {.text = "I like to eat"});
-  const std::string page = pkv::check::report_html(report);
-  if (page.find("naming = \"vega-view\"") == std::string::npos) return 1;
+  const std::string page = pkv::show::as_html(pkv::check::document(report));
+  if (page.find("</html>") == std::string::npos) return 1;
   std::printf("consumer: %s, %s: %s\n", report.subject.name.c_str(), report.subject.system.c_str(),
               pkv::check::name_of(report.verdict.outcome).c_str());
   return report.verdict.holds() ? 0 : 1;

@@ -102,7 +102,8 @@ TEST(Html, VegasModulesAreInOrder) {
 }
 
 TEST(Html, WordsStandToTheLeft) {
-  const Html all = table({.head = {"a", "b", "c"}, .rows = {{text("1"), text("2"), text("3")}}, .words_last = true});
+  const Html all =
+      table({.head = {"a", "b", "c"}, .rows = {{text("1"), text("2"), text("3")}}, .words = {true, false, true}});
   EXPECT_THAT(all.markup, HasSubstr("<th scope=\"row\" class=\"words\">1</th><td>2</td><td class=\"words\">3</td>"));
 }
 

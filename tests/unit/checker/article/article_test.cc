@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 #include <sstream>
 
+#include "checker/article/document.h"
 #include "checker/check/run.h"
 #include "checker/compare/columns.h"
 #include "mutants/toy.h"
@@ -68,7 +69,7 @@ TEST(Article, TellsWhatHappened) {
 
 TEST(Article, TextFitsTheTerminal) {
   for (const bool real : {false, true}) {
-    std::istringstream lines(article_text_report(told(real)));
+    std::istringstream lines(show::as_text(document(told(real))));
     for (std::string line; std::getline(lines, line);)
       EXPECT_LE(show::columns_of(line), show::terminal_columns) << line;
   }
@@ -77,17 +78,18 @@ TEST(Article, TextFitsTheTerminal) {
 TEST(Article, FiguresStandBesideOursForThePostsOwnModels) {
   auto runs = told(true);
   runs[0].then.table.without_past.mean = -120.728113 * 1.01;
-  const std::string text = article_text_report(runs);
+  const std::string text = show::as_text(document(runs));
   EXPECT_THAT(text, HasSubstr("mean without     -120.728113  -121.935394     1 %"));
   EXPECT_THAT(text, HasSubstr("4.971110e-07"));
-  EXPECT_THAT(article_text_report(told(false)), Not(HasSubstr("off by")));
+  EXPECT_THAT(show::as_text(document(told(false))), Not(HasSubstr("off by")));
 }
 
 TEST(Article, EndsWithATableOfAll) {
   const auto runs = told(false);
-  EXPECT_THAT(article_text_report(runs), HasSubstr("Falcon-7B 8-bit  cannot, 10     past-absent    ✓ can"));
-  EXPECT_THAT(article_text_report(runs), HasSubstr("Of 4 runs whose model was found unable to reuse its past, 4 can."));
-  EXPECT_THAT(article_markdown(runs), HasSubstr("| MPT-7B 4-bit | cannot, 0.34 | past-absent | ✓ can |"));
+  EXPECT_THAT(show::as_text(document(runs)), HasSubstr("Falcon-7B 8-bit  cannot, 10     past-absent    ✓ can"));
+  EXPECT_THAT(show::as_text(document(runs)),
+              HasSubstr("Of 4 runs whose model was found unable to reuse its past, 4 can."));
+  EXPECT_THAT(show::as_markdown(document(runs)), HasSubstr("| MPT-7B 4-bit | cannot, 0.34 | past-absent | ✓ can |"));
 }
 
 TEST(Article, JsonHoldsTheReports) {

@@ -70,16 +70,16 @@ std::vector<Report> all_kinds() { return {healthy(), without_past(), not_finite(
 TEST(ReportForms, JsonFitsItsSchema) {
   std::map<std::string, std::string> files;
   for (const Report& r : all_kinds()) files[std::to_string(files.size()) + ".json"] = report_json(r);
-  files["review.json"] = summary_json(all_kinds(), std::vector<NotChecked>{{"none\xff", "why"}});
-  files["empty.json"] = summary_json({});
+  files["review.json"] = review_json(all_kinds(), std::vector<NotChecked>{{"none\xff", "why"}});
+  files["empty.json"] = review_json({});
   support::expect_valid(files);
 }
 
 TEST(ReportForms, JUnitIsWellFormedAndCountsRight) {
   std::map<std::string, std::string> files;
   for (const Report& r : all_kinds()) files[std::to_string(files.size()) + ".xml"] = report_junit(r);
-  files["review.xml"] = summary_junit(all_kinds(), std::vector<NotChecked>{{"none\xff", "why\x01\n"}});
-  files["empty.xml"] = summary_junit({});
+  files["review.xml"] = review_junit(all_kinds(), std::vector<NotChecked>{{"none\xff", "why\x01\n"}});
+  files["empty.xml"] = review_junit({});
   support::expect_valid(files);
 }
 
@@ -108,7 +108,7 @@ TEST(ReportForms, JUnitFailsNoTestOfAVerdictThatHolds) {
 
 TEST(ReportForms, HtmlBeginsWithVerdictAndCause) {
   const Report r = without_past();
-  const std::string html = report_html(r);
+  const std::string html = show::as_html(document(r));
   const auto verdict = html.find("✗ No: differs"), cause = html.find("past-absent"),
              table = html.find("without past</th>");
   ASSERT_NE(verdict, std::string::npos);
@@ -117,21 +117,21 @@ TEST(ReportForms, HtmlBeginsWithVerdictAndCause) {
   EXPECT_LT(cause, table);
   EXPECT_THAT(html,
               AllOf(HasSubstr("pkv check toy"), HasSubstr("2026-11-25T20:41:18Z"), HasSubstr("every split point")));
-  EXPECT_THAT(report_html(healthy()), HasSubstr("✓ Yes: identical"));
-  EXPECT_THAT(report_html(bare()), HasSubstr("Not shown: test is empty"));
+  EXPECT_THAT(show::as_html(document(healthy())), HasSubstr("✓ Yes: identical"));
+  EXPECT_THAT(show::as_html(document(bare())), HasSubstr("Not shown: test is empty"));
 }
 
 TEST(ReportForms, HtmlDrawsNoEmptyChart) {
-  const std::string html = report_html(healthy());
+  const std::string html = show::as_html(document(healthy()));
   EXPECT_THAT(html, HasSubstr("there is nothing to draw"));
   EXPECT_THAT(html, HasSubstr("exactly 0"));
   EXPECT_THAT(html, Not(HasSubstr("How far apart")));
-  EXPECT_THAT(report_html(bare()), Not(HasSubstr("class=\"chart\"")));
+  EXPECT_THAT(show::as_html(document(bare())), Not(HasSubstr("class=\"chart\"")));
 }
 
 TEST(ReportForms, HtmlChartsAreJson) {
   for (const Report& r : all_kinds()) {
-    const std::string html = report_html(r), open = "<script type=\"application/json\">";
+    const std::string html = show::as_html(document(r)), open = "<script type=\"application/json\">";
     for (std::size_t at = html.find(open); at != std::string::npos; at = html.find(open, at + 1)) {
       const std::size_t from = at + open.size();
       const auto spec = nlohmann::json::parse(html.substr(from, html.find("</script>", from) - from), nullptr, false);
@@ -144,7 +144,7 @@ TEST(ReportForms, HtmlChartsAreJson) {
 TEST(ReportForms, HtmlHoldsNoMarkupOfOthers) {
   const Report r = awkward();
   for (const std::string& html :
-       {report_html(r), summary_html(std::vector{r}, std::vector<NotChecked>{{"<b>", "<b>"}})}) {
+       {show::as_html(document(r)), show::as_html(review(std::vector{r}, std::vector<NotChecked>{{"<b>", "<b>"}}))}) {
     EXPECT_THAT(html.substr(0, html.find("<footer>")), Not(HasSubstr("<b>")));
     EXPECT_EQ(html.find('\x1b'), std::string::npos);
   }
@@ -152,9 +152,9 @@ TEST(ReportForms, HtmlHoldsNoMarkupOfOthers) {
 
 TEST(ReportForms, ReviewLinksToEveryModel) {
   const std::string html =
-      summary_html(std::vector{healthy(), without_past()}, std::vector<NotChecked>{{"none", "gone"}});
-  EXPECT_THAT(html, AllOf(HasSubstr("href=\"#model-2\""), HasSubstr("id=\"model-2\""),
-                          HasSubstr("could not be checked"), HasSubstr("1 of 2 models"), HasSubstr("gone")));
+      show::as_html(review(std::vector{healthy(), without_past()}, std::vector<NotChecked>{{"none", "gone"}}));
+  EXPECT_THAT(html, AllOf(HasSubstr("href=\"#part-2\""), HasSubstr("id=\"part-2\""), HasSubstr("not checked"),
+                          HasSubstr("1 of 2 models"), HasSubstr("gone")));
 }
 
 // The column of a table must not change its width with the figure.

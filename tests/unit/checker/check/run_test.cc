@@ -81,7 +81,7 @@ TEST(Run, AUsedPastThatIsRefusedIsAFault) {
     EXPECT_EQ(r.evidence.again.shown, Answer::no);
     EXPECT_THAT(r.evidence.again.sentence, HasSubstr("(one past used twice, a past of "));
     EXPECT_THAT(r.evidence.again.sentence, HasSubstr("the text is longer than the context"));
-    EXPECT_THAT(report_text(r), HasSubstr("refuses to go on from a past that was used before"));
+    EXPECT_THAT(show::as_text(document(r)), HasSubstr("refuses to go on from a past that was used before"));
     EXPECT_THAT(report_junit(r), HasSubstr("name=\"a past that was used before is taken again\">\n      <failure"));
   }
 }

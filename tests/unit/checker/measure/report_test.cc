@@ -1,5 +1,3 @@
-#include "checker/measure/report.h"
-
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -7,6 +5,7 @@
 #include <regex>
 #include <sstream>
 
+#include "checker/measure/document.h"
 #include "checker/measure/numbers.h"
 #include "show/columns.h"
 #include "support/validate.h"
@@ -49,7 +48,7 @@ TEST(Numbers, AreShort) {
 }
 
 TEST(ReportText, FitsATerminal) {
-  std::istringstream lines(report_text(made_up()));
+  std::istringstream lines(show::as_text(document(made_up())));
   for (std::string line; std::getline(lines, line);) EXPECT_LE(show::columns_of(line), show::terminal_columns) << line;
 }
 
@@ -58,14 +57,14 @@ std::string in_one_line(const std::string& text) { return std::regex_replace(tex
 
 TEST(ReportText, SaysWhatWasFound) {
   const Result r = made_up();
-  const std::string text = in_one_line(report_text(r));
+  const std::string text = in_one_line(show::as_text(document(r)));
   for (const char* part : {"toy · Toy · fp32, past fp16 · a clock", "✓ about ", "times faster with the past",
                            "The same logits bit for bit in every variant", "prompt 300 after 1,000", " 2,048 ",
                            "Faster than recomputing: ", "Peak memory 123 MB."}) {
     EXPECT_NE(text.find(part), std::string::npos) << part << " in\n" << text;
   }
   EXPECT_EQ(text.find('\033'), std::string::npos);
-  EXPECT_NE(report_text(r, true).find("\033[1;32m✓\033[0m"), std::string::npos);
+  EXPECT_NE(show::as_text(document(r), true).find("\033[1;32m✓\033[0m"), std::string::npos);
 }
 
 TEST(ReportText, NeverCallsInterpolationMeasurement) {
@@ -76,10 +75,10 @@ TEST(ReportText, NeverCallsInterpolationMeasurement) {
   o.seconds = 100;
   const Result r = measured(toy, o);
   ASSERT_TRUE(r.generation[0].sampled());
-  const std::string text = in_one_line(report_text(r));
+  const std::string text = in_one_line(show::as_text(document(r)));
   EXPECT_NE(text.find("without past ~"), std::string::npos) << text;
   EXPECT_NE(text.find("interpolated between them"), std::string::npos) << text;
-  EXPECT_NE(report_markdown(r).find("| ~"), std::string::npos);
+  EXPECT_NE(show::as_markdown(document(r)).find("| ~"), std::string::npos);
   EXPECT_EQ(nlohmann::json::parse(report_json(r))["generation"][0]["without_past_is_sampled"], true);
 }
 
@@ -87,7 +86,7 @@ TEST(ReportText, AFailureHasNoTimes) {
   Toy toy;
   toy.wrong_from = 8;
   const Result r = measured(toy, {.new_tokens = 5, .prompt_tokens = {4}});
-  const std::string text = in_one_line(report_text(r));
+  const std::string text = in_one_line(show::as_text(document(r)));
   EXPECT_NE(text.find("✗ no speed-up, for the answer changes: without past, the logits after 8 tokens are not those"),
             std::string::npos)
       << text;
@@ -95,12 +94,12 @@ TEST(ReportText, AFailureHasNoTimes) {
   const auto json = nlohmann::json::parse(report_json(r));
   EXPECT_EQ(json["holds"], false);
   EXPECT_EQ(json["disagreements"][0]["variant"], "without past");
-  EXPECT_EQ(report_csv(r).find('\n'), report_csv(r).size() - 1) << "more than a heading";
+  EXPECT_EQ(show::as_csv(document(r)).find('\n'), show::as_csv(document(r)).size() - 1) << "more than a heading";
 }
 
 TEST(ReportCsv, HasALineForEachVariant) {
   const Result r = made_up();
-  std::istringstream lines(report_csv(r));
+  std::istringstream lines(show::as_csv(document(r)));
   std::string heading, line;
   std::getline(lines, heading);
   int count = 0;
@@ -129,8 +128,9 @@ TEST(Reports, ShowTheHashOfWhateverWasFed) {
   ASSERT_EQ(r.reuse.size(), 2u);
   for (const Reuse& u : r.reuse) {
     const std::string hash = hash_text(u.hash);
-    for (const std::string& report : {report_text(r), report_markdown(r), report_csv(r), report_json(r),
-                                      report_html(r, {.program = "pkv"}, "pkv bench")}) {
+    for (const std::string& report :
+         {show::as_text(document(r)), show::as_markdown(document(r)), show::as_csv(document(r)), report_json(r),
+          show::as_html(document(r, {.program = "pkv"}, "pkv bench"))}) {
       EXPECT_NE(report.find(hash), std::string::npos) << hash << " in\n" << report.substr(0, 2000);
     }
   }
@@ -150,7 +150,7 @@ TEST(Reports, AreWellFormed) {
       {"wrong", measured(wrong, {.new_tokens = 5, .prompt_tokens = {4}})}};
   std::map<std::string, std::string> files;
   for (const auto& [name, r] : results) {
-    files[name + ".html"] = report_html(r, {.program = "pkv"}, "pkv bench '<toy>'");
+    files[name + ".html"] = show::as_html(document(r, {.program = "pkv"}, "pkv bench '<toy>'"));
     files[name + ".json"] = report_json(r);
     if (const std::string picture = report_svg(r); !picture.empty()) files[name + ".svg"] = picture;
   }
@@ -159,8 +159,8 @@ TEST(Reports, AreWellFormed) {
 }
 
 TEST(ReportMarkdown, HasBothTables) {
-  const std::string text = report_markdown(made_up());
-  EXPECT_NE(text.find("| prompt | new tokens |"), std::string::npos);
+  const std::string text = show::as_markdown(document(made_up()));
+  EXPECT_NE(text.find("| prompt |  | total | tokens/s |"), std::string::npos);
   EXPECT_NE(text.find("| prefix | recomputed |"), std::string::npos);
 }
 

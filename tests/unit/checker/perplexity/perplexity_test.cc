@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
+#include "checker/perplexity/document.h"
 
 namespace pkv::perplexity {
 namespace {
@@ -170,10 +171,11 @@ TEST(Perplexity, Renderings) {
   Toy tested(5, "bf16"), reference(13);
   Result p = measure(tested, {0, 1, 2, 3}, {.context = 4, .stride = 2}, &reference);
   p.bytes = 8;
-  EXPECT_THAT(report_text(p), HasSubstr("4 tokens of 8 bytes, 3 predicted in 1 window of up to 4, every 2\n"));
-  EXPECT_THAT(report_text(p), HasSubstr("against fp32\n"));
-  EXPECT_THAT(report_markdown(p), HasSubstr("| perplexity | 1.6 ± "));
-  const std::string csv = report_csv(p);
+  EXPECT_THAT(show::as_text(document(p)),
+              HasSubstr("4 tokens of 8 bytes, 3 predicted in 1 window of up to 4, every 2\n"));
+  EXPECT_THAT(show::as_text(document(p)), HasSubstr("against fp32\n"));
+  EXPECT_THAT(show::as_markdown(document(p)), HasSubstr("| perplexity | 1.6 ± "));
+  const std::string csv = show::as_csv(document(p));
   EXPECT_EQ(std::count(csv.begin(), csv.end(), '\n'), 2);
   const auto commas = [&](std::size_t from, std::size_t to) {
     return std::count(csv.begin() + from, csv.begin() + to, ',');

@@ -93,39 +93,50 @@ Report recorded(float delta) {
   return compare_recordings(without, recording({3, 1}, {-137.848907f + delta, -120.5f, -107.432274f, -118 - delta}));
 }
 
+// A review without what each of its parts says.
+show::Document summary(std::span<const Report> reports, std::span<const NotChecked> others = {}) {
+  show::Document all = review(reports, others);
+  all.parts.clear(), all.missing.clear();
+  return all;
+}
+
+std::string summary_text(std::span<const Report> reports, std::span<const NotChecked> others = {}) {
+  return show::as_text(summary(reports, others));
+}
+
 TEST(ReportText, IsApproved) {
-  expect_approved("healthy.txt", report_text(healthy()));
-  expect_approved("without_past.txt", report_text(without_past()));
-  expect_approved("only_token_0.txt", report_text(only_token_0()));
-  expect_approved("looking_ahead.txt", report_text(looking_ahead()));
-  expect_approved("not_finite.txt", report_text(not_finite()));
-  expect_approved("rounding.txt", report_text(recorded(4.6e-5f)));
+  expect_approved("healthy.txt", show::as_text(document(healthy())));
+  expect_approved("without_past.txt", show::as_text(document(without_past())));
+  expect_approved("only_token_0.txt", show::as_text(document(only_token_0())));
+  expect_approved("looking_ahead.txt", show::as_text(document(looking_ahead())));
+  expect_approved("not_finite.txt", show::as_text(document(not_finite())));
+  expect_approved("rounding.txt", show::as_text(document(recorded(4.6e-5f))));
 }
 
 TEST(ReportText, NamesThePastsFormatWhereItIsAnother) {
   Report r = healthy();
   r.subject.format = r.subject.past_format = "fp32";
-  EXPECT_THAT(report_text(r), Not(HasSubstr("past fp32")));
+  EXPECT_THAT(show::as_text(document(r)), Not(HasSubstr("past fp32")));
   r.subject.past_format = "fp16";
-  EXPECT_THAT(report_text(r), HasSubstr(" · fp32, past fp16"));
-  EXPECT_THAT(report_markdown(r), HasSubstr("fp32, past fp16"));
-  EXPECT_THAT(summary_csv(std::vector{r}), HasSubstr(",\"fp32, past fp16\","));
+  EXPECT_THAT(show::as_text(document(r)), HasSubstr(" · fp32, past fp16"));
+  EXPECT_THAT(show::as_markdown(document(r)), HasSubstr("fp32, past fp16"));
+  EXPECT_THAT(show::as_csv(review(std::vector{r})), HasSubstr(",\"fp32, past fp16\","));
   EXPECT_THAT(report_json(r), HasSubstr("\"past_format\": \"fp16\""));
 }
 
 TEST(ReportText, ColourChangesNoLetter) {
-  std::string coloured = report_text(without_past(), true);
+  std::string coloured = show::as_text(document(without_past()), true);
   EXPECT_THAT(coloured, HasSubstr("\033[1;31m✗ differs\033[0m: no past was kept"));
   for (std::size_t at; (at = coloured.find('\033')) != std::string::npos;) {
     coloured.erase(at, coloured.find('m', at) - at + 1);
   }
-  EXPECT_EQ(coloured, report_text(without_past()));
+  EXPECT_EQ(coloured, show::as_text(document(without_past())));
 }
 
 TEST(ReportText, FitsTheTerminal) {
   for (const auto& r :
        {healthy(), without_past(), only_token_0(), looking_ahead(), not_finite(), recorded(1e-4f), recorded(1)}) {
-    EXPECT_LE(widest_line(report_text(r)), show::terminal_columns) << report_text(r);
+    EXPECT_LE(widest_line(show::as_text(document(r))), show::terminal_columns) << show::as_text(document(r));
   }
 }
 
@@ -143,7 +154,7 @@ TEST(ReportText, FitsTheTerminalWhateverTheNumbers) {
                          .top_flips = 12345,
                          .worst = Place{1023, 1023}};
   }
-  EXPECT_LE(widest_line(report_text(r)), show::terminal_columns) << report_text(r);
+  EXPECT_LE(widest_line(show::as_text(document(r))), show::terminal_columns) << show::as_text(document(r));
   EXPECT_LE(widest_line(summary_text(std::vector{r})), show::terminal_columns) << summary_text(std::vector{r});
 }
 
@@ -153,21 +164,22 @@ TEST(ReportText, HoldsNoControlCharactersOfOthers) {
   b.description.name = "evil\033[2J";
   b.text = "\033]0;title\a";
   const Report r = compare_recordings(a, b);
-  for (const auto& text : {report_text(r), report_markdown(r), summary_text(std::vector{r})}) {
+  for (const auto& text : {show::as_text(document(r)), show::as_markdown(document(r)), summary_text(std::vector{r})}) {
     EXPECT_EQ(text.find('\033'), std::string::npos) << text;
   }
 }
 
 TEST(ReportMarkdown, IsApproved) {
-  expect_approved("without_past.md", report_markdown(without_past()));
-  expect_approved("summary.md", summary_markdown(std::vector{healthy(), recorded(4.6e-5f), without_past()},
-                                                 std::vector<NotChecked>{{"none", "there is no such model"}}));
+  expect_approved("without_past.md", show::as_markdown(document(without_past())));
+  expect_approved("summary.md",
+                  show::as_markdown(summary(std::vector{healthy(), recorded(4.6e-5f), without_past()},
+                                            std::vector<NotChecked>{{"none", "there is no such model"}})));
 }
 
 TEST(ReportCsv, IsApproved) {
-  expect_approved("healthy.csv", report_csv(healthy()));
-  expect_approved("summary.csv", summary_csv(std::vector{healthy(), recorded(0)},
-                                             std::vector<NotChecked>{{"none", "there is no such model"}}));
+  expect_approved("healthy.csv", show::as_csv(document(healthy())));
+  expect_approved("summary.csv", show::as_csv(review(std::vector{healthy(), recorded(0)},
+                                                     std::vector<NotChecked>{{"none", "there is no such model"}})));
 }
 
 TEST(ReportJson, IsApproved) { expect_approved("recorded.json", report_json(recorded(0))); }
@@ -199,7 +211,7 @@ TEST(Summary, IsApproved) {
   const std::vector reports{healthy(), recorded(4.6e-5f), without_past(), looking_ahead(), not_finite()};
   const std::vector<NotChecked> others{{"none", "there is no such model"}};
   expect_approved("summary.txt", summary_text(reports, others));
-  const auto json = nlohmann::json::parse(summary_json(reports));
+  const auto json = nlohmann::json::parse(review_json(reports));
   EXPECT_EQ(json["schema"], "pkv-review/2");
   EXPECT_EQ(json["models"].size(), 5u);
 }
