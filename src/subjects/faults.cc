@@ -7,20 +7,26 @@
 #include <vector>
 
 #include "base/error.h"
+#include "checker/causes/cause.h"
 #include "engine/model/architectures.h"
 
 namespace pkv::subjects {
 namespace {
 
+using check::CauseId;
 using model::Card;
 using model::Fault;
 using model::Positions;
 
-struct FaultRow {
-  std::string_view cause;
-  void (*plant)(Fault&, std::int64_t count);
-  bool (*fits)(const Card&) = [](const Card& c) { return c.causal; };
-  std::int64_t count = 0;  // where none is given
+check::Traits traits_of(const Card& card) {
+  return {.causal = card.causal, .rotary = card.positions == Positions::rotary, .alibi = card.positions == Positions::alibi, .kv_heads = card.kv_heads};
+}
+
+// How the engine is made faulty by one cause.
+struct Plant {
+  CauseId cause;
+  void (*in_arithmetic)(Fault&, std::int64_t count) = nullptr;  // simulates the cause, too
+  void (*around_it)(Implementation&) = nullptr;                 // where `--as` does it in another way
 };
 
 using Position = Fault::Position;
@@ -45,60 +51,79 @@ void turn(Fault& f, std::int64_t) {
   f.rotary = rotary;
 }
 
-constexpr std::int64_t kWholeText = std::int64_t{1} << 40;
-
-bool has_places(const Card& c) { return c.causal && c.positions != Positions::alibi; }
-bool turns(const Card& c) { return c.causal && c.positions == Positions::rotary; }
-bool biased(const Card& c) { return c.causal && c.positions == Positions::alibi; }
-bool many_heads(const Card& c) { return c.causal && c.kv_heads > 1; }
-bool any(const Card&) { return true; }
-
-// The faults by the names of their causes. A fault with a number takes it from `--as NAME=N`. Faults of positions have
-// no meaning for ALiBi, whose bias depends on distances alone; ALiBi has faults of its own.
-const std::vector<FaultRow>& fault_rows() {
-  static const std::vector<FaultRow> all{
-      {"past-ignored", hide<Mask::past_ignored>},
-      {"top-left-mask", hide<Mask::top_left>},
-      {"later-tokens-seen", hide<Mask::later_seen>},
-      {"one-key-too-many", hide<Mask::one_more>},
-      {"position-restarted", place<Position::restarted>, has_places},
-      {"position-one-far", place<Position::shifted, 1>, has_places},
-      {"position-one-short", place<Position::shifted, -1>, has_places},
-      {"position-frozen", place<Position::frozen>, has_places},
-      {"rotary-missing", turn<Rotary::missing>, turns},
-      {"rotary-twice", turn<Rotary::twice>, turns},
-      {"rotary-interleaved", turn<Rotary::interleaved>, turns},
-      {"query-rotated-late", turn<Rotary::query_late>, turns},
-      {"alibi-over-new-tokens", [](Fault& f, auto) { f.alibi = Fault::Alibi::new_tokens_only; }, biased},
-      {"alibi-missing", [](Fault& f, auto) { f.alibi = Fault::Alibi::missing; }, biased},
-      {"heads-shifted", change<Content::heads_shifted>, many_heads},
-      {"rows-and-heads-swapped", change<Content::transposed>, many_heads},
-      {"values-shifted", change<Content::values_shifted>},
-      {"hole-in-past", change<Content::hole>},
-      {"last-of-past-lost", change<Content::last_lost>},
-      {"past-in-fp16", change<Content::fp16>},
-      {"past-in-bf16", change<Content::bf16>},
-      {"past-in-int8", change<Content::int8>},
-      {"attends-both-ways", [](Fault& f, auto) { f.mask = Mask::both_ways, f.keys = kWholeText; }, any},
-      {"prefix-seen-whole", hide<Mask::both_ways>, [](const Card& c) { return c.causal; }, 4},
-      {"first-dropped", hide<Mask::first_dropped>, [](const Card& c) { return c.causal; }, 1},
-      {"window", hide<Mask::window>, [](const Card& c) { return c.causal; }, 4},
-      {"window-of-call", hide<Mask::window_of_call>, [](const Card& c) { return c.causal; }, 4},
-      {"position-from-padding", place<Position::shifted>, has_places, 3},
-      {"position-stops", place<Position::capped>, has_places, 8},
-      {"rows-not-independent", [](Fault& f, auto) { f.rows_apart = true; }, any},
-  };
-  return all;
+template <Fault::Alibi alibi>
+void bias(Fault& f, std::int64_t) {
+  f.alibi = alibi;
 }
-
-const FaultRow* find(std::string_view cause) {
-  for (const FaultRow& p : fault_rows()) {
-    if (p.cause == cause) return &p;
-  }
-  return nullptr;
-}
+void attend_both_ways(Fault& f, std::int64_t) { f.mask = Mask::both_ways, f.keys = std::int64_t{1} << 40; }
+void multiply_rows_apart(Fault& f, std::int64_t) { f.rows_apart = true; }
 
 using Keeps = Implementation::Keeps;
+
+template <Keeps keeps>
+void keep(Implementation& i) {
+  i.keeps = keeps;
+}
+void share_outliers(Implementation& i) { i.outliers_of_call = true; }
+void add_noise(Implementation& i) { i.noise = 0.01f; }
+
+// In the order of `--as help`. Which models a cause has a meaning for, and the number that it has where none is given,
+// are in its row (checker/causes/list.cc).
+constexpr Plant kPlants[] = {
+    {CauseId::past_absent, nullptr, keep<Keeps::nothing>},
+    {CauseId::new_tokens_alone, nullptr, keep<Keeps::unread>},
+    {CauseId::past_of_another_text, nullptr, keep<Keeps::first_of_length>},
+    {CauseId::past_changed_in_place, nullptr, keep<Keeps::shared_in_forks>},
+    {CauseId::past_not_rewound, nullptr, keep<Keeps::what_was_rewound>},
+    {CauseId::not_deterministic, nullptr, add_noise},
+    {CauseId::past_ignored, hide<Mask::past_ignored>},
+    {CauseId::top_left_mask, hide<Mask::top_left>},
+    {CauseId::later_tokens_seen, hide<Mask::later_seen>},
+    {CauseId::one_key_too_many, hide<Mask::one_more>},
+    {CauseId::position_restarted, place<Position::restarted>},
+    {CauseId::position_one_far, place<Position::shifted, 1>},
+    {CauseId::position_one_short, place<Position::shifted, -1>},
+    {CauseId::position_frozen, place<Position::frozen>},
+    {CauseId::rotary_missing, turn<Rotary::missing>},
+    {CauseId::rotary_twice, turn<Rotary::twice>},
+    {CauseId::rotary_interleaved, turn<Rotary::interleaved>},
+    {CauseId::query_rotated_late, turn<Rotary::query_late>},
+    {CauseId::alibi_over_new_tokens, bias<Fault::Alibi::new_tokens_only>},
+    {CauseId::alibi_missing, bias<Fault::Alibi::missing>},
+    {CauseId::heads_shifted, change<Content::heads_shifted>},
+    {CauseId::rows_and_heads_swapped, change<Content::transposed>},
+    {CauseId::values_shifted, change<Content::values_shifted>},
+    {CauseId::hole_in_past, change<Content::hole>},
+    {CauseId::last_of_past_lost, change<Content::last_lost>},
+    {CauseId::past_in_fp16, change<Content::fp16>},
+    {CauseId::past_in_bf16, change<Content::bf16>},
+    {CauseId::past_in_int8, change<Content::int8>},
+    {CauseId::attends_both_ways, attend_both_ways},
+    {CauseId::prefix_seen_whole, hide<Mask::both_ways>},
+    {CauseId::first_dropped, hide<Mask::first_dropped>},
+    {CauseId::window, hide<Mask::window>},
+    {CauseId::window_of_call, hide<Mask::window_of_call>},
+    {CauseId::position_from_padding, place<Position::shifted>},
+    {CauseId::position_stops, place<Position::capped>},
+    {CauseId::rows_not_independent, multiply_rows_apart, share_outliers},
+};
+
+const Plant* plant_of(CauseId cause) {
+  const auto* at =
+      std::find_if(std::begin(kPlants), std::end(kPlants), [&](const Plant& p) { return p.cause == cause; });
+  return at == std::end(kPlants) ? nullptr : at;
+}
+
+// Null where no cause of that name can be planted.
+const Plant* plant_named(std::string_view name) {
+  const check::Cause* cause = check::find_cause(name);
+  return cause == nullptr ? nullptr : plant_of(cause->id);
+}
+
+bool fits(CauseId cause, const Card& card) {
+  const check::Cause& c = check::cause_of(cause);
+  return c.fits == nullptr || c.fits(traits_of(card));
+}
 
 constexpr std::string_view kTransformers2023 = "transformers-2023";
 
@@ -112,42 +137,29 @@ Implementation transformers_2023(const Card& card) {
   return i;
 }
 
-// Faults that are none of the arithmetic's.
-struct KeepsRow {
-  std::string_view cause;
-  Keeps keeps;
-};
-constexpr KeepsRow kKeepsRows[] = {{"past-absent", Keeps::nothing},
-                                   {"new-tokens-alone", Keeps::unread},
-                                   {"past-of-another-text", Keeps::first_of_length},
-                                   {"past-changed-in-place", Keeps::shared_in_forks},
-                                   {"past-not-rewound", Keeps::what_was_rewound}};
-constexpr float kNoise = 0.01f;
-
 [[noreturn]] void no_such(const std::string& name) {
   fail_usage({.what = "no such implementation", .found = name, .hint = "--as help lists them"});
 }
 
+// One of the names in "window=4+past-in-fp16".
 struct Request {
-  const FaultRow* row;
+  const Plant* plant;
   std::int64_t count;
 };
 
-// "window=4"
 Request request(const std::string& name) {
   const std::size_t sign = name.find('=');
-  const FaultRow* p = find(std::string_view(name).substr(0, sign));
-  if (p == nullptr) no_such(name);
-  Request one{p, p->count};
-  if (sign != std::string::npos) {
-    const char *begin = name.data() + sign + 1, *end = name.data() + name.size();
-    const auto [at, error] = std::from_chars(begin, end, one.count);
-    if (error != std::errc() || at != end || one.count < 1 || p->count == 0) no_such(name);
-  }
+  const Plant* p = plant_named(std::string_view(name).substr(0, sign));
+  if (p == nullptr || p->in_arithmetic == nullptr) no_such(name);
+  Request one{p, check::cause_of(p->cause).number.example};
+  if (sign == std::string::npos) return one;
+  const bool has_number = check::cause_of(p->cause).has_number();
+  const char *begin = name.data() + sign + 1, *end = name.data() + name.size();
+  const auto [at, error] = std::from_chars(begin, end, one.count);
+  if (error != std::errc() || at != end || one.count < 1 || !has_number) no_such(name);
   return one;
 }
 
-// "window=4+past-in-fp16"
 std::vector<Request> requests(const std::string& names) {
   std::vector<Request> all;
   for (std::size_t from = 0; from <= names.size();) {
@@ -159,25 +171,29 @@ std::vector<Request> requests(const std::string& names) {
 }
 
 void plant(Fault& fault, const Request& one, const Card& card) {
-  const auto& [p, count] = one;
-  if (!p->fits(card)) {
+  const CauseId cause = one.plant->cause;
+  if (!fits(cause, card)) {
     fail_usage({.what = "this fault has no meaning for the model",
                 .expected = "one of its kind of positions and heads",
-                .found = fmt::format("{} for {}", p->cause, card.family),
+                .found = fmt::format("{} for {}", check::cause_of(cause).name, card.family),
                 .hint = "--as help"});
   }
-  p->plant(fault, count);
+  one.plant->in_arithmetic(fault, one.count);
 }
 
-// Whatever the model; none where it is named by faults.
+// Whatever the model; none where it is named by faults of the arithmetic.
 std::optional<Implementation> of_any_model(const std::string& name) {
-  if (name.empty()) return Implementation{};
-  if (name == "bitsandbytes" || name == "rows-not-independent") return {{.name = name, .outliers_of_call = true}};
-  if (name == "not-deterministic") return {{.name = name, .noise = kNoise}};
-  for (const KeepsRow& k : kKeepsRows) {
-    if (name == k.cause) return {{.name = name, .keeps = k.keeps}};
+  Implementation i{.name = name};
+  if (name.empty()) return i;
+  const Plant* p = plant_named(name);
+  if (name == "bitsandbytes") {
+    share_outliers(i);
+  } else if (p != nullptr && p->around_it != nullptr) {
+    p->around_it(i);
+  } else {
+    return std::nullopt;
   }
-  return std::nullopt;
+  return i;
 }
 
 }  // namespace
@@ -209,17 +225,13 @@ std::string load_as(const std::string& name, const hf::Folder& folder, model::Lo
 std::vector<Choice> implementations() {
   std::vector<Choice> all{
       {.name = std::string(kTransformers2023),
-       .cause = {},
        .sentence = "transformers of June 2023: MPT and RoBERTa return no past, Falcon misreads it, GPT-2's layers stay "
                    "in fp16 whatever they are loaded in"},
-      {.name = "bitsandbytes", .cause = {}, .sentence = "with --load-in int8: outlier columns of the whole call"}};
-  const auto add = [&](std::string name, std::string_view cause) {
-    all.push_back({.name = std::move(name), .cause = cause, .sentence = {}});
-  };
-  for (const KeepsRow& k : kKeepsRows) add(std::string(k.cause), k.cause);
-  add("not-deterministic", "not-deterministic");
-  for (const FaultRow& p : fault_rows()) {
-    add(p.count > 0 ? fmt::format("{}={}", p.cause, p.count) : std::string(p.cause), p.cause);
+      {.name = "bitsandbytes", .sentence = "with --load-in int8: outlier columns of the whole call"}};
+  for (const Plant& p : kPlants) {
+    const check::Cause& c = check::cause_of(p.cause);
+    const std::string number = c.has_number() ? fmt::format("={}", c.number.example) : "";
+    all.push_back({.name = std::string(c.name) + number, .sentence = c.statement});
   }
   return all;
 }
@@ -227,9 +239,9 @@ std::vector<Choice> implementations() {
 std::optional<Fault> fault_of(std::span<const session::Supposition> what, const Card& card) {
   Fault fault;
   for (const session::Supposition& s : what) {
-    const FaultRow* p = find(s.cause);
-    if (p == nullptr || !p->fits(card)) return std::nullopt;
-    p->plant(fault, s.count);
+    const Plant* p = plant_of(s.cause);
+    if (p == nullptr || p->in_arithmetic == nullptr || !fits(s.cause, card)) return std::nullopt;
+    p->in_arithmetic(fault, s.count);
   }
   return fault;
 }

@@ -42,11 +42,10 @@ std::string load_as(const std::string& name, const hf::Folder& folder, model::Lo
 void require_implementation(const std::string& name);
 Implementation implementation(const std::string& name, const model::Card& card);
 
-// What `--as` takes, for whoever lists it. What is named after a cause is described by the cause's own statement.
+// What `--as` takes, for whoever lists it.
 struct Choice {
   std::string name;           // "window=4", with the number that it has where none is given
-  std::string_view cause;     // the name of the checker's cause; empty where it is none
-  std::string_view sentence;  // where it is none
+  std::string_view sentence;  // without its full stop
 };
 std::vector<Choice> implementations();
 

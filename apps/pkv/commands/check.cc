@@ -9,7 +9,6 @@
 
 #include "base/error.h"
 #include "base/file.h"
-#include "checker/causes/causes.h"
 #include "checker/measure/measure.h"
 #include "checker/recorded/recorded.h"
 #include "program.h"
@@ -94,8 +93,7 @@ std::string render(const check::Report& report, const OutputOptions& output) {
 int list_as(const OutputOptions& output) {
   std::string lines;
   for (const subjects::Choice& c : subjects::implementations()) {
-    lines += show::wrapped(fmt::format("{:<24}", c.name),
-                           c.cause.empty() ? c.sentence : check::cause_of_name(c.cause).statement);
+    lines += show::wrapped(fmt::format("{:<24}", c.name), c.sentence);
   }
   output.write(lines + "Two at once: window=4+past-in-fp16\n");
   return holds;

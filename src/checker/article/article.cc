@@ -91,7 +91,7 @@ std::string what_happened(const RetoldRun& run) {
 }
 
 bool explained(const RetoldRun& run) {
-  return what_happened(run) != "unknown" && (run.now.verdict.holds() || confirmed(run.now, "attends-both-ways"));
+  return what_happened(run) != "unknown" && (run.now.verdict.holds() || confirmed(run.now, CauseId::attends_both_ways));
 }
 
 }  // namespace pkv::check

@@ -3,20 +3,24 @@
 
 #include <cstdint>
 #include <string>
-#include <string_view>
 #include <vector>
+
+#include "checker/causes/cause.h"
 
 namespace pkv::check {
 
 // What may have gone wrong, and how well it reproduces the wrong logits.
 struct Explanation {
-  std::string cause;      // "top-left-mask"; of two at once "top-left-mask + position-restarted"
-  std::string statement;  // a sentence without its full stop
+  std::vector<Supposition> what;  // one cause, or two at once
+  std::string cause;              // their names: "top-left-mask + position-restarted"
+  std::string statement;          // a sentence without its full stop
   std::string look_at, reference;
   std::string evidence;  // "reproduces 12 of 12 rows of logits bit for bit"
   bool confirmed = false;
   std::int64_t rows = 0, same_rows = 0;  // of logits: compared, and reproduced; 0 where other evidence tells
   double explained = 0;                  // share of the difference, at most 1; below 0 when it makes things worse
+
+  bool is(CauseId id) const { return what.size() == 1 && what[0].cause == id; }
 };
 
 struct Causes {
@@ -25,14 +29,17 @@ struct Causes {
   std::int64_t explaining_feeds = 0, explaining_tokens = 0;  // what looking for them has cost
 };
 
-// The cause as a report gives it, confirmed by something else than logits that were computed.
-Explanation explanation_of(std::string_view name, std::string evidence);
+// One cause or two as a report gives them, all but the evidence for them.
+Explanation explanation_of(std::vector<Supposition> what);
+
+// The cause confirmed by something else than logits that were computed.
+Explanation found_by(CauseId id, std::string evidence);
 
 // Whether that cause, alone, is certain.
-bool confirmed(const Causes& causes, std::string_view name);
+bool confirmed(const Causes& causes, CauseId id);
 
-// Adds the cause as explanation_of() gives it, unless it is certain already.
-void add_found(Causes& causes, std::string_view name, std::string evidence);
+// Adds the cause as found_by() gives it, unless it is certain already.
+void add_found(Causes& causes, CauseId id, std::string evidence);
 
 // Leaves out what is not certain, where anything is.
 void keep_confirmed(Causes& causes);

@@ -1,5 +1,5 @@
-// The causes of a living system's difference: a few of its wrong calls are observed again, and simulations are asked
-// for.
+#include "checker/causes/observe.h"
+
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -8,8 +8,8 @@
 
 #include "base/error.h"
 #include "base/slices.h"
-#include "checker/causes/causes.h"
-#include "checker/causes/explain.h"
+#include "checker/causes/cause.h"
+#include "checker/causes/search.h"
 #include "checker/compare/columns.h"
 #include "checker/run/evidence.h"
 #include "checker/run/replay.h"
@@ -23,9 +23,11 @@ constexpr std::int64_t kMostRows = 16;  // new tokens of one observation
 constexpr std::int64_t kShort = 4;      // tokens in the past of the first observation, and new ones
 constexpr double kMuchMore = 8;         // times what moves without a past: more than chance makes of roundings
 
-class Observe {
+bool reads_past(const Supposition& s) { return cause_of(s.cause).reads_past; }
+
+class LivingSearch {
  public:
-  Observe(const Setting& setting, const Runs& runs, const Inside& inside, const Symptoms& symptoms)
+  LivingSearch(const Setting& setting, const Runs& runs, const Inside& inside, const Symptoms& symptoms)
       : setting_(setting), runs_(runs), inside_(inside), symptoms_(symptoms) {
     setting_.on_fed = [this, &setting](std::int64_t tokens) {
       found_.explaining_feeds++;
@@ -34,18 +36,18 @@ class Observe {
     };
     const double noise = runs.evidence.noise;
     search_.tolerance = {runs.subject.promises_same_bits && noise == 0, std::max(symptoms.bound, noise)};
-    search_.past_absent = runs.evidence.exists.shown == Answer::no;
+    search_.none_kept = runs.evidence.exists.shown == Answer::no;
     search_.simulate = [this](const Observation& o, std::span<const Supposition> what) { return simulate(o, what); };
   }
-  Observe(const Observe&) = delete;
-  Observe& operator=(const Observe&) = delete;
+  LivingSearch(const LivingSearch&) = delete;
+  LivingSearch& operator=(const LivingSearch&) = delete;
 
   Causes run() {
     if (runs_.evidence.noise <= runs_.bound.value) {  // otherwise chance would have to be reproduced
       observe();
-      Found found = find_causes(search_);
+      Causes found = find_causes(search_);
       found_.causes = std::move(found.causes);
-      found_.causes_tried = found.tried;
+      found_.causes_tried = found.causes_tried;
     }
     add_evidence();
     keep_confirmed(found_);
@@ -58,24 +60,25 @@ class Observe {
   void observe_another_text();
   void keep(Observation o);
   void add_evidence();
-  void add_likely(std::string_view cause, std::string evidence);
+  void add_likely(CauseId cause, std::string evidence);
   Logits last_of(Ids ids, std::int64_t rows);
   bool can_take(Ids ids);
   std::optional<Logits> simulate(const Observation& o, std::span<const Supposition> what);
   std::optional<Logits> compute(const Observation& o, std::span<const Supposition> what);
+  std::optional<Logits> feed_instead(const Observation& o, const Cause::Texts& texts);
 
   Setting setting_;  // which also counts what the search costs
   const Runs& runs_;
   const Inside& inside_;
   const Symptoms& symptoms_;
-  Search search_;
+  CauseSearch search_;
   Causes found_;
-  std::vector<Observation> right_;               // calls that went right
-  std::set<std::string, std::less<>> computed_;  // causes whose logits could be had
+  std::vector<Observation> right_;  // calls that went right
+  std::set<CauseId> computed_;      // causes whose logits could be had
 };
 
 // Of the text fed whole.
-Logits Observe::last_of(Ids ids, std::int64_t rows) {
+Logits LivingSearch::last_of(Ids ids, std::int64_t rows) {
   Logits logits = feed(setting_, *setting_.subject.fresh(), ids);
   const std::int64_t before = std::ssize(logits.values) - rows * logits.vocab;
   logits.values.erase(logits.values.begin(), logits.values.begin() + before);
@@ -83,7 +86,7 @@ Logits Observe::last_of(Ids ids, std::int64_t rows) {
 }
 
 // A short one first, since every cause is held against it; then others, that tell apart what it cannot.
-void Observe::observe() {
+void LivingSearch::observe() {
   const std::int64_t n = std::ssize(setting_.text.ids);
   if (symptoms_.in_pieces) {
     const std::int64_t first = inside_.parting ? inside_.parting->past : symptoms_.in_pieces->past;
@@ -97,7 +100,7 @@ void Observe::observe() {
   } else if (runs_.reused) {
     observe(runs_.reused->place.past, n, runs_.reused->method);
   }
-  if (runs_.evidence.used.shown == Answer::no && !search_.past_absent) observe_another_text();
+  if (runs_.evidence.used.shown == Answer::no && !search_.none_kept) observe_another_text();
   std::stable_sort(search_.observations.begin(), search_.observations.end(),
                    [](const Observation& a, const Observation& b) { return a.ids.size() < b.ids.size(); });
   if (search_.observations.empty() || right_.empty()) return;
@@ -105,7 +108,7 @@ void Observe::observe() {
   if (right_.size() > 1) search_.observations.push_back(right_.back());
 }
 
-void Observe::observe(std::int64_t past, std::int64_t rows, Method method) {
+void LivingSearch::observe(std::int64_t past, std::int64_t rows, Method method) {
   rows = std::min(std::ssize(setting_.text.ids) - past, rows);
   const Ids ids = take(setting_.text.ids, past + rows);
   for (const Observation& o : search_.observations) {
@@ -117,6 +120,7 @@ void Observe::observe(std::int64_t past, std::int64_t rows, Method method) {
                 .right = {setting_.text.logits.vocab, {}},
                 .faulty = feed(setting_, *session, drop(ids, past)),
                 .method = method,
+                .text = {setting_.text.ids.begin(), setting_.text.ids.end()},
                 .other = {setting_.text.other.begin(), setting_.text.other.end()}};
   const auto from = setting_.text.logits.values.begin() + past * setting_.text.logits.vocab;
   o.right.values.assign(from, from + rows * setting_.text.logits.vocab);
@@ -124,13 +128,14 @@ void Observe::observe(std::int64_t past, std::int64_t rows, Method method) {
 }
 
 // The other text has been fed before, too. Does the system take one for the other?
-void Observe::observe_another_text() {
+void LivingSearch::observe_another_text() {
   for (const Influence& p : runs_.evidence.influences) {
     const auto rest = drop(setting_.text.ids, p.past);
     Observation o{.ids = {setting_.text.other.begin(), setting_.text.other.begin() + p.past},
                   .past = p.past,
                   .right = {},
                   .faulty = {},
+                  .text = {setting_.text.ids.begin(), setting_.text.ids.end()},
                   .other = {setting_.text.ids.begin(), setting_.text.ids.end()}};
     const auto session = setting_.subject.fresh();
     session->skip(o.ids);
@@ -142,34 +147,15 @@ void Observe::observe_another_text() {
   }
 }
 
-void Observe::keep(Observation o) {
+void LivingSearch::keep(Observation o) {
   const double apart = largest_distance(o.right, o.faulty);
   if (!std::isfinite(apart)) return;
   const bool wrong = apart > (search_.tolerance.same_bits ? 0 : search_.tolerance.bound);
   (wrong ? search_.observations : right_).push_back(std::move(o));
 }
 
-// What any system can be fed; none where it says nothing of this observation.
-std::optional<std::vector<std::int32_t>> fed_instead(const Observation& o, const Supposition& s) {
-  const auto past = o.ids.begin() + o.past;
-  std::vector<std::int32_t> all;
-  if (s.cause == "past-absent" || s.cause == "new-tokens-alone") {
-    if (o.method != Method::pieces) return std::nullopt;
-  } else if (s.cause == "past-of-another-text") {
-    all.assign(o.other.begin(), o.other.begin() + o.past);
-  } else if (s.cause == "past-changed-in-place" || s.cause == "past-not-rewound") {
-    if (o.method == Method::pieces || forks(o.method) != (s.cause == "past-changed-in-place")) return std::nullopt;
-    all = ever_fed(o.ids, o.other, o.past, o.method);
-    if (s.count > 0) all.resize(std::min(all.size(), static_cast<std::size_t>(o.past + s.count)));
-  } else {
-    return std::nullopt;
-  }
-  all.insert(all.end(), past, o.ids.end());
-  return all;
-}
-
 // A text longer than that of the check may be longer than the model's context.
-bool Observe::can_take(Ids ids) {
+bool LivingSearch::can_take(Ids ids) {
   try {
     setting_.subject.fresh()->skip(ids);
     setting_.fed(std::ssize(ids));
@@ -179,24 +165,15 @@ bool Observe::can_take(Ids ids) {
   }
 }
 
-std::optional<Logits> Observe::simulate(const Observation& o, std::span<const Supposition> what) {
+std::optional<Logits> LivingSearch::simulate(const Observation& o, std::span<const Supposition> what) {
   auto logits = compute(o, what);
   if (logits && what.size() == 1) computed_.insert(what[0].cause);
   return logits;
 }
 
-std::optional<Logits> Observe::compute(const Observation& o, std::span<const Supposition> what) {
-  if (cause_of_name(what[0].cause).kind == Cause::Kind::fed) {
-    auto ids = what.size() == 1 ? fed_instead(o, what[0]) : std::nullopt;
-    if (!ids) return std::nullopt;
-    if (std::ssize(*ids) > std::ssize(setting_.text.ids) && !can_take(*ids)) return std::nullopt;
-    const bool another = what[0].cause == "past-of-another-text";
-    if (another && largest_distance(o.right, o.faulty) == 0) return std::nullopt;  // not every text is mistaken
-    Logits logits = last_of(*ids, o.faulty.rows());
-    if (!another || largest_distance(logits, o.faulty) == 0) return logits;
-    // The text's end has been fed alone, too.
-    std::copy_n(setting_.text.ids.end() - o.past, o.past, ids->begin());
-    return last_of(*ids, o.faulty.rows());
+std::optional<Logits> LivingSearch::compute(const Observation& o, std::span<const Supposition> what) {
+  if (const auto texts_of = cause_of(what[0].cause).fed_instead) {
+    return what.size() == 1 ? feed_instead(o, texts_of(o)) : std::nullopt;
   }
   Counterfactual* power = setting_.subject.counterfactual();
   if (power == nullptr || o.method != Method::pieces) return std::nullopt;
@@ -205,11 +182,22 @@ std::optional<Logits> Observe::compute(const Observation& o, std::span<const Sup
   return logits;
 }
 
+// Of the first text that gives the faulty logits, or of the last.
+std::optional<Logits> LivingSearch::feed_instead(const Observation& o, const Cause::Texts& texts) {
+  std::optional<Logits> logits;
+  for (const Ids ids : texts) {
+    if (std::ssize(ids) > std::ssize(setting_.text.ids) && !can_take(ids)) return std::nullopt;
+    logits = last_of(ids, o.faulty.rows());
+    if (largest_distance(*logits, o.faulty) == 0) break;
+  }
+  return logits;
+}
+
 // A cause that other evidence than logits speaks for; not certain where its logits were computed, and are not those
 // seen.
-void Observe::add_likely(std::string_view cause, std::string evidence) {
-  if (std::ranges::any_of(found_.causes, [&](const Explanation& e) { return e.cause == cause; })) return;
-  Explanation e = explanation_of(cause, std::move(evidence));
+void LivingSearch::add_likely(CauseId cause, std::string evidence) {
+  if (std::ranges::any_of(found_.causes, [&](const Explanation& e) { return e.is(cause); })) return;
+  Explanation e = found_by(cause, std::move(evidence));
   if (computed_.contains(cause)) {
     e.evidence += "; but that alone gives other logits than these";
     e.confirmed = false, e.explained = 0;
@@ -217,31 +205,29 @@ void Observe::add_likely(std::string_view cause, std::string evidence) {
   found_.causes.push_back(std::move(e));
 }
 
-void Observe::add_evidence() {
+void LivingSearch::add_evidence() {
   const Evidence& e = runs_.evidence;
   const bool changes = e.control.shown == Answer::no;
   if (changes && (runs_.subject.promises_same_bits || e.noise > runs_.bound.value)) {
-    add_found(found_, "not-deterministic", e.control.sentence);
+    add_found(found_, CauseId::not_deterministic, e.control.sentence);
   }
   const auto reproduced = [](const Explanation& x) { return x.confirmed && x.rows > 0; };
   if (!runs_.subject.breaks_law.empty() && std::ranges::none_of(found_.causes, reproduced)) {
-    add_likely("rows-not-independent", "the system says so itself");
+    add_likely(CauseId::rows_not_independent, "the system says so itself");
   }
   if (!symptoms_.in_pieces && runs_.reused) {
-    add_likely(forks(runs_.reused->method) ? "past-changed-in-place" : "past-not-rewound",
+    add_likely(forks(runs_.reused->method) ? CauseId::past_changed_in_place : CauseId::past_not_rewound,
                "a past that is used once gives the right logits; the same past used again does not");
   }
   const double ahead = first_pieces_of(runs_).max_abs;
-  const bool told = confirmed(found_, "prefix-seen-whole") || confirmed(found_, "rows-not-independent") ||
+  const bool told = confirmed(found_, CauseId::prefix_seen_whole) || confirmed(found_, CauseId::rows_not_independent) ||
                     !runs_.subject.breaks_law.empty();
   if (ahead > runs_.bound.value && !changes && !told) {
     // A beginning that had no past is wrong, so a cause that lies in the past fits by chance: one row of a sharp
     // attention may well be that of another text.
-    std::erase_if(found_.causes, [](const Explanation& x) {
-      const bool two = x.cause.find(" + ") != std::string::npos;  // of the past's, both
-      return x.rows > 0 && (two || cause_of_name(x.cause).reads_past);
-    });
-    add_found(found_, "attends-both-ways",
+    std::erase_if(found_.causes,
+                  [](const Explanation& x) { return x.rows > 0 && std::ranges::all_of(x.what, reads_past); });
+    add_found(found_, CauseId::attends_both_ways,
               fmt::format("logits of a text's beginning, fed without a past, change by up to {} when "
                           "more text follows",
                           show::short_number(ahead)));
@@ -251,7 +237,7 @@ void Observe::add_evidence() {
 }  // namespace
 
 Causes explain(const Setting& setting, const Runs& runs, const Inside& inside, const Symptoms& symptoms) {
-  return Observe(setting, runs, inside, symptoms).run();
+  return LivingSearch(setting, runs, inside, symptoms).run();
 }
 
 double moved_without_past(const Runs& runs) { return std::max(first_pieces_of(runs).max_abs, runs.evidence.noise); }
@@ -259,11 +245,11 @@ double moved_without_past(const Runs& runs) { return std::max(first_pieces_of(ru
 bool more_than_rounding_does(const Runs& runs) { return runs.total.max_abs > kMuchMore * moved_without_past(runs); }
 
 Explanation explain_by_rounding(const Runs& runs) {
-  Explanation e = explanation_of(
-      "rounding",
-      fmt::format("logits move by {} at most, without any past, in calls of other lengths, by {}; rounding "
-                  "could explain {:.2g}",
-                  show::short_number(runs.total.max_abs), show::short_number(moved_without_past(runs)), runs.bound.value));
+  Explanation e =
+      found_by(CauseId::rounding,
+               fmt::format("logits move by {} at most, without any past, in calls of other lengths, by {}; rounding "
+                           "could explain {:.2g}",
+                           show::short_number(runs.total.max_abs), show::short_number(moved_without_past(runs)), runs.bound.value));
   e.confirmed = !more_than_rounding_does(runs);
   return e;
 }

@@ -3,7 +3,7 @@
 #include <optional>
 #include <utility>
 
-#include "checker/causes/causes.h"
+#include "checker/causes/observe.h"
 #include "checker/check/stages.h"
 #include "checker/run/carry_out.h"
 #include "checker/run/replay.h"

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "checker/causes/cause.h"
 #include "checker/compare/columns.h"
 
 namespace pkv::check {
@@ -72,7 +73,7 @@ std::string simulated_cause(const Causes& found) {
 // What the system says of itself was computed, and is not what was seen.
 bool declaration_refuted(const Causes& found) {
   return std::any_of(found.causes.begin(), found.causes.end(),
-                     [](const Explanation& e) { return e.cause == "rows-not-independent" && !e.confirmed; });
+                     [](const Explanation& e) { return e.is(CauseId::rows_not_independent) && !e.confirmed; });
 }
 
 // What says most about a failure; empty when nothing but the numbers does.
@@ -145,7 +146,7 @@ void add_look_ahead(const Runs& r, std::vector<std::string>& reasons) {
 void add_doubt(const Causes& found, std::vector<std::string>& reasons) {
   if (found.causes.empty()) return;
   const Explanation& e = found.causes.front();
-  if (e.cause != "rounding") {
+  if (!e.is(CauseId::rounding)) {
     reasons.push_back(
         fmt::format("So small a difference may be rounding, but this explains it better: {}.", e.statement));
   } else if (!e.confirmed) {

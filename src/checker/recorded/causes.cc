@@ -1,13 +1,12 @@
 // The causes of a recorded difference: simulations that were recorded are held against what was seen, as those of a
 // living system are; what no simulation can show is read off the other probes.
-#include "checker/causes/causes.h"
-
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <cmath>
 
-#include "checker/causes/explain.h"
+#include "checker/causes/cause.h"
+#include "checker/causes/search.h"
 #include "checker/compare/columns.h"
 #include "checker/recorded/probed.h"
 #include "checker/recorded/probes.h"
@@ -19,11 +18,15 @@ namespace {
 // A fault stays as large in a wider format; roundings shrink by 2^13 from fp16 to fp32, and more from others.
 constexpr double kShrinks = 64;
 
+std::string_view recorded_name(const Cause& cause) {
+  return cause.recorded.suppose.empty() ? cause.name : cause.recorded.suppose;
+}
+
 std::string count_of(std::int64_t count) { return count > 0 ? fmt::format("={}", count) : ""; }
 
-class Explain {
+class RecordedSearch {
  public:
-  Explain(const Runs& runs, const Probed& probed) : runs_(runs), p_(probed) {}
+  RecordedSearch(const Runs& runs, const Probed& probed) : runs_(runs), p_(probed) {}
 
   Causes run() {
     search();
@@ -43,10 +46,10 @@ class Explain {
     return logits != nullptr && largest_distance(*logits, p_.right()) <= bound();
   }
   void search();
-  void observe(Search& search, const Logits& faulty) const;
+  void observe(CauseSearch& search, const Logits& faulty) const;
   std::optional<Logits> simulate(std::span<const Supposition> what) const;
-  bool honoured(std::string_view cause) const;
-  void found(std::string_view name, std::string evidence) { add_found(found_, name, std::move(evidence)); }
+  bool honoured(const Cause& cause) const;
+  void found(CauseId id, std::string evidence) { add_found(found_, id, std::move(evidence)); }
   void add_evidence();
   void add_rounding_of_past();
   void add_masks_from_changes();
@@ -56,7 +59,7 @@ class Explain {
   Causes found_;
 };
 
-void Explain::observe(Search& search, const Logits& faulty) const {
+void RecordedSearch::observe(CauseSearch& search, const Logits& faulty) const {
   Observation o{.ids = {p_.with.ids.begin(), p_.with.ids.begin() + p_.past() + p_.rows()},
                 .past = p_.past(),
                 .right = p_.right(),
@@ -67,72 +70,71 @@ void Explain::observe(Search& search, const Logits& faulty) const {
   search.observations.push_back(std::move(o));
 }
 
-void Explain::search() {
-  Search search;
+void RecordedSearch::search() {
+  CauseSearch search;
   search.tolerance = {false, std::max(bound(), runs_.evidence.noise)};
-  search.past_absent = runs_.evidence.exists.shown == Answer::no;
+  search.none_kept = runs_.evidence.exists.shown == Answer::no;
   search.simulate = [this](const Observation&, std::span<const Supposition> what) { return simulate(what); };
   if (p_.recorded_so()) observe(search, p_.recorded());
   if (p_.seen() != nullptr && (!p_.recorded_so() || p_.seen()->values != p_.recorded().values)) {
     observe(search, *p_.seen());
   }
-  Found found = find_causes(search);
-  found_.causes = std::move(found.causes);
-  found_.causes_tried = found.tried;
+  found_ = find_causes(search);
 }
 
 // Whether the model takes masks and positions from its caller: the right ones must give the right logits.
-bool Explain::honoured(std::string_view cause) const {
-  if (cause_of_name(cause).kind == Cause::Kind::fed) return true;
-  return near_right(cause.starts_with("position-") ? "right_positions" : "right_mask");
+bool RecordedSearch::honoured(const Cause& cause) const {
+  return cause.recorded.honoured.empty() || near_right(cause.recorded.honoured);
 }
 
-std::optional<Logits> Explain::simulate(std::span<const Supposition> what) const {
+std::optional<Logits> RecordedSearch::simulate(std::span<const Supposition> what) const {
   std::string name;
   for (const Supposition& s : what) {
-    if (!honoured(s.cause)) return std::nullopt;
-    name += (name.empty() ? "" : "+") + s.cause + count_of(s.count);
+    const Cause& cause = cause_of(s.cause);
+    if (!honoured(cause)) return std::nullopt;
+    name += (name.empty() ? "" : "+") + std::string(recorded_name(cause)) + count_of(s.count);
   }
-  const Logits* logits = name == "past-absent" ? p_.alone() : p_.suppose(name);
+  const Logits* logits = p_.suppose(name);
   return logits == nullptr ? std::nullopt : std::optional(*logits);
 }
 
-void Explain::add_evidence() {
+void RecordedSearch::add_evidence() {
   const Evidence& e = runs_.evidence;
   const bool changes = e.control.shown == Answer::no && e.noise > bound();
-  if (changes) found("not-deterministic", e.control.sentence);
-  if (runs_.causality.holds == Answer::no) found("attends-both-ways", runs_.causality.sentence);
+  if (changes) found(CauseId::not_deterministic, e.control.sentence);
+  if (runs_.causality.holds == Answer::no) found(CauseId::attends_both_ways, runs_.causality.sentence);
   const Logits* batched = p_.run("batched");
   const double apart = batched == nullptr ? 0 : largest_distance(*batched, p_.right());
   if (apart > bound() && !changes) {
     found(
-        "rows-not-independent",
+        CauseId::rows_not_independent,
         fmt::format("fed without a past beside another text, this one's logits move by up to {}", show::short_number(apart)));
   }
   const Logits* twice = p_.run("twice");
   if (twice != nullptr && p_.claims_unchanged() && near_right("again") &&
       largest_distance(*twice, p_.right()) > bound()) {
-    found("past-changed-in-place", "handed over once, the past gives the right logits; the second time it does not");
+    found(CauseId::past_changed_in_place,
+          "handed over once, the past gives the right logits; the second time it does not");
   }
   if (auto rounding = recorded_rounding(runs_, p_.with)) found_.causes.push_back(std::move(*rounding));
   if (!certain()) add_rounding_of_past();
 }
 
 // A past in a narrower format than the values between operations, which alone could explain as much.
-void Explain::add_rounding_of_past() {
+void RecordedSearch::add_rounding_of_past() {
   const std::string past = p_.with.description.past_format;
   if (past != "fp16" && past != "bf16") return;
   Description narrow = p_.with.description;
   narrow.values_format = past;
   const double could = rounding_bound(narrow, runs_.bound.largest_logit).value;
   if (could <= bound() || runs_.total.max_abs > could) return;
-  found("past-in-" + past,
+  found(past == "fp16" ? CauseId::past_in_fp16 : CauseId::past_in_bf16,
         fmt::format("the past was kept in {}, whose rounding could explain {:.2g}; logits move by {}", past, could,
                     show::short_number(runs_.total.max_abs)));
 }
 
 // Which tokens of the past, changed one at a time, a new token notices.
-struct Noticed {
+struct NoticedTokens {
   std::vector<std::int64_t> matter, seen;  // noticed without the past; of those, noticed with it
   std::int64_t unseen_before = 0;          // tokens up to the last one that is not seen
 
@@ -142,8 +144,8 @@ struct Noticed {
   }
 };
 
-Noticed noticed(const Probed& p, std::int64_t row) {
-  Noticed n;
+NoticedTokens noticed(const Probed& p, std::int64_t row) {
+  NoticedTokens n;
   const Logits right = p.right();
   const auto moved = [&](const Logits& a, const Logits& b) {
     return largest_distance(Probed::slice(a, row, 1), Probed::slice(b, row, 1)) > p.tolerance.bound;
@@ -162,18 +164,18 @@ Noticed noticed(const Probed& p, std::int64_t row) {
 
 // What each would do to the first and the last of the new tokens: of one new token alone, a window and first keys that
 // are dropped are the same.
-void Explain::add_masks_from_changes() {
-  const Noticed first = noticed(p_, 0), last = noticed(p_, p_.rows() - 1);
+void RecordedSearch::add_masks_from_changes() {
+  const NoticedTokens first = noticed(p_, 0), last = noticed(p_, p_.rows() - 1);
   const std::string of = fmt::format("of {} of the past, changed one at a time, a new token notices ",
                                      show::counted(std::ssize(first.matter), "token"));
   const std::string rest = "; without a past it notices every one";
   if (first.matter.empty() || first.seen.size() == first.matter.size()) return;
-  if (first.seen.empty()) return found("past-ignored", of + "none" + rest);
-  if (first.seen == std::vector<std::int64_t>{0}) return found("top-left-mask", of + "the first only" + rest);
+  if (first.seen.empty()) return found(CauseId::past_ignored, of + "none" + rest);
+  if (first.seen == std::vector<std::int64_t>{0}) return found(CauseId::top_left_mask, of + "the first only" + rest);
   if (!first.end_only()) return;
   const std::string from = of + fmt::format("none before token {}", first.unseen_before) + rest;
-  if (p_.rows() == 1 || last.unseen_before == first.unseen_before) found("first-dropped", from);
-  if (p_.rows() == 1 || last.unseen_before > first.unseen_before) found("window", from);
+  if (p_.rows() == 1 || last.unseen_before == first.unseen_before) found(CauseId::first_dropped, from);
+  if (p_.rows() == 1 || last.unseen_before > first.unseen_before) found(CauseId::window, from);
 }
 
 }  // namespace
@@ -181,7 +183,7 @@ void Explain::add_masks_from_changes() {
 Causes explain_recorded(const Runs& runs, const Recording& without, const Recording& with) {
   if (!with.probes) return {};
   const Probed probed{without, with, *with.probes, runs.tolerance()};
-  return Explain(runs, probed).run();
+  return RecordedSearch(runs, probed).run();
 }
 
 std::optional<Explanation> recorded_rounding(const Runs& r, const Recording& with) {
@@ -191,8 +193,8 @@ std::optional<Explanation> recorded_rounding(const Runs& r, const Recording& wit
   if (right == runs.end() || other == runs.end()) return std::nullopt;
   const double apart = largest_distance(right->second, other->second);
   if (!std::isfinite(apart) || r.total.max_abs == 0 || apart * kShrinks > r.total.max_abs) return std::nullopt;
-  return explanation_of(
-      "rounding",
+  return found_by(
+      CauseId::rounding,
       fmt::format("in {} the same two runs are {} apart, in {} {}", with.probes->wide_format, show::short_number(apart),
                   values_precision(with.description).name, show::short_number(r.total.max_abs)));
 }

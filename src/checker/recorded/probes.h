@@ -1,6 +1,6 @@
-// What the probes of a recording show: whether the past is used, whether runs repeat, and why a past was wrong. The
-// causes are those of causes.h, and are told apart as those of a living system are (explain.h): what a cause would have
-// given was recorded instead of being computed.
+// What the probes of a recording show: whether the past is used, whether runs repeat, and why a past was wrong. Causes
+// are told apart as those of a living system are (causes/search.h), but that what a cause would have given was recorded
+// instead of being computed.
 #pragma once
 
 #include <optional>

@@ -34,6 +34,7 @@ enum class Method {
 };
 
 constexpr bool forks(Method method) { return method == Method::fork_same || method == Method::fork_other; }
+constexpr bool rewinds(Method method) { return method == Method::rewind_same || method == Method::rewind_other; }
 
 struct Trial {
   Method method = Method::pieces;

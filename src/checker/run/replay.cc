@@ -45,7 +45,7 @@ std::unique_ptr<Session> after_past(const Setting& setting, std::int64_t past, M
   if (forks(method)) {
     if (session->fork() == nullptr) return nullptr;
     skip(setting, *session->fork()->fork_session(), used);
-  } else if (method != Method::pieces) {
+  } else if (rewinds(method)) {
     if (session->rewind() == nullptr) return nullptr;
     skip(setting, *session, used);
     session->rewind()->truncate(past);

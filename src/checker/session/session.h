@@ -14,6 +14,10 @@
 #include <string>
 #include <vector>
 
+namespace pkv::check {
+enum class CauseId : std::uint8_t;  // checker/causes/cause.h lists them
+}
+
 namespace pkv::session {
 
 // Logits of consecutive positions, those fed last: all logits of each, or its likeliest tokens only (top-k), as servers
@@ -138,9 +142,9 @@ struct Description {
   bool promises_same_bits = false;  // the system claims the row law: then anything but bit equality is a fault
 };
 
-// Something that may have gone wrong: the name of one of the checker's causes, and its number where it has one.
+// Something that may have gone wrong: one of the checker's causes, and its number where it has one.
 struct Supposition {
-  std::string cause;
+  check::CauseId cause{};
   std::int64_t count = 0;
 };
 

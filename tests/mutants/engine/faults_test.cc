@@ -11,6 +11,7 @@
 #include <sstream>
 
 #include "base/error.h"
+#include "checker/causes/cause.h"
 #include "checker/check/check.h"
 #include "subjects/engine.h"
 #include "support/models.h"
@@ -18,6 +19,7 @@
 namespace pkv {
 namespace {
 
+using check::CauseId;
 using check::Outcome;
 using subjects::EngineSubject;
 using Choice = check::Splits::Choice;
@@ -190,6 +192,7 @@ TEST_P(Faults, AreFoundAndNamed) {
     feeds += report.explaining_feeds;
     EXPECT_EQ(named(report), without_counts(fault)) << c.format << "\n" << show::as_text(check::document(report));
   }
+  EXPECT_GT(checks, 0) << "no model here that " << fault << " has a meaning for";
   std::string others;
   for (const auto& [name, count] : names) {
     if (name == without_counts(fault) || name == "nothing") continue;
@@ -203,6 +206,34 @@ TEST_P(Faults, AreFoundAndNamed) {
 
 INSTANTIATE_TEST_SUITE_P(Planted, Faults, testing::ValuesIn(kFaults),
                          [](const auto& test) { return support::test_name(test.param); });
+
+// What a row of the list promises, somebody has to plant and somebody has to look for.
+TEST(EveryCause, IsDocumented) {
+  std::ostringstream read;
+  read << std::ifstream(support::source() / "docs" / "causes.md").rdbuf();
+  const std::string causes = read.str().substr(0, read.str().find("Every fault, found and named"));
+  for (const check::Cause& c : check::all_causes()) {
+    EXPECT_NE(causes.find(fmt::format("`{}`", c.name)), std::string::npos) << c.name << " is missing in docs/causes.md";
+  }
+}
+
+TEST(EveryCause, IsPlantedAndSimulated) {
+  std::vector<model::Card> cards;
+  for (const std::string& model : kSmall) cards.push_back(loaded(model, "fp32").card());
+  for (const check::Cause& c : check::all_causes()) {
+    const std::string name(c.name);
+    if (c.id != CauseId::rounding) {  // no fault
+      EXPECT_NO_THROW(subjects::require_implementation(name)) << name << " has no plant in subjects";
+      EXPECT_TRUE(std::ranges::any_of(kFaults, [&](const auto& f) { return without_counts(f) == name; }))
+          << name << " is missing among the faults of this test";
+    }
+    const session::Supposition supposed{c.id, c.number.example};
+    const auto simulates = [&](const model::Card& card) {
+      return subjects::fault_of({&supposed, 1}, card).has_value();
+    };
+    EXPECT_EQ(std::ranges::any_of(cards, simulates), c.supposed) << name;
+  }
+}
 
 class Healthy : public testing::TestWithParam<std::string> {};
 
@@ -326,15 +357,17 @@ TEST(Supposition, OfNothingChangesNothing) {
     subjects::EngineSubject subject(loaded(model, "fp32"), model);
     const Ids ids = support::random_ids(3, 20, subject.model().card().vocab);
     const session::Logits whole = subject.fresh()->feed(ids);
-    for (const auto& [cause, count] :
-         {std::pair{"window", 20}, {"window-of-call", 20}, {"prefix-seen-whole", 1}, {"position-stops", 20}}) {
+    for (const auto& [cause, count] : {std::pair{CauseId::window, 20},
+                                       {CauseId::window_of_call, 20},
+                                       {CauseId::prefix_seen_whole, 1},
+                                       {CauseId::position_stops, 20}}) {
       const session::Supposition wide{cause, count};
       for (const std::int64_t past : {1, 7, 19}) {
         const auto supposed = subject.counterfactual()->suppose({&wide, 1}, ids, past);
         if (!supposed) continue;  // positions mean nothing to ALiBi
         EXPECT_TRUE(std::equal(supposed->values.begin(), supposed->values.end(),
                                whole.values.begin() + past * whole.vocab, whole.values.end()))
-            << model << ", " << cause << " from " << past;
+            << model << ", " << check::cause_of(cause).name << " from " << past;
       }
     }
   }

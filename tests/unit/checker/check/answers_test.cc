@@ -3,7 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "base/error.h"
-#include "checker/causes/causes.h"
+#include "checker/causes/observe.h"
 #include "checker/check/run.h"
 #include "checker/run/replay.h"
 #include "mutants/toy.h"
@@ -158,7 +158,7 @@ TEST(Cost, IsAllThatLookingForTheCauseFeeds) {
 // A toy that says of itself that it breaks the row law, and can compute what one cause would give: other logits by `by`
 // than fed whole. What it really gives is larger by 1 after a past.
 struct Declares : Subject, Counterfactual {
-  Declares(std::string cause, float by, float for_each_row = 0) : cause_(std::move(cause)), by_(by) {
+  Declares(std::optional<CauseId> cause, float by, float for_each_row = 0) : cause_(cause), by_(by) {
     toy::Bugs b;
     b.logit = [=](toy::Call c, float v) {
       return v + (c.continues() ? 1.f : 0.f) + for_each_row * static_cast<float>(c.count);
@@ -181,13 +181,13 @@ struct Declares : Subject, Counterfactual {
     return logits;
   }
 
-  std::string cause_;
+  std::optional<CauseId> cause_;
   float by_;
   std::optional<toy::Subject> toy_;
 };
 
 TEST(Declaration, IsTheCauseWhereNothingSpeaksAgainstIt) {
-  Declares subject("none", 0);
+  Declares subject(std::nullopt, 0);
   const Report r = run(subject, kText);
   ASSERT_EQ(r.causes.size(), 1u);
   EXPECT_EQ(r.causes[0].cause, "rows-not-independent");
@@ -196,7 +196,7 @@ TEST(Declaration, IsTheCauseWhereNothingSpeaksAgainstIt) {
 }
 
 TEST(Declaration, IsNotTheCauseWhereItsLogitsAreOthers) {
-  Declares subject("rows-not-independent", -1);
+  Declares subject(CauseId::rows_not_independent, -1);
   const Report r = run(subject, kText);
   ASSERT_EQ(r.causes.size(), 1u);
   EXPECT_EQ(r.causes[0].cause, "rows-not-independent");
@@ -207,26 +207,26 @@ TEST(Declaration, IsNotTheCauseWhereItsLogitsAreOthers) {
 
 // Rows of longer calls are larger, those of the first call too.
 TEST(Declaration, TellsWhyABeginningChangesWhenMoreFollows) {
-  for (const char* cause : {"none", "rows-not-independent"}) {
+  for (const std::optional<CauseId> cause : {std::optional<CauseId>(), {CauseId::rows_not_independent}}) {
     Declares subject(cause, -9, 0.1f);
     const Report r = run(subject, kText);
     ASSERT_GT(first_pieces_of(r).max_abs, r.bound.value);
     ASSERT_EQ(r.causes.size(), 1u);
     EXPECT_EQ(r.causes[0].cause, "rows-not-independent");
-    EXPECT_EQ(r.causes[0].confirmed, std::string(cause) == "none");
+    EXPECT_EQ(r.causes[0].confirmed, !cause);
     EXPECT_THAT(r.verdict.sentence, testing::Not(HasSubstr("looks ahead")));
   }
 }
 
 TEST(Declaration, HidesNoCauseThatGivesTheSameLogits) {
-  for (const char* cause : {"top-left-mask", "rows-not-independent"}) {
+  for (const CauseId cause : {CauseId::top_left_mask, CauseId::rows_not_independent}) {
     Declares subject(cause, 1);
     const Report r = run(subject, kText);
     ASSERT_EQ(r.causes.size(), 1u);
-    EXPECT_EQ(r.causes[0].cause, cause);
+    EXPECT_TRUE(r.causes[0].is(cause));
     EXPECT_TRUE(r.causes[0].confirmed);
     EXPECT_GT(r.causes[0].same_rows, 0);
-    EXPECT_THAT(r.verdict.sentence, testing::StartsWith(cause_of_name(cause).statement));
+    EXPECT_THAT(r.verdict.sentence, testing::StartsWith(cause_of(cause).statement));
   }
 }
 

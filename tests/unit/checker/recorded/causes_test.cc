@@ -1,8 +1,6 @@
 // Recordings of a toy with one bug each, with the probes that tools/record_probes.py would have recorded of it: the
 // check must name the bug. The probes' simulations come from the healthy toy, as the script's come from the healthy
 // path of a model.
-#include "checker/causes/causes.h"
-
 #include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -10,6 +8,7 @@
 #include <functional>
 
 #include "base/error.h"
+#include "checker/causes/cause.h"
 #include "checker/recorded/recorded.h"
 #include "mutants/toy.h"
 

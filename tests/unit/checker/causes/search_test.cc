@@ -1,11 +1,12 @@
 // The search for causes, given what each would have made of a call.
-#include "checker/causes/explain.h"
+#include "checker/causes/search.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <cstdlib>
 #include <limits>
+#include <set>
 
 namespace pkv::check {
 namespace {
@@ -13,19 +14,19 @@ namespace {
 Logits rows(std::vector<float> values) { return {.vocab = 2, .values = std::move(values)}; }
 
 // One call of two rows. Of all causes, that of positions counted anew gives `simulated`.
-Found found_with(std::vector<float> faulty, std::vector<float> simulated) {
-  Search search;
+Causes found_with(std::vector<float> faulty, std::vector<float> simulated) {
+  CauseSearch search;
   search.observations.push_back({.ids = {1, 2, 3}, .past = 1, .right = rows({1, 2, 3, 4}), .faulty = rows(faulty)});
   search.tolerance = {.same_bits = false, .bound = 1e-3};
   search.simulate = [&](const Observation&, std::span<const Supposition> what) -> std::optional<Logits> {
-    if (what.size() != 1 || what[0].cause != "position-restarted") return std::nullopt;
+    if (what.size() != 1 || what[0].cause != CauseId::position_restarted) return std::nullopt;
     return rows(simulated);
   };
   return find_causes(search);
 }
 
 TEST(FindCauses, TheRightNumbersConfirm) {
-  const Found found = found_with({5, 6, 7, 8}, {5, 6, 7, 8});
+  const Causes found = found_with({5, 6, 7, 8}, {5, 6, 7, 8});
   ASSERT_EQ(found.causes.size(), 1u);
   EXPECT_EQ(found.causes[0].cause, "position-restarted");
   EXPECT_TRUE(found.causes[0].confirmed);
@@ -40,7 +41,7 @@ TEST(FindCauses, NothingIsConfirmedByRowsThatAreNoNumbers) {
 
 // Each of the two numbers is another beside the other than alone: 5 and 7, not 3 and 2.
 TEST(FindCauses, TwoNumbersAreFoundTogether) {
-  Search search;
+  CauseSearch search;
   search.observations.push_back({.ids = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12},
                                  .past = 10,
                                  .right = rows({1, 2, 3, 4}),
@@ -50,7 +51,7 @@ TEST(FindCauses, TwoNumbersAreFoundTogether) {
     const auto off = [&](std::size_t i, std::int64_t right) {
       return 0.1f * static_cast<float>(std::abs(what[i].count - right));
     };
-    const bool window = what[0].cause == "window", stops = what.back().cause == "position-stops";
+    const bool window = what[0].cause == CauseId::window, stops = what.back().cause == CauseId::position_stops;
     if (!window && !stops) return std::nullopt;
     float wrong = 0;
     if (what.size() == 2) {
@@ -61,11 +62,25 @@ TEST(FindCauses, TwoNumbersAreFoundTogether) {
     }
     return rows({5 + wrong, 6 + wrong, 7 + wrong, 8 + wrong});
   };
-  const Found found = find_causes(search);
+  const Causes found = find_causes(search);
   ASSERT_EQ(found.causes.size(), 1u);
   EXPECT_TRUE(found.causes[0].confirmed);
   EXPECT_EQ(found.causes[0].cause, "window + position-stops");
   EXPECT_THAT(found.causes[0].statement, testing::AllOf(testing::HasSubstr("N = 5"), testing::HasSubstr("N = 7")));
+}
+
+// Each row says how its cause is shown, by what it could be confused with.
+TEST(List, RowsAreWhole) {
+  std::set<std::string_view> names;
+  for (const Cause& c : all_causes()) {
+    EXPECT_TRUE(names.insert(c.name).second) << c.name;
+    EXPECT_EQ(find_cause(c.name), &cause_of(c.id));
+    EXPECT_FALSE(c.statement.empty() || c.look_at.empty()) << c.name;
+    EXPECT_FALSE(c.supposed && c.fed_instead != nullptr) << c.name << " is simulated in one way";
+    EXPECT_EQ(c.has_number(), c.number.example >= c.number.least && c.number.example > 0) << c.name;
+    if (c.group != Group::alone) EXPECT_TRUE(c.supposed && c.reads_past) << c.name << " may be one of two";
+  }
+  EXPECT_EQ(find_cause("no-such-cause"), nullptr);
 }
 
 }  // namespace
