@@ -12,8 +12,16 @@
 #include "checker/article/document.h"
 #include "checker/check/check.h"
 #include "checker/recorded/recorded.h"
-#include "program.h"
+#include "commands/commands.h"
+#include "exit_code.h"
+#include "files/hf/hf.h"
+#include "models/find.h"
+#include "models/load.h"
+#include "options/engine.h"
+#include "options/output.h"
+#include "options/text.h"
 #include "subjects/engine.h"
+#include "terminal/progress.h"
 
 namespace pkv::program {
 namespace {
@@ -46,8 +54,8 @@ std::map<std::string, std::string, std::less<>> chosen_models(const std::vector<
 EngineOptions formats_of(const PublishedRun& run, EngineOptions engine) {
   const bool quantized = run.load_in == "fp4" || run.load_in == "int8";
   engine.load_in = run.load_in;
-  if (quantized) engine.formats.dtype = DType::f16;
-  engine.formats.past_dtype = run.load_in == "fp32" ? DType::f32 : DType::f16;
+  if (quantized) engine.dtype = "fp16";
+  engine.past_dtype = run.load_in == "fp32" ? "fp32" : "fp16";
   return engine;
 }
 
@@ -66,7 +74,7 @@ void require_family(const model::Card& card, const PublishedRun& run, const std:
 check::Report run_as(const PublishedRun& run, const std::string& model, const EngineOptions& engine, bool& real,
                      const std::string& label) {
   const std::filesystem::path folder = find_model(model);
-  subjects::EngineSubject subject(load_model(folder, engine), display_name(folder), {.as = engine.as});
+  subjects::EngineSubject subject(load_model(folder, engine), hf::display_name(folder), {.as = engine.as});
   require_family(subject.model().card(), run, model);
   real = is_the_posts(subject.model().card(), *run.model);
   const std::string text(check::article_text);
@@ -85,45 +93,45 @@ check::RetoldRun retell(const PublishedRun& run, const std::string& model, const
   return told;
 }
 
-std::string render(std::span<const check::RetoldRun> runs, const OutputOptions& output) {
-  if (output.format == Format::json) return check::article_json(runs);
-  if (output.format == Format::md) return show::as_markdown(check::document(runs));
-  return show::as_text(check::document(runs), output.colour());
-}
+using Runs = std::vector<check::RetoldRun>;
+constexpr Telling<Runs> kForms[] = {
+    {Form::table, [](const Runs& runs, bool colour) { return show::as_text(check::document(runs), colour); }},
+    {Form::json, [](const Runs& runs, bool) { return check::article_json(runs); }},
+    {Form::md, [](const Runs& runs, bool) { return show::as_markdown(check::document(runs)); }}};
 
 int run_article(const ArticleOptions& options) {
   require_writable(options.output.file);
   const auto models = chosen_models(options.models);
   const auto runs = check::published_runs();
-  std::vector<check::RetoldRun> told;
+  Runs told;
   for (const PublishedRun& run : runs) {
     const std::string label = fmt::format("{}/{} {}", told.size() + 1, runs.size(), run.name);
     told.push_back(retell(run, models.find(run.model->key)->second, options.engine, label));
   }
-  options.output.write(render(told, options.output));
+  options.output.write(options.output.told(told, kForms));
   return std::all_of(told.begin(), told.end(), check::explained) ? holds : does_not_hold;
 }
 
 }  // namespace
 
-void add_article(CLI::App& app, Action& action) {
-  auto options = std::make_shared<ArticleOptions>();
-  CLI::App* command = app.add_subcommand("article", "The article's seven runs, told again: what had happened");
-  command
-      ->add_option("--models", options->models,
-                   "models to run: gpt2=MODEL,roberta=MODEL,mpt=MODEL,falcon=MODEL, or some of these (default: bundled "
-                   "ones); with the post's own (GPT-2, RoBERTa base, MPT-7B, Falcon-7B, known by their shapes) its "
-                   "figures are shown beside pkv's")
-      ->delimiter(',')
-      ->allow_extra_args(false);
-  options->engine.add_backend(*command);
-  options->output.add(*command, {"table", "json", "md"});
-  command->footer(
-      "\nExit code: 0 when the cause of every fault is found and the past of every causal model holds, else 1.\n\n"
-      "Examples:\n"
-      "  pkv article\n"
-      "  pkv article --models gpt2=./gpt2,mpt=./mpt-7b --output md\n");
-  command->callback([options, &action] { action = [options] { return run_article(*options); }; });
+Command article_command() {
+  auto o = std::make_shared<ArticleOptions>();
+  Command command{.name = "article",
+                  .help = "The article's seven runs, told again: what had happened",
+                  .notes =
+                      "Exit code: 0 when the cause of every fault is found and the past of every causal model "
+                      "holds, else 1.",
+                  .examples = {"pkv article", "pkv article --models gpt2=./gpt2,mpt=./mpt-7b --output md"},
+                  .run = [o] { return run_article(*o); }};
+  command.add({.name = "--models",
+               .target = &o->models,
+               .help = "models to run: gpt2=MODEL,roberta=MODEL,mpt=MODEL,falcon=MODEL, or some of these (default: "
+                       "bundled ones); with the post's own (GPT-2, RoBERTa base, MPT-7B, Falcon-7B, known by their "
+                       "shapes) its figures are shown beside pkv's",
+               .commas = true});
+  o->engine.declare_backend(command);
+  o->output.declare(command, kForms);
+  return command;
 }
 
 }  // namespace pkv::program

@@ -9,12 +9,22 @@
 #include "base/file.h"
 #include "base/random.h"
 #include "checker/measure/measure.h"
+#include "commands/commands.h"
 #include "engine/kernels/cpu/instruction_set.h"
-#include "program.h"
+#include "engine/model/model.h"
+#include "exit_code.h"
+#include "files/hf/hf.h"
+#include "models/find.h"
+#include "models/load.h"
+#include "options/engine.h"
+#include "options/output.h"
+#include "options/shared.h"
 #include "show/environment.h"
-#include "stop.h"
 #include "subjects/engine.h"
 #include "subjects/machine.h"
+#include "terminal/progress.h"
+#include "terminal/say.h"
+#include "terminal/stop.h"
 
 namespace pkv::program {
 namespace {
@@ -61,23 +71,17 @@ measure::Options plan_of(const BenchOptions& options, const model::Card& card) {
   return plan;
 }
 
-std::string render(const measure::Result& result, const OutputOptions& output) {
-  switch (output.format) {
-    case Format::json:
-      return measure::report_json(result);
-    case Format::csv:
-      return show::as_csv(measure::document(result));
-    case Format::md:
-      return show::as_markdown(measure::document(result));
-    case Format::html:
-      return show::as_html(
-          measure::document(result, show::environment("pkv " PKV_VERSION), show::shell_command(show::started_with())));
-    case Format::junit:
-    case Format::table:
-      break;
-  }
-  return show::as_text(measure::document(result), output.colour());
+std::string html(const measure::Result& result, bool) {
+  return show::as_html(
+      measure::document(result, show::environment("pkv " PKV_VERSION), show::shell_command(show::started_with())));
 }
+
+constexpr Telling<measure::Result> kForms[] = {
+    {Form::table, [](const measure::Result& r, bool colour) { return show::as_text(measure::document(r), colour); }},
+    {Form::json, [](const measure::Result& r, bool) { return measure::report_json(r); }},
+    {Form::csv, [](const measure::Result& r, bool) { return show::as_csv(measure::document(r)); }},
+    {Form::md, [](const measure::Result& r, bool) { return show::as_markdown(measure::document(r)); }},
+    {Form::html, html}};
 
 measure::Result measured(const BenchOptions& options, model::Model model, const std::string& name) {
   try {
@@ -110,70 +114,86 @@ int run(const BenchOptions& options) {
   if (!options.isa.empty()) kernels::cpu::choose_instruction_set(options.isa, "--isa");
   for (const std::string& path : {options.output.file, options.svg}) require_writable(path);
   const std::filesystem::path folder = find_model(options.model);
-  const measure::Result result = measured(options, load_model(folder, options.engine), display_name(folder));
-  options.output.write(render(result, options.output));
+  const measure::Result result = measured(options, load_model(folder, options.engine), hf::display_name(folder));
+  options.output.write(options.output.told(result, kForms));
   draw(result, options.svg);
   return result.holds() ? holds : does_not_hold;
 }
 
-void add_lengths(CLI::App& command, BenchOptions& options) {
-  const auto list = [&](const char* name, std::vector<std::int64_t>& values, const char* what, int least) {
-    command.add_option(name, values, what)->delimiter(',')->allow_extra_args(false)->check(CLI::Range(least, kMost));
-  };
-  command.add_option("--new-tokens", options.plan.new_tokens, "tokens to generate (0: only the reuse of prefixes)")
-      ->check(CLI::Range(0, kMost))
-      ->capture_default_str();
-  list("--prompt-tokens", options.plan.prompt_tokens, "lengths of the prompt (default: 16,128,512)", 1);
-  list("--depth", options.plan.depths, "tokens before the prompt whose past is there already (default: 0)", 0);
-  const auto set = [&options](const std::vector<std::int64_t>& given) { options.prefixes = given; };
-  command
-      .add_option_function<std::vector<std::int64_t>>(
-          "--prefix-tokens", set, "lengths of a prefix to reuse (default: 1,4,16,... to the longest prompt; 0: none)")
-      ->delimiter(',')
-      ->allow_extra_args(false)
-      ->check(CLI::Range(0, kMost));
+// Of tokens: lengths of which several may be given, or how many to generate.
+void declare_lengths(Command& command, BenchOptions& o) {
+  command.add({{.name = "--new-tokens",
+                .target = &o.plan.new_tokens,
+                .help = "tokens to generate (0: only the reuse of prefixes)",
+                .check = within(0, kMost),
+                .shows_default = true},
+               {.name = "--prompt-tokens",
+                .target = &o.plan.prompt_tokens,
+                .help = "lengths of the prompt (default: 16,128,512)",
+                .check = within(1, kMost),
+                .commas = true},
+               {.name = "--depth",
+                .target = &o.plan.depths,
+                .help = "tokens before the prompt whose past is there already (default: 0)",
+                .check = within(0, kMost),
+                .commas = true},
+               {.name = "--prefix-tokens",
+                .target = &o.prefixes,
+                .help = "lengths of a prefix to reuse (default: 1,4,16,... to the longest prompt; 0: none)",
+                .check = within(0, kMost),
+                .commas = true}});
+}
+
+void declare_rounds(Command& command, measure::Options& plan) {
+  command.add({{.name = "--repetitions",
+                .target = &plan.repetitions,
+                .help = "timed rounds of all variants in turn",
+                .check = within(1, kMost),
+                .shows_default = true},
+               {.name = "--warmup",
+                .target = &plan.warmup,
+                .help = "untimed rounds before them; at least 1 is made",
+                .check = at_least(0),
+                .shows_default = true},
+               {.name = "--max-time",
+                .target = &plan.seconds,
+                .help = "seconds for each prompt's runs without past: where all its tokens take longer, some are "
+                        "timed (0: no limit)",
+                .check = at_least(0),
+                .shows_default = true}});
 }
 
 }  // namespace
 
-void add_bench(CLI::App& app, Action& action) {
-  auto options = std::make_shared<BenchOptions>();
-  CLI::App* command = app.add_subcommand("bench", "How much faster is generation with the past?");
-  command->add_option("MODEL", options->model, "a model folder or a bundled model")->required();
-  add_lengths(*command, *options);
-  command->add_option("--repetitions", options->plan.repetitions, "timed rounds of all variants in turn")
-      ->check(CLI::Range(1, kMost))
-      ->capture_default_str();
-  command->add_option("--warmup", options->plan.warmup, "untimed rounds before them; at least 1 is made")
-      ->check(at_least(0))
-      ->capture_default_str();
-  command
-      ->add_option("--max-time", options->plan.seconds,
-                   "seconds for each prompt's runs without past: where all its tokens take longer, some are timed "
-                   "(0: no limit)")
-      ->check(at_least(0))
-      ->capture_default_str();
-  command->add_flag("--beyond-context", options->beyond_context,
-                    "allow a text longer than an ALiBi or rotary model was trained for");
-  command->add_option("--isa", options->isa, "instruction set: SSE4, AVX2, AVX3, ... (default: the best there is)");
-  options->engine.add(*command);
-  options->output.add(*command, {"table", "json", "csv", "md", "html"});
-  command
-      ->add_option("--past-dir", options->past_dir,
-                   "where pasts are saved for the time of the run: the disk to measure (default: the system's folder "
-                   "for temporary files)")
-      ->check(CLI::ExistingDirectory);
-  command->add_option("--svg", options->svg, "draw the longest generation into this file as well");
-  command->footer(
-      "\nThe logits of every variant must be the same bit for bit; exit code 1 where they\n"
-      "are not. Prompts are random ids, and end-of-text tokens do not end a text.\n"
-      "\nExamples:\n"
-      "  pkv bench tiny-gpt2\n"
-      "  pkv bench ./my-model --load-in nf4 --prompt-tokens 128 --output md\n"
-      "  pkv bench ./my-model --new-tokens 1000 --prompt-tokens 16 --svg gain.svg\n"
-      "  pkv bench ./my-model --new-tokens 0 --prefix-tokens 512,2048\n"
-      "  pkv bench ./my-model --depth 0,1024 --output html --output-file bench.html\n");
-  command->callback([options, &action] { action = [options] { return run(*options); }; });
+Command bench_command() {
+  auto o = std::make_shared<BenchOptions>();
+  Command command{
+      .name = "bench",
+      .help = "How much faster is generation with the past?",
+      .notes =
+          "The logits of every variant must be the same bit for bit; exit code 1 where they\n"
+          "are not. Prompts are random ids, and end-of-text tokens do not end a text.",
+      .examples = {"pkv bench tiny-gpt2", "pkv bench ./my-model --load-in nf4 --prompt-tokens 128 --output md",
+                   "pkv bench ./my-model --new-tokens 1000 --prompt-tokens 16 --svg gain.svg",
+                   "pkv bench ./my-model --new-tokens 0 --prefix-tokens 512,2048",
+                   "pkv bench ./my-model --depth 0,1024 --output html --output-file bench.html"},
+      .run = [o] { return run(*o); }};
+  command.add(model_word(o->model, "a model folder or a bundled model"));
+  declare_lengths(command, *o);
+  declare_rounds(command, o->plan);
+  command.add({beyond_context(o->beyond_context),
+               {.name = "--isa",
+                .target = &o->isa,
+                .help = "instruction set: SSE4, AVX2, AVX3, ... (default: the best there is)"}});
+  o->engine.declare(command);
+  o->output.declare(command, kForms);
+  command.add({{.name = "--past-dir",
+                .target = &o->past_dir,
+                .help = "where pasts are saved for the time of the run: the disk to measure (default: the system's "
+                        "folder for temporary files)",
+                .check = {Check::Kind::existing_folder}},
+               {.name = "--svg", .target = &o->svg, .help = "draw the longest generation into this file as well"}});
+  return command;
 }
 
 }  // namespace pkv::program

@@ -10,11 +10,15 @@
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
+#include "commands/commands.h"
+#include "exit_code.h"
 #include "files/hub/scan.h"
-#include "hub.h"
-#include "program.h"
+#include "models/hub.h"
+#include "options/output.h"
 #include "show/columns.h"
 #include "show/dumped.h"
+#include "terminal/progress.h"
+#include "terminal/say.h"
 
 namespace pkv::program {
 namespace {
@@ -87,7 +91,7 @@ int list(const OutputOptions& output) {
   const std::filesystem::path cache = hub_settings().cache;
   const hub::CacheScan found = hub::scan(cache);
   for (const std::string& line : found.notes) note(line);
-  output.write(output.format == Format::json ? as_json(found, cache) : as_table(found, cache));
+  output.write(output.is(Form::json) ? as_json(found, cache) : as_table(found, cache));
   return holds;
 }
 
@@ -153,56 +157,51 @@ int verify(const std::vector<std::string>& what) {
   return damaged == 0 ? holds : does_not_hold;
 }
 
-void add_list(CLI::App& cache, Action& action) {
-  auto output = std::make_shared<OutputOptions>();
-  CLI::App* command = cache.add_subcommand("list", "Which models the cache holds");
-  output->add(*command, {"table", "json"});
-  command->footer(
-      "\nExamples:\n"
-      "  pkv cache list\n"
-      "  pkv cache list --output json\n");
-  command->callback([output, &action] { action = [output] { return list(*output); }; });
+Command list_command() {
+  auto o = std::make_shared<OutputOptions>();
+  Command command{.name = "list",
+                  .help = "Which models the cache holds",
+                  .examples = {"pkv cache list", "pkv cache list --output json"},
+                  .run = [o] { return list(*o); }};
+  o->declare(command, {Form::table, Form::json});
+  return command;
 }
 
-void add_remove(CLI::App& cache, Action& action) {
-  auto options = std::make_shared<RemoveOptions>();
-  CLI::App* command = cache.add_subcommand("remove", "Take models or revisions out of the cache");
-  command->add_option("WHAT", options->what, "a model, model@revision, or a commit")->required();
-  command->add_flag("-y,--yes", options->yes, "do not ask");
-  command->add_flag("--dry-run", options->dry_run, "say what would be removed");
-  command->footer(
-      "\nFiles that another revision uses stay. Nothing outside the cache is touched.\n"
-      "\nExamples:\n"
-      "  pkv cache remove gpt2\n"
-      "  pkv cache remove mosaicml/mpt-7b@main --dry-run\n");
-  command->callback([options, &action] { action = [options] { return remove(*options); }; });
+Command remove_command() {
+  auto o = std::make_shared<RemoveOptions>();
+  Command command{.name = "remove",
+                  .help = "Take models or revisions out of the cache",
+                  .notes = "Files that another revision uses stay. Nothing outside the cache is touched.",
+                  .examples = {"pkv cache remove gpt2", "pkv cache remove mosaicml/mpt-7b@main --dry-run"},
+                  .run = [o] { return remove(*o); }};
+  command.add({{.name = "WHAT", .target = &o->what, .help = "a model, model@revision, or a commit", .required = true},
+               {.name = "-y,--yes", .target = &o->yes, .help = "do not ask"},
+               {.name = "--dry-run", .target = &o->dry_run, .help = "say what would be removed"}});
+  return command;
 }
 
-void add_verify(CLI::App& cache, Action& action) {
+Command verify_command() {
   auto what = std::make_shared<std::vector<std::string>>();
-  CLI::App* command = cache.add_subcommand("verify", "Are the files what their digests say?");
-  command->add_option("WHAT", *what, "a model, model@revision, or a commit (default: all there are)");
-  command->footer(
-      "\nReads every byte, and asks nobody. Exit code 1 when a file is damaged.\n"
-      "\nExample:\n"
-      "  pkv cache verify mosaicml/mpt-7b\n");
-  command->callback([what, &action] { action = [what] { return verify(*what); }; });
+  Command command{.name = "verify",
+                  .help = "Are the files what their digests say?",
+                  .notes = "Reads every byte, and asks nobody. Exit code 1 when a file is damaged.",
+                  .examples = {"pkv cache verify mosaicml/mpt-7b"},
+                  .run = [what] { return verify(*what); }};
+  command.add(
+      {.name = "WHAT", .target = what.get(), .help = "a model, model@revision, or a commit (default: all there are)"});
+  return command;
 }
 
 }  // namespace
 
-void add_cache(CLI::App& app, Action& action) {
-  CLI::App* command = app.add_subcommand("cache", "Models of the Hub on this disk");
-  command->require_subcommand(1);
-  command->footer(
-      "\nThe cache is huggingface_hub's: HF_HUB_CACHE, else $HF_HOME/hub, else\n"
-      "~/.cache/huggingface/hub.\n"
-      "\nExamples:\n"
-      "  pkv cache list\n"
-      "  pkv cache remove gpt2\n");
-  add_list(*command, action);
-  add_remove(*command, action);
-  add_verify(*command, action);
+Command cache_command() {
+  return {.name = "cache",
+          .help = "Models of the Hub on this disk",
+          .notes =
+              "The cache is huggingface_hub's: HF_HUB_CACHE, else $HF_HOME/hub, else\n"
+              "~/.cache/huggingface/hub.",
+          .examples = {"pkv cache list", "pkv cache remove gpt2"},
+          .commands = {list_command(), remove_command(), verify_command()}};
 }
 
 }  // namespace pkv::program

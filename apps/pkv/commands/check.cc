@@ -11,12 +11,23 @@
 #include "base/file.h"
 #include "checker/measure/measure.h"
 #include "checker/recorded/recorded.h"
-#include "program.h"
+#include "commands/commands.h"
+#include "engine/model/model.h"
+#include "exit_code.h"
+#include "files/hf/hf.h"
+#include "models/find.h"
+#include "models/load.h"
+#include "options/engine.h"
+#include "options/output.h"
+#include "options/shared.h"
+#include "options/text.h"
 #include "show/columns.h"
 #include "show/environment.h"
 #include "subjects/engine.h"
 #include "subjects/faults.h"
 #include "subjects/recorded.h"
+#include "terminal/progress.h"
+#include "terminal/say.h"
 
 namespace pkv::program {
 namespace {
@@ -31,15 +42,16 @@ struct CheckOptions {
   std::vector<std::string> formats;  // of a review, which may have several
   std::int64_t new_tokens = 0;       // of a review: generated to measure what the past gains
 
-  void add(CLI::App& command) {
-    text.add(command);
-    engine.add(command);
-    engine.add_as(command);
-    command.add_option("--splits", splits,
-                       "where the text is split: all, last, or 3,5 (default: all up to 64 tokens, then a sample)");
-    command.add_flag("--beyond-context", beyond_context,
-                     "allow a text longer than an ALiBi or rotary model was trained for");
-    output.add(command, {"table", "json", "csv", "md", "html", "junit"});
+  template <class Result, std::size_t n>
+  void declare(Command& command, const Telling<Result> (&forms)[n]) {
+    text.declare(command);
+    engine.declare(command);
+    engine.declare_as(command);
+    command.add({{.name = "--splits",
+                  .target = &splits,
+                  .help = "where the text is split: all, last, or 3,5 (default: all up to 64 tokens, then a sample)"},
+                 program::beyond_context(beyond_context)});
+    output.declare(command, forms);
   }
 };
 
@@ -58,7 +70,8 @@ check::Report check_model(const std::string& name, const CheckOptions& options) 
   require_sense(options);
   const auto splits = check::parse_splits(options.splits);
   const std::filesystem::path folder = find_model(name);
-  subjects::EngineSubject subject(load_model(folder, options.engine), display_name(folder), {.as = options.engine.as});
+  subjects::EngineSubject subject(load_model(folder, options.engine), hf::display_name(folder),
+                                  {.as = options.engine.as});
   const Input input = read_input(options.text, folder);
   require_context(subject.model().card(), static_cast<std::int64_t>(input.ids.size()), options.beyond_context);
   check::Report report = check::run(
@@ -71,23 +84,13 @@ check::Report check_model(const std::string& name, const CheckOptions& options) 
   return report;
 }
 
-std::string render(const check::Report& report, const OutputOptions& output) {
-  switch (output.format) {
-    case Format::json:
-      return check::report_json(report);
-    case Format::csv:
-      return show::as_csv(check::document(report));
-    case Format::md:
-      return show::as_markdown(check::document(report));
-    case Format::html:
-      return show::as_html(check::document(report));
-    case Format::junit:
-      return check::report_junit(report);
-    case Format::table:
-      break;
-  }
-  return show::as_text(check::document(report), output.colour());
-}
+constexpr Telling<check::Report> kForms[] = {
+    {Form::table, [](const check::Report& r, bool colour) { return show::as_text(check::document(r), colour); }},
+    {Form::json, [](const check::Report& r, bool) { return check::report_json(r); }},
+    {Form::csv, [](const check::Report& r, bool) { return show::as_csv(check::document(r)); }},
+    {Form::md, [](const check::Report& r, bool) { return show::as_markdown(check::document(r)); }},
+    {Form::html, [](const check::Report& r, bool) { return show::as_html(check::document(r)); }},
+    {Form::junit, [](const check::Report& r, bool) { return check::report_junit(r); }}};
 
 // --as help
 int list_as(const OutputOptions& output) {
@@ -107,28 +110,24 @@ int run_check(const CheckOptions& options) {
                              : check::compare_recordings(subjects::read_recording(options.recorded[0]),
                                                          subjects::read_recording(options.recorded[1]));
   say_where(report);
-  options.output.write(render(report, options.output));
+  options.output.write(options.output.told(report, kForms));
   return report.verdict.holds() ? holds : does_not_hold;
 }
 
-std::string render_review(const std::vector<check::Report>& reports, const std::vector<check::NotChecked>& others,
-                          const OutputOptions& output) {
-  switch (output.format) {
-    case Format::json:
-      return check::review_json(reports, others);
-    case Format::junit:
-      return check::review_junit(reports, others);
-    case Format::csv:
-      return show::as_csv(check::review(reports, others));
-    case Format::md:
-      return show::as_markdown(check::review(reports, others));
-    case Format::html:
-      return show::as_html(check::review(reports, others));
-    case Format::table:
-      break;
-  }
-  return show::as_text(check::review(reports, others), output.colour());
-}
+struct Review {
+  std::vector<check::Report> reports;
+  std::vector<check::NotChecked> others;
+};
+
+show::Document document(const Review& r) { return check::review(r.reports, r.others); }
+
+constexpr Telling<Review> kReviewForms[] = {
+    {Form::table, [](const Review& r, bool colour) { return show::as_text(document(r), colour); }},
+    {Form::json, [](const Review& r, bool) { return check::review_json(r.reports, r.others); }},
+    {Form::csv, [](const Review& r, bool) { return show::as_csv(document(r)); }},
+    {Form::md, [](const Review& r, bool) { return show::as_markdown(document(r)); }},
+    {Form::html, [](const Review& r, bool) { return show::as_html(document(r)); }},
+    {Form::junit, [](const Review& r, bool) { return check::review_junit(r.reports, r.others); }}};
 
 // Each model in each format, one model in each.
 std::vector<CheckOptions> one_by_one(const CheckOptions& options) {
@@ -151,21 +150,20 @@ int run_review(CheckOptions options) {
   }
   if (options.formats.empty()) options.formats.emplace_back();
   for (const CheckOptions& one : one_by_one(options)) require_sense(one);
-  std::vector<check::Report> reports;
-  std::vector<check::NotChecked> others;
+  Review review;
   int code = holds;
   const auto not_checked = [&](const std::string& model, const std::string& message, ExitCode why) {
     clear_progress();
     say(fmt::format("pkv: {}\n", message));
-    others.push_back({display_name(model), message});
+    review.others.push_back({hf::display_name(model), message});
     code = std::max<int>(code, why);
   };
   for (const CheckOptions& one : one_by_one(options)) {
     const std::string& model = one.models[0];
     try {
-      reports.push_back(check_model(model, one));
-      say_where(reports.back());
-      if (!reports.back().verdict.holds()) code = std::max<int>(code, does_not_hold);
+      review.reports.push_back(check_model(model, one));
+      say_where(review.reports.back());
+      if (!review.reports.back().verdict.holds()) code = std::max<int>(code, does_not_hold);
     } catch (const Error& e) {
       const bool named = e.text().where.find(model) != std::string::npos;
       not_checked(model, (named ? "" : model + ": ") + e.what(), code_of(e.kind()));
@@ -175,73 +173,79 @@ int run_review(CheckOptions options) {
       not_checked(model, fmt::format("{}: internal error: {}", model, e.what()), internal_error);
     }
   }
-  options.output.write(render_review(reports, others, options.output));
+  options.output.write(options.output.told(review, kReviewForms));
   return code;
 }
 
 // What is recorded is compared as it is.
-void require_no_model_options(const CLI::App& check) {
-  for (const CLI::Option* option : check.get_options()) {
-    const std::string name = option->get_name();
-    if (option->count() == 0 || name == "--recorded" || name.starts_with("--output")) continue;
-    fail_usage({.what = "recorded runs are compared as they are", .where = name, .expected = "--recorded without it"});
+void require_no_model_options(std::span<const std::string_view> given) {
+  for (const std::string_view name : given) {
+    if (name == "--recorded" || name.starts_with("--output")) continue;
+    fail_usage({.what = "recorded runs are compared as they are",
+                .where = std::string(name),
+                .expected = "--recorded without it"});
   }
+}
+
+std::string misuse(const CheckOptions& options, std::span<const std::string_view> given) {
+  const bool list = options.engine.as == "help" && options.models.empty();
+  if (!list && options.models.empty() == options.recorded.empty()) {
+    return "check: give a MODEL, or two files with --recorded";
+  }
+  if (!options.recorded.empty()) require_no_model_options(given);
+  return {};
 }
 
 }  // namespace
 
-void add_check(CLI::App& app, Action& action) {
-  auto options = std::make_shared<CheckOptions>();
-  CLI::App* command = app.add_subcommand("check", "Are the logits with the past the logits without it?");
-  command->add_option("MODEL", options->models, "a folder, a bundled model, or a Hub model")->expected(1);
-  options->add(*command);
-  command->add_option("--recorded", options->recorded, "compare two recorded files: without past, with past")
-      ->expected(2)
-      ->check(CLI::ExistingFile);
-  command->footer(
-      "\nExamples:\n"
-      "  pkv check tiny-gpt2\n"
-      "  pkv check tiny-falcon --text-file story.txt --splits all --output json\n"
-      "  pkv check ./my-model --ids 1,2,3,4 --backend naive\n"
-      "  pkv check tiny-mpt --load-in nf4 --double-quant\n"
-      "  pkv check tiny-falcon --as transformers-2023\n"
-      "  pkv check tiny-falcon --output html --output-file report.html\n"
-      "  pkv check --recorded without.safetensors with.safetensors\n");
-  command->callback([options, command, &action] {
-    const bool list = options->engine.as == "help" && options->models.empty();
-    if (!list && options->models.empty() == options->recorded.empty()) {
-      throw CLI::ValidationError("check", "give a MODEL, or two files with --recorded");
-    }
-    if (!options->recorded.empty()) require_no_model_options(*command);
-    action = [options] { return run_check(*options); };
-  });
+Command check_command() {
+  auto o = std::make_shared<CheckOptions>();
+  Command command{
+      .name = "check",
+      .help = "Are the logits with the past the logits without it?",
+      .examples = {"pkv check tiny-gpt2", "pkv check tiny-falcon --text-file story.txt --splits all --output json",
+                   "pkv check ./my-model --ids 1,2,3,4 --backend naive",
+                   "pkv check tiny-mpt --load-in nf4 --double-quant", "pkv check tiny-falcon --as transformers-2023",
+                   "pkv check tiny-falcon --output html --output-file report.html",
+                   "pkv check --recorded without.safetensors with.safetensors"},
+      .misuse = [o](std::span<const std::string_view> given) { return misuse(*o, given); },
+      .run = [o] { return run_check(*o); }};
+  command.add({.name = "MODEL", .target = &o->models, .help = "a folder, a bundled model, or a Hub model", .words = 1});
+  o->declare(command, kForms);
+  command.add({.name = "--recorded",
+               .target = &o->recorded,
+               .help = "compare two recorded files: without past, with past",
+               .check = {Check::Kind::existing_file},
+               .words = 2});
+  return command;
 }
 
-void add_review(CLI::App& app, Action& action) {
-  auto options = std::make_shared<CheckOptions>();
-  CLI::App* command = app.add_subcommand("review", "Check many models: a table each, then a summary");
-  command->add_option("MODEL", options->models, "folders, bundled models or Hub models (default: all bundled ones)");
-  options->add(*command);
-  command->remove_option(command->get_option("--load-in"));
-  command
-      ->add_option("--load-in", options->formats,
-                   "number formats of the weights in memory, each model in each: fp32,int8,nf4 (default: as stored)")
-      ->check(CLI::IsMember(kLoadIn))
-      ->delimiter(',')
-      ->allow_extra_args(false);
-  options->new_tokens = 32;
-  command
-      ->add_option("--new-tokens", options->new_tokens,
-                   "tokens generated to measure how much faster it is with the past (0: not measured)")
-      ->check(at_least(0))
-      ->capture_default_str();
-  command->footer(
-      "\nExamples:\n"
-      "  pkv review\n"
-      "  pkv review --load-in fp32,int8,nf4\n"
-      "  pkv review --output junit --output-file pkv.xml\n"
-      "  pkv review tiny-gpt2 ./my-model --text \"Once upon a time\" --output md\n");
-  command->callback([options, &action] { action = [options] { return run_review(*options); }; });
+Command review_command() {
+  auto o = std::make_shared<CheckOptions>();
+  o->new_tokens = 32;
+  Command command{.name = "review",
+                  .help = "Check many models: a table each, then a summary",
+                  .examples = {"pkv review", "pkv review --load-in fp32,int8,nf4",
+                               "pkv review --output junit --output-file pkv.xml",
+                               "pkv review tiny-gpt2 ./my-model --text \"Once upon a time\" --output md"},
+                  .run = [o] { return run_review(*o); }};
+  command.add({.name = "MODEL",
+               .target = &o->models,
+               .help = "folders, bundled models or Hub models (default: all bundled ones)"});
+  o->declare(command, kReviewForms);
+  command.remove("--load-in");
+  command.add({{.name = "--load-in",
+                .target = &o->formats,
+                .help = "number formats of the weights in memory, each model in each: fp32,int8,nf4 (default: as "
+                        "stored)",
+                .check = one_of(load_in_names()),
+                .commas = true},
+               {.name = "--new-tokens",
+                .target = &o->new_tokens,
+                .help = "tokens generated to measure how much faster it is with the past (0: not measured)",
+                .check = at_least(0),
+                .shows_default = true}});
+  return command;
 }
 
 }  // namespace pkv::program

@@ -6,9 +6,13 @@
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
-#include "hub.h"
-#include "program.h"
+#include "commands/commands.h"
+#include "exit_code.h"
+#include "models/hub.h"
+#include "options/output.h"
+#include "options/shared.h"
 #include "show/dumped.h"
+#include "terminal/say.h"
 
 namespace pkv::program {
 namespace {
@@ -60,7 +64,7 @@ int run(const DownloadOptions& options) {
   }
   const hub::Plan plan =
       download_from_hub(hub_settings(), id, {.include = options.include, .only_plan = options.dry_run});
-  const bool json = options.output.format == Format::json;
+  const bool json = options.output.is(Form::json);
   options.output.write(json              ? as_json(plan, options.dry_run)
                        : options.dry_run ? as_table(plan)
                                          : plan.folder.string() + "\n");
@@ -69,31 +73,30 @@ int run(const DownloadOptions& options) {
 
 }  // namespace
 
-void add_download(CLI::App& app, Action& action) {
-  auto options = std::make_shared<DownloadOptions>();
-  CLI::App* command = app.add_subcommand("download", "Fetch a model of the Hugging Face Hub into the cache");
-  command->add_option("MODEL", options->model, "its name on the Hub: gpt2, mosaicml/mpt-7b, organisation/name@revision")
-      ->required();
-  command->add_option("--revision", options->revision, "a branch, a tag or a commit (default: main)");
-  command
-      ->add_option("--include", options->include,
-                   "only files that match: \"*.json\"; may be given again (default: what pkv needs: config, tokenizer, "
-                   "and weights in safetensors, or PyTorch's where there are no others)")
-      ->allow_extra_args(false)
-      ->option_text("GLOB");
-  command->add_flag("--dry-run", options->dry_run, "say what would be fetched, and how big it is");
-  options->output.add(*command, {"table", "json"});
-  command->footer(
-      "\nPrints the folder, which huggingface_hub finds too. A download that was broken\n"
-      "off goes on where it ended. A revision that moved is fetched anew; other\n"
-      "commands use what the cache holds without asking.\n"
-      "\nEnvironment: HF_TOKEN, HF_HOME, HF_HUB_CACHE, HF_ENDPOINT, HF_HUB_OFFLINE and\n"
-      "more, as huggingface_hub reads them.\n"
-      "\nExamples:\n"
-      "  pkv download gpt2\n"
-      "  pkv download mosaicml/mpt-7b --dry-run\n"
-      "  pkv download tiiuae/falcon-7b --include \"*.json\" --include \"tokenizer*\"\n");
-  command->callback([options, &action] { action = [options] { return run(*options); }; });
+Command download_command() {
+  auto o = std::make_shared<DownloadOptions>();
+  Command command{.name = "download",
+                  .help = "Fetch a model of the Hugging Face Hub into the cache",
+                  .notes =
+                      "Prints the folder, which huggingface_hub finds too. A download that was broken\n"
+                      "off goes on where it ended. A revision that moved is fetched anew; other\n"
+                      "commands use what the cache holds without asking.\n\n"
+                      "Environment: HF_TOKEN, HF_HOME, HF_HUB_CACHE, HF_ENDPOINT, HF_HUB_OFFLINE and\n"
+                      "more, as huggingface_hub reads them.",
+                  .examples = {"pkv download gpt2", "pkv download mosaicml/mpt-7b --dry-run",
+                               "pkv download tiiuae/falcon-7b --include \"*.json\" --include \"tokenizer*\""},
+                  .run = [o] { return run(*o); }};
+  command.add(
+      {model_word(o->model, "its name on the Hub: gpt2, mosaicml/mpt-7b, organisation/name@revision"),
+       {.name = "--revision", .target = &o->revision, .help = "a branch, a tag or a commit (default: main)"},
+       {.name = "--include",
+        .target = &o->include,
+        .help = "only files that match: \"*.json\"; may be given again (default: what pkv needs: config, tokenizer, "
+                "and weights in safetensors, or PyTorch's where there are no others)",
+        .value = "GLOB"},
+       {.name = "--dry-run", .target = &o->dry_run, .help = "say what would be fetched, and how big it is"}});
+  o->output.declare(command, {Form::table, Form::json});
+  return command;
 }
 
 }  // namespace pkv::program

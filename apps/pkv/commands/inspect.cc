@@ -6,10 +6,16 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 
+#include "commands/commands.h"
+#include "engine/model/model.h"
+#include "exit_code.h"
 #include "files/hf/hf.h"
-#include "program.h"
+#include "models/find.h"
+#include "options/output.h"
+#include "options/shared.h"
 #include "show/columns.h"
 #include "show/dumped.h"
+#include "terminal/say.h"
 
 namespace pkv::program {
 namespace {
@@ -108,24 +114,22 @@ std::string as_json(const hf::Folder& folder, const model::Inspection& found, bo
 int run(const InspectOptions& options) {
   const hf::Folder folder = hf::Folder::open(find_model(options.model));
   const model::Inspection found = model::inspect(folder);
-  options.output.write(options.output.format == Format::json ? as_json(folder, found, options.tensors)
-                                                             : as_text(folder, found, options.tensors));
+  options.output.write(options.output.is(Form::json) ? as_json(folder, found, options.tensors)
+                                                     : as_text(folder, found, options.tensors));
   return holds;
 }
 
 }  // namespace
 
-void add_inspect(CLI::App& app, Action& action) {
-  auto options = std::make_shared<InspectOptions>();
-  CLI::App* command = app.add_subcommand("inspect", "What is in a model folder; reads no weights");
-  command->add_option("MODEL", options->model, "a folder, a bundled model, or a Hub model")->required();
-  command->add_flag("--tensors", options->tensors, "list the tensors too");
-  options->output.add(*command, {"table", "json"});
-  command->footer(
-      "\nExamples:\n"
-      "  pkv inspect tiny-falcon\n"
-      "  pkv inspect ./my-model --tensors --output json\n");
-  command->callback([options, &action] { action = [options] { return run(*options); }; });
+Command inspect_command() {
+  auto o = std::make_shared<InspectOptions>();
+  Command command{.name = "inspect",
+                  .help = "What is in a model folder; reads no weights",
+                  .examples = {"pkv inspect tiny-falcon", "pkv inspect ./my-model --tensors --output json"},
+                  .run = [o] { return run(*o); }};
+  command.add({model_word(o->model), {.name = "--tensors", .target = &o->tensors, .help = "list the tensors too"}});
+  o->output.declare(command, {Form::table, Form::json});
+  return command;
 }
 
 }  // namespace pkv::program

@@ -7,7 +7,17 @@
 
 #include "base/error.h"
 #include "base/file.h"
-#include "program.h"
+#include "commands/commands.h"
+#include "engine/model/model.h"
+#include "exit_code.h"
+#include "files/hf/hf.h"
+#include "models/find.h"
+#include "models/load.h"
+#include "models/restore.h"
+#include "options/engine.h"
+#include "options/saved_past.h"
+#include "options/shared.h"
+#include "options/text.h"
 #include "subjects/engine.h"
 #include "subjects/recorded.h"
 
@@ -40,14 +50,15 @@ std::vector<std::int64_t> piece_lengths(const LogitsOptions& options, std::size_
 int run(const LogitsOptions& options) {
   require_writable(options.output_file);
   const std::filesystem::path folder = find_model(options.model);
-  subjects::EngineSubject subject(load_model(folder, options.engine), display_name(folder), {.as = options.engine.as});
+  subjects::EngineSubject subject(load_model(folder, options.engine), hf::display_name(folder),
+                                  {.as = options.engine.as});
   const Input input = read_input(options.text, folder);
   require_context(subject.model().card(), std::ssize(input.ids), options.beyond_context);
   check::Recording r{.description = subject.describe(), .past_file = options.past.file};
   std::unique_ptr<session::Session> session;
   if (r.past_file.empty()) {
     r.text = input.text;
-  } else if (auto restored = options.past.restore(subject.model(), input.ids, options.engine.threads)) {
+  } else if (auto restored = restore(options.past, subject.model(), input.ids, options.engine.threads)) {
     r.past_tokens = restored->past.length();
     session = subject.going_on(std::move(restored->past));
   }
@@ -69,27 +80,30 @@ int run(const LogitsOptions& options) {
 
 }  // namespace
 
-void add_logits(CLI::App& app, Action& action) {
-  auto options = std::make_shared<LogitsOptions>();
-  CLI::App* command = app.add_subcommand("logits", "Write a text's logits to a safetensors file");
-  command->add_option("MODEL", options->model, "a folder, a bundled model, or a Hub model")->required();
-  options->text.add(*command);
-  options->engine.add(*command);
-  options->engine.add_as(*command);
-  command->add_option("--pieces", options->pieces, "feed the text in pieces of these lengths: 3,1 (default: in one)");
-  options->past.add(*command);
-  command->get_option("--past-file")->excludes("--as")->excludes("--pieces");
-  command->add_flag("--beyond-context", options->beyond_context,
-                    "allow a text longer than an ALiBi or rotary model was trained for");
-  command->add_option("--output-file", options->output_file, "the file to write")->required();
-  command->footer(
-      "\nThe file holds ids [n] int64, logits [n, vocab] float32, and metadata: model, format, backend, ...\n"
-      "With --past-file both are of the tokens after the saved ones, whose number is past_tokens.\n"
-      "\nExamples:\n"
-      "  pkv logits tiny-gpt2 --text \"I like to eat\" --output-file without.safetensors\n"
-      "  pkv logits tiny-gpt2 --text \"I like to eat\" --pieces 3,1 --output-file with.safetensors\n"
-      "  pkv logits tiny-gpt2 --load-in fp4 --block-size 128 --output-file fp4.safetensors\n");
-  command->callback([options, &action] { action = [options] { return run(*options); }; });
+Command logits_command() {
+  auto o = std::make_shared<LogitsOptions>();
+  Command command{.name = "logits",
+                  .help = "Write a text's logits to a safetensors file",
+                  .notes =
+                      "The file holds ids [n] int64, logits [n, vocab] float32, and metadata: model, format, "
+                      "backend, ...\n"
+                      "With --past-file both are of the tokens after the saved ones, whose number is past_tokens.",
+                  .examples = {"pkv logits tiny-gpt2 --text \"I like to eat\" --output-file without.safetensors",
+                               "pkv logits tiny-gpt2 --text \"I like to eat\" --pieces 3,1 --output-file "
+                               "with.safetensors",
+                               "pkv logits tiny-gpt2 --load-in fp4 --block-size 128 --output-file fp4.safetensors"},
+                  .run = [o] { return run(*o); }};
+  command.add(model_word(o->model));
+  o->text.declare(command);
+  o->engine.declare(command);
+  o->engine.declare_as(command);
+  command.add({.name = "--pieces",
+               .target = &o->pieces,
+               .help = "feed the text in pieces of these lengths: 3,1 (default: in one)"});
+  o->past.declare(command, {"--as", "--pieces"});
+  command.add({beyond_context(o->beyond_context),
+               {.name = "--output-file", .target = &o->output_file, .help = "the file to write", .required = true}});
+  return command;
 }
 
 }  // namespace pkv::program

@@ -7,9 +7,20 @@
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
-#include "program.h"
+#include "commands/commands.h"
+#include "engine/model/model.h"
+#include "engine/model/past_file.h"
+#include "exit_code.h"
+#include "models/find.h"
+#include "models/load.h"
+#include "options/engine.h"
+#include "options/output.h"
+#include "options/shared.h"
+#include "options/text.h"
 #include "show/dumped.h"
-#include "stop.h"
+#include "terminal/progress.h"
+#include "terminal/say.h"
+#include "terminal/stop.h"
 
 namespace pkv::program {
 namespace {
@@ -47,7 +58,7 @@ std::string blocks_text(const model::SavedPast& saved) {
 }
 
 int run_save(const SaveOptions& options) {
-  if (!options.prompt.text && !options.prompt.file && !options.prompt.ids) {
+  if (!options.prompt.given()) {
     fail_usage({.what = "no text to save the past of", .expected = "--prompt, --prompt-file or --ids"});
   }
   const std::filesystem::path folder = find_model(options.model);
@@ -57,7 +68,7 @@ int run_save(const SaveOptions& options) {
   require_context(model.card(), std::ssize(input.ids), options.beyond_context);
   save(options, model, input.ids);
   const model::SavedPast saved = model::open_past(options.past_file);
-  if (options.output.format == Format::json) {
+  if (options.output.is(Form::json)) {
     const nlohmann::ordered_json j{{"schema", "pkv-past-save/1"},      {"model", saved.model},
                                    {"past_file", options.past_file},   {"tokens", saved.ids.size()},
                                    {"blocks", saved.checksums.size()}, {"bytes", saved.file_bytes()}};
@@ -130,48 +141,48 @@ std::string show_json(const ShowOptions& options, const model::SavedPast& saved)
 int run_show(const ShowOptions& options) {
   const model::SavedPast saved = model::open_past(options.past_file);
   model::verify_blocks(saved, std::ssize(saved.ids));
-  options.output.write(options.output.format == Format::json ? show_json(options, saved) : show_text(options, saved));
+  options.output.write(options.output.is(Form::json) ? show_json(options, saved) : show_text(options, saved));
   return holds;
 }
 
-void add_save(CLI::App& past, Action& action) {
-  auto options = std::make_shared<SaveOptions>();
-  CLI::App* command = past.add_subcommand("save", "Feed a text and write its past to a file");
-  command->add_option("MODEL", options->model, "a model folder or a bundled model")->required();
-  auto* text = command->add_option("--prompt", options->prompt.text, "the text");
-  auto* file = command->add_option("--prompt-file", options->prompt.file, "a file with it, taken as it is; -: stdin");
-  file->excludes(text);
-  command->add_option("--ids", options->prompt.ids, "token ids: 1,2,3")->excludes(text)->excludes(file);
-  command->add_flag("--no-special-tokens", options->prompt.no_special_tokens, kNoSpecialTokens);
-  command->add_option("--past-file", options->past_file, "the file to write, readable by its owner only")->required();
-  command->add_flag("--beyond-context", options->beyond_context,
-                    "allow a text longer than an ALiBi or rotary model was trained for");
-  options->engine.add(*command);
-  options->output.add(*command, {"table", "json"});
-  command->footer(
-      "\nA past can be turned back into its text: keep the file as you would keep the text.\n"
-      "\nExamples:\n"
-      "  pkv past save tiny-gpt2 --prompt \"I like to eat\" --past-file eat.safetensors\n"
-      "  pkv past save tiny-mpt --prompt-file story.txt --load-in nf4 --past-file story.safetensors\n");
-  command->callback([options, &action] { action = [options] { return run_save(*options); }; });
+Command save_command() {
+  auto o = std::make_shared<SaveOptions>();
+  Command command{.name = "save",
+                  .help = "Feed a text and write its past to a file",
+                  .notes = "A past can be turned back into its text: keep the file as you would keep the text.",
+                  .examples = {"pkv past save tiny-gpt2 --prompt \"I like to eat\" --past-file eat.safetensors",
+                               "pkv past save tiny-mpt --prompt-file story.txt --load-in nf4 --past-file "
+                               "story.safetensors"},
+                  .run = [o] { return run_save(*o); }};
+  command.add(model_word(o->model, "a model folder or a bundled model"));
+  o->prompt.declare(command, prompt_words("the text", "token ids: 1,2,3"));
+  command.add({{.name = "--past-file",
+                .target = &o->past_file,
+                .help = "the file to write, readable by its owner only",
+                .required = true},
+               beyond_context(o->beyond_context)});
+  o->engine.declare(command);
+  o->output.declare(command, {Form::table, Form::json});
+  return command;
 }
 
-void add_show(CLI::App& past, Action& action) {
-  auto options = std::make_shared<ShowOptions>();
-  CLI::App* command = past.add_subcommand("show", "What is in the file of a past; verifies its checksums");
-  command->add_option("PAST", options->past_file, "a file that `pkv past save` wrote")->required();
-  options->output.add(*command, {"table", "json"});
-  command->footer("\nExample:\n  pkv past show eat.safetensors --output json\n");
-  command->callback([options, &action] { action = [options] { return run_show(*options); }; });
+Command show_command() {
+  auto o = std::make_shared<ShowOptions>();
+  Command command{.name = "show",
+                  .help = "What is in the file of a past; verifies its checksums",
+                  .examples = {"pkv past show eat.safetensors --output json"},
+                  .run = [o] { return run_show(*o); }};
+  command.add({.name = "PAST", .target = &o->past_file, .help = "a file that `pkv past save` wrote", .required = true});
+  o->output.declare(command, {Form::table, Form::json});
+  return command;
 }
 
 }  // namespace
 
-void add_past(CLI::App& app, Action& action) {
-  CLI::App* command = app.add_subcommand("past", "Save a text's past to a file, show such a file");
-  command->require_subcommand(1);
-  add_save(*command, action);
-  add_show(*command, action);
+Command past_command() {
+  return {.name = "past",
+          .help = "Save a text's past to a file, show such a file",
+          .commands = {save_command(), show_command()}};
 }
 
 }  // namespace pkv::program

@@ -9,8 +9,19 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "checker/perplexity/document.h"
-#include "program.h"
+#include "commands/commands.h"
+#include "engine/model/model.h"
+#include "exit_code.h"
+#include "files/hf/hf.h"
+#include "models/find.h"
+#include "models/load.h"
+#include "options/engine.h"
+#include "options/output.h"
+#include "options/shared.h"
+#include "options/text.h"
 #include "subjects/engine.h"
+#include "terminal/progress.h"
+#include "terminal/say.h"
 
 namespace pkv::program {
 namespace {
@@ -93,24 +104,14 @@ std::unique_ptr<subjects::EngineSubject> load_reference(const PerplexityOptions&
   set_load_in(formats, options.against);
   model::Model model = model::load(hf::Folder::open(folder), backend, formats);
   for (const std::string& line : model.notes()) note(fmt::format("--against {}: {}", options.against, line));
-  return std::make_unique<subjects::EngineSubject>(std::move(model), display_name(folder));
+  return std::make_unique<subjects::EngineSubject>(std::move(model), hf::display_name(folder));
 }
 
-std::string render(const perplexity::Result& p, const OutputOptions& output) {
-  switch (output.format) {
-    case Format::json:
-      return perplexity::report_json(p);
-    case Format::csv:
-      return show::as_csv(perplexity::document(p));
-    case Format::md:
-      return show::as_markdown(perplexity::document(p));
-    case Format::html:  // not offered
-    case Format::junit:
-    case Format::table:
-      break;
-  }
-  return show::as_text(perplexity::document(p), output.colour());
-}
+constexpr Telling<perplexity::Result> kForms[] = {
+    {Form::table, [](const perplexity::Result& p, bool colour) { return show::as_text(perplexity::document(p), colour); }},
+    {Form::json, [](const perplexity::Result& p, bool) { return perplexity::report_json(p); }},
+    {Form::csv, [](const perplexity::Result& p, bool) { return show::as_csv(perplexity::document(p)); }},
+    {Form::md, [](const perplexity::Result& p, bool) { return show::as_markdown(perplexity::document(p)); }}};
 
 // Tokens of tokens read so far become bytes of the file, whose tokens nobody has counted yet.
 Progress in_bytes(const Progress& bar, const FileIds& ids, const std::string& file) {
@@ -126,44 +127,55 @@ Progress in_bytes(const Progress& bar, const FileIds& ids, const std::string& fi
 int run(const PerplexityOptions& options) {
   require_writable(options.output.file);
   const std::filesystem::path folder = find_model(options.model);
-  subjects::EngineSubject subject(load_model(folder, options.engine), display_name(folder));
+  subjects::EngineSubject subject(load_model(folder, options.engine), hf::display_name(folder));
   require_causal(subject.model().card(), options.model);
   const perplexity::Windows windows = windows_of(options, subject.model().card());
   const auto reference = load_reference(options, folder, subject.model().backend());
   FileIds ids(options.file, load_tokenizer(folder), !options.no_special_tokens);
   WorkerPool pool(options.engine.threads);
   perplexity::Result p = perplexity::run(subject, reference.get(), std::ref(ids), windows, pool,
-                                         in_bytes(progress_bar(display_name(folder)), ids, options.file));
+                                         in_bytes(progress_bar(hf::display_name(folder)), ids, options.file));
   p.bytes = ids.bytes();
-  options.output.write(render(p, options.output));
+  options.output.write(options.output.told(p, kForms));
   return holds;
 }
 
 }  // namespace
 
-void add_perplexity(CLI::App& app, Action& action) {
-  auto options = std::make_shared<PerplexityOptions>();
-  CLI::App* command = app.add_subcommand("perplexity", "How well a model predicts a text; what a number format costs");
-  command->add_option("MODEL", options->model, "a folder, a bundled model, or a Hub model")->required();
-  command->add_option("--text-file", options->file, "a file with the text, taken as it is, of any length")
-      ->required()
-      ->check(CLI::ExistingFile);
-  command->add_flag("--no-special-tokens", options->no_special_tokens, kNoSpecialTokens);
-  command->add_option("--against", options->against, "compare with the same model in this number format")
-      ->check(CLI::IsMember(kLoadIn));
-  command->add_option("--context", options->context, "tokens of a window (default: the model's context)");
-  command->add_option("--stride", options->stride, "tokens from window to window (default: --context, no overlap)");
-  command->add_option("--chunk", options->chunk, "tokens fed in one call; bounds memory")->capture_default_str();
-  options->engine.add(*command);
-  options->output.add(*command, {"table", "json", "csv", "md"});
-  command->footer(
-      "\nExamples:\n"
-      "  pkv perplexity tiny-gpt2 --text-file story.txt\n"
-      "  pkv perplexity ./my-model --text-file story.txt --stride 512 --output json\n"
-      "  pkv perplexity tiny-falcon --text-file story.txt --dtype bf16 --against fp32\n"
-      "  pkv perplexity tiny-gpt2 --text-file story.txt --load-in nf4 --against fp32\n"
-      "  pkv perplexity tiny-mpt --text-file story.txt --dtype fp32 --past-dtype fp16 --against fp32\n");
-  command->callback([options, &action] { action = [options] { return run(*options); }; });
+Command perplexity_command() {
+  auto o = std::make_shared<PerplexityOptions>();
+  Command command{.name = "perplexity",
+                  .help = "How well a model predicts a text; what a number format costs",
+                  .examples = {"pkv perplexity tiny-gpt2 --text-file story.txt",
+                               "pkv perplexity ./my-model --text-file story.txt --stride 512 --output json",
+                               "pkv perplexity tiny-falcon --text-file story.txt --dtype bf16 --against fp32",
+                               "pkv perplexity tiny-gpt2 --text-file story.txt --load-in nf4 --against fp32",
+                               "pkv perplexity tiny-mpt --text-file story.txt --dtype fp32 --past-dtype fp16 "
+                               "--against fp32"},
+                  .run = [o] { return run(*o); }};
+  command.add(
+      {model_word(o->model),
+       {.name = "--text-file",
+        .target = &o->file,
+        .help = "a file with the text, taken as it is, of any length",
+        .check = {Check::Kind::existing_file},
+        .required = true},
+       no_special_tokens(o->no_special_tokens),
+       {.name = "--against",
+        .target = &o->against,
+        .help = "compare with the same model in this number format",
+        .check = one_of(load_in_names())},
+       {.name = "--context", .target = &o->context, .help = "tokens of a window (default: the model's context)"},
+       {.name = "--stride",
+        .target = &o->stride,
+        .help = "tokens from window to window (default: --context, no overlap)"},
+       {.name = "--chunk",
+        .target = &o->chunk,
+        .help = "tokens fed in one call; bounds memory",
+        .shows_default = true}});
+  o->engine.declare(command);
+  o->output.declare(command, kForms);
+  return command;
 }
 
 }  // namespace pkv::program

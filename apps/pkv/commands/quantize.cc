@@ -6,10 +6,21 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "commands/commands.h"
+#include "engine/model/formats.h"
+#include "engine/model/model.h"
 #include "engine/model/write_checkpoint.h"
-#include "program.h"
+#include "exit_code.h"
+#include "files/hf/hf.h"
+#include "models/find.h"
+#include "models/load.h"
+#include "options/engine.h"
+#include "options/output.h"
+#include "options/shared.h"
 #include "show/dumped.h"
-#include "stop.h"
+#include "terminal/progress.h"
+#include "terminal/say.h"
+#include "terminal/stop.h"
 
 namespace pkv::program {
 namespace {
@@ -17,7 +28,7 @@ namespace {
 struct QuantizeOptions {
   std::string model, folder;
   EngineOptions engine;
-  DType storage = DType::u8;
+  std::string storage = "uint8";
   std::uint64_t max_shard = 5'000'000'000;
   OutputOptions output;
 };
@@ -26,8 +37,8 @@ model::Written write(const model::Model& model, const QuantizeOptions& options) 
   try {
     const OrderlyStop stop;
     return model::write_checkpoint(model, options.folder,
-                                   {.dtype = options.engine.formats.dtype,
-                                    .storage = options.storage,
+                                   {.dtype = options.engine.load_options().dtype,
+                                    .storage = from_torch_name(options.storage).value(),
                                     .max_shard = options.max_shard,
                                     .progress = stop.looking(progress_bar(fmt::format("writing {}", options.folder)))});
   } catch (const StopAsked&) {
@@ -69,7 +80,7 @@ std::string as_json(const QuantizeOptions& options, const model::Model& model, c
 
 int run(const QuantizeOptions& options) {
   const model::LoadOptions asked = options.engine.load_options();
-  if (options.storage != DType::u8 && asked.quantize->format == quant::Format::int8) {
+  if (options.storage != "uint8" && asked.quantize->format == quant::Format::int8) {
     fail_usage({.what = "--storage has no meaning here", .expected = "--load-in fp4 or nf4"});
   }
   FolderWriter::require_free(options.folder);
@@ -77,50 +88,51 @@ int run(const QuantizeOptions& options) {
   model::require_not_quantised(hf::Folder::open(folder));
   const model::Model model = load_model(folder, options.engine);
   const model::Written written = write(model, options);
-  options.output.write(options.output.format == Format::json ? as_json(options, model, written)
-                                                             : as_text(options, model, written));
+  options.output.write(options.output.is(Form::json) ? as_json(options, model, written)
+                                                     : as_text(options, model, written));
   return holds;
 }
 
-void add_storage(CLI::App& command, DType& storage) {
-  const auto set = [&storage](const std::string& given) { storage = from_torch_name(given).value(); };
-  command
-      .add_option_function<std::string>("--storage", set,
-                                        "fp4, nf4: what the codes are stored as: the same bytes by another name")
-      ->check(CLI::IsMember(std::vector<std::string>{"uint8", "float16", "bfloat16", "float32"}))
-      ->default_str("uint8");
-}
+constexpr std::string_view kQuantised[] = {"int8", "fp4", "nf4"};
+constexpr std::string_view kStorage[] = {"uint8", "float16", "bfloat16", "float32"};
 
 }  // namespace
 
-void add_quantize(CLI::App& app, Action& action) {
-  auto options = std::make_shared<QuantizeOptions>();
-  CLI::App* command = app.add_subcommand("quantize", "Write a model in 8 or 4 bits, as bitsandbytes does");
-  command->add_option("MODEL", options->model, "a folder, a bundled model, or a Hub model")->required();
-  command->add_option("--output-dir", options->folder, "the folder to write; must not exist or be empty")->required();
-  options->engine.add_load_in(*command, {"int8", "fp4", "nf4"}, "number format of the matrices");
-  command->get_option("--load-in")->required();
-  add_storage(*command, options->storage);
-  add_dtype(*command, "--dtype", options->engine.formats.dtype,
-            "number format of everything else, and what the matrices are rounded to first (default: as stored)");
-  command
-      ->add_option(
-          "--max-shard-size", options->max_shard,
-          "the largest weight file: 500MB, 5GB, 2GiB (default: 5GB); what is larger is written in several, with "
-          "an index")
-      ->transform(CLI::AsSizeValue(true))
-      ->check(at_least(1))
-      ->option_text("SIZE");
-  options->engine.add_threads(*command);
-  options->output.add(*command, {"table", "json"});
-  command->footer(
-      "\nThe folder appears when it is complete. transformers with bitsandbytes load it\n"
-      "(but no Falcon), and so does pkv.\n"
-      "\nExamples:\n"
-      "  pkv quantize tiny-gpt2 --load-in nf4 --double-quant --output-dir tiny-gpt2-nf4\n"
-      "  pkv quantize ./my-model --load-in int8 --dtype fp16 --output-dir my-model-int8\n"
-      "  pkv check tiny-gpt2-nf4\n");
-  command->callback([options, &action] { action = [options] { return run(*options); }; });
+Command quantize_command() {
+  auto o = std::make_shared<QuantizeOptions>();
+  Command command{.name = "quantize",
+                  .help = "Write a model in 8 or 4 bits, as bitsandbytes does",
+                  .notes =
+                      "The folder appears when it is complete. transformers with bitsandbytes load it\n"
+                      "(but no Falcon), and so does pkv.",
+                  .examples = {"pkv quantize tiny-gpt2 --load-in nf4 --double-quant --output-dir tiny-gpt2-nf4",
+                               "pkv quantize ./my-model --load-in int8 --dtype fp16 --output-dir my-model-int8",
+                               "pkv check tiny-gpt2-nf4"},
+                  .run = [o] { return run(*o); }};
+  command.add({model_word(o->model),
+               {.name = "--output-dir",
+                .target = &o->folder,
+                .help = "the folder to write; must not exist or be empty",
+                .required = true}});
+  o->engine.declare_load_in(command, kQuantised, "number format of the matrices");
+  command.option("--load-in").required = true;
+  command.add({.name = "--storage",
+               .target = &o->storage,
+               .help = "fp4, nf4: what the codes are stored as: the same bytes by another name",
+               .check = one_of(kStorage),
+               .shows_default = true});
+  o->engine.declare_dtype(command,
+                          "number format of everything else, and what the matrices are rounded to first (default: as "
+                          "stored)");
+  command.add({.name = "--max-shard-size",
+               .target = &o->max_shard,
+               .help = "the largest weight file: 500MB, 5GB, 2GiB (default: 5GB); what is larger is written in "
+                       "several, with an index",
+               .check = {.kind = Check::Kind::size, .least = 1},
+               .value = "SIZE"});
+  o->engine.declare_threads(command);
+  o->output.declare(command, {Form::table, Form::json});
+  return command;
 }
 
 }  // namespace pkv::program

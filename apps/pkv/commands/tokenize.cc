@@ -8,7 +8,14 @@
 
 #include "base/error.h"
 #include "base/file.h"
-#include "program.h"
+#include "commands/commands.h"
+#include "exit_code.h"
+#include "models/find.h"
+#include "models/load.h"
+#include "options/output.h"
+#include "options/shared.h"
+#include "options/text.h"
+#include "terminal/say.h"
 
 namespace pkv::program {
 namespace {
@@ -56,31 +63,31 @@ int run(const TokenizeOptions& options) {
     for (const std::int32_t id : ids) json["tokens"].push_back(tokenizer.token(id));
     plain = fmt::format("{}", fmt::join(ids, " "));
   }
-  const bool as_json = options.output.format == Format::json;
+  const bool as_json = options.output.is(Form::json);
   options.output.write((as_json ? json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) : plain) + "\n");
   return holds;
 }
 
 }  // namespace
 
-void add_tokenize(CLI::App& app, Action& action) {
-  auto options = std::make_shared<TokenizeOptions>();
-  CLI::App* command = app.add_subcommand("tokenize", "Text to token ids, or back");
-  command->add_option("MODEL", options->model, "a folder, a bundled model, or a Hub model")->required();
-  options->text.add(*command);
-  command->get_option("--text")->description("the text (default: read from stdin)");
-  command->add_flag("--decode", options->decode, "ids to text: ids from --ids, --text, --text-file or stdin");
-  command->add_flag("--skip-special-tokens", options->skip_special_tokens, "leave special tokens out of decoded text");
-  options->output.add(*command, {"table", "json"});
-  command->footer(
-      "\nExamples:\n"
-      "  pkv tokenize tiny-gpt2 --text \"I like to eat\"\n"
-      "  pkv tokenize tiny-gpt2 --output json < story.txt\n"
-      "  pkv tokenize tiny-gpt2 --decode --ids 40,12,7\n");
-  command->callback([options, &action] {
-    if (options->text.ids && !options->decode) throw CLI::ValidationError("--ids", "is for --decode");
-    action = [options] { return run(*options); };
-  });
+Command tokenize_command() {
+  auto o = std::make_shared<TokenizeOptions>();
+  Command command{
+      .name = "tokenize",
+      .help = "Text to token ids, or back",
+      .examples = {"pkv tokenize tiny-gpt2 --text \"I like to eat\"",
+                   "pkv tokenize tiny-gpt2 --output json < story.txt", "pkv tokenize tiny-gpt2 --decode --ids 40,12,7"},
+      .misuse = [o](auto) { return o->text.ids && !o->decode ? "--ids: is for --decode" : ""; },
+      .run = [o] { return run(*o); }};
+  command.add(model_word(o->model));
+  o->text.declare(command, {.text_help = "the text (default: read from stdin)"});
+  command.add(
+      {{.name = "--decode", .target = &o->decode, .help = "ids to text: ids from --ids, --text, --text-file or stdin"},
+       {.name = "--skip-special-tokens",
+        .target = &o->skip_special_tokens,
+        .help = "leave special tokens out of decoded text"}});
+  o->output.declare(command, {Form::table, Form::json});
+  return command;
 }
 
 }  // namespace pkv::program

@@ -9,19 +9,31 @@
 
 #include "base/error.h"
 #include "base/utf8.h"
+#include "commands/commands.h"
+#include "commands/generate/writer.h"
 #include "engine/generate/defaults.h"
-#include "program.h"
-#include "stop.h"
-#include "writing/writing.h"
+#include "engine/model/model.h"
+#include "exit_code.h"
+#include "files/hf/hf.h"
+#include "models/find.h"
+#include "models/load.h"
+#include "models/restore.h"
+#include "options/engine.h"
+#include "options/output.h"
+#include "options/saved_past.h"
+#include "options/shared.h"
+#include "options/text.h"
+#include "terminal/progress.h"
+#include "terminal/say.h"
+#include "terminal/stop.h"
 
 namespace pkv::program {
 namespace {
 
 struct GenerateOptions {
   std::string model;
-  std::optional<std::string> prompt, prompt_file, ids;
-  bool no_special_tokens = false, no_past = false, no_generation_config = false, ignore_eos = false,
-       beyond_context = false;
+  TextOptions prompt;
+  bool no_past = false, no_generation_config = false, ignore_eos = false, beyond_context = false;
   bool do_sample = false, greedy = false;
   std::optional<double> temperature, top_p, min_p, repetition_penalty;
   std::optional<std::int64_t> max_new_tokens, top_k, num_sequences;
@@ -60,12 +72,12 @@ std::vector<std::int32_t> saved_ids(const SavedPastOptions& past) {
 Prompt prompt_of(const GenerateOptions& o, bool from_past, const std::optional<text::Tokenizer>& tokenizer,
                  const generate::Defaults& defaults) {
   Prompt prompt;
-  if (o.ids || from_past) {
-    prompt.ids = o.ids ? parse_ids(*o.ids, "--ids") : saved_ids(o.past);
+  if (o.prompt.ids || from_past) {
+    prompt.ids = o.prompt.ids ? parse_ids(*o.prompt.ids, "--ids") : saved_ids(o.past);
     if (tokenizer) prompt.text = tokenizer->decode(prompt.ids, true);
   } else {
-    prompt.text = o.prompt_file ? read_text(*o.prompt_file) : o.prompt.value_or(std::string(TextOptions::kArticle));
-    prompt.ids = tokenizer->encode(*prompt.text, !o.no_special_tokens);
+    prompt.text = o.prompt.file ? read_text(*o.prompt.file) : o.prompt.text.value_or(std::string(kArticleText));
+    prompt.ids = tokenizer->encode(*prompt.text, !o.prompt.no_special_tokens);
   }
   if (prompt.ids.empty() && defaults.bos_token_id) prompt.ids = {*defaults.bos_token_id};
   if (!prompt.ids.empty()) return prompt;
@@ -112,7 +124,7 @@ generate::Options options_of(const GenerateOptions& o, const generate::Defaults&
   options.max_new_tokens = o.max_new_tokens.value_or(tokens.count);
   if (o.ignore_eos) options.eos_token_id.clear();
   options.use_past = !o.no_past;
-  options.log_probabilities = options.logits_hash = o.output.format == Format::json;
+  options.log_probabilities = options.logits_hash = o.output.is(Form::json);
   options.beyond_context = o.beyond_context;
   return options;
 }
@@ -169,14 +181,14 @@ void require_sense(const GenerateOptions& o) {
 int run(const GenerateOptions& o) {
   require_sense(o);
   const std::filesystem::path folder = find_model(o.model);
-  const bool from_past = !o.past.file.empty() && !o.prompt && !o.prompt_file && !o.ids;
-  const std::optional<text::Tokenizer> tokenizer = find_tokenizer(folder, !o.ids && !from_past);
+  const bool from_past = !o.past.file.empty() && !o.prompt.given();
+  const std::optional<text::Tokenizer> tokenizer = find_tokenizer(folder, !o.prompt.ids && !from_past);
   const model::Model model = load_model(folder, o.engine);
   const generate::Defaults defaults = generate::defaults_of(model, !o.no_generation_config);
   for (const std::string& line : defaults.notes) note(line);
   const Prompt prompt = prompt_of(o, from_past, tokenizer, defaults);
   std::optional<model::Restored> restored;
-  if (!o.past.file.empty()) restored = o.past.restore(model, prompt.ids, o.engine.threads);
+  if (!o.past.file.empty()) restored = restore(o.past, model, prompt.ids, o.engine.threads);
   generate::Options options = options_of(o, defaults, model.card(), prompt.ids.size());
   note_settings(o, defaults, options.sampling);
   Writing writing{.prompt = prompt.text, .ids = prompt.ids};
@@ -190,63 +202,80 @@ int run(const GenerateOptions& o) {
                                 .interrupted = &stop.asked()};
   const generate::Result result = restored ? generate::run(model, restored->past, prompt.ids, options, events)
                                            : generate::run(model, prompt.ids, options, events);
-  writer.finish(model, display_name(folder), result);
+  writer.finish(model, hf::display_name(folder), result);
   return result.interrupted ? stop.exit_code() : static_cast<int>(holds);
 }
 
-void add_sampling(CLI::App& command, GenerateOptions& o) {
-  auto* draw = command.add_flag("--do-sample", o.do_sample, "draw tokens (default: as the model's files say)");
-  command.add_flag("--greedy", o.greedy, "always take the best token, whatever they say")->excludes(draw);
-  command.add_option("--temperature", o.temperature, "divides the scores; means --do-sample; 0: --greedy");
-  command.add_option("--top-k", o.top_k,
-                     "draw from the K best only (default when drawing: 50; 0: from all); means --do-sample");
-  command.add_option("--top-p", o.top_p, "draw from the best that make up this probability; means --do-sample");
-  command.add_option("--min-p", o.min_p,
-                     "draw from those with this share of the best one's probability; means --do-sample");
-  command.add_option("--repetition-penalty", o.repetition_penalty,
-                     "above 1: tokens that are in the text already, the prompt's too, become less likely");
-  command
-      .add_option("--seed", o.seed, "the same draws again (default: another each time; it is shown); means --do-sample")
-      ->check(at_least(0));
-  command.add_option("--num-sequences", o.num_sequences, "how many texts to draw for the same prompt")
-      ->check(CLI::Range(std::int64_t{1}, generate::kMostSequences));
+void declare_draws(Command& command, GenerateOptions& o) {
+  command.add(
+      {{.name = "--do-sample", .target = &o.do_sample, .help = "draw tokens (default: as the model's files say)"},
+       {.name = "--greedy",
+        .target = &o.greedy,
+        .help = "always take the best token, whatever they say",
+        .excludes = {"--do-sample"}},
+       {.name = "--temperature",
+        .target = &o.temperature,
+        .help = "divides the scores; means --do-sample; 0: --greedy"},
+       {.name = "--top-k",
+        .target = &o.top_k,
+        .help = "draw from the K best only (default when drawing: 50; 0: from all); means --do-sample"},
+       {.name = "--top-p",
+        .target = &o.top_p,
+        .help = "draw from the best that make up this probability; means --do-sample"},
+       {.name = "--min-p",
+        .target = &o.min_p,
+        .help = "draw from those with this share of the best one's probability; means --do-sample"},
+       {.name = "--repetition-penalty",
+        .target = &o.repetition_penalty,
+        .help = "above 1: tokens that are in the text already, the prompt's too, become less likely"},
+       {.name = "--seed",
+        .target = &o.seed,
+        .help = "the same draws again (default: another each time; it is shown); means --do-sample",
+        .check = at_least(0)},
+       {.name = "--num-sequences",
+        .target = &o.num_sequences,
+        .help = "how many texts to draw for the same prompt",
+        .check = within(1, generate::kMostSequences)}});
+}
+
+void declare_end(Command& command, GenerateOptions& o) {
+  command.add({{.name = "--max-new-tokens",
+                .target = &o.max_new_tokens,
+                .help = "tokens to write (default: as the model says, or 20)",
+                .check = at_least(1)},
+               {.name = "--stop", .target = &o.stop, .help = "end before this text; may be given several times"},
+               {.name = "--ignore-eos", .target = &o.ignore_eos, .help = "write on after end-of-text tokens"},
+               {.name = "--no-past",
+                .target = &o.no_past,
+                .help = "compute every token from the whole text: the same text, slower"}});
 }
 
 }  // namespace
 
-void add_generate(CLI::App& app, Action& action) {
-  auto options = std::make_shared<GenerateOptions>();
-  GenerateOptions& o = *options;
-  CLI::App* command = app.add_subcommand("generate", "Write on after a prompt");
-  command->add_option("MODEL", o.model, "a model folder or a bundled model")->required();
-  auto* prompt = command->add_option("--prompt", o.prompt, "the text to continue (default: \"I like to eat\")");
-  auto* file = command->add_option("--prompt-file", o.prompt_file, "a file with it, taken as it is; -: stdin");
-  file->excludes(prompt);
-  command->add_option("--ids", o.ids, "token ids: 1,2,3; needs no tokenizer")->excludes(prompt)->excludes(file);
-  command->add_flag("--no-special-tokens", o.no_special_tokens, kNoSpecialTokens);
-  command->add_option("--max-new-tokens", o.max_new_tokens, "tokens to write (default: as the model says, or 20)")
-      ->check(at_least(1));
-  command->add_option("--stop", o.stop, "end before this text; may be given several times")->allow_extra_args(false);
-  command->add_flag("--ignore-eos", o.ignore_eos, "write on after end-of-text tokens");
-  command->add_flag("--no-past", o.no_past, "compute every token from the whole text: the same text, slower");
-  add_sampling(*command, o);
-  command->add_flag("--no-generation-config", o.no_generation_config,
-                    "use nothing of generation_config.json but the end-of-text tokens");
-  command->add_flag("--beyond-context", o.beyond_context,
-                    "allow a text longer than an ALiBi or rotary model was trained for");
-  o.past.add(*command);
-  command->get_option("--past-file")->excludes("--no-past");
-  o.engine.add(*command);
-  o.output.add(*command, {"text", "json"});
-  command->footer(
-      "\nCtrl-C or SIGTERM ends the text where it is; the exit code is then 130 or 143.\n"
-      "\nExamples:\n"
-      "  pkv generate tiny-gpt2 --prompt \"My friend likes\" --max-new-tokens 100\n"
-      "  pkv generate tiny-falcon --temperature 0.8 --top-p 0.95 --seed 1 --num-sequences 3\n"
-      "  pkv generate tiny-mpt --prompt-file - --stop \".\" < story.txt\n"
-      "  pkv generate tiny-gpt2 --no-past --output json\n"
-      "  pkv generate tiny-gpt2 --past-file eat.safetensors\n");
-  command->callback([options, &action] { action = [options] { return run(*options); }; });
+Command generate_command() {
+  auto o = std::make_shared<GenerateOptions>();
+  Command command{.name = "generate",
+                  .help = "Write on after a prompt",
+                  .notes = "Ctrl-C or SIGTERM ends the text where it is; the exit code is then 130 or 143.",
+                  .examples = {"pkv generate tiny-gpt2 --prompt \"My friend likes\" --max-new-tokens 100",
+                               "pkv generate tiny-falcon --temperature 0.8 --top-p 0.95 --seed 1 --num-sequences 3",
+                               "pkv generate tiny-mpt --prompt-file - --stop \".\" < story.txt",
+                               "pkv generate tiny-gpt2 --no-past --output json",
+                               "pkv generate tiny-gpt2 --past-file eat.safetensors"},
+                  .run = [o] { return run(*o); }};
+  command.add(model_word(o->model, "a model folder or a bundled model"));
+  o->prompt.declare(command, prompt_words("the text to continue (default: \"I like to eat\")",
+                                          "token ids: 1,2,3; needs no tokenizer"));
+  declare_end(command, *o);
+  declare_draws(command, *o);
+  command.add({{.name = "--no-generation-config",
+                .target = &o->no_generation_config,
+                .help = "use nothing of generation_config.json but the end-of-text tokens"},
+               beyond_context(o->beyond_context)});
+  o->past.declare(command, {"--no-past"});
+  o->engine.declare(command);
+  o->output.declare(command, {Form::text, Form::json});
+  return command;
 }
 
 }  // namespace pkv::program

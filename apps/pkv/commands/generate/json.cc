@@ -2,8 +2,9 @@
 
 #include <nlohmann/json.hpp>
 
+#include "commands/generate/writer.h"
+#include "engine/model/model.h"
 #include "show/dumped.h"
-#include "writing/writing.h"
 
 namespace pkv::program {
 namespace {

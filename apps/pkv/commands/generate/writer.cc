@@ -1,4 +1,4 @@
-#include "writing/writing.h"
+#include "commands/generate/writer.h"
 
 #include <fmt/format.h>
 #include <unistd.h>
@@ -8,6 +8,8 @@
 
 #include "base/error.h"
 #include "show/columns.h"
+#include "terminal/progress.h"
+#include "terminal/say.h"
 
 namespace pkv::program {
 namespace {
@@ -70,7 +72,7 @@ void Writer::begin() {
     page.stream.emplace(*tokenizer_, true);
     for (const std::int32_t id : writing_.ids) page.stream->push(id);
   }
-  if (output_.format == Format::json || !to_stdout_) return;
+  if (output_.is(Form::json) || !to_stdout_) return;
   if (pages_.size() > 1) output_.write(header(0, pages_.size(), writing_.options.sampling.seed));
   if (!terminal(STDOUT_FILENO) || !terminal(STDERR_FILENO)) return;
   const std::string_view shown = tail(prompt);
@@ -87,7 +89,7 @@ std::string Writer::piece(Page& page, std::int32_t id) {
 
 void Writer::append(Page& page, const std::string& text) {
   page.text += text;
-  if (&page != pages_.data() || output_.format == Format::json || !to_stdout_ || text.empty()) return;
+  if (&page != pages_.data() || output_.is(Form::json) || !to_stdout_ || text.empty()) return;
   output_.write(terminal(STDOUT_FILENO) ? for_terminal(text) : text);
 }
 
@@ -114,7 +116,7 @@ std::string Writer::text_of(std::size_t sequence) const {
 void Writer::finish(const model::Model& model, const std::string& name, const generate::Result& result) {
   begin();
   for (Page& page : pages_) end(page);
-  if (output_.format == Format::json) {
+  if (output_.is(Form::json)) {
     output_.write(json(model, name, result));
     return;
   }

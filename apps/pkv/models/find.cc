@@ -1,3 +1,5 @@
+#include "models/find.h"
+
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
@@ -6,9 +8,8 @@
 
 #include "base/error.h"
 #include "engine/model/architectures.h"
-#include "hub.h"
-#include "program.h"
-#include "subjects/faults.h"
+#include "files/hf/config.h"
+#include "models/hub.h"
 
 namespace pkv::program {
 namespace {
@@ -52,6 +53,12 @@ std::vector<fs::path> models_in(const fs::path& folder) {
 
 }  // namespace
 
+std::vector<std::string> bundled_names() {
+  std::vector<std::string> names;
+  for (const fs::path& model : models_in(models_folder())) names.push_back(model.filename().string());
+  return names;
+}
+
 std::vector<fs::path> bundled_models() {
   const fs::path folder = models_folder();
   std::vector<fs::path> found = models_in(folder);
@@ -74,8 +81,7 @@ std::optional<fs::path> find_bundled(const std::string& model) {
 
 // What a MODEL may be, for one that is none.
 std::string what_models_are() {
-  std::vector<std::string> names;
-  for (const fs::path& bundled : models_in(models_folder())) names.push_back(bundled.filename().string());
+  const std::vector<std::string> names = bundled_names();
   const std::string bundled = names.empty() ? "" : fmt::format(", a bundled model ({})", fmt::join(names, ", "));
   return fmt::format("a model folder{}, or a model of the Hugging Face Hub (organisation/name)", bundled);
 }
@@ -101,55 +107,9 @@ fs::path find_model(const std::string& model) {
     Error::Text text = e.text();
     if (!maybe_not_hub || !text.expected.empty()) throw;
     text.expected = what_models_are();
-    if (models_in(models_folder()).empty()) text.hint = fmt::format("{}, or {}", kWhereModelsAre, text.hint);
+    if (bundled_names().empty()) text.hint = fmt::format("{}, or {}", kWhereModelsAre, text.hint);
     throw Error(e.kind(), text);
   }
-}
-
-namespace {
-
-// How int8 weights are multiplied; whether there are any is known when the model is loaded.
-void require_int8(const model::Model& model, const EngineOptions& options) {
-  const bool threshold = options.int8_threshold.has_value(), call = options.int8_outliers == "call";
-  if (model.weights().quantized == quant::Format::int8 || (!threshold && !call)) return;
-  fail_usage({.what = "this has no meaning here",
-              .where = threshold ? "--int8-threshold" : "--int8-outliers call",
-              .expected = "weights in int8",
-              .found = std::string(model.weights().format()),
-              .hint = "--load-in int8, or without this option"});
-}
-
-}  // namespace
-
-model::Model load_model(const fs::path& folder, const EngineOptions& options) {
-  model::LoadOptions formats = options.load_options();
-  hf::Folder opened = hf::Folder::open(folder);
-  if (const std::string changed = subjects::load_as(options.as, opened, formats); !changed.empty()) note(changed);
-  if (formats.quantize) {
-    formats.progress =
-        progress_bar(fmt::format("{} in {}", display_name(folder), quant::name_of(formats.quantize->format)));
-  }
-  model::Model model = model::load(std::move(opened), options.open(), formats);
-  require_int8(model, options);
-  for (const std::string& line : model.notes()) note(line);
-  return model;
-}
-
-text::Tokenizer load_tokenizer(const fs::path& folder) {
-  text::Tokenizer tokenizer = text::Tokenizer::load(folder);
-  for (const std::string& line : tokenizer.notes()) note(line);
-  return tokenizer;
-}
-
-void require_context(const model::Card& card, std::int64_t tokens, bool beyond_context) {
-  if (tokens <= card.context || (beyond_context && !card.context_is_hard)) return;
-  fail_usage({.what = "the text is longer than the model's context",
-              .expected = fmt::format("at most {} tokens", card.context),
-              .found = fmt::format("{} tokens", tokens),
-              .hint = card.context_is_hard
-                          ? "a shorter text"
-                          : fmt::format("a shorter text, or --beyond-context: {} positions have no fixed end",
-                                        positions_text(card))});
 }
 
 }  // namespace pkv::program

@@ -1,6 +1,8 @@
-#include "stop.h"
+#include "terminal/stop.h"
 
-#include "program.h"
+#include <utility>
+
+#include "terminal/say.h"
 
 namespace pkv::program {
 namespace {

@@ -12,7 +12,8 @@
 
 #include "engine/generate/generate.h"
 #include "engine/generate/stop.h"
-#include "program.h"
+#include "options/output.h"
+#include "text/text.h"
 
 namespace pkv::program {
 

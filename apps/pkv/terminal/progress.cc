@@ -1,10 +1,10 @@
+#include "terminal/progress.h"
+
 #include <fmt/format.h>
 #include <unistd.h>
 
-#include <cstdio>
-
 #include "base/clock.h"
-#include "program.h"
+#include "terminal/say.h"
 
 namespace pkv::program {
 namespace {
@@ -37,11 +37,6 @@ struct Bar {
 Progress progress_bar(std::string label) {
   if (isatty(STDERR_FILENO) == 0) return {};
   return Bar{.label = std::move(label)};
-}
-
-void say(std::string_view text) {
-  std::fwrite(text.data(), 1, text.size(), stderr);
-  std::fflush(stderr);
 }
 
 void show_progress(std::string_view line) {

@@ -1,4 +1,4 @@
-#include "hub.h"
+#include "models/hub.h"
 
 #include <fmt/format.h>
 #include <unistd.h>
@@ -11,8 +11,9 @@
 #include <vector>
 
 #include "base/clock.h"
-#include "program.h"
-#include "stop.h"
+#include "terminal/progress.h"
+#include "terminal/say.h"
+#include "terminal/stop.h"
 
 namespace pkv::program {
 namespace {

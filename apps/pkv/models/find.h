@@ -1,0 +1,18 @@
+// Which folder MODEL means.
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+namespace pkv::program {
+
+// A path, the name of a bundled model, or that of a model of the Hugging Face Hub, which is downloaded unless the cache
+// holds it. Error::load when it is none of these.
+std::filesystem::path find_model(const std::string& model);
+
+// In the order of models/order.txt, and those not named there by name after them. Error::load when there are none.
+std::vector<std::filesystem::path> bundled_models();
+std::vector<std::string> bundled_names();  // perhaps none
+
+}  // namespace pkv::program

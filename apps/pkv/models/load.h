@@ -1,0 +1,33 @@
+// Loads what a command works with, as its options say, and prints the notes.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "engine/model/card.h"
+#include "options/engine.h"
+#include "options/text.h"
+#include "text/text.h"
+
+namespace pkv::model {
+class Model;
+}
+
+namespace pkv::program {
+
+model::Model load_model(const std::filesystem::path& folder, const EngineOptions& options);
+text::Tokenizer load_tokenizer(const std::filesystem::path& folder);
+
+struct Input {
+  std::string text;  // empty when ids were given
+  std::vector<std::int32_t> ids;
+};
+// Of the article's text where none is given. Error::usage when it has no tokens.
+Input read_input(const TextOptions& options, const std::filesystem::path& model);
+
+// Error::usage when `tokens` go beyond the model's context.
+void require_context(const model::Card& card, std::int64_t tokens, bool beyond_context);
+
+}  // namespace pkv::program

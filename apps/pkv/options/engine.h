@@ -1,0 +1,53 @@
+// How the engine computes: --backend, --threads, and the number formats of weights and pasts.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "options/option.h"
+
+namespace pkv::kernels {
+class Backend;
+}
+namespace pkv::model {
+struct LoadOptions;
+}
+
+namespace pkv::program {
+
+// The number formats that a model can be loaded in.
+std::span<const std::string_view> load_in_names();
+
+// Names are those of the command line; empty ones were not given.
+struct EngineOptions {
+  std::string backend = "cpu";
+  int threads = 0;  // 0: one per physical core
+  std::string dtype, past_dtype, load_in;
+  bool double_quant = false;
+  std::optional<std::int64_t> block_size;
+  std::vector<std::string> skip;
+  std::optional<float> int8_threshold;
+  std::string int8_outliers = "row";
+  std::string as;  // an implementation whose faults the engine takes over
+
+  void declare(Command& command);  // all but --as
+  void declare_as(Command& command);
+  void declare_backend(Command& command);  // with --threads
+  void declare_threads(Command& command);
+  // --load-in and what belongs to it.
+  void declare_load_in(Command& command, std::span<const std::string_view> names, std::string_view help);
+  void declare_dtype(Command& command, std::string_view help);
+
+  // Error::usage when the options contradict each other, or nothing is called `as` that.
+  model::LoadOptions load_options() const;
+  kernels::Backend open() const;
+};
+
+// What a name of load_in_names() means to `load`.
+void set_load_in(model::LoadOptions& options, const std::string& name);
+
+}  // namespace pkv::program

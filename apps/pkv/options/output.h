@@ -1,0 +1,55 @@
+// --output and --output-file: in which form a result is told, and where to.
+//
+// A command that knows several forms has a table of them, from which the choices of --output are taken, too:
+//
+//   constexpr Telling<Report> kForms[] = {{Form::table, [](const Report& r, bool colour) { ... }}, {Form::json, ...}};
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "options/option.h"
+
+namespace pkv::program {
+
+enum class Form : std::uint8_t { table, text, json, csv, md, html, junit };
+std::string_view name_of(Form form);
+
+// How a Result is told in a form; `colour`: for a terminal that wants it.
+template <class Result>
+struct Telling {
+  Form form;
+  std::string (*tell)(const Result& result, bool colour);
+};
+
+struct OutputOptions {
+  std::string form;                       // by its name
+  std::string file;                       // empty: stdout
+  std::vector<std::string_view> choices;  // of `form`
+
+  // The first of the forms is the default.
+  void declare(Command& command, const std::vector<Form>& forms);
+  template <class Result, std::size_t n>
+  void declare(Command& command, const Telling<Result> (&forms)[n]) {
+    std::vector<Form> all;
+    for (const auto& one : forms) all.push_back(one.form);
+    declare(command, all);
+  }
+
+  bool is(Form wanted) const { return form == name_of(wanted); }
+  bool colour() const;                      // a terminal that wants it
+  void write(std::string_view text) const;  // Error::load when it cannot be written
+
+  // The result in the form that was asked for.
+  template <class Result, std::size_t n>
+  std::string told(const Result& result, const Telling<Result> (&forms)[n]) const {
+    std::size_t chosen = 0;
+    while (chosen + 1 < n && !is(forms[chosen].form)) ++chosen;
+    return forms[chosen].tell(result, colour());
+  }
+};
+
+}  // namespace pkv::program

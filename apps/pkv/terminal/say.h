@@ -1,0 +1,19 @@
+// What the program says on stderr: notes and errors. Results go to stdout (options/output.h).
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "base/error.h"
+
+namespace pkv::program {
+
+// As it is, at once. Where it cannot be written, nobody is there to be told: that is no error.
+void say(std::string_view text);
+void note(std::string_view text);             // one line
+std::string in_one_line(const Error& error);  // what went wrong, and what was expected and found
+
+std::string megabytes(std::uint64_t bytes);  // "2.7 MB", "14.5 GB"
+
+}  // namespace pkv::program

@@ -1,0 +1,34 @@
+#include "terminal/width.h"
+
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include <algorithm>
+
+namespace pkv::program {
+
+std::size_t terminal_width() {
+  struct winsize size {};
+  if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) != 0 || size.ws_col == 0) return 80;
+  return std::clamp<std::size_t>(size.ws_col, 60, 120);
+}
+
+std::string in_lines(const std::string& text, std::size_t width) {
+  constexpr const char* kSpaces = " \n\t\v\f\r";
+  std::string lines;
+  std::size_t filled = 0;
+  for (std::size_t at = text.find_first_not_of(kSpaces); at != text.npos;) {
+    const std::size_t end = std::min(text.find_first_of(kSpaces, at), text.size());
+    if (filled != 0 && filled + 1 + (end - at) > width) {
+      lines += '\n';
+      filled = 0;
+    }
+    if (filled != 0) lines += ' ';
+    lines.append(text, at, end - at);
+    filled += end - at + (filled != 0 ? 1 : 0);
+    at = text.find_first_not_of(kSpaces, end);
+  }
+  return lines;
+}
+
+}  // namespace pkv::program
