@@ -87,11 +87,13 @@ void bench_linear(Machine& m, const OpOptions& o, nlohmann::json& out, std::int6
 
 struct PastMemory {
   std::size_t keys = 0, values, size;
-  std::int64_t count;
+  std::int64_t head_dim, count;
   Buffer memory;
   std::vector<std::vector<std::byte*>> blocks;
   PastMemory(std::int64_t kv_heads, std::int64_t dim, DType dtype, std::int64_t tokens, std::size_t least)
-      : values(static_cast<std::size_t>(kv_heads * dim * kernels::kBlockTokens) * size_of(dtype)), size(2 * values) {
+      : values(static_cast<std::size_t>(kv_heads * dim * kernels::kBlockTokens) * size_of(dtype)),
+        size(2 * values),
+        head_dim(dim) {
     const std::int64_t per = (tokens + kernels::kBlockTokens - 1) / kernels::kBlockTokens;
     count = std::max<std::int64_t>(1, static_cast<std::int64_t>(least / (size * static_cast<std::size_t>(per))));
     const auto elements = static_cast<std::int64_t>(size / size_of(dtype));
@@ -104,7 +106,11 @@ struct PastMemory {
     }
   }
   kernels::PastLayer layer(std::int64_t i, DType dtype) const {
-    return {blocks[static_cast<std::size_t>(i % count)].data(), kernels::kBlockTokens, keys, values, dtype};
+    return {.blocks = blocks[static_cast<std::size_t>(i % count)].data(),
+            .keys = keys,
+            .values = values,
+            .head_dim = head_dim,
+            .dtype = dtype};
   }
 };
 
@@ -283,7 +289,7 @@ void bench_acts(Machine& m, const OpOptions& o, nlohmann::json& out) {
   const std::int64_t rows = 128, outs = 3072, in = 16;
   const Buffer x = random_buffer(DType::f32, {rows, in}, 1), w = random_buffer(DType::f32, {outs, in}, 2);
   const Buffer y(DType::f32, {rows, outs});
-  for (const auto& [act, name] : {std::pair{Act::linear, "none"},
+  for (const auto& [act, name] : {std::pair{Act::identity, "none"},
                                   {Act::gelu, "gelu"},
                                   {Act::gelu_tanh, "gelu_tanh"},
                                   {Act::silu, "silu"},

@@ -11,7 +11,7 @@
 namespace pkv::kernels {
 namespace {
 
-constexpr Act kActs[] = {Act::linear,    Act::relu,       Act::relu2,   Act::relu6,       Act::leaky_relu, Act::gelu,
+constexpr Act kActs[] = {Act::identity,  Act::relu,       Act::relu2,   Act::relu6,       Act::leaky_relu, Act::gelu,
                          Act::gelu_tanh, Act::quick_gelu, Act::silu,    Act::sigmoid,     Act::tanh,       Act::mish,
                          Act::hardswish, Act::gelu_10,    Act::laplace, Act::sqrtsoftplus};
 
@@ -36,7 +36,7 @@ void apply_all(const Ops& ops, Device& device, Act act, const std::vector<float>
 double allowed(Act act, double x, double y, bool fused) {
   const double unit = kUnit * std::fabs(y), tiny = 0x1p-125, least = 0x1p-149;
   switch (act) {
-    case Act::linear:
+    case Act::identity:
     case Act::relu:
       return 0;
     case Act::tanh:

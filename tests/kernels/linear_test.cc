@@ -21,7 +21,7 @@ struct Case {
   std::int64_t rows, outs, in;
   DType dtype = DType::f32;
   bool bias = true;
-  Act act = Act::linear;
+  Act act = Act::identity;
   float clip = 0;
   int add = 0;  // 1: another tensor, 2: the output itself
   std::int64_t pad = 0;
@@ -116,7 +116,7 @@ TEST(Linear, Epilogues) {
     for (const int add : {0, 1, 2}) {
       for (const bool bias : {false, true}) {
         for (const float clip : {0.f, 0.5f}) {
-          for (const Act act : {Act::linear, Act::gelu, Act::gelu_tanh, Act::relu, Act::mish}) {
+          for (const Act act : {Act::identity, Act::gelu, Act::gelu_tanh, Act::relu, Act::mish}) {
             compare({.rows = rows, .outs = 51, .in = 40, .bias = bias, .act = act, .clip = clip, .add = add, .pad = 7});
           }
         }
@@ -146,7 +146,7 @@ TEST(Linear, ARowDoesNotDependOnItsCall) {
       const DType dtype = *rc::gen::elementOf(kFormats);
       const std::int64_t index = *rc::gen::inRange<std::int64_t>(0, rows);
       const int threads = *rc::gen::element(1, 2, 3, 16);
-      const Act act = *rc::gen::element(Act::linear, Act::gelu, Act::gelu_tanh, Act::silu, Act::tanh);
+      const Act act = *rc::gen::element(Act::identity, Act::gelu, Act::gelu_tanh, Act::silu, Act::tanh);
       const Tensor w = Tensor(dtype, {outs, in}).random(1), bias = Tensor(DType::f32, {1, outs}).random(2);
       const Tensor one = Tensor(DType::f32, {1, in}).random(3);
       Tensor x = Tensor(DType::f32, {rows, in}, in + 3).fill(std::nanf(""));

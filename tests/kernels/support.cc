@@ -132,6 +132,7 @@ Past::Past(std::int64_t kv_heads, std::int64_t dim, DType dtype, std::int64_t ca
     : bytes_(static_cast<std::size_t>(kv_heads * dim * kBlockTokens) * size_of(dtype)),
       keys_(64),
       values_(keys_ + bytes_ + 64),
+      dim_(dim),
       dtype_(dtype) {
   const std::int64_t blocks = (capacity + kBlockTokens - 1) / kBlockTokens;
   for (std::int64_t b = 0; b < blocks; ++b) blocks_.emplace_back(values_ + bytes_, kPattern);
@@ -142,7 +143,7 @@ Past Past::fork() const { return *this; }
 PastLayer Past::layer() {
   pointers_.clear();
   for (auto& b : blocks_) pointers_.push_back(b.data());
-  return {pointers_.data(), kBlockTokens, keys_, values_, dtype_};
+  return {.blocks = pointers_.data(), .keys = keys_, .values = values_, .head_dim = dim_, .dtype = dtype_};
 }
 
 }  // namespace pkv::kernels

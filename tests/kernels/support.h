@@ -68,6 +68,7 @@ class Past {
 
  private:
   std::size_t bytes_, keys_, values_;
+  std::int64_t dim_;
   DType dtype_;
   std::vector<std::vector<std::byte>> blocks_;
   std::vector<std::byte*> pointers_;

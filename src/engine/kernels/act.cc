@@ -9,7 +9,7 @@
 namespace pkv::kernels {
 namespace {
 
-constexpr std::array<std::pair<std::string_view, Act>, 22> kNames{{{"linear", Act::linear},
+constexpr std::array<std::pair<std::string_view, Act>, 22> kNames{{{"linear", Act::identity},
                                                                    {"relu", Act::relu},
                                                                    {"relu2", Act::relu2},
                                                                    {"relu6", Act::relu6},
@@ -49,7 +49,7 @@ double apply(Act act, double x) {
   constexpr double kSqrtHalf = 0.70710678118654752440;
   constexpr double kSqrtTwoOverPi = 0.79788456080286535588;
   switch (act) {
-    case Act::linear:
+    case Act::identity:
       return x;
     case Act::relu:
       return x < 0 ? 0 : x;  // NaN stays NaN

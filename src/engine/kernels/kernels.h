@@ -30,7 +30,7 @@ class Device {
 
 // Elementwise functions: all of transformers' ACT2FN but those with learned parameters (prelu, xielu).
 enum class Act : std::uint8_t {
-  linear,
+  identity,
   relu,
   relu2,       // relu(x)^2
   relu6,       // min(relu(x), 6)
@@ -74,7 +74,7 @@ struct Norm {
 struct Linear {
   View x, weight{}, bias{}, add{}, out;
   float clip = 0;
-  Act act = Act::linear;
+  Act act = Act::identity;
   quant::Matrix quantized{};
   View scratch{};  // linear_scratch() bytes when quantized, aligned to 64
   float outlier_threshold = 6;
@@ -97,15 +97,27 @@ struct Rotate {
   View x, cos, sin;
 };
 
-// Where one layer of one sequence's past lies. Block b holds tokens [b*block_tokens, (b+1)*block_tokens). Inside a
-// block, at byte `keys`, the layer's keys as [kv_heads, head_dim, block_tokens], and at byte `values` its values as
-// [kv_heads, block_tokens, head_dim]; elements of `dtype` (fp32, fp16, bf16). block_tokens is kBlockTokens in every
-// table but naive, which takes any.
+// Tokens in a block of the past. Attention visits keys block by block, so the bits of the logits depend on it: a
+// constant of the numerics, not a setting.
+constexpr std::int64_t kBlockTokens = 64;
+
+// Where one layer of one sequence's past lies. Block b holds tokens [b*kBlockTokens, (b+1)*kBlockTokens). Inside a
+// block, at byte `keys`, the layer's keys as [kv_heads, head_dim, kBlockTokens], and at byte `values` its values as
+// [kv_heads, kBlockTokens, head_dim]; elements of `dtype` (fp32, fp16, bf16).
 struct PastLayer {
   std::byte* const* blocks = nullptr;
-  std::int64_t block_tokens = 0;
   std::size_t keys = 0, values = 0;
+  std::int64_t head_dim = 0;
   DType dtype = DType::f32;
+
+  // Bytes from the start of a token's block to the first element of its key (value) in a kv head. The elements of a
+  // key lie kBlockTokens apart, those of a value end to end.
+  std::size_t key(std::int64_t head, std::int64_t token) const {
+    return keys + static_cast<std::size_t>(head * head_dim * kBlockTokens + token % kBlockTokens) * size_of(dtype);
+  }
+  std::size_t value(std::int64_t head, std::int64_t token) const {
+    return values + static_cast<std::size_t>((head * kBlockTokens + token % kBlockTokens) * head_dim) * size_of(dtype);
+  }
 };
 
 // One sequence's share of a call: its rows, and how many tokens its past held before the call. The last two are for
@@ -197,9 +209,5 @@ std::span<const Ops* const> tables();
 
 // Error::usage that lists the names when there is none of this name.
 const Ops& table(std::string_view name);
-
-// Tokens in a block of the past. Attention visits keys block by block, so the bits of the logits depend on it: a
-// constant of the numerics, not a setting.
-constexpr std::int64_t kBlockTokens = 64;
 
 }  // namespace pkv::kernels

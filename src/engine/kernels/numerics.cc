@@ -83,7 +83,7 @@ class Probe {
     const auto block = static_cast<std::int64_t>(2 * part);
     std::byte* const blocks[] = {memory(DType::u8, {block}).as<std::byte>(),
                                  memory(DType::u8, {block}).as<std::byte>()};
-    const PastLayer layer{.blocks = blocks, .block_tokens = kBlockTokens, .keys = 0, .values = part, .dtype = dtype};
+    const PastLayer layer{.blocks = blocks, .keys = 0, .values = part, .head_dim = kDim, .dtype = dtype};
     const Sequence all{.rows = kTokens, .layer = layer}, last{.rows = 1, .past = kTokens - 1, .layer = layer};
     backend_.ops().append(
         device(),
@@ -113,7 +113,7 @@ std::vector<float> numerics_probe(const Backend& backend) {
   Probe probe(backend);
   probe.norm();
   for (const DType dtype : {DType::f32, DType::f16, DType::bf16}) {
-    probe.linear(1100, dtype, Act::linear);
+    probe.linear(1100, dtype, Act::identity);
     probe.attend(dtype);
   }
   for (auto act = Act::relu; act <= Act::sqrtsoftplus; act = static_cast<Act>(static_cast<int>(act) + 1)) {

@@ -14,7 +14,8 @@ struct Norm {
   float eps = 1e-5f;
 };
 
-struct Linear {
+// A linear layer: what states are multiplied by, and what is added.
+struct Projection {
   View weight{}, bias{};      // [out, in]; [out] fp32 or empty
   quant::Matrix quantized{};  // in place of `weight`
 
@@ -35,9 +36,9 @@ struct Alibi {
 };
 
 struct Attention {
-  Linear qkv;      // one product for all three, laid out as `fused`; or
-  Linear q, k, v;  // three products, when qkv is empty
-  Linear out;
+  Projection qkv;      // one product for all three, laid out as `fused`; or
+  Projection q, k, v;  // three products, when qkv is empty
+  Projection out;
   Fused fused = Fused::parts;
   float scale = 1;  // of q . k
   float clip = 0;   // limits queries, keys and values; 0: none
@@ -47,7 +48,7 @@ struct Attention {
 };
 
 struct Mlp {
-  Linear up, down;
+  Projection up, down;
   kernels::Act act = kernels::Act::gelu;
 };
 

@@ -36,23 +36,26 @@ std::size_t MisreadPast::part_bytes(DType dtype) const {
   return static_cast<std::size_t>(heads_ * dim_ * kBlockTokens) * size_of(dtype);
 }
 
-// Keys lie as [kv_heads, head_dim, 64] in a block, values as [kv_heads, 64, head_dim].
+// The layer alone: its keys, then its values.
+PastLayer MisreadPast::alone(DType dtype) const {
+  return {.keys = 0, .values = part_bytes(dtype), .head_dim = dim_, .dtype = dtype};
+}
+
 std::vector<MisreadPast::Token> MisreadPast::read(const PastLayer& right, std::int64_t tokens) const {
   const std::size_t part = part_bytes(right.dtype);
+  const PastLayer here = alone(right.dtype);
   std::vector<Token> all(static_cast<std::size_t>(tokens));
-  std::vector<std::byte> keys(part), values(part);
+  std::vector<std::byte> copy(2 * part);
   for (std::int64_t t = 0; t < tokens; ++t) {
-    const std::int64_t slot = t % kBlockTokens;
-    if (slot == 0) {
+    if (t % kBlockTokens == 0) {
       const std::byte* block = right.blocks[t / kBlockTokens];
-      backend_.ops().download(backend_.device(), keys.data(), block + right.keys, part);
-      backend_.ops().download(backend_.device(), values.data(), block + right.values, part);
+      backend_.ops().download(backend_.device(), copy.data() + here.keys, block + right.keys, part);
+      backend_.ops().download(backend_.device(), copy.data() + here.values, block + right.values, part);
     }
     Token& token = all[static_cast<std::size_t>(t)];
     for (std::int64_t i = 0; i < heads_ * dim_; ++i) {
-      token.keys.push_back(load_element(keys.data(), right.dtype, i * kBlockTokens + slot));
-      token.values.push_back(
-          load_element(values.data(), right.dtype, (i / dim_ * kBlockTokens + slot) * dim_ + i % dim_));
+      token.keys.push_back(load_element(copy.data() + here.key(i / dim_, t), here.dtype, i % dim_ * kBlockTokens));
+      token.values.push_back(load_element(copy.data() + here.value(i / dim_, t), here.dtype, i % dim_));
     }
   }
   return all;
@@ -60,6 +63,7 @@ std::vector<MisreadPast::Token> MisreadPast::read(const PastLayer& right, std::i
 
 void MisreadPast::write(const std::vector<Token>& tokens, const PastLayer& right) {
   const std::size_t part = part_bytes(right.dtype);
+  const PastLayer here = alone(right.dtype);
   const auto count = (std::ssize(tokens) + kBlockTokens - 1) / kBlockTokens;
   memory_ = kernels::Memory(backend_, static_cast<std::size_t>(count) * 2 * part);
   blocks_.clear();
@@ -67,12 +71,10 @@ void MisreadPast::write(const std::vector<Token>& tokens, const PastLayer& right
     std::vector<std::byte> block(2 * part);
     for (std::int64_t t = b * kBlockTokens; t < std::min((b + 1) * kBlockTokens, std::ssize(tokens)); ++t) {
       const Token& token = tokens[static_cast<std::size_t>(t)];
-      const std::int64_t slot = t % kBlockTokens;
       for (std::int64_t i = 0; i < heads_ * dim_; ++i) {
         const auto at = static_cast<std::size_t>(i);
-        store_element(block.data(), right.dtype, i * kBlockTokens + slot, token.keys[at]);
-        store_element(block.data() + part, right.dtype, (i / dim_ * kBlockTokens + slot) * dim_ + i % dim_,
-                      token.values[at]);
+        store_element(block.data() + here.key(i / dim_, t), here.dtype, i % dim_ * kBlockTokens, token.keys[at]);
+        store_element(block.data() + here.value(i / dim_, t), here.dtype, i % dim_, token.values[at]);
       }
     }
     blocks_.push_back(memory_.data() + static_cast<std::size_t>(b) * 2 * part);
@@ -132,11 +134,9 @@ PastLayer MisreadPast::layer(const PastLayer& right, const Fault& fault, std::in
   changed.insert(changed.end(), all.begin() + past, all.end());
   changed.push_back({std::vector<float>(all[0].keys.size()), std::vector<float>(all[0].values.size())});
   write(changed, right);
-  return {.blocks = blocks_.data(),
-          .block_tokens = kBlockTokens,
-          .keys = 0,
-          .values = part_bytes(right.dtype),
-          .dtype = right.dtype};
+  PastLayer misread = alone(right.dtype);
+  misread.blocks = blocks_.data();
+  return misread;
 }
 
 }  // namespace pkv::model

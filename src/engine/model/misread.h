@@ -25,6 +25,7 @@ class MisreadPast {
     std::vector<float> keys, values;  // [kv_heads, head_dim]
   };
   std::size_t part_bytes(DType dtype) const;
+  kernels::PastLayer alone(DType dtype) const;
   std::vector<Token> read(const kernels::PastLayer& right, std::int64_t tokens) const;
   void write(const std::vector<Token>& tokens, const kernels::PastLayer& right);
   void change(std::vector<Token>& past, Fault::Content content) const;

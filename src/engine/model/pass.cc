@@ -131,7 +131,7 @@ void Pass::norm(const Norm& norm) {
 }
 
 // call.out = ... x . weight^T: `call` says what comes after the product.
-void Pass::multiply(const View& x, const Linear& linear, kernels::Linear call) {
+void Pass::multiply(const View& x, const Projection& linear, kernels::Linear call) {
   call.x = x, call.weight = linear.weight, call.bias = linear.bias;
   if (linear.quantized) {
     const auto bytes = static_cast<std::int64_t>(kernels::linear_scratch(linear.quantized, x[0]));
@@ -156,7 +156,7 @@ void Pass::multiply_rows(kernels::Linear call, std::int64_t first, std::int64_t 
 }
 
 // The half's new x: the old one plus the first branch, then plus each further branch. The old x stays for their norms.
-void Pass::add_branch(const View& input, const Linear& linear) {
+void Pass::add_branch(const View& input, const Projection& linear) {
   const View add = std::exchange(first_branch_, false) ? x_ : sum_;
   multiply(input, linear, {.x = {}, .add = add, .out = sum_});
 }
@@ -202,7 +202,7 @@ void Pass::attend(const Attention& a) {
   auto& device = backend_.device();
   const std::int64_t width = (card_.heads + 2 * card_.kv_heads) * card_.head_dim;
   const View fused = buffer(Workspace::qkv, width);
-  const auto product = [&](const Linear& l, const View& out) {
+  const auto product = [&](const Projection& l, const View& out) {
     multiply(input_, l, {.x = {}, .out = out, .clip = a.clip});
   };
   if (a.qkv) {
@@ -250,7 +250,7 @@ void Pass::head() {
   x_ = out;
 }
 
-void Pass::dense(const Linear& linear, Act act) {
+void Pass::dense(const Projection& linear, Act act) {
   const View out = buffer(Workspace::normed, card_.hidden);
   multiply(x_, linear, {.x = {}, .out = out, .act = act});
   x_ = out;

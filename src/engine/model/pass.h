@@ -101,7 +101,7 @@ class Pass {
   // From here on only the rows whose logits are wanted.
   void head();
   // x = act(x . weight^T + bias).
-  void dense(const Linear& linear, kernels::Act act);
+  void dense(const Projection& linear, kernels::Act act);
   // The last verb: logits = x . weight^T + bias.
   void logits(const View& weight, const View& bias = {});
 
@@ -113,8 +113,8 @@ class Pass {
  private:
   void begin_half();
   void end_half();
-  void add_branch(const View& input, const Linear& linear);
-  void multiply(const View& x, const Linear& linear, kernels::Linear call);
+  void add_branch(const View& input, const Projection& linear);
+  void multiply(const View& x, const Projection& linear, kernels::Linear call);
   void multiply_rows(kernels::Linear call, std::int64_t first, std::int64_t rows);
   void add_rows_of(const View& table, const View& indices);
   View upload(Workspace::Slot slot, std::span<const std::int32_t> values);

@@ -16,13 +16,16 @@ std::size_t blocks_for(std::int64_t tokens) { return static_cast<std::size_t>((t
 
 // Zeros where tokens from `held` on would be.
 void clear_unfed(std::span<std::byte> block, const PastShape& s, std::int64_t held) {
-  const std::size_t element = size_of(s.dtype), fed = static_cast<std::size_t>(held) * element;
-  const std::size_t row = static_cast<std::size_t>(kTokens) * element, dim = static_cast<std::size_t>(s.head_dim);
-  const auto clear = [&](std::size_t from, std::size_t end) { std::memset(block.data() + from, 0, end - from); };
-  std::size_t at = 0;
+  const std::size_t element = size_of(s.dtype), dim = static_cast<std::size_t>(s.head_dim);
+  const auto step = static_cast<std::size_t>(kTokens) * element;
+  const auto unfed = static_cast<std::size_t>(kTokens - held) * element;
   for (std::int64_t l = 0; l < s.layers; ++l) {
-    for (std::int64_t i = 0; i < s.kv_heads * s.head_dim; ++i, at += row) clear(at + fed, at + row);
-    for (std::int64_t i = 0; i < s.kv_heads; ++i, at += row * dim) clear(at + fed * dim, at + row * dim);
+    const kernels::PastLayer layer = s.layer(l);
+    for (std::int64_t h = 0; h < s.kv_heads; ++h) {
+      std::byte* key = block.data() + layer.key(h, held);
+      for (std::size_t d = 0; d < dim; ++d) std::memset(key + d * step, 0, unfed);
+      std::memset(block.data() + layer.value(h, held), 0, unfed * dim);
+    }
   }
 }
 
@@ -30,6 +33,11 @@ void clear_unfed(std::span<std::byte> block, const PastShape& s, std::int64_t he
 
 std::size_t PastShape::part_bytes() const {
   return static_cast<std::size_t>(kv_heads * head_dim * kTokens) * size_of(dtype);
+}
+
+kernels::PastLayer PastShape::layer(std::int64_t index) const {
+  const std::size_t start = static_cast<std::size_t>(index) * 2 * part_bytes();
+  return {.keys = start, .values = start + part_bytes(), .head_dim = head_dim, .dtype = dtype};
 }
 
 void Past::truncate(std::int64_t length) {
@@ -83,12 +91,9 @@ void Past::make_own(std::size_t index) {
 }
 
 kernels::PastLayer Past::layer(std::int64_t index) const {
-  const std::size_t start = static_cast<std::size_t>(index) * 2 * shape_.part_bytes();
-  return {.blocks = table_.data(),
-          .block_tokens = kTokens,
-          .keys = start,
-          .values = start + shape_.part_bytes(),
-          .dtype = shape_.dtype};
+  kernels::PastLayer layer = shape_.layer(index);
+  layer.blocks = table_.data();
+  return layer;
 }
 
 void Past::commit(std::span<const std::int32_t> ids) noexcept { ids_.insert(ids_.end(), ids.begin(), ids.end()); }
@@ -127,13 +132,13 @@ PastSnapshot Past::snapshot() const {
       download(static_cast<std::size_t>(j / kTokens), block);
     }
     for (std::int64_t lh = 0; lh < shape_.layers * shape_.kv_heads; ++lh) {
-      const std::int64_t l = lh / shape_.kv_heads, h = lh % shape_.kv_heads;
-      const std::byte* keys = block.data() + static_cast<std::size_t>(2 * l) * shape_.part_bytes();
-      const std::byte* values = keys + shape_.part_bytes();
+      const kernels::PastLayer layer = shape_.layer(lh / shape_.kv_heads);
+      const std::byte* key = block.data() + layer.key(lh % shape_.kv_heads, j);
+      const std::byte* value = block.data() + layer.value(lh % shape_.kv_heads, j);
       for (std::int64_t d = 0; d < dim; ++d) {
         const auto to = static_cast<std::size_t>((lh * n + j) * dim + d);
-        s.keys[to] = load_element(keys, shape_.dtype, (h * dim + d) * kTokens + j % kTokens);
-        s.values[to] = load_element(values, shape_.dtype, (h * kTokens + j % kTokens) * dim + d);
+        s.keys[to] = load_element(key, shape_.dtype, d * kTokens);
+        s.values[to] = load_element(value, shape_.dtype, d);
       }
     }
   }

@@ -4,9 +4,8 @@
 // writes into it. After a successful forward it holds exactly the tokens that were fed; after one that failed, what it
 // held before.
 //
-// Block format, the same in memory for every backend (see kernels::PastLayer): for each layer in turn its keys
-// [kv_heads, head_dim, 64] and its values [kv_heads, 64, head_dim], elements of `dtype`, no padding. Positions that
-// were not fed hold garbage.
+// Block format, the same in memory for every backend: for each layer in turn its keys and its values as
+// kernels::PastLayer lays them out, no padding. Positions that were not fed hold garbage.
 #pragma once
 
 #include <cstddef>
@@ -23,7 +22,8 @@ struct PastShape {
   std::int64_t layers = 0, kv_heads = 0, head_dim = 0;
   DType dtype = DType::f32;
 
-  std::size_t part_bytes() const;  // the keys (or the values) of one layer in one block
+  std::size_t part_bytes() const;                      // the keys (or the values) of one layer in one block
+  kernels::PastLayer layer(std::int64_t index) const;  // where a layer lies in each block
   std::size_t block_bytes() const { return 2 * part_bytes() * static_cast<std::size_t>(layers); }
   bool operator==(const PastShape&) const = default;
 };

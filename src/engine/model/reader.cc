@@ -84,7 +84,7 @@ void Reader::count(const quant::Matrix& m) {
   if (m.format != quant::Format::int8) block_ = std::max(block_, m.block);
 }
 
-void Reader::count_product(const Linear& l) {
+void Reader::count_product(const Projection& l) {
   const bool plain = !l.quantized;
   products_.weights += plain ? l.weight.elements() : l.quantized.out * l.quantized.in;
   products_.bytes += plain ? l.weight.bytes() : l.quantized.code_bytes() + l.quantized.scale_bytes();
@@ -150,15 +150,15 @@ Norm Reader::norm(const std::string& name, std::int64_t width, double eps, bool 
           .eps = static_cast<float>(eps)};
 }
 
-Linear Reader::linear(const std::string& name, std::int64_t out, std::int64_t in, bool bias) {
-  Linear linear = keep_linear(name + ".weight", out, in, false);
+Projection Reader::linear(const std::string& name, std::int64_t out, std::int64_t in, bool bias) {
+  Projection linear = keep_linear(name + ".weight", out, in, false);
   count_product(linear);
   if (bias) linear.bias = vector(name + ".bias", out);
   return linear;
 }
 
-Linear Reader::conv1d(const std::string& name, std::int64_t in, std::int64_t out) {
-  Linear linear = keep_linear(name + ".weight", out, in, true);
+Projection Reader::conv1d(const std::string& name, std::int64_t in, std::int64_t out) {
+  Projection linear = keep_linear(name + ".weight", out, in, true);
   count_product(linear);
   linear.bias = vector(name + ".bias", out);
   return linear;

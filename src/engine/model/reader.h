@@ -52,8 +52,8 @@ class Reader {
   // NAME.weight and NAME.bias. What is multiplied may be quantised, in the file or by the options; Error::usage where
   // the options ask for another way than that of the file.
   Norm norm(const std::string& name, std::int64_t width, double eps, bool bias = true);
-  Linear linear(const std::string& name, std::int64_t out, std::int64_t in, bool bias = true);
-  Linear conv1d(const std::string& name, std::int64_t in, std::int64_t out);  // stored [in, out]; given [out, in]
+  Projection linear(const std::string& name, std::int64_t out, std::int64_t in, bool bias = true);
+  Projection conv1d(const std::string& name, std::int64_t in, std::int64_t out);  // stored [in, out]; given [out, in]
 
   // The output matrix [vocab, hidden]: `embedding` itself when the config ties them (stored or not), else `name`.
   View output(const std::string& name, const View& embedding, bool tied);
@@ -85,11 +85,11 @@ class Reader {
   const containers::Tensor& expect(const std::string& name, std::initializer_list<std::int64_t> shape);
   View keep(const Buffer& host);
   View keep_matrix(const containers::Tensor& t, bool transpose);
-  Linear keep_linear(const std::string& name, std::int64_t out, std::int64_t in, bool transposed);
+  Projection keep_linear(const std::string& name, std::int64_t out, std::int64_t in, bool transposed);
   void require_as_stored(const StoredMatrix& stored, const std::string& name) const;
-  Linear keep_stored(StoredMatrix stored, const std::string& name);
-  Linear keep_decoded(quant::Matrix m, DType dtype);
-  Linear encode(const containers::Tensor& t, bool transposed);
+  Projection keep_stored(StoredMatrix stored, const std::string& name);
+  Projection keep_decoded(quant::Matrix m, DType dtype);
+  Projection encode(const containers::Tensor& t, bool transposed);
   void nest_scales(quant::Matrix& m, QuantizedMatrix& kept);
   void note_beyond_f16(const containers::Tensor& t);
   void note_not_finite(const containers::Tensor& t);
@@ -97,7 +97,7 @@ class Reader {
   bool skips(const std::string& name) const;
   void count(const View& matrix);
   void count(const quant::Matrix& m);
-  void count_product(const Linear& linear);
+  void count_product(const Projection& linear);
   void progress(const containers::Tensor& t);
 
   const hf::Folder& folder_;

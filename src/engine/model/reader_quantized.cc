@@ -36,7 +36,7 @@ bool Reader::skips(const std::string& name) const {
 }
 
 // [out, in], which may be stored [in, out] while it is not quantised.
-Linear Reader::keep_linear(const std::string& name, std::int64_t out, std::int64_t in, bool transposed) {
+Projection Reader::keep_linear(const std::string& name, std::int64_t out, std::int64_t in, bool transposed) {
   if (auto stored = stored_matrix([this](const std::string& n) { return find(n); }, name, out, in)) {
     return keep_stored(*std::move(stored), name);
   }
@@ -65,7 +65,7 @@ void Reader::require_as_stored(const StoredMatrix& stored, const std::string& na
               .hint = "without --load-in they are used as they are; --load-in fp32 decodes them"});
 }
 
-Linear Reader::keep_stored(StoredMatrix stored, const std::string& name) {
+Projection Reader::keep_stored(StoredMatrix stored, const std::string& name) {
   quant::Matrix& m = stored.matrix;
   for (const std::string& tensor : stored.used) used_.insert(tensor);
   parameters_ += m.elements();
@@ -91,7 +91,7 @@ Linear Reader::keep_stored(StoredMatrix stored, const std::string& name) {
 }
 
 // As a plain matrix of what the codes stand for: on demand, or because `linear` cannot multiply by these rows.
-Linear Reader::keep_decoded(quant::Matrix m, DType dtype) {
+Projection Reader::keep_decoded(quant::Matrix m, DType dtype) {
   if (!options_.decode) m.decoded = DType::f32;
   View kept(nullptr, dtype, {m.out, m.in});
   memory_.emplace_back(*backend_, kept.bytes());
@@ -107,7 +107,7 @@ Linear Reader::keep_decoded(quant::Matrix m, DType dtype) {
   return {.weight = kept};
 }
 
-Linear Reader::encode(const containers::Tensor& t, bool transposed) {
+Projection Reader::encode(const containers::Tensor& t, bool transposed) {
   const Quantize& how = *options_.quantize;
   const View stored = t.view();
   const DType dtype = options_.dtype.value_or(t.dtype);

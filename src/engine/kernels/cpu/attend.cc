@@ -46,12 +46,12 @@ float alibi_bias(const Attend& a, float slope, Int j) {
 
 // Keys or values of one block and kv head.
 template <class T>
-const T* keys_of(const Sequence& s, Int block, Int head, Int dim) {
-  return reinterpret_cast<const T*>(s.layer.blocks[block] + s.layer.keys) + head * dim * kBlockTokens;
+const T* keys_of(const Sequence& s, Int block, Int head) {
+  return reinterpret_cast<const T*>(s.layer.blocks[block] + s.layer.key(head, 0));
 }
 template <class T>
-const T* values_of(const Sequence& s, Int block, Int head, Int dim) {
-  return reinterpret_cast<const T*>(s.layer.blocks[block] + s.layer.values) + head * dim * kBlockTokens;
+const T* values_of(const Sequence& s, Int block, Int head) {
+  return reinterpret_cast<const T*>(s.layer.blocks[block] + s.layer.value(head, 0));
 }
 
 template <class T>
@@ -209,17 +209,17 @@ HWY_NOINLINE void visit(const Attend& a, const Sequence& s, Query* queries, Int 
   const Int dim = a.q[3], first = block * kBlockTokens;
   alignas(64) float scores[T][kBlockTokens];
   alignas(64) float factors[kMostTile] = {};
-  const E* next_keys = ahead ? keys_of<E>(s, block + 1, head, dim) : nullptr;
-  const E* next_values = ahead ? values_of<E>(s, block + 1, head, dim) : nullptr;
+  const E* next_keys = ahead ? keys_of<E>(s, block + 1, head) : nullptr;
+  const E* next_values = ahead ? values_of<E>(s, block + 1, head) : nullptr;
   constexpr int kVectors = static_cast<int>(kBlockTokens / kLanes);
   constexpr int kStrip = std::min(kVectors, T == 1 ? 8 : kRegisters == 32 ? 4 : 2);
   constexpr int kGroup = T == 1 ? 8 : kRegisters == 32 ? 4 : 2;
   // Limits do not fall from query to query. Keys beyond the last limit weigh 0, and adding 0 changes no bit.
   const Int reach = std::min(kBlockTokens, queries[T - 1].limit - first);
   const Int shared = std::min(kBlockTokens, queries[0].limit - first);
-  dot_keys<T, kStrip>(queries, keys_of<E>(s, block, head, dim), next_keys, dim, reach, scores);
+  dot_keys<T, kStrip>(queries, keys_of<E>(s, block, head), next_keys, dim, reach, scores);
   weigh<T>(a, queries, first, reach, scores, factors);
-  const E* values = values_of<E>(s, block, head, dim);
+  const E* values = values_of<E>(s, block, head);
   add_all_values<T, kGroup>(queries, factors, values, next_values, dim, 0, 0, shared, scores);
   if constexpr (T > 1) {
     for (int t = 0; t < T; ++t) {

@@ -112,7 +112,7 @@ HWY_INLINE Vec gelu_lanes(Vec x) {
 HWY_INLINE Vec act_lanes(Act act, Vec x) {
   const Vec zero = hn::Zero(Floats());
   switch (act) {
-    case Act::linear:
+    case Act::identity:
       return x;
     case Act::relu:
       return hn::IfThenElse(hn::Lt(x, zero), zero, x);
@@ -158,7 +158,7 @@ HWY_INLINE void act_row(Act act, float* x, Int n) {
     for (Int i = 0; i < n; i += kLanes) hn::Store(function(hn::Load(d, x + i)), d, x + i);
   };
   switch (act) {  // the common ones get a loop of their own
-    case Act::linear:
+    case Act::identity:
       return;
     case Act::gelu:
       return each([](Vec v) HWY_ATTR { return gelu_lanes(v); });

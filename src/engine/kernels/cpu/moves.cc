@@ -71,9 +71,9 @@ void append_piece(const Append& a, const Piece& p) {
   const Sequence& s = *p.sequence;
   const Int dim = a.k[2], first = s.past + p.begin;
   std::byte* block = s.layer.blocks[first / kBlockTokens];
-  const Int at = p.head * dim * kBlockTokens, token = first % kBlockTokens, n = p.end - p.begin;
-  T* keys = reinterpret_cast<T*>(block + s.layer.keys) + at + token;
-  T* values = reinterpret_cast<T*>(block + s.layer.values) + at + token * dim;
+  const Int n = p.end - p.begin;
+  T* keys = reinterpret_cast<T*>(block + s.layer.key(p.head, first));
+  T* values = reinterpret_cast<T*>(block + s.layer.value(p.head, first));
   const float* k = row(a.k, s.first_row + p.begin) + p.head * a.k.step(1);
   const float* v = row(a.v, s.first_row + p.begin) + p.head * a.v.step(1);
   transpose(k, a.k.step(0), n, dim, keys, kBlockTokens);

@@ -12,7 +12,7 @@ namespace pkv::kernels::naive {
 namespace {
 
 // Element `i` of memory of a floating-point dtype, in double, as everything here is computed.
-double load(const void* memory, DType dtype, std::int64_t i) { return load_element(memory, dtype, i); }
+double load_element(const void* memory, DType dtype, std::int64_t i) { return load_element(memory, dtype, i); }
 
 float* row(const View& v, std::int64_t r) { return v.as<float>() + r * v.step(0); }
 
@@ -26,7 +26,7 @@ void embed(Device& device, const Embed& a) noexcept {
     const std::int64_t first = a.ids.as<const std::int32_t>()[r] * a.table.step(0);
     float* out = row(a.out, r);
     for (std::int64_t i = 0; i < a.out[1]; ++i) {
-      const double x = load(a.table.data, a.table.dtype, first + i);
+      const double x = load_element(a.table.data, a.table.dtype, first + i);
       out[i] = static_cast<float>(a.add ? out[i] + x : x);
     }
   });
@@ -114,7 +114,7 @@ void linear(Device& device, const Linear& a) noexcept {
     const std::int64_t r = index / outs, o = index % outs;
     const float* x = row(a.x, r);
     double sum = 0;
-    for (std::int64_t i = 0; i < in; ++i) sum += x[i] * load(a.weight.data, a.weight.dtype, o * in + i);
+    for (std::int64_t i = 0; i < in; ++i) sum += x[i] * load_element(a.weight.data, a.weight.dtype, o * in + i);
     row(a.out, r)[o] = finish(a, r, o, sum);
   });
 }
@@ -147,27 +147,25 @@ void rotate(Device& device, const Rotate& a) noexcept {
   });
 }
 
-// Index of element d of position j's key (value) of kv head `head`, from the start of the layer's keys (values).
-std::int64_t key_index(const PastLayer& p, std::int64_t head, std::int64_t dim, std::int64_t j, std::int64_t d) {
-  return (head * dim + d) * p.block_tokens + j % p.block_tokens;
+// Position j's key and value of a kv head.
+std::byte* key_of(const PastLayer& p, std::int64_t head, std::int64_t j) {
+  return p.blocks[j / kBlockTokens] + p.key(head, j);
 }
-std::int64_t value_index(const PastLayer& p, std::int64_t head, std::int64_t dim, std::int64_t j, std::int64_t d) {
-  return (head * p.block_tokens + j % p.block_tokens) * dim + d;
+std::byte* value_of(const PastLayer& p, std::int64_t head, std::int64_t j) {
+  return p.blocks[j / kBlockTokens] + p.value(head, j);
 }
-std::byte* block_of(const PastLayer& p, std::int64_t j) { return p.blocks[j / p.block_tokens]; }
 
 void append(Device& device, const Append& a) noexcept {
   const std::int64_t heads = a.k[1], dim = a.k[2];
   for (const Sequence& s : a.sequences) {
     for_rows(device, s.rows, [&](std::int64_t r) {
       const std::int64_t j = s.past + r;
-      std::byte* block = block_of(s.layer, j);
       for (std::int64_t h = 0; h < heads; ++h) {
         const float* k = row(a.k, s.first_row + r) + h * a.k.step(1);
         const float* v = row(a.v, s.first_row + r) + h * a.v.step(1);
         for (std::int64_t d = 0; d < dim; ++d) {
-          store_element(block + s.layer.keys, s.layer.dtype, key_index(s.layer, h, dim, j, d), k[d]);
-          store_element(block + s.layer.values, s.layer.dtype, value_index(s.layer, h, dim, j, d), v[d]);
+          store_element(key_of(s.layer, h, j), s.layer.dtype, d * kBlockTokens, k[d]);
+          store_element(value_of(s.layer, h, j), s.layer.dtype, d, v[d]);
         }
       }
     });
@@ -188,10 +186,9 @@ void attend_row(const Attend& a, const Sequence& s, std::int64_t r, std::int64_t
   std::vector<double> weight(static_cast<std::size_t>(seen));
   double most = -std::numeric_limits<double>::infinity(), total = 0;
   for (std::int64_t j = s.first_key; j < seen; ++j) {
-    const std::byte* keys = block_of(s.layer, j) + s.layer.keys;
+    const std::byte* key = key_of(s.layer, group, j);
     double dot = 0;
-    for (std::int64_t d = 0; d < dim; ++d)
-      dot += q[d] * load(keys, s.layer.dtype, key_index(s.layer, group, dim, j, d));
+    for (std::int64_t d = 0; d < dim; ++d) dot += q[d] * load_element(key, s.layer.dtype, d * kBlockTokens);
     double& w = weight[static_cast<std::size_t>(j)];
     w = a.scale * dot + a.alibi_scale * (alibi(a, head, std::max(j, s.alibi_from)) - alibi(a, head, position));
     most = std::max(most, w);
@@ -204,8 +201,7 @@ void attend_row(const Attend& a, const Sequence& s, std::int64_t r, std::int64_t
   for (std::int64_t d = 0; d < dim; ++d) {
     double sum = 0;
     for (std::int64_t j = s.first_key; j < seen; ++j) {
-      const std::byte* values = block_of(s.layer, j) + s.layer.values;
-      sum += weight[static_cast<std::size_t>(j)] * load(values, s.layer.dtype, value_index(s.layer, group, dim, j, d));
+      sum += weight[static_cast<std::size_t>(j)] * load_element(value_of(s.layer, group, j), s.layer.dtype, d);
     }
     out[d] = static_cast<float>(sum / total);
   }
@@ -228,7 +224,7 @@ void pick(Device& device, const Pick& a) noexcept {
 void convert(Device& device, const Convert& a) noexcept {
   for_rows(device, a.from[0], [&](std::int64_t r) {
     for (std::int64_t c = 0; c < a.from[1]; ++c) {
-      const double x = load(a.from.data, a.from.dtype, r * a.from.step(0) + c);
+      const double x = load_element(a.from.data, a.from.dtype, r * a.from.step(0) + c);
       const std::int64_t to = a.transpose ? c * a.to.step(0) + r : r * a.to.step(0) + c;
       store_element(a.to.data, a.to.dtype, to, static_cast<float>(x));
     }

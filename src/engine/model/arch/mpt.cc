@@ -121,7 +121,7 @@ bool has_bias(Reader& in, const std::string& name, const Options& o) {
   return stored;
 }
 
-Linear linear(Reader& in, const std::string& name, std::int64_t out, std::int64_t width, const Options& o) {
+Projection linear(Reader& in, const std::string& name, std::int64_t out, std::int64_t width, const Options& o) {
   return in.linear(name, out, width, has_bias(in, name, o));
 }
 

@@ -21,7 +21,7 @@ struct Roberta {
   View word, position, token_type;
   Norm embedding_norm;
   std::vector<Layer> layers;
-  Linear head_dense;
+  Projection head_dense;
   Norm head_norm;
   View decoder, decoder_bias;
 };
