@@ -1,5 +1,5 @@
-// How other implementations read a past: what `--as NAME` means, for the engine to run with (engine/model/fault.h). The
-// names of single faults are those of the checker's causes.
+// How other implementations read a past: what `--as NAME` means, for the engine to run with
+// (engine/model/faults/fault.h). The names of single faults are those of the checker's causes.
 #pragma once
 
 #include <cstdint>
@@ -11,7 +11,7 @@
 
 #include "checker/session/session.h"
 #include "engine/model/card.h"
-#include "engine/model/fault.h"
+#include "engine/model/faults/fault.h"
 #include "engine/model/formats.h"
 #include "files/hf/hf.h"
 

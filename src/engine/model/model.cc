@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "engine/model/architectures.h"
 #include "engine/model/checkpoint.h"
+#include "engine/model/faults/deviation.h"
 #include "files/hf/common_keys.h"
 
 namespace pkv::model {
@@ -162,7 +163,8 @@ Logits Model::forward(std::span<const Feed> feeds, Want want, Taps* taps) const 
   }
   if (feeds.empty()) fail_usage({.what = "nothing to feed", .expected = "at least one feed", .found = "none"});
   auto workspace = borrow();
-  Pass pass(backend_, card(), int8_, *workspace, feeds, want, taps);
+  const std::optional<Deviation> deviation = Deviation::of(backend_, card(), feeds);
+  Pass pass(backend_, card(), int8_, *workspace, feeds, want, taps, deviation ? &*deviation : nullptr);
   page_->forward(pass);
   const View result = pass.result();
   Logits logits(DType::f32, {result[0], result[1]});

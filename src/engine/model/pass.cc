@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "engine/model/faults/deviation.h"
 
 namespace pkv::model {
 
@@ -23,8 +24,15 @@ View Workspace::get(const kernels::Backend& backend, Slot slot, DType dtype, std
 }
 
 Pass::Pass(const kernels::Backend& backend, const Card& card, const Int8& int8, Workspace& workspace,
-           std::span<const Feed> feeds, Want want, Taps* taps)
-    : backend_(backend), card_(card), int8_(int8), workspace_(workspace), feeds_(feeds), want_(want), taps_(taps) {
+           std::span<const Feed> feeds, Want want, Taps* taps, const Deviation* deviation)
+    : backend_(backend),
+      card_(card),
+      int8_(int8),
+      workspace_(workspace),
+      feeds_(feeds),
+      want_(want),
+      taps_(taps),
+      deviation_(deviation) {
   std::vector<std::int32_t> ids;
   for (const Feed& feed : feeds) {
     feed.past->reserve(static_cast<std::int64_t>(feed.ids.size()));
@@ -35,10 +43,8 @@ Pass::Pass(const kernels::Backend& backend, const Card& card, const Int8& int8, 
     ids.insert(ids.end(), feed.ids.begin(), feed.ids.end());
   }
   rows_ = static_cast<std::int64_t>(ids.size());
-  find_affected();
   ids_ = upload(Workspace::ids, ids);
   x_ = buffer(Workspace::hidden, card.hidden);
-  sum_ = buffer(Workspace::next, card.hidden);
 }
 
 View Pass::buffer(Workspace::Slot slot, std::int64_t columns) {
@@ -76,7 +82,7 @@ std::vector<std::int32_t> Pass::positions() const {
   for (const kernels::Sequence& s : sequences_) {
     for (std::int64_t r = 0; r < s.rows; ++r) all.push_back(static_cast<std::int32_t>(s.past + r));
   }
-  misplace(all, 0);
+  if (deviation_ != nullptr) deviation_->misplace(all, 0);
   return all;
 }
 
@@ -90,7 +96,7 @@ void Pass::add_positions_after_padding(const View& table, std::int32_t padding) 
                     static_cast<std::int32_t>(std::count(past.begin(), past.end(), padding));
     for (const std::int32_t id : feed.ids) positions.push_back(id == padding ? padding : ++position);
   }
-  misplace(positions, padding + 1);
+  if (deviation_ != nullptr) deviation_->misplace(positions, padding + 1);
   add_rows_of(table, upload(Workspace::positions, positions));
 }
 
@@ -98,52 +104,40 @@ void Pass::add_token_type(const View& table) {
   add_rows_of(table, upload(Workspace::positions, std::vector<std::int32_t>(static_cast<std::size_t>(rows_), 0)));
 }
 
-void Pass::rotate(const View& q, const View& k, std::int64_t first, std::int64_t rows) {
-  const View cos = cos_.rows(first, rows), sin = sin_.rows(first, rows);
-  backend_.ops().rotate(backend_.device(), {.x = q.rows(first, rows), .cos = cos, .sin = sin});
-  backend_.ops().rotate(backend_.device(), {.x = k.rows(first, rows), .cos = cos, .sin = sin});
-}
-
 void Pass::rotary(double theta) {
   theta_ = theta;
   cos_ = buffer(Workspace::cos, card_.head_dim / 2);
   sin_ = buffer(Workspace::sin, card_.head_dim / 2);
-  const View view = upload(Workspace::positions, rotary_positions());
+  std::vector<std::int32_t> all = positions();
+  if (deviation_ != nullptr) deviation_->misplace_rotary(all);
+  const View view = upload(Workspace::positions, all);
   backend_.ops().angles(backend_.device(), {.positions = view, .cos = cos_, .sin = sin_, .theta = theta});
 }
 
-void Pass::begin_half() {
-  if (taps_ != nullptr && layer_ == 0 && taps_->embedded.empty()) tap(taps_->embedded, x_);
-  in_half_ = first_branch_ = true;
-  input_ = x_;
-}
-
-void Pass::end_half() {
-  in_half_ = false;
-  if (!first_branch_) std::swap(x_, sum_);
-}
-
-void Pass::norm(const Norm& norm) {
-  if (in_half_) input_ = buffer(Workspace::normed, card_.hidden);
-  const View out = in_half_ ? input_ : x_;
+View Pass::norm(const Norm& norm) {
+  const View out = buffer(spare(), card_.hidden);
   backend_.ops().norm(backend_.device(),
                       {.x = x_, .weight = norm.weight, .bias = norm.bias, .out = out, .eps = norm.eps});
+  return out;
+}
+
+void Pass::replace(const View& states) {
+  x_ = states;
+  x_slot_ = spare();
 }
 
 // call.out = ... x . weight^T: `call` says what comes after the product.
-void Pass::multiply(const View& x, const Projection& linear, kernels::Linear call) {
-  call.x = x, call.weight = linear.weight, call.bias = linear.bias;
-  if (linear.quantized) {
-    const auto bytes = static_cast<std::int64_t>(kernels::linear_scratch(linear.quantized, x[0]));
-    call.quantized = linear.quantized;
+void Pass::multiply(const View& x, const Projection& projection, kernels::Linear call) {
+  call.x = x, call.weight = projection.weight, call.bias = projection.bias;
+  if (projection.quantized) {
+    const auto bytes = static_cast<std::int64_t>(kernels::linear_scratch(projection.quantized, x[0]));
+    call.quantized = projection.quantized;
     call.scratch = workspace_.get(backend_, Workspace::scratch, DType::u8, 1, bytes);
     call.outlier_threshold = int8_.threshold, call.outliers_of_call = int8_.outliers_of_call;
   }
   std::int64_t first = 0;
-  for (const Affected& a : affected_) {
-    if (!a.fault.rows_apart || !linear.quantized || a.first_row >= x[0]) continue;
-    multiply_rows(call, first, a.first_row - first);
-    first = a.first_row;
+  if (deviation_ != nullptr && projection.quantized) {
+    for (const std::int64_t cut : deviation_->cuts(x[0])) multiply_rows(call, std::exchange(first, cut), cut - first);
   }
   multiply_rows(call, first, x[0] - first);
 }
@@ -155,16 +149,12 @@ void Pass::multiply_rows(kernels::Linear call, std::int64_t first, std::int64_t 
   backend_.ops().linear(backend_.device(), call);
 }
 
-// The half's new x: the old one plus the first branch, then plus each further branch. The old x stays for their norms.
-void Pass::add_branch(const View& input, const Projection& linear) {
-  const View add = std::exchange(first_branch_, false) ? x_ : sum_;
-  multiply(input, linear, {.x = {}, .add = add, .out = sum_});
-}
+void Pass::add(const Branch& branch) { multiply(branch.states, *branch.last, {.x = {}, .add = x_, .out = x_}); }
 
-void Pass::mlp(const Mlp& mlp) {
+Branch Pass::mlp(const View& input, const Mlp& mlp) {
   const View inner = buffer(Workspace::inner, mlp.up.out());
-  multiply(input_, mlp.up, {.x = {}, .out = inner, .act = mlp.act});
-  add_branch(inner, mlp.down);
+  multiply(input, mlp.up, {.x = {}, .out = inner, .act = mlp.act});
+  return {inner, &mlp.down};
 }
 
 namespace {
@@ -197,13 +187,20 @@ View as_heads(const View& k) {
 
 }  // namespace
 
-void Pass::attend(const Attention& a) {
+void Pass::rotate(const View& q, const View& k) {
+  backend_.ops().rotate(backend_.device(), {.x = q, .cos = cos_, .sin = sin_});
+  backend_.ops().rotate(backend_.device(), {.x = k, .cos = cos_, .sin = sin_});
+  if (deviation_ != nullptr) deviation_->misrotate(q, k, cos_, sin_, theta_);
+}
+
+Branch Pass::attend(const View& input, const Attention& a) {
+  if (taps_ != nullptr && layer_ == 0) tap(taps_->embedded, x_);
   const auto& ops = backend_.ops();
   auto& device = backend_.device();
   const std::int64_t width = (card_.heads + 2 * card_.kv_heads) * card_.head_dim;
   const View fused = buffer(Workspace::qkv, width);
-  const auto product = [&](const Projection& l, const View& out) {
-    multiply(input_, l, {.x = {}, .out = out, .clip = a.clip});
+  const auto product = [&](const Projection& p, const View& out) {
+    multiply(input, p, {.x = {}, .out = out, .clip = a.clip});
   };
   if (a.qkv) {
     product(a.qkv, fused);
@@ -214,25 +211,23 @@ void Pass::attend(const Attention& a) {
     product(a.v, fused.columns(q + k, k));
   }
   const Qkv s = split(fused, card_, a.fused);
-  if (a.rotary) {
-    rotate(s.q, as_heads(s.k), 0, rows_);
-    misrotate(s.q, as_heads(s.k));
-  }
+  if (a.rotary) rotate(s.q, as_heads(s.k));
   for (std::size_t i = 0; i < feeds_.size(); ++i) sequences_[i].layer = feeds_[i].past->layer(layer_);
   ops.append(device, {.k = s.k, .v = s.v, .sequences = sequences_});
   const View context = buffer(Workspace::context, card_.heads * card_.head_dim);
   View heads(context.data, DType::f32, {rows_, card_.heads, card_.head_dim});
   heads.stride[0] = context.step(0);
-  attend_to_past({.q = s.q,
-                  .out = heads,
-                  .slopes = a.alibi.slopes,
-                  .sequences = sequences_,
-                  .scale = a.scale,
-                  .alibi_scale = a.alibi.scale,
-                  .alibi_bf16 = a.alibi.bf16,
-                  .causal = a.causal});
+  const kernels::Attend call{.q = s.q,
+                             .out = heads,
+                             .slopes = a.alibi.slopes,
+                             .sequences = sequences_,
+                             .scale = a.scale,
+                             .alibi_scale = a.alibi.scale,
+                             .alibi_bf16 = a.alibi.bf16,
+                             .causal = a.causal};
+  deviation_ == nullptr ? ops.attend(device, call) : deviation_->attend(call);
   if (taps_ != nullptr) tap(taps_->attended.emplace_back(), context);
-  add_branch(context, a.out);
+  return {context, &a.out};
 }
 
 void Pass::end_layer() {
@@ -248,18 +243,19 @@ void Pass::head() {
   const View out = buffer(Workspace::picked, card_.hidden);
   backend_.ops().pick(backend_.device(), {.x = x_, .rows = upload(Workspace::wanted, last), .out = out});
   x_ = out;
+  x_slot_ = Workspace::picked;
 }
 
-void Pass::dense(const Projection& linear, Act act) {
-  const View out = buffer(Workspace::normed, card_.hidden);
-  multiply(x_, linear, {.x = {}, .out = out, .act = act});
-  x_ = out;
+View Pass::dense(const Projection& projection, Act act) {
+  const View out = buffer(spare(), card_.hidden);
+  multiply(x_, projection, {.x = {}, .out = out, .act = act});
+  return out;
 }
 
-void Pass::logits(const View& weight, const View& bias) {
-  if (taps_ != nullptr) tap(taps_->head, x_);
+void Pass::logits(const View& input, const View& weight, const View& bias) {
+  if (taps_ != nullptr) tap(taps_->head, input);
   logits_ = buffer(Workspace::logits, weight[0]);
-  multiply(x_, {.weight = weight, .bias = bias}, {.x = {}, .out = logits_});
+  multiply(input, {.weight = weight, .bias = bias}, {.x = {}, .out = logits_});
 }
 
 void Pass::commit() noexcept {

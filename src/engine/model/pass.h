@@ -1,9 +1,8 @@
 // Pass: one forward through a page for one or more sequences. Its verbs are what pages are written in; each is one or a
 // few operations of the backend's table on buffers that stay between passes.
 //
-// There is one stream of hidden states x [rows, hidden]. A `half` is a residual step: inside it, `norm` gives the input
-// of the branches (without one they read x itself), and each of `attend` and `mlp` adds its output to x at the half's
-// end. Outside of a half, `norm` and `dense` replace x.
+// There is one stream of hidden states x [rows, hidden]. Verbs that compute give what they computed; `add` and
+// `replace` alone change x:  p.add(p.attend(p.norm(l.ln_1), l.attn));
 #pragma once
 
 #include <cstdint>
@@ -13,54 +12,18 @@
 #include "engine/kernels/backend.h"
 #include "engine/model/blocks.h"
 #include "engine/model/card.h"
-#include "engine/model/fault.h"
+#include "engine/model/feed.h"
 #include "engine/model/formats.h"
-#include "engine/model/misread.h"
 #include "engine/model/past.h"
 
 namespace pkv::model {
 
-// The next tokens of one text, and the past they come after.
-struct Feed {
-  std::span<const std::int32_t> ids;
-  Past* past = nullptr;
-
-  // Something to go wrong, in a call that continues a past. `as_if_past` > 0, of a feed to an empty past: the tokens
-  // from there on are computed as if they had been fed after the others. Without a fault that changes nothing.
-  const Fault* fault = nullptr;
-  std::int64_t as_if_past = 0;
-};
-
-enum class Want : std::uint8_t { all, last };  // the rows whose logits are computed, in each feed
-
-// Hidden states copied out on the way, for tests and for finding the layer where two runs part.
-struct Taps {
-  std::vector<float> embedded;               // [rows, hidden] before the first layer
-  std::vector<std::vector<float>> layers;    // [rows, hidden] after each layer
-  std::vector<std::vector<float>> attended;  // [rows, heads, head_dim] what each head gives, in each layer
-  std::vector<float> head;                   // [wanted rows, hidden] as the output matrix reads them
-};
+class Deviation;
 
 // Buffers that outlive a pass, so that a step allocates nothing once they are large enough.
 class Workspace {
  public:
-  enum Slot {
-    hidden,
-    next,
-    normed,
-    qkv,
-    context,
-    inner,
-    cos,
-    sin,
-    ids,
-    positions,
-    wanted,
-    picked,
-    logits,
-    scratch,
-    kSlots
-  };
+  enum Slot { hidden, normed, qkv, context, inner, cos, sin, ids, positions, wanted, picked, logits, scratch, kSlots };
 
   // [rows, columns] of any content; rows of several lie a whole number of cache lines apart, but those of `logits` end
   // to end. Replaces what the slot held: earlier Views of it are not to be used any more.
@@ -70,10 +33,19 @@ class Workspace {
   kernels::Memory memory_[kSlots];
 };
 
+// What a branch gives, to be added to the hidden states: `states` times `last`, a product that is done together with
+// the sum.
+struct Branch {
+  View states;  // [rows, in of `last`]
+  const Projection* last;
+};
+
+// Views and branches that a verb gives are good until the verb is used again.
 class Pass {
  public:
+  // `deviation`: what is to be computed wrongly; null: nothing.
   Pass(const kernels::Backend& backend, const Card& card, const Int8& int8, Workspace& workspace,
-       std::span<const Feed> feeds, Want want, Taps* taps);
+       std::span<const Feed> feeds, Want want, Taps* taps, const Deviation* deviation = nullptr);
 
   // x = table[ids]; table [vocab, hidden].
   void embed(const View& table);
@@ -87,23 +59,20 @@ class Pass {
   // Rotary angles of every row, used by every `attend` with `rotary`.
   void rotary(double theta);
 
-  template <class Body>
-  void half(const Body& body) {
-    begin_half();
-    body();
-    end_half();
-  }
-  void norm(const Norm& norm);
-  void attend(const Attention& attention);
-  void mlp(const Mlp& mlp);
+  View hidden() const { return x_; }  // x
+  View norm(const Norm& norm);        // of x [rows, hidden]
+  Branch attend(const View& input, const Attention& attention);
+  Branch mlp(const View& input, const Mlp& mlp);
+  void add(const Branch& branch);    // x += what the branch gives
+  void replace(const View& states);  // x = states, given by `norm` or `dense`
   void end_layer();
 
   // From here on only the rows whose logits are wanted.
   void head();
-  // x = act(x . weight^T + bias).
-  void dense(const Projection& linear, kernels::Act act);
-  // The last verb: logits = x . weight^T + bias.
-  void logits(const View& weight, const View& bias = {});
+  // act(x . weight^T + bias) [rows, hidden].
+  View dense(const Projection& projection, kernels::Act act);
+  // The last verb: logits = input . weight^T + bias.
+  void logits(const View& input, const View& weight, const View& bias = {});
 
   View result() const { return logits_; }  // [wanted rows, vocab] on the device
 
@@ -111,34 +80,15 @@ class Pass {
   void commit() noexcept;
 
  private:
-  void begin_half();
-  void end_half();
-  void add_branch(const View& input, const Projection& linear);
-  void multiply(const View& x, const Projection& linear, kernels::Linear call);
+  Workspace::Slot spare() const { return x_slot_ == Workspace::hidden ? Workspace::normed : Workspace::hidden; }
+  void multiply(const View& x, const Projection& projection, kernels::Linear call);
   void multiply_rows(kernels::Linear call, std::int64_t first, std::int64_t rows);
   void add_rows_of(const View& table, const View& indices);
   View upload(Workspace::Slot slot, std::span<const std::int32_t> values);
   View buffer(Workspace::Slot slot, std::int64_t columns);
   void tap(std::vector<float>& to, const View& x);
-
-  // Rows of one feed that are computed with its fault, and the past that they continue.
-  struct Affected {
-    const Fault& fault;
-    std::size_t feed;
-    std::int64_t first_row, rows, past;  // the row in the whole call
-  };
-  void find_affected();
   std::vector<std::int32_t> positions() const;
-  std::int64_t misplaced(const Affected& affected, std::int64_t row) const;
-  void misplace(std::vector<std::int32_t>& positions, std::int32_t first) const;
-  std::vector<std::int32_t> rotary_positions() const;
-  void rotate(const View& q, const View& k, std::int64_t first, std::int64_t rows);
-  void misrotate(const View& q, const View& k);
-  void turn_rows(const Affected& affected, const View& x, bool interleaved);
-  void attend_to_past(const kernels::Attend& call);
-  std::vector<kernels::Sequence> right_rows() const;
-  std::vector<kernels::Sequence> faulty_rows(const Affected& affected, bool causal,
-                                             const kernels::PastLayer& layer) const;
+  void rotate(const View& q, const View& k);
 
   kernels::Backend backend_;
   const Card& card_;
@@ -147,14 +97,14 @@ class Pass {
   std::span<const Feed> feeds_;
   Want want_;
   Taps* taps_;
+  const Deviation* deviation_;
 
   std::int64_t rows_ = 0;
   std::vector<kernels::Sequence> sequences_;
-  std::vector<Affected> affected_;
-  View ids_, x_, sum_, input_, cos_, sin_, logits_;
+  View ids_, x_, cos_, sin_, logits_;
+  Workspace::Slot x_slot_ = Workspace::hidden;  // where x lies
   double theta_ = 0;
   std::int64_t layer_ = 0;
-  bool in_half_ = false, first_branch_ = false;
 };
 
 }  // namespace pkv::model

@@ -12,7 +12,7 @@ namespace pkv::kernels::naive {
 namespace {
 
 // Element `i` of memory of a floating-point dtype, in double, as everything here is computed.
-double load_element(const void* memory, DType dtype, std::int64_t i) { return load_element(memory, dtype, i); }
+double load(const void* memory, DType dtype, std::int64_t i) { return load_element(memory, dtype, i); }
 
 float* row(const View& v, std::int64_t r) { return v.as<float>() + r * v.step(0); }
 
@@ -26,7 +26,7 @@ void embed(Device& device, const Embed& a) noexcept {
     const std::int64_t first = a.ids.as<const std::int32_t>()[r] * a.table.step(0);
     float* out = row(a.out, r);
     for (std::int64_t i = 0; i < a.out[1]; ++i) {
-      const double x = load_element(a.table.data, a.table.dtype, first + i);
+      const double x = load(a.table.data, a.table.dtype, first + i);
       out[i] = static_cast<float>(a.add ? out[i] + x : x);
     }
   });
@@ -114,7 +114,7 @@ void linear(Device& device, const Linear& a) noexcept {
     const std::int64_t r = index / outs, o = index % outs;
     const float* x = row(a.x, r);
     double sum = 0;
-    for (std::int64_t i = 0; i < in; ++i) sum += x[i] * load_element(a.weight.data, a.weight.dtype, o * in + i);
+    for (std::int64_t i = 0; i < in; ++i) sum += x[i] * load(a.weight.data, a.weight.dtype, o * in + i);
     row(a.out, r)[o] = finish(a, r, o, sum);
   });
 }
@@ -188,7 +188,7 @@ void attend_row(const Attend& a, const Sequence& s, std::int64_t r, std::int64_t
   for (std::int64_t j = s.first_key; j < seen; ++j) {
     const std::byte* key = key_of(s.layer, group, j);
     double dot = 0;
-    for (std::int64_t d = 0; d < dim; ++d) dot += q[d] * load_element(key, s.layer.dtype, d * kBlockTokens);
+    for (std::int64_t d = 0; d < dim; ++d) dot += q[d] * load(key, s.layer.dtype, d * kBlockTokens);
     double& w = weight[static_cast<std::size_t>(j)];
     w = a.scale * dot + a.alibi_scale * (alibi(a, head, std::max(j, s.alibi_from)) - alibi(a, head, position));
     most = std::max(most, w);
@@ -201,7 +201,7 @@ void attend_row(const Attend& a, const Sequence& s, std::int64_t r, std::int64_t
   for (std::int64_t d = 0; d < dim; ++d) {
     double sum = 0;
     for (std::int64_t j = s.first_key; j < seen; ++j) {
-      sum += weight[static_cast<std::size_t>(j)] * load_element(value_of(s.layer, group, j), s.layer.dtype, d);
+      sum += weight[static_cast<std::size_t>(j)] * load(value_of(s.layer, group, j), s.layer.dtype, d);
     }
     out[d] = static_cast<float>(sum / total);
   }
@@ -224,7 +224,7 @@ void pick(Device& device, const Pick& a) noexcept {
 void convert(Device& device, const Convert& a) noexcept {
   for_rows(device, a.from[0], [&](std::int64_t r) {
     for (std::int64_t c = 0; c < a.from[1]; ++c) {
-      const double x = load_element(a.from.data, a.from.dtype, r * a.from.step(0) + c);
+      const double x = load(a.from.data, a.from.dtype, r * a.from.step(0) + c);
       const std::int64_t to = a.transpose ? c * a.to.step(0) + r : r * a.to.step(0) + c;
       store_element(a.to.data, a.to.dtype, to, static_cast<float>(x));
     }

@@ -123,28 +123,20 @@ void run(const Falcon& m, Pass& p) {
   p.embed(m.word_embeddings);
   if (m.rotary) p.rotary(m.theta);
   for (const Layer& l : m.h) {
+    const View normed = p.norm(l.before_attention);
+    const Branch attended = p.attend(normed, l.attention);
     if (m.parallel) {
-      p.half([&] {
-        p.norm(l.before_attention);
-        p.attend(l.attention);
-        if (m.two_norms) p.norm(l.before_mlp);
-        p.mlp(l.mlp);
-      });
+      const Branch grown = p.mlp(m.two_norms ? p.norm(l.before_mlp) : normed, l.mlp);
+      p.add(attended);
+      p.add(grown);
     } else {
-      p.half([&] {
-        p.norm(l.before_attention);
-        p.attend(l.attention);
-      });
-      p.half([&] {
-        p.norm(l.before_mlp);
-        p.mlp(l.mlp);
-      });
+      p.add(attended);
+      p.add(p.mlp(p.norm(l.before_mlp), l.mlp));
     }
     p.end_layer();
   }
   p.head();
-  p.norm(m.ln_f);
-  p.logits(m.lm_head);
+  p.logits(p.norm(m.ln_f), m.lm_head);
 }
 
 }  // namespace

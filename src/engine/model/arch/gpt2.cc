@@ -1,5 +1,5 @@
 // GPT-2 (Radford et al. 2019, "Language Models are Unsupervised Multitask Learners"): learned positions, layer norm
-// before each half, one fused product for queries, keys and values. Its linear layers are stored transposed (Conv1D).
+// before each branch, one fused product for queries, keys and values. Its linear layers are stored transposed (Conv1D).
 #include <cmath>
 #include <vector>
 
@@ -59,19 +59,12 @@ void run(const Gpt2& m, Pass& p) {
   p.embed(m.wte);
   p.add_positions(m.wpe);
   for (const Layer& l : m.h) {
-    p.half([&] {
-      p.norm(l.ln_1);
-      p.attend(l.attn);
-    });
-    p.half([&] {
-      p.norm(l.ln_2);
-      p.mlp(l.mlp);
-    });
+    p.add(p.attend(p.norm(l.ln_1), l.attn));
+    p.add(p.mlp(p.norm(l.ln_2), l.mlp));
     p.end_layer();
   }
   p.head();
-  p.norm(m.ln_f);
-  p.logits(m.lm_head);
+  p.logits(p.norm(m.ln_f), m.lm_head);
 }
 
 }  // namespace

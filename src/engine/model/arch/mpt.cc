@@ -147,19 +147,12 @@ Block read_block(Reader& in, const Card& card, const Options& o, std::int64_t i)
 void run(const Mpt& m, Pass& p) {
   p.embed(m.wte);
   for (const Block& b : m.blocks) {
-    p.half([&] {
-      p.norm(b.norm_1);
-      p.attend(b.attn);
-    });
-    p.half([&] {
-      p.norm(b.norm_2);
-      p.mlp(b.ffn);
-    });
+    p.add(p.attend(p.norm(b.norm_1), b.attn));
+    p.add(p.mlp(p.norm(b.norm_2), b.ffn));
     p.end_layer();
   }
   p.head();
-  p.norm(m.norm_f);
-  p.logits(m.lm_head);
+  p.logits(p.norm(m.norm_f), m.lm_head);
 }
 
 }  // namespace

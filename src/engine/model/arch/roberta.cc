@@ -71,18 +71,17 @@ void run(const Roberta& m, Pass& p) {
   p.embed(m.word);
   p.add_token_type(m.token_type);
   p.add_positions_after_padding(m.position, m.padding);
-  p.norm(m.embedding_norm);
+  p.replace(p.norm(m.embedding_norm));
   for (const Layer& l : m.layers) {
-    p.half([&] { p.attend(l.attention); });
-    p.norm(l.attention_norm);
-    p.half([&] { p.mlp(l.mlp); });
-    p.norm(l.output_norm);
+    p.add(p.attend(p.hidden(), l.attention));
+    p.replace(p.norm(l.attention_norm));
+    p.add(p.mlp(p.hidden(), l.mlp));
+    p.replace(p.norm(l.output_norm));
     p.end_layer();
   }
   p.head();
-  p.dense(m.head_dense, kernels::Act::gelu);
-  p.norm(m.head_norm);
-  p.logits(m.decoder, m.decoder_bias);
+  p.replace(p.dense(m.head_dense, kernels::Act::gelu));
+  p.logits(p.norm(m.head_norm), m.decoder, m.decoder_bias);
 }
 
 // Stored once or twice: as the head's own and as the decoder's. Tied, they are the same.

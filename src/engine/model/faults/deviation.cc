@@ -1,28 +1,35 @@
-// The part of Pass that computes faults on purpose (fault.h). Rows without one take the ordinary way.
+#include "engine/model/faults/deviation.h"
+
 #include <algorithm>
 #include <cmath>
 
-#include "engine/model/pass.h"
+#include "engine/model/faults/misread.h"
+#include "engine/model/past.h"
 
 namespace pkv::model {
 
 using kernels::Sequence;
 using Mask = Fault::Mask;
 
-void Pass::find_affected() {
-  for (std::size_t i = 0; i < feeds_.size(); ++i) {
-    if (feeds_[i].fault == nullptr) continue;
-    const Sequence& s = sequences_[i];
-    const Fault& fault = *feeds_[i].fault;
-    const std::int64_t first = s.past > 0 ? 0 : std::min(feeds_[i].as_if_past, s.rows);
-    if (fault.mask == Mask::both_ways && first > 0) affected_.push_back({fault, i, s.first_row, first, 0});
-    if (s.past + first == 0 && fault.mask != Mask::both_ways) continue;
-    if (first < s.rows) affected_.push_back({fault, i, s.first_row + first, s.rows - first, s.past + first});
+std::optional<Deviation> Deviation::of(const kernels::Backend& backend, const Card& card, std::span<const Feed> feeds) {
+  Deviation deviation(backend, card);
+  auto& affected = deviation.affected_;
+  std::int64_t row = 0;
+  for (std::size_t i = 0; i < feeds.size(); row += std::ssize(feeds[i++].ids)) {
+    if (feeds[i].fault == nullptr) continue;
+    const Fault& fault = *feeds[i].fault;
+    const std::int64_t past = feeds[i].past->length(), rows = std::ssize(feeds[i].ids);
+    const std::int64_t first = past > 0 ? 0 : std::min(feeds[i].as_if_past, rows);
+    if (fault.mask == Mask::both_ways && first > 0) affected.push_back({fault, i, row, first, 0});
+    if (past + first == 0 && fault.mask != Mask::both_ways) continue;
+    if (first < rows) affected.push_back({fault, i, row + first, rows - first, past + first});
   }
+  if (affected.empty()) return std::nullopt;
+  return deviation;
 }
 
 // The place in the text, from 0, that row r of the call takes itself to have.
-std::int64_t Pass::misplaced(const Affected& a, std::int64_t r) const {
+std::int64_t Deviation::misplaced(const Affected& a, std::int64_t r) const {
   const std::int64_t last = card_.context_is_hard ? card_.context - 1 : std::int64_t{1} << 30;
   const std::int64_t right = a.past + r;
   switch (a.fault.position) {
@@ -40,8 +47,7 @@ std::int64_t Pass::misplaced(const Affected& a, std::int64_t r) const {
   return right;
 }
 
-// `first`: what position the first token of a text has.
-void Pass::misplace(std::vector<std::int32_t>& positions, std::int32_t first) const {
+void Deviation::misplace(std::span<std::int32_t> positions, std::int32_t first) const {
   for (const Affected& a : affected_) {
     if (a.fault.position == Fault::Position::right) continue;
     for (std::int64_t r = 0; r < a.rows; ++r) {
@@ -50,14 +56,12 @@ void Pass::misplace(std::vector<std::int32_t>& positions, std::int32_t first) co
   }
 }
 
-// Position 0 turns by nothing; those that are turned in another way are turned here.
-std::vector<std::int32_t> Pass::rotary_positions() const {
-  std::vector<std::int32_t> all = positions();
+// Position 0 turns by nothing; rows that are turned in another way are turned by `misrotate`.
+void Deviation::misplace_rotary(std::span<std::int32_t> positions) const {
   for (const Affected& a : affected_) {
     const bool otherwise = a.fault.rotary == Fault::Rotary::missing || a.fault.rotary == Fault::Rotary::interleaved;
-    if (otherwise) std::fill_n(all.begin() + a.first_row, a.rows, 0);
+    if (otherwise) std::fill_n(positions.begin() + a.first_row, a.rows, 0);
   }
-  return all;
 }
 
 namespace {
@@ -78,7 +82,7 @@ void turn(std::vector<float>& head, double position, double theta, bool interlea
 }  // namespace
 
 // x [rows, groups, heads, dim]
-void Pass::turn_rows(const Affected& a, const View& x, bool interleaved) {
+void Deviation::turn_rows(const Affected& a, const View& x, double theta, bool interleaved) const {
   std::vector<float> head(static_cast<std::size_t>(card_.head_dim));
   const std::size_t bytes = head.size() * sizeof(float);
   for (std::int64_t r = 0; r < a.rows; ++r) {
@@ -86,51 +90,59 @@ void Pass::turn_rows(const Affected& a, const View& x, bool interleaved) {
     for (std::int64_t i = 0; i < x[1] * x[2]; ++i) {
       float* at = x.as<float>() + (a.first_row + r) * x.step(0) + i / x[2] * x.step(1) + i % x[2] * x.step(2);
       backend_.ops().download(backend_.device(), head.data(), at, bytes);
-      turn(head, by, theta_, interleaved);
+      turn(head, by, theta, interleaved);
       backend_.ops().upload(backend_.device(), at, head.data(), bytes);
     }
   }
 }
 
-// After the ordinary rotation.
-void Pass::misrotate(const View& q, const View& k) {
+void Deviation::misrotate(const View& q, const View& k, const View& cos, const View& sin, double theta) const {
   for (const Affected& a : affected_) {
     const Fault::Rotary rotary = a.fault.rotary;
-    if (rotary == Fault::Rotary::twice) rotate(q, k, a.first_row, a.rows);
-    if (rotary == Fault::Rotary::interleaved || rotary == Fault::Rotary::query_late) {
-      turn_rows(a, q, rotary == Fault::Rotary::interleaved);
-    }
-    if (rotary == Fault::Rotary::interleaved) turn_rows(a, k, true);
+    const auto again = [&](const View& x) {
+      backend_.ops().rotate(backend_.device(), {.x = x.rows(a.first_row, a.rows),
+                                                .cos = cos.rows(a.first_row, a.rows),
+                                                .sin = sin.rows(a.first_row, a.rows)});
+    };
+    if (rotary == Fault::Rotary::twice) again(q), again(k);
+    if (rotary == Fault::Rotary::query_late) turn_rows(a, q, theta, false);
+    if (rotary == Fault::Rotary::interleaved) turn_rows(a, q, theta, true), turn_rows(a, k, theta, true);
   }
 }
 
-void Pass::attend_to_past(const kernels::Attend& call) {
+std::vector<std::int64_t> Deviation::cuts(std::int64_t rows) const {
+  std::vector<std::int64_t> at;
+  for (const Affected& a : affected_) {
+    if (a.fault.rows_apart && a.first_row < rows) at.push_back(a.first_row);
+  }
+  return at;
+}
+
+void Deviation::attend(const kernels::Attend& call) const {
   const auto attend = [&](kernels::Attend part, std::span<const Sequence> sequences) {
     part.sequences = sequences;
     if (!sequences.empty()) backend_.ops().attend(backend_.device(), part);
   };
-  if (affected_.empty()) return attend(call, sequences_);
-  attend(call, right_rows());
+  attend(call, right_rows(call.sequences));
   for (const Affected& a : affected_) {
     kernels::Attend part = call;
     if (a.fault.alibi == Fault::Alibi::missing) part.slopes = {};
     const bool changed = a.fault.content != Fault::Content::right || a.fault.mask == Mask::one_more;
+    const kernels::PastLayer& right = call.sequences[a.feed].layer;
     MisreadPast read(backend_, card_.kv_heads, card_.head_dim);
-    attend(part, faulty_rows(a, call.causal,
-                             changed ? read.layer(sequences_[a.feed].layer, a.fault, a.past, a.rows)
-                                     : sequences_[a.feed].layer));
+    attend(part, faulty_rows(a, call.causal, changed ? read.layer(right, a.fault, a.past, a.rows) : right));
   }
 }
 
-std::vector<Sequence> Pass::right_rows() const {
-  std::vector<Sequence> right = sequences_;
+std::vector<Sequence> Deviation::right_rows(std::span<const Sequence> all) const {
+  std::vector<Sequence> right(all.begin(), all.end());
   for (const Affected& a : affected_) right[a.feed].rows -= a.rows;
   std::erase_if(right, [](const Sequence& s) { return s.rows == 0; });
   return right;
 }
 
 // Each row as a sequence of its own, so that each can see what it likes.
-std::vector<Sequence> Pass::faulty_rows(const Affected& a, bool causal, const kernels::PastLayer& layer) const {
+std::vector<Sequence> Deviation::faulty_rows(const Affected& a, bool causal, const kernels::PastLayer& layer) const {
   const Mask mask = a.fault.mask;
   const std::int64_t more = a.fault.content == Fault::Content::hole        ? 1
                             : a.fault.content == Fault::Content::last_lost ? -1

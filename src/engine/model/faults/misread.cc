@@ -1,4 +1,4 @@
-#include "engine/model/misread.h"
+#include "engine/model/faults/misread.h"
 
 #include <algorithm>
 #include <cmath>

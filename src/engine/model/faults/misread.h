@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "engine/kernels/backend.h"
-#include "engine/model/fault.h"
+#include "engine/model/faults/fault.h"
 
 namespace pkv::model {
 
