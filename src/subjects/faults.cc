@@ -19,7 +19,10 @@ using model::Fault;
 using model::Positions;
 
 check::Traits traits_of(const Card& card) {
-  return {.causal = card.causal, .rotary = card.positions == Positions::rotary, .alibi = card.positions == Positions::alibi, .kv_heads = card.kv_heads};
+  return {.causal = card.causal,
+          .rotary = card.positions == Positions::rotary,
+          .alibi = card.positions == Positions::alibi,
+          .kv_heads = card.kv_heads};
 }
 
 // How the engine is made faulty by one cause.

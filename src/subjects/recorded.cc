@@ -85,7 +85,8 @@ std::string value_of(const containers::SafeTensors& file, const std::string& key
 }
 
 // None where the key is missing or empty.
-std::vector<std::int64_t> numbers_of(const containers::SafeTensors& file, const std::string& key, std::int64_t least = 0) {
+std::vector<std::int64_t> numbers_of(const containers::SafeTensors& file, const std::string& key,
+                                     std::int64_t least = 0) {
   std::vector<std::int64_t> numbers;
   std::istringstream text(value_of(file, key));
   for (std::string one; std::getline(text >> std::ws, one, ',');) {

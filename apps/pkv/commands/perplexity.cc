@@ -108,7 +108,8 @@ std::unique_ptr<subjects::EngineSubject> load_reference(const PerplexityOptions&
 }
 
 constexpr Telling<perplexity::Result> kForms[] = {
-    {Form::table, [](const perplexity::Result& p, bool colour) { return show::as_text(perplexity::document(p), colour); }},
+    {Form::table,
+     [](const perplexity::Result& p, bool colour) { return show::as_text(perplexity::document(p), colour); }},
     {Form::json, [](const perplexity::Result& p, bool) { return perplexity::report_json(p); }},
     {Form::csv, [](const perplexity::Result& p, bool) { return show::as_csv(perplexity::document(p)); }},
     {Form::md, [](const perplexity::Result& p, bool) { return show::as_markdown(perplexity::document(p)); }}};

@@ -249,7 +249,8 @@ Explanation explain_by_rounding(const Runs& runs) {
       found_by(CauseId::rounding,
                fmt::format("logits move by {} at most, without any past, in calls of other lengths, by {}; rounding "
                            "could explain {:.2g}",
-                           show::short_number(runs.total.max_abs), show::short_number(moved_without_past(runs)), runs.bound.value));
+                           show::short_number(runs.total.max_abs), show::short_number(moved_without_past(runs)),
+                           runs.bound.value));
   e.confirmed = !more_than_rounding_does(runs);
   return e;
 }

@@ -159,7 +159,8 @@ std::vector<std::string> reasons_of(Outcome outcome, const Runs& r, const Causes
   if (outcome == Outcome::within_rounding) add_doubt(found, reasons);
   add_look_ahead(r, reasons);
   if (r.evidence.control.shown == Answer::no) {
-    reasons.push_back(show::capital(r.evidence.control.sentence) + ", so not all of the difference is the past's doing.");
+    reasons.push_back(show::capital(r.evidence.control.sentence) +
+                      ", so not all of the difference is the past's doing.");
   }
   if (r.total.top_flips > 0) {
     reasons.push_back(fmt::format("The most likely next token changes at {} of {}.", show::grouped(r.total.top_flips),

@@ -106,9 +106,9 @@ void RecordedSearch::add_evidence() {
   const Logits* batched = p_.run("batched");
   const double apart = batched == nullptr ? 0 : largest_distance(*batched, p_.right());
   if (apart > bound() && !changes) {
-    found(
-        CauseId::rows_not_independent,
-        fmt::format("fed without a past beside another text, this one's logits move by up to {}", show::short_number(apart)));
+    found(CauseId::rows_not_independent,
+          fmt::format("fed without a past beside another text, this one's logits move by up to {}",
+                      show::short_number(apart)));
   }
   const Logits* twice = p_.run("twice");
   if (twice != nullptr && p_.claims_unchanged() && near_right("again") &&

@@ -55,7 +55,8 @@ bool all_there(const Cache& cache, const Id& id, std::string_view commit, const 
 
 std::vector<std::string> parts_of(const fs::path& index) {
   const bool pytorch = index.filename().string().starts_with("pytorch_model");
-  return hf::parse_index(read_file(index, hf::Index::kMaxFile), index.string(), pytorch ? ".bin" : ".safetensors").shards;
+  return hf::parse_index(read_file(index, hf::Index::kMaxFile), index.string(), pytorch ? ".bin" : ".safetensors")
+      .shards;
 }
 
 bool has_weights(const Cache& cache, const Id& id, std::string_view commit, const Files& files, const Choice& choice) {
