@@ -61,13 +61,13 @@ void keep_confirmed(Causes& all) {
 }
 
 std::string unknown_cause(const Causes& all) {
-  return fmt::format("unknown: none of {} tried explains half of the difference", counted(all.causes_tried, "cause"));
+  return fmt::format("unknown: none of {} tried explains half of the difference", show::counted(all.causes_tried, "cause"));
 }
 
 std::string cost_of_explaining(const Causes& all) {
-  if (all.explaining_feeds == 0) return counted(all.causes_tried, "cause") + " tried, as recorded";
-  return fmt::format("{} tried with {} of {}", counted(all.causes_tried, "cause"),
-                     counted(all.explaining_feeds, "feed"), counted(all.explaining_tokens, "token"));
+  if (all.explaining_feeds == 0) return show::counted(all.causes_tried, "cause") + " tried, as recorded";
+  return fmt::format("{} tried with {} of {}", show::counted(all.causes_tried, "cause"),
+                     show::counted(all.explaining_feeds, "feed"), show::counted(all.explaining_tokens, "token"));
 }
 
 }  // namespace pkv::check

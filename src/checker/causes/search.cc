@@ -218,7 +218,7 @@ void Finder::rank() {
 std::string evidence_of(const Reproduction& r, bool confirmed, double bound) {
   if (r.same()) return fmt::format("reproduces {} of {} rows of logits bit for bit", r.same_rows, r.rows);
   if (confirmed) {
-    return fmt::format("reproduces {} of logits within {:.2g}; rounding could explain {:.2g}", counted(r.rows, "row"),
+    return fmt::format("reproduces {} of logits within {:.2g}; rounding could explain {:.2g}", show::counted(r.rows, "row"),
                        r.largest, bound);
   }
   const std::string some =
