@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include "base/error.h"
+#include "base/json.h"
 #include "files/hf/common_keys.h"
 #include "files/hf/config.h"
 #include "files/hf/index.h"

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <set>
 
+#include "base/error.h"
 #include "engine/model/formats.h"
 #include "options/engine.h"
 
@@ -26,7 +27,7 @@ TEST(Commands, AreGroupsOrRunAndShowExamples) {
     EXPECT_TRUE(all.insert(words).second) << "is there twice";
     EXPECT_FALSE(command.help.empty());
     EXPECT_NE(command.commands.empty(), !command.run) << "a command either has commands or runs";
-    if (command.run) EXPECT_FALSE(command.examples.empty());
+    EXPECT_TRUE(!command.run || !command.examples.empty());
     for (const std::string_view example : command.examples) EXPECT_TRUE(example.starts_with("pkv ")) << example;
   });
   EXPECT_TRUE(all.contains("pkv check"));
@@ -43,7 +44,7 @@ TEST(Commands, NameEachOptionOnceAndOnlyOptionsThatAreThere) {
       for (const std::string_view other : {option.excludes[0], option.excludes[1], option.needs[0], option.needs[1]}) {
         EXPECT_TRUE(other.empty() || names.contains(other)) << other << " is not declared before";
       }
-      if (option.check.kind == Check::Kind::one_of) EXPECT_FALSE(option.check.choices.empty());
+      EXPECT_TRUE(option.check.kind != Check::Kind::one_of || !option.check.choices.empty());
     }
   });
 }

@@ -10,6 +10,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/json.h"
 #include "engine/model/write_checkpoint.h"
 #include "support/models.h"
 #include "support/shell.h"

@@ -61,7 +61,8 @@ void keep_confirmed(Causes& all) {
 }
 
 std::string unknown_cause(const Causes& all) {
-  return fmt::format("unknown: none of {} tried explains half of the difference", show::counted(all.causes_tried, "cause"));
+  return fmt::format("unknown: none of {} tried explains half of the difference",
+                     show::counted(all.causes_tried, "cause"));
 }
 
 std::string cost_of_explaining(const Causes& all) {

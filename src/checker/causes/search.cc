@@ -218,8 +218,8 @@ void Finder::rank() {
 std::string evidence_of(const Reproduction& r, bool confirmed, double bound) {
   if (r.same()) return fmt::format("reproduces {} of {} rows of logits bit for bit", r.same_rows, r.rows);
   if (confirmed) {
-    return fmt::format("reproduces {} of logits within {:.2g}; rounding could explain {:.2g}", show::counted(r.rows, "row"),
-                       r.largest, bound);
+    return fmt::format("reproduces {} of logits within {:.2g}; rounding could explain {:.2g}",
+                       show::counted(r.rows, "row"), r.largest, bound);
   }
   const std::string some =
       r.same_rows > 0 ? fmt::format(", and reproduces {} of {} rows of logits bit for bit", r.same_rows, r.rows) : "";

@@ -8,6 +8,7 @@
 #include "base/file.h"
 #include "show/html/parts.h"
 #include "show/html/pieces.h"
+#include "support/places.h"
 
 namespace pkv::show::html {
 namespace {
@@ -71,10 +72,10 @@ TEST(Html, SaysThatChartsNeedScripts) {
 }
 
 TEST(Html, HoldsTheFilesThatItWasBuiltFrom) {
-  const std::string folder = PKV_SOURCE_DIR "/src/show/html/";
-  EXPECT_EQ(style(), read_file(folder + "style.css", 1 << 20));
+  const std::filesystem::path folder = support::source() / "src" / "show" / "html";
+  EXPECT_EQ(style(), read_file(folder / "style.css", 1 << 20));
   if (!draws_charts()) GTEST_SKIP() << "built without Vega";
-  EXPECT_TRUE(script().ends_with(read_file(folder + "charts.js", 1 << 20) + "})();\n"));
+  EXPECT_TRUE(script().ends_with(read_file(folder / "charts.js", 1 << 20) + "})();\n"));
 }
 
 // Modules get what they ask for from those before them.

@@ -6,6 +6,7 @@
 #include <set>
 
 #include "base/error.h"
+#include "checker/check/document.h"
 #include "mutants/toy.h"
 
 namespace pkv::check {

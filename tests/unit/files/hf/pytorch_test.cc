@@ -10,6 +10,8 @@ namespace pkv::hf {
 namespace {
 
 namespace fs = std::filesystem;
+using containers::PyTorchTensors;
+using containers::read_pytorch;
 using testing::AllOf;
 using testing::ElementsAre;
 using testing::HasSubstr;

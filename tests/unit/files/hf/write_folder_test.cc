@@ -1,6 +1,7 @@
 // What is written into a model folder: weights in shards, config.json with what it says about quantisation.
 #include "files/hf/write_folder.h"
 
+#include "base/json.h"
 #include "files/hf/hf.h"
 #include "unit/files/support.h"
 

@@ -116,10 +116,10 @@ TEST_F(HubCacheTest, DoesNotTrustWhatRefsHold) {
 }
 
 TEST_F(HubCacheTest, KnowsTheNameOfASnapshot) {
-  EXPECT_EQ(repo_of_snapshot(folder_ / "models--a--b" / "snapshots" / kNew), "a/b");
-  EXPECT_EQ(repo_of_snapshot(folder_ / "models--a--b" / "snapshots" / kNew / ""), "a/b");
-  EXPECT_FALSE(repo_of_snapshot(folder_ / "models--a--b" / "snapshots" / "main"));
-  EXPECT_FALSE(repo_of_snapshot(folder_));
+  EXPECT_EQ(hf::repo_of_snapshot(folder_ / "models--a--b" / "snapshots" / kNew), "a/b");
+  EXPECT_EQ(hf::repo_of_snapshot(folder_ / "models--a--b" / "snapshots" / kNew / ""), "a/b");
+  EXPECT_FALSE(hf::repo_of_snapshot(folder_ / "models--a--b" / "snapshots" / "main"));
+  EXPECT_FALSE(hf::repo_of_snapshot(folder_));
 }
 
 TEST_F(HubCacheTest, ListsModelsWithTheirRevisions) {
