@@ -97,23 +97,26 @@ void expect_law(const model::Model& m, const std::string& what) {
   }
 }
 
-TEST(Formats, TheRowLawHoldsInAllQuantisedOnes) {
+class QuantisedFormats : public testing::TestWithParam<std::string> {};
+
+TEST_P(QuantisedFormats, ObeyTheRowLaw) {
   for (const fs::path& folder : bundled()) {
     if (!causal(folder)) continue;
     for (const quant::Format format : {quant::Format::int8, quant::Format::fp4, quant::Format::nf4}) {
-      for (const char* table : {"cpu", "naive"}) {
-        for (const float threshold : {6.f, 0.5f}) {
-          if (threshold < 6 && format != quant::Format::int8) continue;
-          model::LoadOptions options;
-          options.quantize.emplace().format = format;
-          options.int8_threshold = threshold;
-          expect_law(support::load(folder, table, 2, options),
-                     fmt::format("{} {} {} {}", folder.string(), quant::name_of(format), table, threshold));
-        }
+      for (const float threshold : {6.f, 0.5f}) {
+        if (threshold < 6 && format != quant::Format::int8) continue;
+        model::LoadOptions options;
+        options.quantize.emplace().format = format;
+        options.int8_threshold = threshold;
+        expect_law(support::load(folder, GetParam(), 2, options),
+                   fmt::format("{} {} {} {}", folder.string(), quant::name_of(format), GetParam(), threshold));
       }
     }
   }
 }
+
+INSTANTIATE_TEST_SUITE_P(Tables, QuantisedFormats, testing::Values("cpu", "naive"),
+                         [](const auto& table) { return table.param; });
 
 TEST(Formats, TheRowLawHoldsForStoredCheckpoints) {
   for (const fs::path& folder : support::model_folders(support::source() / "tests/golden/quant/models")) {

@@ -68,7 +68,7 @@ void Past::reserve(std::int64_t tokens) {
   const std::size_t end = blocks_for(length() + tokens);
   if (first < blocks_.size()) make_own(first);
   while (blocks_.size() < end) {
-    auto block = std::make_shared<Block>(kernels::Memory(backend_, shape_.block_bytes()));
+    auto block = std::make_shared<Block>(Block{kernels::Memory(backend_, shape_.block_bytes())});
     table_.push_back(block->memory.data());
     try {
       blocks_.push_back(std::move(block));
@@ -83,7 +83,7 @@ void Past::reserve(std::int64_t tokens) {
 // failed; they are nobody else's, since a fork is made of what the past holds and truncate drops the rest.
 void Past::make_own(std::size_t index) {
   if (index >= shared_) return;
-  auto copy = std::make_shared<Block>(kernels::Memory(backend_, shape_.block_bytes()));
+  auto copy = std::make_shared<Block>(Block{kernels::Memory(backend_, shape_.block_bytes())});
   backend_.ops().copy(backend_.device(), copy->memory.data(), table_[index], shape_.block_bytes());
   table_[index] = copy->memory.data();
   blocks_[index] = std::move(copy);
