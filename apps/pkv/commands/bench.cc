@@ -67,7 +67,8 @@ measure::Options plan_of(const BenchOptions& options, const model::Card& card) {
   plan.prefix_tokens = options.prefixes.value_or(default_prefixes(plan.prompt_tokens, room));
   std::erase(plan.prefix_tokens, 0);
   std::ranges::sort(plan.prefix_tokens);
-  plan.prefix_tokens.erase(std::ranges::unique(plan.prefix_tokens).begin(), plan.prefix_tokens.end());
+  const auto repeated = std::unique(plan.prefix_tokens.begin(), plan.prefix_tokens.end());
+  plan.prefix_tokens.erase(repeated, plan.prefix_tokens.end());
   return plan;
 }
 

@@ -89,6 +89,7 @@ TEST(Run, AUsedPastThatIsRefusedIsAFault) {
 
 // Answers with one row, whatever is fed.
 struct LastRowOnly : Session, Subject {
+  using Subject::feed;  // of several sessions
   Description describe() const override { return {.name = "last row only"}; }
   std::unique_ptr<Session> fresh() override { return std::make_unique<LastRowOnly>(); }
   Logits feed(std::span<const std::int32_t>) override { return {.vocab = 2, .values = {1, 2}}; }
