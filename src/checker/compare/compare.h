@@ -19,9 +19,12 @@ struct RowDifference {
   std::int64_t ulps = 0;  // the same distance in steps of the logits' type. Not the largest count of steps: near zero
                           // the steps are so small that their count says nothing
   double kl = 0;          // Kullback-Leibler divergence KL(reference || other) of the softmaxes, in nats
-  bool top_flipped = false;     // the most likely token differs (of equals, the lowest id counts)
-  std::int64_t not_finite = 0;  // NaN or +inf in either row; then kl and top_flipped are not computed and max_abs is
-                                // that of the other logits. -inf masks a token and is allowed
+  bool top_flipped = false;       // the most likely token differs (of equals, the lowest id counts)
+  std::int64_t not_finite = 0;    // NaN or +inf in either row; then kl and top_flipped are not computed and max_abs is
+                                  // that of the other logits. -inf masks a token and is allowed
+  std::int64_t seen = 0, of = 0;  // logits that both sides showed, of those that the position has
+
+  bool saw_all() const { return seen == of; }
 };
 
 // Of as many values each; 0.0 and -0.0 are not equal, a NaN equals itself.
@@ -32,6 +35,12 @@ double distance(double a, double b);
 
 // Both [vocab].
 RowDifference compare_row(std::span<const float> reference, std::span<const float> other, const Precision& logits);
+
+// Row `r` of one against row `s` of the other, either of which may show its likeliest tokens only. Then the tokens that
+// both show are compared; one that only one of them shows cannot have more than the other's least, which is how far
+// apart the two are at least. kl is not computed, and stays 0, unless both show all. Of the same vocabulary.
+RowDifference compare_row(const Logits& reference, std::int64_t r, const Logits& other, std::int64_t s,
+                          const Precision& logits);
 
 // In nats, >= 0, from logits by log-sum-exp in double. Infinite where the reference gives weight to what other masks.
 double kl_divergence(std::span<const float> reference, std::span<const float> other);
@@ -70,6 +79,7 @@ struct Difference {
   std::optional<Place> worst = {};  // where max_abs is; none while the bits are the same
   std::optional<Place> first = {};  // the least place at which the tolerance is broken
   std::optional<Place> first_not_finite = {};
+  std::int64_t seen = 0, of = 0;  // logits compared, of those that the positions have
 
   void add(const RowDifference& row, Place place, const Tolerance& tolerance);
   void add(const Difference& other);
