@@ -69,7 +69,7 @@ class EngineSession : public session::Session, session::Rewind, session::Fork, s
     auto past = keeps() == Keeps::shared_in_forks ? past_ : std::make_shared<model::Past>(past_->fork());
     return std::make_unique<EngineSession>(subject_, std::move(past), length_);
   }
-  std::unique_ptr<session::Saved> save_past() override;
+  std::unique_ptr<session::SavedPast> save_past() override;
 
   const model::Model& model() const { return subject_.model_; }
   Keeps keeps() const { return subject_.as_.keeps; }
@@ -104,7 +104,7 @@ class EngineSession : public session::Session, session::Rewind, session::Fork, s
   std::int64_t length_;  // tokens fed, whatever the past really holds
 };
 
-class SavedFile : public session::Saved {
+class SavedFile : public session::SavedPast {
  public:
   SavedFile(EngineSubject& subject, const model::Past& past)
       : subject_(subject), ids_(past.ids().begin(), past.ids().end()), path_(subject.saved_.next()) {
@@ -123,7 +123,7 @@ class SavedFile : public session::Saved {
     return size;
   }
   std::unique_ptr<session::Session> restore() override {
-    return subject_.going_on(model::restore_past(path_, subject_.model_, ids_, subject_.saved_.options()).past);
+    return subject_.resume(model::restore_past(path_, subject_.model_, ids_, subject_.saved_.options()).past);
   }
   bool leave_memory() override { return leave_page_cache(path_); }
 
@@ -133,7 +133,7 @@ class SavedFile : public session::Saved {
   std::filesystem::path path_;
 };
 
-std::unique_ptr<session::Saved> EngineSession::save_past() { return std::make_unique<SavedFile>(subject_, *past_); }
+std::unique_ptr<session::SavedPast> EngineSession::save_past() { return std::make_unique<SavedFile>(subject_, *past_); }
 
 EngineSubject::EngineSubject(model::Model model, std::string name, EngineOptions options)
     : model_(std::move(model)),
@@ -169,9 +169,9 @@ session::Description EngineSubject::describe() const {
           .promises_same_bits = card.causal && !calls_share_outliers(model_)};
 }
 
-std::unique_ptr<session::Session> EngineSubject::fresh() { return going_on(model_.new_past()); }
+std::unique_ptr<session::Session> EngineSubject::fresh() { return resume(model_.new_past()); }
 
-std::unique_ptr<session::Session> EngineSubject::going_on(model::Past past) {
+std::unique_ptr<session::Session> EngineSubject::resume(model::Past past) {
   const std::int64_t length = past.length();
   return std::make_unique<EngineSession>(*this, std::make_shared<model::Past>(std::move(past)), length);
 }

@@ -36,7 +36,7 @@ class EngineSubject : public session::Subject, session::Counterfactual, public m
 
   session::Description describe() const override;
   std::unique_ptr<session::Session> fresh() override;
-  std::unique_ptr<session::Session> going_on(model::Past past);  // from a past of this model
+  std::unique_ptr<session::Session> resume(model::Past past);  // from a past of this model
   // One forward pass for all sessions, unless what it is run as lets calls or sessions meddle with each other.
   std::vector<session::Logits> feed(std::span<const session::Feed> feeds) override;
   session::Counterfactual* counterfactual() override { return this; }

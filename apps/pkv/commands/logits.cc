@@ -60,7 +60,7 @@ int run(const LogitsOptions& options) {
     r.text = input.text;
   } else if (auto restored = restore(options.past, subject.model(), input.ids, options.engine.threads)) {
     r.past_tokens = restored->past.length();
-    session = subject.going_on(std::move(restored->past));
+    session = subject.resume(std::move(restored->past));
   }
   if (session == nullptr) session = subject.fresh();
   r.ids.assign(input.ids.begin() + r.past_tokens, input.ids.end());

@@ -46,7 +46,7 @@ class Ticker {
 
 struct Bench {
   session::Subject& subject;
-  const Known& known;
+  const Yardstick& yardstick;
   const Options& options;
   Rows rows;
   Ticker ticker;

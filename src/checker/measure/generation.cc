@@ -102,7 +102,7 @@ void GenerationRun::add_shares(Bench& bench) {
   const double read = bench.result.read_rate.back(), fma = bench.result.fma_rate.back();
   const double first = generation_.with_past.seconds[0].back();
   const double rest = generation_.with_total.back() - first;
-  const Costs* costs = bench.known.costs;
+  const Costs* costs = bench.yardstick.costs;
   if (costs == nullptr) return;
   generation_.fma_share.push_back(costs->call_fmas(generation_.depth, generation_.prompt) / first / fma);
   if (generation_.new_tokens < 2) return;

@@ -36,8 +36,8 @@ struct Options {
   Progress progress{};  // in milliseconds; the total is an estimate
 };
 
-// What is known beside the times; either may be null. Shares of the peaks need both.
-struct Known {
+// What times are held against; either may be null. Shares of the peaks need both.
+struct Yardstick {
   const Costs* costs = nullptr;
   Machine* machine = nullptr;
 };
@@ -45,7 +45,8 @@ struct Known {
 // `text`: ids to take prompts and prefixes from, as many as the longest needs (see text_needed). Error::usage when
 // nothing of what is asked for fits the model's context, or makes no sense. A system that cannot fork and rewind a past
 // is measured without what needs that: tokens whose past is there already, and the reuse of prefixes.
-Result run(session::Subject& subject, const Known& known, std::span<const std::int32_t> text, const Options& options);
+Result run(session::Subject& subject, const Yardstick& yardstick, std::span<const std::int32_t> text,
+           const Options& options);
 
 std::int64_t text_needed(const Options& options);
 

@@ -32,7 +32,7 @@ class ReuseRun {
   std::vector<std::int32_t> text_;
   std::optional<std::uint64_t> hash_;       // of the first run
   std::unique_ptr<session::Session> base_;  // holds the prefix
-  std::unique_ptr<session::Saved> saved_;
+  std::unique_ptr<session::SavedPast> saved_;
   bool available_[Reuse::ways]{};
   double seconds_[Reuse::ways]{};
 };

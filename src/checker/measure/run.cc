@@ -24,9 +24,9 @@ struct Work {
 
   // The machine's peaks. The variant after them is begun, or it alone would find the caches emptied.
   void measure_machine(Bench& bench, bool count) const {
-    if (bench.known.machine == nullptr || !count) return;
-    bench.result.read_rate.push_back(bench.known.machine->read_rate());
-    bench.result.fma_rate.push_back(bench.known.machine->fma_rate());
+    if (bench.yardstick.machine == nullptr || !count) return;
+    bench.result.read_rate.push_back(bench.yardstick.machine->read_rate());
+    bench.result.fma_rate.push_back(bench.yardstick.machine->fma_rate());
     generation.empty() ? reuse.front().begin(bench) : generation.front().begin(bench);
   }
 
@@ -203,7 +203,7 @@ void repeat(Bench& bench, Work& work) {
       if (!bench.rows.disagreements().empty()) return;
       job(bench, round >= untimed);
     }
-    if (round >= untimed && bench.known.machine != nullptr && bench.rows.disagreements().empty()) {
+    if (round >= untimed && bench.yardstick.machine != nullptr && bench.rows.disagreements().empty()) {
       for (GenerationRun& g : work.generation) g.add_shares(bench);
     }
     std::reverse(jobs.begin(), jobs.end());
@@ -247,7 +247,8 @@ std::int64_t text_needed(const Options& o) {
   return std::max(longest(o.depths) + longest(o.prompt_tokens), longest(o.prefix_tokens) + 1);
 }
 
-Result run(session::Subject& subject, const Known& known, std::span<const std::int32_t> text, const Options& options) {
+Result run(session::Subject& subject, const Yardstick& yardstick, std::span<const std::int32_t> text,
+           const Options& options) {
   check(options);
   if (std::ssize(text) < text_needed(options)) {
     fail_usage({.what = "the text is too short for what is to be measured",
@@ -255,11 +256,11 @@ Result run(session::Subject& subject, const Known& known, std::span<const std::i
                 .found = show::counted(std::ssize(text), "token")});
   }
   Bench bench{.subject = subject,
-              .known = known,
+              .yardstick = yardstick,
               .options = options,
               .rows = {},
               .ticker = Ticker(options.clock, options.progress),
-              .result = described(subject, known.costs)};
+              .result = described(subject, yardstick.costs)};
   bench.result.repetitions = options.repetitions;
   bench.result.warmup = std::max<std::int64_t>(1, options.warmup);
   Work work = plan(bench, text);
@@ -274,8 +275,8 @@ Result run(session::Subject& subject, const Known& known, std::span<const std::i
     result.fma_rate.clear();
     return result;
   }
-  if (known.machine != nullptr) result.peak_memory = known.machine->peak_memory();
-  for (GenerationRun& g : work.generation) result.generation.push_back(g.take(known.costs));
+  if (yardstick.machine != nullptr) result.peak_memory = yardstick.machine->peak_memory();
+  for (GenerationRun& g : work.generation) result.generation.push_back(g.take(yardstick.costs));
   for (ReuseRun& r : work.reuse) result.reuse.push_back(r.take());
   note_what_is_missing(result);
   return result;

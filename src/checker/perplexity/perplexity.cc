@@ -74,10 +74,10 @@ class Lane {
   std::unique_ptr<session::Session> session_;
 };
 
-class Measuring {
+class Measurement {
  public:
-  Measuring(session::Subject& tested, session::Subject* reference, const NextIds& next, const Windows& windows,
-            WorkerPool& pool, const Progress& progress)
+  Measurement(session::Subject& tested, session::Subject* reference, const NextIds& next, const Windows& windows,
+              WorkerPool& pool, const Progress& progress)
       : next_(next), pool_(pool), progress_(progress), tested_(tested) {
     result_.subject = tested.describe();
     result_.windows = windows;
@@ -220,7 +220,7 @@ double perplexity_error(const RunningMean& nll) { return perplexity_of(nll) * nl
 Result run(session::Subject& tested, session::Subject* reference, const NextIds& next, const Windows& windows,
            WorkerPool& pool, const Progress& progress) {
   require(windows);
-  return Measuring(tested, reference, next, windows, pool, progress).run();
+  return Measurement(tested, reference, next, windows, pool, progress).run();
 }
 
 }  // namespace pkv::perplexity

@@ -76,9 +76,9 @@ class Look {
 };
 
 // A past outside of the process; gone with this object.
-class Saved {
+class SavedPast {
  public:
-  virtual ~Saved() = default;
+  virtual ~SavedPast() = default;
   virtual std::uint64_t bytes() const = 0;
   virtual std::unique_ptr<Session> restore() = 0;
   // Makes the next `restore` read from the disk; false where the system keeps the bytes in memory nevertheless.
@@ -89,7 +89,7 @@ class Saved {
 class Save {
  public:
   virtual ~Save() = default;
-  virtual std::unique_ptr<Saved> save_past() = 0;
+  virtual std::unique_ptr<SavedPast> save_past() = 0;
 };
 
 // One text being fed to one system, with its past.

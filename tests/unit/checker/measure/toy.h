@@ -13,7 +13,7 @@
 namespace pkv::measure {
 
 using session::Logits;
-using session::Saved;
+using session::SavedPast;
 using session::Session;
 
 struct Toy : session::Subject, Costs {
@@ -78,11 +78,11 @@ struct ToySession : Session, session::Fork, session::Rewind, session::Save {
   session::Rewind* rewind() override { return toy.can_fork ? this : nullptr; }
   session::Save* save() override { return toy.can_save ? this : nullptr; }
   std::unique_ptr<Session> fork_session() override { return std::make_unique<ToySession>(*this); }
-  std::unique_ptr<Saved> save_past() override;
+  std::unique_ptr<SavedPast> save_past() override;
   void truncate(std::int64_t length) override { ids.resize(static_cast<std::size_t>(length)); }
 };
 
-struct ToySaved : Saved {
+struct ToySaved : SavedPast {
   ToySession session;
   bool in_memory = true;
 
@@ -103,7 +103,7 @@ struct ToySaved : Saved {
 
 inline std::unique_ptr<Session> Toy::fresh() { return std::make_unique<ToySession>(*this); }
 
-inline std::unique_ptr<Saved> ToySession::save_past() {
+inline std::unique_ptr<SavedPast> ToySession::save_past() {
   toy.now += 3;
   return std::make_unique<ToySaved>(*this);
 }
