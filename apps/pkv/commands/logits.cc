@@ -73,7 +73,6 @@ int run(const LogitsOptions& options) {
     r.pieces.push_back(n);
     r.past_lengths.push_back(session->length());
   }
-  if (r.past_tokens > 0) r.pieces.clear(), r.past_lengths.clear();  // they are of the tokens recorded
   subjects::write_recording(options.output_file, r);
   return holds;
 }

@@ -50,6 +50,11 @@ void require_sound_states(const Recording& r) {
 
 void require_same_text(const Recording& a, const Recording& b) {
   if (a.ids.empty()) fail_usage({.what = "the recordings hold no tokens"});
+  if (a.past_tokens != b.past_tokens) {
+    fail_usage({.what = "the recordings go on from saved pasts of different lengths",
+                .expected = fmt::format("{} tokens", a.past_tokens),
+                .found = fmt::format("{} tokens", b.past_tokens)});
+  }
   if (a.logits.vocab != b.logits.vocab) {
     fail_usage({.what = "the recordings have vocabularies of different sizes",
                 .expected = fmt::format("{}", a.logits.vocab),
@@ -83,7 +88,7 @@ const Precision& coarser_logits(const Recording& a, const Recording& b) {
 
 Evidence evidence_of(const Recording& with) {
   PastAccount account;
-  std::int64_t fed = 0;
+  std::int64_t fed = with.past_tokens;
   for (std::size_t i = 0; i < with.past_lengths.size(); ++i) {
     fed += with.pieces[i];
     account.add(fed, with.past_lengths[i]);
@@ -115,9 +120,15 @@ std::vector<Result> results_of(const Comparison& c) {
   const auto tokens = std::ssize(c.with.ids);
   if (pieces.empty())
     return {{std::string(recorded_run), "fed in pieces that were not recorded", 1, c.rows(0, tokens, -1), {}}};
+  const std::int64_t saved = c.with.past_tokens;
   Result later{"recorded pieces", "all pieces but the first", 1, {}, {}};
-  std::int64_t past = pieces.front();
-  for (std::size_t i = 1; i < pieces.size(); past += pieces[i++]) later.difference.add(c.rows(past, pieces[i], past));
+  if (saved > 0) later.sentence = fmt::format("all pieces, after a saved past of {} tokens", saved);
+  std::int64_t at = 0;
+  for (const std::int64_t piece : pieces) {
+    if (saved + at > 0) later.difference.add(c.rows(at, piece, saved + at));
+    at += piece;
+  }
+  if (saved > 0) return {later};
   Result first{std::string(first_pieces),
                "the piece fed first: its logits must not depend on what follows",
                1,
@@ -137,6 +148,8 @@ std::vector<std::string> notes_of(const Recording& without, const Recording& wit
   if (a != b) notes.push_back(fmt::format("Without past: {}. With past: {}.", a, b));
   if (in_pieces(without)) {
     notes.push_back("The first recording was fed in pieces too: two uses of a past are compared.");
+  } else if (without.past_tokens > 0) {
+    notes.push_back("The first recording goes on from a saved past too: two uses of a past are compared.");
   }
   if (with.pieces.empty()) {
     notes.push_back("How the second recording was fed is not known: all positions are compared.");
@@ -185,7 +198,7 @@ Runs RecordedStages::run() {
   for (const auto& r : runs.results) runs.total.add(r.difference);
   if (has_causality_runs(with_)) runs.causality = causality(setting(runs));
   const auto& first = runs.total.first;
-  if (first && first->past >= 1) {
+  if (first && first->past >= 1 && with_.past_tokens == 0) {  // what was saved cannot be fed again
     runs.wrong_call = {.past = first->past, .right_past = first->past - 1, .position = first->position};
   }
   return runs;

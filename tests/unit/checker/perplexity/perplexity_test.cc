@@ -31,16 +31,16 @@ class Toy : public Subject {
   Description describe() const override { return {.name = "toy", .family = "T", .system = "none", .format = format_}; }
   std::unique_ptr<Session> fresh() override {
     windows.emplace_back();
-    return std::make_unique<Fed>(*this);
+    return std::make_unique<Lane>(*this);
   }
 
   std::vector<std::string> windows;
   bool broken = false;
 
  private:
-  class Fed : public Session {
+  class Lane : public Session {
    public:
-    explicit Fed(Toy& toy) : toy_(toy) {}
+    explicit Lane(Toy& toy) : toy_(toy) {}
     Logits feed(std::span<const std::int32_t> ids) override {
       write("|", ids);
       Logits logits{.vocab = kVocab, .values = std::vector<float>(ids.size() * kVocab)};

@@ -66,6 +66,35 @@ TEST(Recorded, AbsentPastIsSaidPlainly) {
   EXPECT_EQ(compare_recordings(whole(), b).verdict.outcome, Outcome::empty);
 }
 
+// `pkv logits --past-file`: the recorded tokens are those after the saved ones.
+TEST(Recorded, AfterASavedPastEveryPositionHasOne) {
+  Recording a = whole(), b = in_pieces();
+  a.past_tokens = b.past_tokens = 5;
+  a.past_lengths = {8};
+  b.past_lengths = {7, 8};
+  const Report r = compare_recordings(a, b);
+  EXPECT_EQ(r.verdict.outcome, Outcome::identical) << r.verdict.sentence;
+  EXPECT_EQ(r.total.positions, 3);
+  EXPECT_THAT(r.results.at(0).sentence, HasSubstr("after a saved past of 5 tokens"));
+  EXPECT_THAT(r.notes, testing::Contains(HasSubstr("two uses of a past are compared")));
+  b.logits.values[5] = 9;
+  const Report apart = compare_recordings(a, b);
+  EXPECT_EQ(apart.verdict.outcome, Outcome::differs);
+  EXPECT_EQ(apart.total.first->past, 7);
+  EXPECT_EQ(apart.total.first->position, 2);
+  b.past_tokens = 4;
+  EXPECT_THAT(error_of(a, b), HasSubstr("saved pasts of different lengths"));
+}
+
+TEST(Recorded, ALengthThatTheSystemDidNotSayIsNotHeldAgainstIt) {
+  Recording b = in_pieces();
+  b.past_lengths = {std::nullopt, 3};
+  EXPECT_EQ(compare_recordings(whole(), b).evidence.length.shown, Answer::yes);
+  b.past_lengths = {std::nullopt, std::nullopt};
+  EXPECT_EQ(compare_recordings(whole(), b).evidence.exists.shown, Answer::unknown);
+  EXPECT_EQ(compare_recordings(whole(), b).evidence.length.shown, Answer::unknown);
+}
+
 TEST(Recorded, WrongLengthDoesNotHold) {
   Recording b = in_pieces();
   b.past_lengths = {2, 2};
