@@ -22,7 +22,7 @@ struct Copies {
     matrix.format = format, matrix.out = out, matrix.in = in, matrix.decoded = DType::f16;
     const auto bytes = static_cast<std::int64_t>(matrix.code_bytes());
     count = std::max<std::int64_t>(2, static_cast<std::int64_t>(least) / bytes);
-    codes = Buffer(format == Format::int8 ? DType::i8 : DType::u8, {count, bytes});
+    codes = Buffer(DType::u8, {count, bytes});
     scales = Buffer(DType::f32, {count, matrix.scale_count()});
     const Buffer source = random_buffer(DType::f16, {out, in}, 1);
     m.ops.encode(*m.device, {.from = source.view(), .to = at(0)});
@@ -34,9 +34,8 @@ struct Copies {
   quant::Matrix at(std::int64_t round) const {
     quant::Matrix one = matrix;
     const View c = codes.view().rows(round % count, 1), s = scales.view().rows(round % count, 1);
-    one.codes = matrix.format == Format::int8 ? View(c.data, c.dtype, {matrix.out, matrix.in})
-                                              : View(c.data, c.dtype, {c.elements()});
-    one.scales = View(s.data, s.dtype, {s.elements()});
+    one.codes = matrix.codes_in(c.data);
+    one.scales = matrix.scales_in(s.data);
     return one;
   }
 };
@@ -45,11 +44,8 @@ struct Copies {
 quant::Matrix part_of(const quant::Matrix& m, std::int64_t first, std::int64_t count) {
   quant::Matrix part = m;
   part.out = count;
-  const bool rows = m.format == Format::int8;
-  auto* codes = m.codes.as<std::byte>() + first * m.in / (rows ? 1 : 2);
-  part.codes = rows ? View(codes, DType::i8, {count, m.in}) : View(codes, DType::u8, {count * m.in / 2});
-  const std::int64_t each = rows ? 1 : m.in / m.block;
-  part.scales = View(m.scales.as<float>() + first * each, DType::f32, {count * each});
+  part.codes = part.codes_in(m.codes.as<std::byte>() + quant::bytes_of(m.format, first * m.in));
+  part.scales = part.scales_in(m.scales.as<float>() + first * (m.scale_count() / m.out));
   return part;
 }
 
@@ -112,7 +108,7 @@ void bench_encode(Machine& m, const OpOptions& o, nlohmann::json& out, const Cop
 void bench_quantized(Machine& m, const OpOptions& o, nlohmann::json& out) {
   constexpr std::pair<std::int64_t, std::int64_t> kShapes[] = {{768, 3072}, {2048, 8192}, {4096, 16384}, {4544, 18176}};
   for (const auto& [in, outs] : kShapes) {
-    for (const Format format : {Format::int8, Format::fp4, Format::nf4}) {
+    for (const Format format : quant::formats()) {
       if (!o.only.empty() && o.only.find(quant::name_of(format)) == std::string::npos && o.only != "encode") continue;
       const Copies weights(m, format, in, outs, kCold);
       for (const std::int64_t rows : {1, 4, 16, 128, 512}) bench_product(m, o, out, weights, rows);

@@ -15,7 +15,7 @@ constexpr std::string_view kSharedOutliers =
     "a token's logits depend on what else is in its call (--int8-outliers call, as bitsandbytes does it)";
 
 bool calls_share_outliers(const model::Model& model) {
-  return model.weights().quantized == quant::Format::int8 && model.int8().outliers_of_call;
+  return model.weights().splits_outliers() && model.int8().outliers_of_call;
 }
 
 // `rows` rows from `first` on.
@@ -142,7 +142,7 @@ EngineSubject::EngineSubject(model::Model model, std::string name, EngineOptions
       beyond_context_(options.beyond_context),
       cost_(model::cost_of(model_)),
       saved_(std::move(options.scratch), {.threads = options.threads, .progress = std::move(options.hashing)}) {
-  if (!as_.outliers_of_call || model_.weights().quantized == quant::Format::int8) return;
+  if (!as_.outliers_of_call || model_.weights().splits_outliers()) return;
   fail_usage({.what = "this implementation has a fault in int8 only",
               .where = "--as " + options.as,
               .hint = "--load-in int8"});

@@ -26,7 +26,7 @@ struct InspectOptions {
   OutputOptions output;
 };
 
-std::string not_quantised(const model::Weights& w) {
+std::string not_quantised(const model::Inventory& w) {
   constexpr std::size_t kFew = 4;
   if (!w.quantized || w.plain.empty()) return {};
   const std::string names = fmt::format(

@@ -59,7 +59,7 @@ std::string as_text(const QuantizeOptions& options, const model::Model& model, c
 }
 
 std::string as_json(const QuantizeOptions& options, const model::Model& model, const model::Written& w) {
-  const model::Weights& found = model.weights();
+  const model::Inventory& found = model.weights();
   const nlohmann::ordered_json j{{"schema", "pkv-quantize/1"},
                                  {"folder", options.folder},
                                  {"format", options.engine.load_in},
@@ -80,7 +80,7 @@ std::string as_json(const QuantizeOptions& options, const model::Model& model, c
 
 int run(const QuantizeOptions& options) {
   const model::LoadOptions asked = options.engine.load_options();
-  if (options.storage != "uint8" && asked.quantize->format == quant::Format::int8) {
+  if (options.storage != "uint8" && !quant::traits(asked.quantize->format).has_blocks()) {
     fail_usage({.what = "--storage has no meaning here", .expected = "--load-in fp4 or nf4"});
   }
   FolderWriter::require_free(options.folder);

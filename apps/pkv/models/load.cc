@@ -18,7 +18,7 @@ namespace {
 // How int8 weights are multiplied; whether there are any is known when the model is loaded.
 void require_int8(const model::Model& model, const EngineOptions& options) {
   const bool threshold = options.int8_threshold.has_value(), call = options.int8_outliers == "call";
-  if (model.weights().quantized == quant::Format::int8 || (!threshold && !call)) return;
+  if (model.weights().splits_outliers() || (!threshold && !call)) return;
   fail_usage({.what = "this has no meaning here",
               .where = threshold ? "--int8-threshold" : "--int8-outliers call",
               .expected = "weights in int8",

@@ -110,7 +110,7 @@ model::LoadOptions EngineOptions::load_options() const {
                 .found = fmt::format("--load-in {} --dtype {}", load_in, dtype),
                 .hint = "one of them"});
   }
-  const bool four_bits = options.quantize && options.quantize->format != quant::Format::int8;
+  const bool four_bits = options.quantize && quant::traits(options.quantize->format).has_blocks();
   require(double_quant, four_bits, "--double-quant", "fp4 or nf4");
   require(block_size.has_value(), four_bits, "--block-size", "fp4 or nf4");
   require(!skip.empty(), options.quantize.has_value(), "--skip", "int8, fp4 or nf4");

@@ -6,9 +6,9 @@
 namespace pkv::kernels {
 
 bool can_multiply(const quant::Matrix& m) {
-  // Sums of products of int8 stay below 2^31; a vector's codes of 4 bits lie in one block.
-  if (m.format == quant::Format::int8) return m.in <= std::int64_t{1} << 17;
-  return m.in % 32 == 0 && m.block % 32 == 0;
+  const quant::Traits& t = m.traits();
+  const bool whole_blocks = !t.has_blocks() || m.block % t.columns_multiple == 0;
+  return m.in <= t.most_columns && m.in % t.columns_multiple == 0 && whole_blocks;
 }
 
 std::size_t linear_scratch(const quant::Matrix& m, std::int64_t rows) { return QuantizedRows(m, rows).bytes(); }

@@ -16,7 +16,7 @@ class QuantizedRows {
   static constexpr std::int64_t kSpan = 256;  // activations that share a scale, with weights of 4 bits
 
   QuantizedRows(const quant::Matrix& m, std::int64_t rows)
-      : int8_(m.format == quant::Format::int8), in_(m.in), rows_(std::min(rows, kRows)) {
+      : int8_(m.traits().product == quant::Product::of_codes), in_(m.in), rows_(std::min(rows, kRows)) {
     codes_ = lines((in_ + 63) / 64 * 64 * 2);
     scales_ = lines(((in_ + kSpan - 1) / kSpan + 1) * 4);
     outliers_ = int8_ ? lines(in_ * 4) : 0;

@@ -51,7 +51,7 @@ DType decoded_dtype(const hf::Config& state) {
 
 void check_table(const containers::Tensor& map, quant::Format format) {
   const std::vector<float> values = floats(map);
-  const auto& ours = quant::code_values(format);
+  const std::span<const float> ours = quant::code_values(format);
   for (std::size_t i = 0; i < values.size(); ++i) {
     if (values[i] == ours[i]) continue;
     contradicts(map, fmt::format("{} as the value of code {} of {}", ours[i], i, quant::name_of(format)),
@@ -140,7 +140,8 @@ std::optional<StoredMatrix> stored_matrix(const FindTensor& find, const std::str
                                           std::int64_t in) {
   const containers::Tensor* codes = find(name);
   if (codes == nullptr) return std::nullopt;
-  for (const quant::Format format : {quant::Format::fp4, quant::Format::nf4}) {
+  for (const quant::Format format : quant::formats()) {
+    if (!quant::traits(format).has_blocks()) continue;
     const auto state = fmt::format("{}.quant_state.bitsandbytes__{}", name, quant::name_of(format));
     if (const containers::Tensor* t = find(state)) return four_bits(find, name, format, *t, out, in);
   }

@@ -27,7 +27,7 @@ struct Cost {
 
 inline Cost cost_of(const Model& m) {
   const Card& c = m.card();
-  const Weights& w = m.weights();
+  const Inventory& w = m.weights();
   return {.weight_bytes = static_cast<double>(w.products.bytes + w.output_product.bytes),
           .past_bytes = static_cast<double>(2 * c.layers * c.kv_heads * c.head_dim) *
                         static_cast<double>(size_of(m.past_dtype())),

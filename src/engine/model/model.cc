@@ -15,7 +15,7 @@ namespace {
 
 struct Loaded {
   std::unique_ptr<Page> page;
-  Weights weights;
+  Inventory weights;
   std::vector<std::string> notes;
   std::vector<kernels::Memory> memory;
   std::vector<QuantizedMatrix> quantized;
@@ -30,7 +30,7 @@ void require_float(std::optional<DType> dtype, std::string_view what) {
 }
 
 void require_encodable(const Quantize& q) {
-  if (q.format == quant::Format::int8 || !q.block || quant::is_block_size(*q.block)) return;
+  if (!quant::traits(q.format).has_blocks() || !q.block || quant::is_block_size(*q.block)) return;
   fail_usage({.what = "this is no block size",
               .expected = "a power of two from 32 to 4096",
               .found = std::to_string(*q.block)});
@@ -56,17 +56,7 @@ Loaded load_page(const hf::Folder& folder, const kernels::Backend* backend, cons
   for (const std::string& name : reader.unused()) {
     loaded.notes.push_back(fmt::format("tensor not used by this architecture: {}", name));
   }
-  loaded.weights = {.parameters = reader.parameters(),
-                    .bytes = reader.weight_bytes(),
-                    .dtype = reader.dtype(),
-                    .quantized = reader.format(),
-                    .block = reader.block(),
-                    .nested = reader.nested(),
-                    .plain = {reader.plain().begin(), reader.plain().end()},
-                    .output = reader.output_name(),
-                    .products = reader.products(),
-                    .output_product = reader.output_product(),
-                    .as_stored = !options.dtype};
+  loaded.weights = reader.inventory();
   loaded.memory = reader.take_memory();
   loaded.quantized = reader.take_quantized();
   loaded.int8 = {.threshold = options.int8_threshold.value_or(threshold.value_or(Int8{}.threshold)),
@@ -105,7 +95,7 @@ void check_feed(const Feed& feed, const Card& card, const PastShape& shape) {
 
 }  // namespace
 
-std::string Weights::describe() const {
+std::string Inventory::describe() const {
   std::string text(format());
   if (block != 0) text += fmt::format(" in blocks of {}", block);
   if (nested) text += ", double quantised";

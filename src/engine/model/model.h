@@ -22,6 +22,7 @@
 #include "engine/kernels/backend.h"
 #include "engine/model/card.h"
 #include "engine/model/formats.h"
+#include "engine/model/inventory.h"
 #include "engine/model/pass.h"
 #include "engine/model/past.h"
 #include "engine/model/reader.h"
@@ -38,24 +39,6 @@ class Page {
   virtual void forward(Pass& pass) const = 0;
 };
 
-struct Weights {
-  std::int64_t parameters = 0;
-  std::size_t bytes = 0;                     // of the matrices, as kept in memory, with their scales
-  DType dtype = DType::f32;                  // of the matrices that are not quantised; the widest where they differ
-  std::optional<quant::Format> quantized{};  // of the others, where there are any
-  std::int64_t block = 0;                    // of those of 4 bits
-  bool nested = false;                       // double quantisation
-  std::vector<std::string> plain{};          // layers ("transformer.h.0.mlp.c_fc") that are not quantised
-  std::string output{};                      // the output layer ("lm_head"), which never is
-  Products products{};                       // of all layers but the output layer
-  Products output_product{};
-
-  bool as_stored = true;  // `dtype` was not asked for
-
-  std::string_view format() const { return quantized ? quant::name_of(*quantized) : name_of(dtype); }
-  std::string describe() const;  // "nf4 in blocks of 64, double quantised"
-};
-
 // fp32 [rows, vocab], the rows of all feeds one after the other.
 using Logits = Buffer;
 
@@ -63,7 +46,7 @@ class Model {
  public:
   const Card& card() const { return page_->card(); }
   const hf::Folder& folder() const { return folder_; }
-  const Weights& weights() const { return weights_; }
+  const Inventory& weights() const { return weights_; }
   DType past_dtype() const { return past_dtype_; }
   const Int8& int8() const { return int8_; }
   std::span<const QuantizedMatrix> quantized() const { return quantized_; }  // what loading has quantised
@@ -89,7 +72,7 @@ class Model {
   kernels::Backend backend_;
   std::vector<kernels::Memory> memory_;
   std::unique_ptr<Page> page_;
-  Weights weights_;
+  Inventory weights_;
   DType past_dtype_ = DType::f32;
   Int8 int8_;
   std::vector<QuantizedMatrix> quantized_;
@@ -117,7 +100,7 @@ Model load(hf::Folder folder, kernels::Backend backend, const LoadOptions& optio
 // What `load` would find, without reading a weight.
 struct Inspection {
   Card card;
-  Weights weights;
+  Inventory weights;
   DType past_dtype = DType::f32;
   std::vector<std::string> notes;
 };

@@ -44,11 +44,11 @@ bool stored_mixed(const hf::Folder& folder) {
 }
 
 std::string format_text(const Model& model) {
-  const Weights& w = model.weights();
+  const Inventory& w = model.weights();
   std::string text = w.describe();
   if (w.quantized) text += fmt::format(", the rest {}", name_of(w.dtype));
   if (w.quantized && !w.plain.empty()) text += ", not quantised: " + plain_text(w.plain);
-  if (w.quantized == quant::Format::int8) text += fmt::format(", outliers from {}", model.int8().threshold);
+  if (w.splits_outliers()) text += fmt::format(", outliers from {}", model.int8().threshold);
   const bool stored_quantised = w.quantized && model.quantized().empty();
   if (w.as_stored && (stored_quantised || stored_mixed(model.folder()))) text += ", as stored";
   return text;
@@ -111,7 +111,7 @@ void require_savable(const Model& model) {
                 .where = model.card().family,
                 .expected = "a causal model"});
   }
-  if (model.weights().quantized == quant::Format::int8 && model.int8().outliers_of_call) {
+  if (model.weights().splits_outliers() && model.int8().outliers_of_call) {
     fail_usage({.what = "pasts cannot be saved where they depend on what else is in a call",
                 .where = "int8 with outliers of the call",
                 .hint = "--int8-outliers row"});

@@ -34,6 +34,7 @@ std::int64_t beyond_f16(const containers::Tensor& t) {
 
 Reader::Reader(const hf::Folder& folder, const kernels::Backend* backend, const LoadOptions& options)
     : folder_(folder), backend_(backend), options_(options) {
+  inventory_.as_stored = !options.dtype;
   for (const containers::Tensor& t : folder.tensors()) total_ += static_cast<std::int64_t>(t.data.size());
 }
 
@@ -68,26 +69,25 @@ const containers::Tensor& Reader::expect(const std::string& name, std::initializ
                .expected = "F32, F16 or BF16",
                .found = std::string(safetensors_name(t->dtype))});
   }
-  if (used_.insert(t->name).second) parameters_ += t->view().elements();
+  if (used_.insert(t->name).second) inventory_.parameters += t->view().elements();
   return *t;
 }
 
 void Reader::count(const View& matrix) {
-  weight_bytes_ += matrix.bytes();
-  if (!any_ || size_of(matrix.dtype) > size_of(dtype_)) dtype_ = matrix.dtype;
-  any_ = true;
+  inventory_.bytes += matrix.bytes();
+  if (!any_plain_ || size_of(matrix.dtype) > size_of(inventory_.dtype)) inventory_.dtype = matrix.dtype;
+  any_plain_ = true;
 }
 
 void Reader::count(const quant::Matrix& m) {
-  weight_bytes_ += m.code_bytes() + m.scale_bytes();
-  format_ = m.format;
-  if (m.format != quant::Format::int8) block_ = std::max(block_, m.block);
+  inventory_.bytes += m.bytes();
+  inventory_.quantized = m.format;
+  if (m.traits().has_blocks()) inventory_.block = std::max(inventory_.block, m.block);
 }
 
 void Reader::count_product(const Projection& l) {
-  const bool plain = !l.quantized;
-  products_.weights += plain ? l.weight.elements() : l.quantized.out * l.quantized.in;
-  products_.bytes += plain ? l.weight.bytes() : l.quantized.code_bytes() + l.quantized.scale_bytes();
+  inventory_.products.weights += l.quantized ? l.quantized.elements() : l.weight.elements();
+  inventory_.products.bytes += l.quantized ? l.quantized.bytes() : l.weight.bytes();
 }
 
 View Reader::keep(const Buffer& host) {
@@ -165,10 +165,10 @@ Projection Reader::conv1d(const std::string& name, std::int64_t in, std::int64_t
 }
 
 View Reader::output(const std::string& name, const View& embedding, bool tied) {
-  output_ = module_of(name);
+  inventory_.output = module_of(name);
   if (const containers::Tensor* stored = find(name); stored != nullptr && tied) used_.insert(stored->name);
   const View kept = tied ? embedding : matrix(name, embedding[0], embedding[1]);
-  output_product_ = {.weights = kept.elements(), .bytes = kept.bytes()};
+  inventory_.output_product = {.weights = kept.elements(), .bytes = kept.bytes()};
   return kept;
 }
 

@@ -14,6 +14,7 @@
 #include "engine/model/blocks.h"
 #include "engine/model/checkpoint.h"
 #include "engine/model/formats.h"
+#include "engine/model/inventory.h"
 #include "engine/tensor/buffer.h"
 #include "files/hf/hf.h"
 
@@ -24,12 +25,6 @@ struct QuantizedMatrix {
   std::string name;      // its tensor's in the folder
   quant::Matrix matrix;  // on the backend
   std::optional<quant::NestedScales> nested = {};
-};
-
-// Matrices that states are multiplied by, not the tables that a token's row is taken from.
-struct Products {
-  std::int64_t weights = 0;  // multiply-adds for each row
-  std::size_t bytes = 0;     // read by each call, with scales
 };
 
 class Reader {
@@ -64,21 +59,11 @@ class Reader {
   // Tensors of the folder that nobody asked for.
   std::vector<std::string> unused() const;
 
-  std::int64_t parameters() const { return parameters_; }     // elements of the tensors used, each once
-  std::size_t weight_bytes() const { return weight_bytes_; }  // bytes of the matrices, as kept in memory
-  const Products& products() const { return products_; }      // of linear and conv1d
-  const Products& output_product() const { return output_product_; }
-  DType dtype() const { return dtype_; }                           // of matrices not quantised: the widest seen
-  std::optional<quant::Format> format() const { return format_; }  // of the others
+  // What was loaded so far amounts to.
+  const Inventory& inventory() const { return inventory_; }
   std::vector<kernels::Memory> take_memory() { return std::move(memory_); }
   std::vector<QuantizedMatrix> take_quantized() { return std::move(quantized_); }
   std::span<const std::string> notes() const { return notes_; }  // what converting has lost
-
-  // Of a model with quantised matrices: how, and what else could be.
-  std::int64_t block() const { return block_; }                  // 4 bits: the largest
-  bool nested() const { return nested_; }                        // 4 bits: any of them
-  std::span<const std::string> plain() const { return plain_; }  // names of layers that are not quantised
-  const std::string& output_name() const { return output_; }     // the output layer's
 
  private:
   const containers::Tensor* find(std::string_view name) const;
@@ -108,17 +93,9 @@ class Reader {
   std::vector<std::string> idle_;
   std::vector<kernels::Memory> memory_;
   std::vector<std::string> notes_;
-  std::int64_t parameters_ = 0;
-  std::size_t weight_bytes_ = 0;
-  Products products_, output_product_;
+  Inventory inventory_;
   std::vector<QuantizedMatrix> quantized_;
-  DType dtype_ = DType::bf16;
-  bool any_ = false;
-  std::optional<quant::Format> format_;
-  std::int64_t block_ = 0;
-  bool nested_ = false, noted_odd_rows_ = false;
-  std::vector<std::string> plain_;
-  std::string output_;
+  bool any_plain_ = false, noted_odd_rows_ = false;
   std::int64_t done_ = 0, total_ = 0;
 };
 

@@ -42,7 +42,7 @@ Projection Reader::keep_linear(const std::string& name, std::int64_t out, std::i
   }
   const containers::Tensor& t = transposed ? expect(name, {in, out}) : expect(name, {out, in});
   if (options_.quantize && !skips(t.name)) return encode(t, transposed);
-  plain_.push_back(module_of(t.name));
+  inventory_.plain.push_back(module_of(t.name));
   return {.weight = keep_matrix(t, transposed)};
 }
 
@@ -51,12 +51,12 @@ void Reader::require_as_stored(const StoredMatrix& stored, const std::string& na
   const quant::Matrix& m = stored.matrix;
   const Quantize& asked = *options_.quantize;
   const auto text = [](quant::Format format, std::int64_t block, bool nested) {
-    const std::string blocks = format == quant::Format::int8 ? "" : fmt::format(" in blocks of {}", block);
+    const std::string blocks = quant::traits(format).has_blocks() ? fmt::format(" in blocks of {}", block) : "";
     return fmt::format("{}{}{}", quant::name_of(format), blocks, nested ? ", double quantised" : "");
   };
   const std::int64_t block = asked.block.value_or(m.block);
-  const bool same = asked.format == m.format && asked.nested == stored.nested &&
-                    (block == m.block || m.format == quant::Format::int8);
+  const bool same =
+      asked.format == m.format && asked.nested == stored.nested && (block == m.block || !m.traits().has_blocks());
   if (same && !skips(name)) return;
   fail_usage({.what = "the weights are quantised already, in another way",
               .where = fmt::format("{}: tensor '{}'", folder_.path().string(), name),
@@ -68,8 +68,8 @@ void Reader::require_as_stored(const StoredMatrix& stored, const std::string& na
 Projection Reader::keep_stored(StoredMatrix stored, const std::string& name) {
   quant::Matrix& m = stored.matrix;
   for (const std::string& tensor : stored.used) used_.insert(tensor);
-  parameters_ += m.elements();
-  nested_ |= stored.nested;
+  inventory_.parameters += m.elements();
+  inventory_.nested |= stored.nested;
   progress(*find(name));
   if (options_.quantize) require_as_stored(stored, find(name)->name);
   if (backend_ == nullptr) {
@@ -121,10 +121,8 @@ Projection Reader::encode(const containers::Tensor& t, bool transposed) {
   }
   const auto& ops = backend_->ops();
   kernels::Memory codes(*backend_, m.code_bytes()), scales(*backend_, m.scale_bytes());
-  m.codes = how.format == quant::Format::int8
-                ? View(codes.data(), DType::i8, {m.out, m.in})
-                : View(codes.data(), DType::u8, {static_cast<std::int64_t>(m.code_bytes())});
-  m.scales = View(scales.data(), DType::f32, {m.scale_count()});
+  m.codes = m.codes_in(codes.data());
+  m.scales = m.scales_in(scales.data());
   t.file->will_read(t.data);
   const View placed = ops.place(backend_->device(), stored);
   if (transposed || dtype != t.dtype) {
@@ -139,9 +137,9 @@ Projection Reader::encode(const containers::Tensor& t, bool transposed) {
   }
   note_not_finite(t);
   t.file->done_with(t.data);
-  if (how.format == quant::Format::int8) note_infinite_rows(m, t.name);
+  if (m.traits().through == DType::f16) note_infinite_rows(m, t.name);
   QuantizedMatrix kept{.name = t.name, .matrix = m};
-  if (how.nested && how.format != quant::Format::int8) nest_scales(m, kept);
+  if (how.nested && m.traits().nests) nest_scales(m, kept);
   quantized_.push_back(std::move(kept));
   memory_.push_back(std::move(codes));
   memory_.push_back(std::move(scales));
@@ -168,9 +166,9 @@ void Reader::note_infinite_rows(const quant::Matrix& m, const std::string& name)
   const auto lost = std::count_if(scales.begin(), scales.end(), [](float s) { return std::isinf(s); });
   if (lost == 0) return;
   notes_.push_back(
-      fmt::format("tensor '{}': {} rows have values too large for fp16, through which int8 goes, and "
+      fmt::format("tensor '{}': {} rows have values too large for fp16, through which {} goes, and "
                   "became infinite; nf4 and fp4 hold them",
-                  name, lost));
+                  name, lost, quant::name_of(m.format)));
 }
 
 // Scales in 8 bits are used as the numbers that these stand for.
@@ -182,7 +180,7 @@ void Reader::nest_scales(quant::Matrix& m, QuantizedMatrix& kept) {
                        scales);
   backend_->ops().upload(backend_->device(), m.scales.data, scales.data(), m.scale_bytes());
   kept.nested = std::move(nested);
-  nested_ = true;
+  inventory_.nested = true;
 }
 
 }  // namespace pkv::model

@@ -165,7 +165,7 @@ std::vector<PlannedGroup> plan(const Model& m, const WriteOptions& options, Writ
       groups.push_back({copied(t, options.dtype)});
     } else {
       const QuantizedMatrix& q = *found->second;
-      groups.push_back(q.matrix.format == quant::Format::int8 ? eight_bits(q) : four_bits(q, options.storage));
+      groups.push_back(q.matrix.traits().has_blocks() ? four_bits(q, options.storage) : eight_bits(q));
       written.matrices += 1;
       written.weights += q.matrix.elements();
       written.quantised_bytes += total(groups.back());
@@ -178,7 +178,7 @@ std::vector<PlannedGroup> plan(const Model& m, const WriteOptions& options, Writ
 hf::BitsAndBytes description(const Model& m, const WriteOptions& options) {
   const quant::Matrix& first = m.quantized().front().matrix;
   hf::BitsAndBytes d{.threshold = m.int8().threshold};
-  d.eight_bits = first.format == quant::Format::int8;
+  d.eight_bits = !first.traits().has_blocks();
   if (!d.eight_bits) {
     d.type = quant::name_of(first.format);
     d.compute_dtype = torch_name(first.decoded);
@@ -204,7 +204,7 @@ void require_writable(const Model& m) {
 }  // namespace
 
 void require_not_quantised(const hf::Folder& folder) {
-  const Weights found = inspect(folder).weights;
+  const Inventory found = inspect(folder).weights;
   if (!found.quantized) return;
   fail_usage({.what = "the weights are quantised already",
               .where = folder.path().string(),

@@ -129,7 +129,7 @@ void encode_rows(const Encode& a, Int first, Int count) {
 
 template <class T>
 void encode_of(const Encode& a, Int first, Int count) {
-  if (a.to.format == quant::Format::int8) return encode_rows<T>(a, first, count);
+  if (a.to.traits().scaling == quant::Scaling::of_rows) return encode_rows<T>(a, first, count);
   encode_blocks<T>(a, first, count);
 }
 

@@ -47,7 +47,7 @@ struct WordTable {
 };
 
 // The largest integer that the value 1 becomes: of those up to 2^14 the one that keeps ratios best.
-Int best_factor(const std::array<float, 16>& values) {
+Int best_factor(std::span<const float> values) {
   Int best = 0;
   double least = 1;
   for (Int f = 8192; f <= 16384; ++f) {
@@ -63,7 +63,7 @@ Int best_factor(const std::array<float, 16>& values) {
 
 WordTable make_table(quant::Format format) {
   WordTable t{};
-  const auto& values = quant::code_values(format);
+  const std::span<const float> values = quant::code_values(format);
   const Int factor = best_factor(values);
   t.unit = 1 / static_cast<float>(factor);
   for (std::size_t i = 0; i < 64; ++i) {

@@ -64,7 +64,7 @@ template <bool kVnni>
 void linear_blocks(WorkerPool& pool, const Linear& a) {
   const QuantizedRows layout(a.quantized, a.x[0]);
   const std::uint8_t* flags = nullptr;
-  if (a.outliers_of_call && a.quantized.format == quant::Format::int8) {
+  if (a.outliers_of_call && a.quantized.traits().product == quant::Product::of_codes) {
     auto* to = layout.flags(a.scratch.as<std::byte>());
     flag_outliers(a, to);
     flags = to;

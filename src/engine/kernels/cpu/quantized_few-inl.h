@@ -181,7 +181,7 @@ void few_of(const Linear& a, const XRow* rows, Int first, Int outs) {
   constexpr int kBeside = R == 1 ? 4 : R == 2 && kRegisters == 32 ? 2 : 1;
   XRow x[R];
   std::copy(rows, rows + R, x);
-  if (a.quantized.format == quant::Format::int8) return few_int8<R, kVnni>(a, x, first, outs);
+  if (a.quantized.traits().product == quant::Product::of_codes) return few_int8<R, kVnni>(a, x, first, outs);
   if (codes_at_once(a.quantized) == 64) return few_four_bits<R, kBeside, kMostCodes, kVnni>(a, x, first, outs);
   few_four_bits<R, kBeside, 32, kVnni>(a, x, first, outs);
 }

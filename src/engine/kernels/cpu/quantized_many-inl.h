@@ -204,7 +204,7 @@ void tile_of(const Panel& panel, Int rows, const XRow* x, int first, Int k0, Int
 // multiplied.
 void fetch_panel(const quant::Matrix& m, Int o, Int k0, Int k1, Int part, Int parts) {
   constexpr Int kLine = 64;
-  const Int per_byte = m.format == quant::Format::int8 ? 1 : 2;
+  const Int per_byte = m.traits().codes.weights;
   const Int first = o + kPanelOuts * part / parts, last = std::min(o + kPanelOuts * (part + 1) / parts, m.out);
   for (Int i = first; i < last; ++i) {
     const auto* codes = m.codes.as<const std::uint8_t>() + (i * m.in + k0) / per_byte;
@@ -245,7 +245,7 @@ HWY_NOINLINE void many_rows(const Linear& a, const XRow* x, const QBlock& b) {
 template <bool kVnni>
 void many(const Linear& a, const XRow* x, const QBlock& b) {
   const bool whole = codes_at_once(a.quantized) == 64;
-  if (a.quantized.format != quant::Format::int8) {
+  if (a.quantized.traits().product == quant::Product::of_values) {
     if (whole) return many_rows<FourBitPanel<kMostCodes, kVnni>>(a, x, b);
     return many_rows<FourBitPanel<32, kVnni>>(a, x, b);
   }

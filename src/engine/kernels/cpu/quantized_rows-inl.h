@@ -37,7 +37,7 @@ XRow quantize_row(const Linear& a, const float* x, Int r, const QuantizedRows& r
   auto* scratch = a.scratch.as<std::byte>();
   auto* words = rows.codes<Word>(scratch, r);
   XRow row{reinterpret_cast<const std::byte*>(words), rows.scales(scratch, r), {}, nullptr, nullptr};
-  if (m.format != quant::Format::int8) {
+  if (m.traits().product == quant::Product::of_values) {
     const float unit = table_of(m.format).unit;
     if (codes_at_once(m) == 64) {
       spans_of<kMostCodes>(x, m.in, unit, words, rows.scales(scratch, r));

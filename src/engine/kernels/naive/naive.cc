@@ -85,8 +85,9 @@ void linear_quantized(Device& device, const Linear& a) {
   quant::Matrix m = a.quantized;
   m.decoded = DType::f32;  // a product takes the values as they are, whatever they would be rounded to
   const auto in = static_cast<std::size_t>(m.in);
+  const bool of_codes = m.traits().product == quant::Product::of_codes;
   std::vector<quant::Activations> rows;
-  if (m.format == quant::Format::int8) {
+  if (of_codes) {
     const std::vector<std::uint8_t> among = outliers_of_call(a);
     for (std::int64_t r = 0; r < a.x[0]; ++r) {
       rows.push_back(quant::encode_activations({row(a.x, r), in}, a.outlier_threshold, among));
@@ -97,7 +98,7 @@ void linear_quantized(Device& device, const Linear& a) {
     quant::decode(m, o, 0, w);
     for (std::int64_t r = 0; r < a.x[0]; ++r) {
       double sum = 0;
-      if (m.format == quant::Format::int8) {
+      if (of_codes) {
         sum = dot_int8(rows[static_cast<std::size_t>(r)], w.data());
       } else {
         for (std::size_t i = 0; i < in; ++i) sum += static_cast<double>(row(a.x, r)[i]) * w[i];
