@@ -112,6 +112,9 @@ std::string show_text(const ShowOptions& options, const model::SavedPast& saved)
   line("tokenizer", saved.identity.tokenizer);
   line("backend", fmt::format("{}, arithmetic {}", saved.identity.backend,
                               saved.identity.numerics.substr(0, saved.identity.numerics.find(','))));
+  if (const auto names = model::operation_names(saved.identity); !names.empty()) {
+    line("operations", fmt::format("{}", fmt::join(names, ", ")));
+  }
   return s;
 }
 
@@ -127,6 +130,7 @@ std::string show_json(const ShowOptions& options, const model::SavedPast& saved)
                                  {"tokenizer", id.tokenizer},
                                  {"backend", id.backend},
                                  {"numerics", id.numerics},
+                                 {"operations", id.operations},
                                  {"layers", saved.shape.layers},
                                  {"kv_heads", saved.shape.kv_heads},
                                  {"head_dim", saved.shape.head_dim},

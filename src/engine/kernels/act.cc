@@ -45,6 +45,13 @@ std::optional<Act> act_from_name(std::string_view name) {
   return std::nullopt;
 }
 
+std::string_view name_of(Act act) {
+  for (const auto& [name, known] : kNames) {
+    if (known == act) return name;
+  }
+  return {};
+}
+
 double apply(Act act, double x) {
   constexpr double kSqrtHalf = 0.70710678118654752440;
   constexpr double kSqrtTwoOverPi = 0.79788456080286535588;

@@ -15,6 +15,9 @@ class Backend {
   // `name`: "naive", "cpu"; Error::usage when there is no such table.
   explicit Backend(std::string_view name, int threads = 0) : Backend(table(name), threads) {}
 
+  // Another table on the device of `other`, whose kind of device it must take.
+  Backend(const Ops& ops, const Backend& other) : ops_(&ops), device_(other.device_) {}
+
   const Ops& ops() const { return *ops_; }
   Device& device() const { return *device_; }
 

@@ -48,7 +48,8 @@ enum class Act : std::uint8_t {
   sqrtsoftplus,  // sqrt(softplus(x))
 };
 std::optional<Act> act_from_name(std::string_view transformers_name);
-double apply(Act act, double x);  // the definition
+std::string_view name_of(Act act);  // the first of transformers' names: "gelu_new"
+double apply(Act act, double x);    // the definition
 
 // out[r] = table[ids[r]] (+ out[r] when `add`). ids int32 [rows]; table [n, hidden] fp32, fp16 or bf16; out [rows,
 // hidden].

@@ -1,14 +1,17 @@
 #include "engine/kernels/numerics.h"
 
 #include <algorithm>
+#include <array>
+#include <span>
 
+#include "base/checksum.h"
 #include "base/random.h"
 #include "engine/tensor/buffer.h"
-#include "engine/tensor/half.h"
 
 namespace pkv::kernels {
 namespace {
 
+// Draws the inputs of all probes in a row: those of one depend on its place behind the others.
 class Probe {
  public:
   explicit Probe(const Backend& backend) : backend_(backend) {}
@@ -38,9 +41,8 @@ class Probe {
     return narrow;
   }
   void take(const View& result) {
-    const std::size_t at = results.size();
-    results.resize(at + static_cast<std::size_t>(result.elements()));
-    backend_.ops().download(device(), results.data() + at, result.data, result.bytes());
+    results.resize(static_cast<std::size_t>(result.elements()));
+    backend_.ops().download(device(), results.data(), result.data, result.bytes());
   }
 
   void norm() {
@@ -55,8 +57,7 @@ class Probe {
   }
   void linear(quant::Format format) {
     quant::Matrix m{.format = format, .out = 7, .in = 192};
-    const auto codes = static_cast<std::int64_t>(m.code_bytes());
-    m.codes = format == quant::Format::int8 ? memory(DType::i8, {m.out, m.in}) : memory(DType::u8, {codes});
+    m.codes = m.codes_in(memory(DType::u8, {static_cast<std::int64_t>(m.code_bytes())}).data);
     m.scales = memory(DType::f32, {m.scale_count()});
     backend_.ops().encode(device(), {.from = numbers({m.out, m.in}), .to = m});
     const View out = memory(DType::f32, {1, m.out});
@@ -107,21 +108,62 @@ class Probe {
   std::uint64_t drawn_ = 0;
 };
 
+constexpr std::array kFloats{DType::f32, DType::f16, DType::bf16};
+
+std::uint64_t hash_of(std::span<const float> results) { return checksum(std::as_bytes(results)); }
+
+std::string linear_name(std::string_view format) { return "linear " + std::string(format); }
+std::string attend_name(DType dtype) { return "attend " + std::string(name_of(dtype)); }
+std::string act_name(Act act) { return "act " + std::string(name_of(act)); }
+constexpr const char *kNorm = "norm", *kRotary = "rotary";
+
 }  // namespace
 
-std::vector<float> numerics_probe(const Backend& backend) {
+std::vector<std::string> names_of(const Norm&) { return {kNorm}; }
+std::vector<std::string> names_of(const Linear& call) {
+  std::vector<std::string> names{
+      linear_name(call.quantized ? quant::name_of(call.quantized.format) : name_of(call.weight.dtype))};
+  if (call.act != Act::identity) names.push_back(act_name(call.act));
+  return names;
+}
+std::vector<std::string> names_of(const Angles&) { return {kRotary}; }
+std::vector<std::string> names_of(const Rotate&) { return {kRotary}; }
+std::vector<std::string> names_of(const Attend& call) {
+  std::vector<std::string> names;
+  for (const Sequence& s : call.sequences) names.push_back(attend_name(s.layer.dtype));
+  return names;
+}
+
+std::uint64_t Probed::hash() const { return hash_of(results); }
+
+std::uint64_t Numerics::hash_of_first() const {
+  std::vector<float> all;
+  for (const Probed& p : std::span(operations).first(first)) all.insert(all.end(), p.results.begin(), p.results.end());
+  return hash_of(all);
+}
+
+Numerics probe_numerics(const Backend& backend) {
+  Numerics numerics;
   Probe probe(backend);
-  probe.norm();
-  for (const DType dtype : {DType::f32, DType::f16, DType::bf16}) {
-    probe.linear(1100, dtype, Act::identity);
-    probe.attend(dtype);
+  const auto done = [&](std::string name) {
+    numerics.operations.push_back({std::move(name), std::move(probe.results)});
+  };
+  // The first ones. Saved pasts hold the hash of these results in this order: leave them as they are.
+  probe.norm(), done(kNorm);
+  for (const DType dtype : kFloats) {
+    probe.linear(1100, dtype, Act::identity), done(linear_name(name_of(dtype)));
+    probe.attend(dtype), done(attend_name(dtype));
   }
   for (auto act = Act::relu; act <= Act::sqrtsoftplus; act = static_cast<Act>(static_cast<int>(act) + 1)) {
-    probe.linear(8, DType::f32, act);
+    probe.linear(8, DType::f32, act), done(act_name(act));
   }
-  for (const quant::Format format : {quant::Format::int8, quant::Format::fp4, quant::Format::nf4}) probe.linear(format);
-  probe.rotary();
-  return std::move(probe.results);
+  for (const auto format : {quant::Format::int8, quant::Format::fp4, quant::Format::nf4}) {
+    probe.linear(format), done(linear_name(quant::name_of(format)));
+  }
+  probe.rotary(), done(kRotary);
+  numerics.first = numerics.operations.size();
+  // Operations that came since: add a probe here, behind those that are there.
+  return numerics;
 }
 
 }  // namespace pkv::kernels

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "base/error.h"
+#include "engine/kernels/dry_run.h"
 #include "engine/model/architectures.h"
 #include "engine/model/checkpoint.h"
 #include "engine/model/faults/deviation.h"
@@ -162,6 +163,17 @@ Logits Model::forward(std::span<const Feed> feeds, Want want, Taps* taps) const 
   give_back(std::move(workspace));  // may fail, so before the pasts change
   pass.commit();
   return logits;
+}
+
+std::set<std::string> Model::operations() const {
+  const kernels::DryRun dry(backend_);
+  Past past(dry.backend(), new_past().shape());
+  const std::int32_t id = 0;
+  const Feed feed{.ids = {&id, 1}, .past = &past};
+  Workspace workspace;
+  Pass pass(dry.backend(), card(), int8_, workspace, {&feed, 1}, Want::last, nullptr);
+  page_->forward(pass);
+  return dry.names();
 }
 
 Model load(hf::Folder folder, kernels::Backend backend, const LoadOptions& options) {

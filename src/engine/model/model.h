@@ -14,6 +14,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <set>
 #include <span>
 #include <string>
 #include <vector>
@@ -60,6 +61,9 @@ class Model {
   // Feeds each sequence its next tokens. On error every past is what it was. Error::usage for an empty feed, an id
   // outside the vocabulary, a past of another model or given twice, or more tokens than a table of positions has.
   Logits forward(std::span<const Feed> feeds, Want want = Want::all, Taps* taps = nullptr) const;
+
+  // The operations that `forward` takes its bits from, by the names of kernels/numerics.h. Computes nothing.
+  std::set<std::string> operations() const;
 
  private:
   friend Model load(hf::Folder folder, kernels::Backend backend, const LoadOptions& options);

@@ -55,6 +55,11 @@ const std::string& text(const containers::SafeTensors& file, const std::string& 
   return found->second;
 }
 
+std::string text_or_none(const containers::SafeTensors& file, const std::string& key) {
+  const auto found = file.metadata().find(key);
+  return found == file.metadata().end() ? std::string() : found->second;
+}
+
 std::int64_t number(const containers::SafeTensors& file, const std::string& key) {
   const std::string& given = text(file, key);
   std::int64_t value = 0;
@@ -146,6 +151,7 @@ Metadata metadata_of(const Model& model, const PastFileOptions& options, const P
              {"tokenizer", identity.tokenizer},
              {"backend", identity.backend},
              {"numerics", identity.numerics},
+             {"operations", identity.operations},
              {"layers", std::to_string(shape.layers)},
              {"kv_heads", std::to_string(shape.kv_heads)},
              {"head_dim", std::to_string(shape.head_dim)},
@@ -173,15 +179,15 @@ SavedPast read_past(containers::SafeTensors file) {
   std::vector<std::uint64_t> checksums(static_cast<std::size_t>(blocks[0]));
   std::memcpy(checksums.data(), sums.data.data(), sums.data.size());
   hf::Config::parse(text(file, "config"), file.path().string() + ": metadata 'config'");  // or refused
-  const auto state = file.metadata().find("weights_files");
-  std::string weights_files = state == file.metadata().end() ? "" : state->second, model = text(file, "model");
+  std::string weights_files = text_or_none(file, "weights_files"), model = text(file, "model");
   PastIdentity identity{.config = text(file, "config"),
                         .weights = text(file, "weights"),
                         .format = text(file, "format"),
                         .past_dtype = text(file, "past_dtype"),
                         .tokenizer = text(file, "tokenizer"),
                         .backend = text(file, "backend"),
-                        .numerics = text(file, "numerics")};
+                        .numerics = text(file, "numerics"),
+                        .operations = text_or_none(file, "operations")};
   const std::span<const std::byte> bytes = data.data;  // `data` moves with the file
   return {.file = std::move(file),
           .model = std::move(model),

@@ -28,8 +28,12 @@ struct PastIdentity {
   std::string past_dtype;  // "fp16"
   std::string tokenizer;   // hash of its files; "none"
   std::string backend;     // "cpu (AVX2)": other instruction sets add up in another order
-  std::string numerics;    // version of the arithmetic
+  std::string numerics;    // version of the arithmetic, and a hash of what all operations of the first one give
+  std::string operations;  // what those give that the model uses: "norm 0123456789abcdef, ..."; older files: empty
 };
+
+// The operations that the arithmetic depends on, without their hashes: "attend fp16", "norm".
+std::vector<std::string> operation_names(const PastIdentity& identity);
 
 // A file whose header was read and checked, and nothing of whose blocks was read.
 struct SavedPast {

@@ -3,10 +3,12 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <algorithm>
+#include <iterator>
+
 #include "base/checksum.h"
 #include "base/error.h"
 #include "base/json.h"
-#include "engine/kernels/numerics.h"
 #include "engine/model/fingerprint.h"
 
 namespace pkv::model {
@@ -16,12 +18,6 @@ namespace {
 std::string backend_text(const Model& model) {
   const std::string text = model.backend().device().describe();
   return text.substr(0, text.find(','));
-}
-
-// The version, and what the operations give: "1, 0123456789abcdef".
-std::string numerics_text(const kernels::Backend& backend) {
-  const std::vector<float> probe = kernels::numerics_probe(backend);
-  return fmt::format("{}, {:016x}", kernels::kNumericsVersion, checksum(std::as_bytes(std::span(probe))));
 }
 
 // Names of a few layers, the number and hash of many.
@@ -55,13 +51,36 @@ std::string format_text(const Model& model) {
 }
 
 PastIdentity cheap_identity(const Model& model) {
+  const kernels::Numerics numerics = kernels::probe_numerics(model.backend());
   return {.config = model.folder().config().json().dump(),
           .weights = {},
           .format = format_text(model),
           .past_dtype = std::string(name_of(model.past_dtype())),
           .tokenizer = tokenizer_fingerprint(model.folder()),
           .backend = backend_text(model),
-          .numerics = numerics_text(model.backend())};
+          .numerics = numerics_text(numerics),
+          .operations = operations_text(numerics, model.operations())};
+}
+
+// "1" of "1, 0123456789abcdef".
+std::string_view version_of(std::string_view numerics) { return numerics.substr(0, numerics.find(',')); }
+
+// Entries of "a 01, b 02", each once.
+std::set<std::string> entries_of(const std::string& operations) {
+  std::set<std::string> entries;
+  for (std::size_t at = 0; at < operations.size();) {
+    const std::size_t end = std::min(operations.find(", ", at), operations.size());
+    entries.insert(operations.substr(at, end - at));
+    at = end + 2;
+  }
+  return entries;
+}
+
+// Entries of `all` that `other` does not have.
+std::string beyond(const std::set<std::string>& all, const std::set<std::string>& other) {
+  std::vector<std::string> some;
+  std::ranges::set_difference(all, other, std::back_inserter(some));
+  return some.empty() ? "none of these operations" : fmt::format("{}", fmt::join(some, ", "));
 }
 
 // The keys in which two configs differ, with their values.
@@ -99,6 +118,37 @@ void require_same(const SavedPast& saved, std::string_view what, const std::stri
 
 }  // namespace
 
+std::string numerics_text(const kernels::Numerics& numerics) {
+  return fmt::format("{}, {:016x}", kernels::kNumericsVersion, numerics.hash_of_first());
+}
+
+std::string operations_text(const kernels::Numerics& numerics, const std::set<std::string>& used) {
+  std::vector<std::string> entries;
+  for (const std::string& name : used) {
+    const auto probed = std::ranges::find(numerics.operations, name, &kernels::Probed::name);
+    if (probed == numerics.operations.end()) fail_internal({.what = "an operation without a probe", .found = name});
+    entries.push_back(fmt::format("{} {:016x}", name, probed->hash()));
+  }
+  return fmt::format("{}", fmt::join(entries, ", "));
+}
+
+std::optional<Differing> differing_arithmetic(const PastIdentity& ours, const PastIdentity& theirs) {
+  const bool same_version = version_of(ours.numerics) == version_of(theirs.numerics);
+  if (!same_version || theirs.operations.empty()) {
+    if (ours.numerics == theirs.numerics) return std::nullopt;
+    return Differing{ours.numerics, theirs.numerics};
+  }
+  if (ours.operations == theirs.operations) return std::nullopt;
+  const auto mine = entries_of(ours.operations), saved = entries_of(theirs.operations);
+  return Differing{beyond(mine, saved), beyond(saved, mine)};
+}
+
+std::vector<std::string> operation_names(const PastIdentity& identity) {
+  std::vector<std::string> names;
+  for (const std::string& entry : entries_of(identity.operations)) names.push_back(entry.substr(0, entry.rfind(' ')));
+  return names;
+}
+
 PastIdentity identity_of(const Model& model, const PastFileOptions& options) {
   PastIdentity identity = cheap_identity(model);
   identity.weights = weights_fingerprint(model.folder(), options.threads, options.progress);
@@ -130,8 +180,10 @@ void require_fit(const SavedPast& saved, const Model& model, const PastFileOptio
   require_same(saved, "was made with another tokenizer", ours.tokenizer, theirs.tokenizer, "save it again");
   require_same(saved, "was computed by other instructions, which add up in another order", ours.backend, theirs.backend,
                "save it again on this machine");
-  require_same(saved, "was computed by another version of the arithmetic", ours.numerics, theirs.numerics,
-               "save it again");
+  if (const auto differing = differing_arithmetic(ours, theirs)) {
+    require_same(saved, "was computed by another version of the arithmetic", differing->ours, differing->theirs,
+                 "save it again");
+  }
   if (saved.shape != model.new_past().shape()) {
     fail_load({.what = "the saved past has another shape", .where = saved.file.path().string()});
   }

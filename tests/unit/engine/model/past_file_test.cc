@@ -9,14 +9,13 @@
 #include <xxhash.h>
 
 #include <algorithm>
-#include <cmath>
 #include <csignal>
 #include <cstring>
 #include <fstream>
 
 #include "base/error.h"
 #include "base/file.h"
-#include "engine/kernels/numerics.h"
+#include "engine/model/past_identity.h"
 #include "support/models.h"
 
 namespace pkv::model {
@@ -168,6 +167,81 @@ TEST_F(PastFile, AnotherVersionOfTheArithmeticIsRefused) {
   EXPECT_THAT(refusal(m), HasSubstr("metadata 'layers' is no size"));
 }
 
+// A past that pkv saved before its files named operations, with `naive` on falcon-sequential-rotary and these ids.
+TEST_F(PastFile, OldFilesOfUnchangedArithmeticStayValid) {
+  const Model m = support::load(support::golden_data() / "falcon-sequential-rotary", "naive", 1);
+  const std::vector<std::int32_t> ids{3, 1, 4, 1, 5, 9, 2, 6, 5};
+  const fs::path old = support::source() / "tests/unit/engine/model/data/past_of_version_1.safetensors";
+  EXPECT_THAT(operation_names(open_past(old).identity), testing::IsEmpty());
+  Past restored = restore_past(old, m, ids).past, fed = m.new_past();
+  EXPECT_EQ(restored.length(), 8);
+  support::feed(m, fed, std::span(ids).first(8));
+  EXPECT_EQ(restored.snapshot().keys, fed.snapshot().keys);
+  EXPECT_EQ(restored.snapshot().values, fed.snapshot().values);
+}
+
+TEST_F(PastFile, SaysWhichOperationsItDependsOn) {
+  const auto operations = [&](const Model& m) {
+    save(m, 3);
+    return operation_names(open_past(file_).identity);
+  };
+  EXPECT_THAT(operations(load("tiny-gpt2")),
+              testing::ElementsAre("act gelu_new", "attend fp32", "linear fp32", "norm"));
+  EXPECT_THAT(operations(load("tiny-falcon", {.past_dtype = DType::bf16})),
+              testing::ElementsAre("act gelu", "attend bf16", "linear fp32", "norm", "rotary"));
+  EXPECT_THAT(operations(load("tiny-mpt", {.dtype = DType::f16, .quantize = Quantize{.format = quant::Format::nf4}})),
+              testing::ElementsAre("act gelu", "attend fp16", "linear fp16", "linear nf4", "norm"));
+}
+
+// What a past that was saved with one arithmetic says to another.
+class Arithmetic : public testing::Test {
+ protected:
+  static PastIdentity identity(const kernels::Numerics& n) {
+    return {.numerics = numerics_text(n), .operations = operations_text(n, {"attend fp16", "norm"})};
+  }
+  static PastIdentity old_identity(const kernels::Numerics& n) { return {.numerics = numerics_text(n)}; }
+  static kernels::Numerics changed(kernels::Numerics n, const std::string& name) {
+    std::ranges::find(n.operations, name, &kernels::Probed::name)->results[0] += 1;
+    return n;
+  }
+  const kernels::Numerics ours_ = kernels::probe_numerics(kernels::Backend("naive", 1));
+};
+
+TEST_F(Arithmetic, AnAddedOperationRefusesNothing) {
+  kernels::Numerics more = ours_;
+  more.operations.push_back({.name = "gate", .results = {1, 2}});
+  EXPECT_FALSE(differing_arithmetic(identity(more), identity(ours_)));
+  EXPECT_FALSE(differing_arithmetic(identity(more), old_identity(ours_)));
+}
+
+TEST_F(Arithmetic, AnOperationThatChangedItsBitsRefusesPastsThatUseIt) {
+  const auto differing = differing_arithmetic(identity(changed(ours_, "norm")), identity(ours_));
+  ASSERT_TRUE(differing);
+  EXPECT_THAT(differing->ours, testing::StartsWith("norm "));
+  EXPECT_THAT(differing->theirs, testing::StartsWith("norm "));
+  EXPECT_NE(differing->ours, differing->theirs);
+  EXPECT_FALSE(differing_arithmetic(identity(changed(ours_, "rotary")), identity(ours_)));
+}
+
+TEST_F(Arithmetic, OldPastsDependOnAllThatThereWas) {
+  EXPECT_FALSE(differing_arithmetic(identity(ours_), old_identity(ours_)));
+  EXPECT_TRUE(differing_arithmetic(identity(changed(ours_, "rotary")), old_identity(ours_)));
+}
+
+TEST_F(Arithmetic, AnotherVersionRefusesAll) {
+  PastIdentity other = identity(ours_);
+  other.numerics[0] = '0';
+  EXPECT_TRUE(differing_arithmetic(identity(ours_), other));
+}
+
+// Whatever a page asks for has a probe, or its pasts could not be saved.
+TEST_F(Arithmetic, EveryModelUsesProbedOperations) {
+  for (const fs::path& folder : support::model_folders(support::golden_data())) {
+    const Model m = support::load(folder, "naive", 1);
+    EXPECT_NO_THROW(operations_text(ours_, m.operations())) << folder;
+  }
+}
+
 TEST_F(PastFile, OtherWeightsOfTheSameShapeAreRefused) {
   const Model m = load("tiny-gpt2");
   save(m);
@@ -314,20 +388,6 @@ TEST_F(PastFile, WritingThatFailsLeavesWhatWasThere) {
   EXPECT_EQ(std::distance(fs::directory_iterator(folder_), {}), 1);
   file_ = folder_ / "no" / "where";
   EXPECT_THAT(error_of([&] { save(m); }), HasSubstr("cannot write here: No such file or directory"));
-}
-
-TEST_F(PastFile, TheProbeTellsTablesApartButNotThreads) {
-  const auto probe = [](const char* table, int threads) {
-    return kernels::numerics_probe(kernels::Backend(table, threads));
-  };
-  const std::vector<float> one = probe("cpu", 1);
-  EXPECT_GT(one.size(), 500u);
-  EXPECT_TRUE(std::ranges::all_of(one, [](float x) { return std::isfinite(x); }));
-  EXPECT_EQ(one, probe("cpu", 3));
-  const std::vector<float> naive = probe("naive", 1);
-  ASSERT_EQ(naive.size(), one.size());
-  EXPECT_NE(naive, one);
-  for (std::size_t i = 0; i < one.size(); ++i) EXPECT_NEAR(one[i], naive[i], 1e-3 * (1 + std::fabs(naive[i]))) << i;
 }
 
 // Weights are hashed again only when their files may have changed since.

@@ -1,0 +1,107 @@
+#include "engine/kernels/numerics.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <set>
+
+#include "base/checksum.h"
+#include "engine/kernels/dry_run.h"
+
+namespace pkv::kernels {
+namespace {
+
+Numerics probe(const char* table, int threads = 1) { return probe_numerics(Backend(table, threads)); }
+
+TEST(Numerics, EachOperationIsProbedOnce) {
+  const Numerics cpu = probe("cpu");
+  std::set<std::string> names;
+  for (const Probed& p : cpu.operations) {
+    EXPECT_TRUE(names.insert(p.name).second) << p.name;
+    EXPECT_FALSE(p.results.empty()) << p.name;
+    EXPECT_TRUE(std::ranges::all_of(p.results, [](float x) { return std::isfinite(x); })) << p.name;
+  }
+}
+
+TEST(Numerics, ThreadsMakeNoDifference) {
+  const Numerics one = probe("cpu", 1), three = probe("cpu", 3);
+  for (std::size_t i = 0; i < one.operations.size(); ++i) {
+    EXPECT_EQ(one.operations[i].results, three.operations[i].results) << one.operations[i].name;
+  }
+}
+
+// Pasts that were saved before operations were told apart hold this hash: an operation that is added may not change it.
+TEST(Numerics, TheFirstOnesAreHashedWithoutThoseAddedSince) {
+  Numerics cpu = probe("cpu");
+  std::vector<float> all;
+  for (std::size_t i = 0; i < cpu.first; ++i) {
+    all.insert(all.end(), cpu.operations[i].results.begin(), cpu.operations[i].results.end());
+  }
+  EXPECT_EQ(cpu.first, 26u) << "norm, 3 formats of linear and attend, 15 functions, 3 quantised formats, rotary";
+  const std::uint64_t before = cpu.hash_of_first();
+  EXPECT_EQ(before, checksum(std::as_bytes(std::span(all))));
+  cpu.operations.push_back({.name = "gate", .results = {1, 2, 3}});
+  EXPECT_EQ(cpu.hash_of_first(), before);
+  cpu.operations[3].results[0] = std::nextafter(cpu.operations[3].results[0], 9.f);
+  EXPECT_NE(cpu.hash_of_first(), before);
+}
+
+// How far a table in fp32 may be from the definition in double. Inputs are of magnitude 2 at most. A sum of n products
+// of magnitude s altogether is off by 3 (sqrt(n) + 4) units of s, as in tests/kernels/linear_test.cc.
+double allowed(const std::string& name) {
+  constexpr double kUnit = 0x1p-24, kProduct = 4;
+  const auto sum = [&](double n) { return 3 * (std::sqrt(n) + 4) * kUnit * kProduct * n; };
+  // Weights double what is normalised; tests/kernels/rows_test.cc has the reason for the rest.
+  if (name == "norm") return 2 * 16 * kUnit * (4 + std::sqrt(70.));
+  if (name == "rotary") return 16 * kUnit;  // two products of values <= 2 by a sine within 2 units each, and a sum
+  if (name.starts_with("act ")) {
+    const double steepest = 2 * 8 * kProduct;  // of all functions: relu(x)^2 at the largest sum of 8 products
+    return steepest * sum(8) + 16 * kUnit * steepest * steepest;
+  }
+  if (name.starts_with("attend ")) {                    // as in tests/kernels/attend_test.cc, of values <= 2
+    const double score = 0.2 * 24 * kProduct + 2 * 69;  // scale, head_dim, products; slope and distance
+    return 2 * 4 * kUnit * (8 + std::sqrt(24.) + score + std::log2(71.));
+  }
+  const bool quantised = name == "linear int8" || name == "linear fp4" || name == "linear nf4";
+  return quantised ? 64 * kUnit * kProduct * 192 : sum(1100);  // tests/kernels/quantized_test.cc
+}
+
+TEST(Numerics, TablesAreNearTheDefinitionAndOfTheirOwnBits) {
+  const Numerics cpu = probe("cpu"), naive = probe("naive");
+  ASSERT_EQ(cpu.operations.size(), naive.operations.size());
+  EXPECT_NE(cpu.hash_of_first(), naive.hash_of_first());
+  for (std::size_t i = 0; i < cpu.operations.size(); ++i) {
+    const Probed &got = cpu.operations[i], &want = naive.operations[i];
+    ASSERT_EQ(got.name, want.name);
+    ASSERT_EQ(got.results.size(), want.results.size());
+    for (std::size_t j = 0; j < got.results.size(); ++j) {
+      ASSERT_NEAR(got.results[j], want.results[j], allowed(got.name)) << got.name << ", result " << j;
+    }
+  }
+}
+
+TEST(DryRun, NotesWhatIsAskedForAndComputesNothing) {
+  const Backend naive("naive", 1);
+  std::vector<float> x{1, 2}, out{7, 7};
+  const View row(x.data(), DType::f32, {1, 2}), to(out.data(), DType::f32, {1, 2});
+  {
+    const DryRun dry(naive);
+    Device& device = dry.backend().device();
+    EXPECT_EQ(&device, &naive.device());
+    dry.backend().ops().norm(device, {.x = row, .weight = row, .out = to});
+    dry.backend().ops().convert(device, {.from = row, .to = to});
+    dry.backend().ops().linear(device, {.x = row, .weight = row, .out = to, .act = Act::gelu_tanh});
+    EXPECT_EQ(dry.names(), (std::set<std::string>{"norm", "linear fp32", "act gelu_new"}));
+    EXPECT_EQ(out, (std::vector<float>{7, 7}));
+    const DryRun inner(naive);
+    inner.backend().ops().rotate(device, {});
+    EXPECT_EQ(inner.names(), std::set<std::string>{"rotary"});
+    EXPECT_EQ(dry.names().count("rotary"), 0u);
+  }
+  naive.ops().convert(naive.device(), {.from = row, .to = to});
+  EXPECT_EQ(out, x);
+}
+
+}  // namespace
+}  // namespace pkv::kernels
