@@ -54,7 +54,7 @@ struct Traits {
   bool nests;                     // its scales may be kept in 8 bits: NestedScales
   DType through;                  // weights are rounded to this dtype before they are encoded
   std::int64_t columns_multiple;  // `linear` takes matrices whose rows are a multiple of this long
-  std::int64_t most_columns;      // and at most this long
+  std::int64_t most_columns;      // and at most this long; 0: it takes none, and their decoded values are multiplied
   std::span<const float> values;  // of each code with a scale of 1; empty: the code itself
   std::span<const float> steps;   // see code_steps
   void (*encode)(const View& from, const Matrix& to, std::int64_t first, std::int64_t count);

@@ -129,8 +129,14 @@ void encode_rows(const Encode& a, Int first, Int count) {
 
 template <class T>
 void encode_of(const Encode& a, Int first, Int count) {
-  if (a.to.traits().scaling == quant::Scaling::of_rows) return encode_rows<T>(a, first, count);
-  encode_blocks<T>(a, first, count);
+  switch (a.to.traits().scaling) {
+    case quant::Scaling::of_rows:
+      return encode_rows<T>(a, first, count);
+    case quant::Scaling::of_blocks:
+      return encode_blocks<T>(a, first, count);
+    case quant::Scaling::inside:
+      return quant::encode(a.from, a.to, first, count);  // no vectors for these yet
+  }
 }
 
 void encode_units(const Encode& a, Int first, Int count) {
@@ -167,16 +173,7 @@ void decode_row(const Decode& a, std::int64_t o) {
   for (std::int64_t first = 0; first < n; first += kAtOnce) {
     const std::int64_t count = std::min(kAtOnce, n - first);
     quant::decode(a.from, o, first, {values, static_cast<std::size_t>(count)});
-    for (std::int64_t i = 0; i < count; ++i) {
-      const std::int64_t at = o * a.to.step(0) + first + i;
-      if (a.to.dtype == DType::f16) {
-        a.to.as<f16>()[at] = to_f16(values[i]);
-      } else if (a.to.dtype == DType::bf16) {
-        a.to.as<bf16>()[at] = to_bf16(values[i]);
-      } else {
-        a.to.as<float>()[at] = values[i];
-      }
-    }
+    store_elements(a.to.rows(o, 1).columns(first, count).data, a.to.dtype, {values, static_cast<std::size_t>(count)});
   }
 }
 

@@ -8,14 +8,14 @@
 namespace pkv::kernels {
 namespace {
 
-TEST(Act, EveryFunctionHasANameThatLeadsBack) {
+TEST(ActNames, EveryFunctionHasANameThatLeadsBack) {
   for (auto act = Act::linear; act <= Act::sqrtsoftplus; act = static_cast<Act>(static_cast<int>(act) + 1)) {
     EXPECT_FALSE(name_of(act).empty()) << static_cast<int>(act);
     EXPECT_EQ(act_from_name(name_of(act)), act) << name_of(act);
   }
 }
 
-TEST(Act, NamesOfOneFunctionAreThoseThatTransformersHas) {
+TEST(ActNames, NamesOfOneFunctionAreThoseThatTransformersHas) {
   for (const char* name : {"gelu_new", "gelu_pytorch_tanh", "gelu_fast", "gelu_accurate", "gelu_python_tanh"}) {
     EXPECT_EQ(act_from_name(name), Act::gelu_tanh) << name;
   }
@@ -23,7 +23,7 @@ TEST(Act, NamesOfOneFunctionAreThoseThatTransformersHas) {
   for (const char* name : {"", "GELU", "prelu", "xielu"}) EXPECT_FALSE(act_from_name(name)) << name;
 }
 
-TEST(Act, Definitions) {
+TEST(ActNames, Definitions) {
   EXPECT_EQ(apply(Act::linear, -3), -3);
   EXPECT_EQ(apply(Act::relu, -3), 0);
   EXPECT_EQ(apply(Act::relu2, 3), 9);

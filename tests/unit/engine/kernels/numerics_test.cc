@@ -24,6 +24,15 @@ TEST(Numerics, EachOperationIsProbedOnce) {
   }
 }
 
+// Or a model of that format could not save its past.
+TEST(Numerics, EveryFormatOfWeightsIsProbed) {
+  const Numerics naive = probe("naive");
+  for (const quant::Format format : quant::formats()) {
+    const std::string name = "linear " + std::string(quant::name_of(format));
+    EXPECT_EQ(std::ranges::count(naive.operations, name, &Probed::name), 1) << name;
+  }
+}
+
 TEST(Numerics, ThreadsMakeNoDifference) {
   const Numerics one = probe("cpu", 1), three = probe("cpu", 3);
   for (std::size_t i = 0; i < one.operations.size(); ++i) {
