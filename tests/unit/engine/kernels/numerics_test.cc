@@ -25,9 +25,10 @@ TEST(Numerics, EachOperationIsProbedOnce) {
 }
 
 // Or a model of that format could not save its past.
-TEST(Numerics, EveryFormatOfWeightsIsProbed) {
+TEST(Numerics, EveryFormatThatLinearTakesIsProbed) {
   const Numerics naive = probe("naive");
   for (const quant::Format format : quant::formats()) {
+    if (quant::traits(format).most_columns == 0) continue;
     const std::string name = "linear " + std::string(quant::name_of(format));
     EXPECT_EQ(std::ranges::count(naive.operations, name, &Probed::name), 1) << name;
   }

@@ -21,7 +21,6 @@ Matrix matrix(Format format, std::int64_t out, std::int64_t in, std::int64_t blo
 }
 
 TEST(QuantFormats, NamesLeadBack) {
-  EXPECT_EQ(formats().size(), 3u);
   for (const Format format : formats()) EXPECT_EQ(format_from_name(name_of(format)), format) << name_of(format);
   EXPECT_EQ(name_of(Format::int8), "int8");
   EXPECT_EQ(name_of(Format::fp4), "fp4");
@@ -109,9 +108,11 @@ TEST(QuantFormats, UnitsAreEncodedApart) {
   for (const Format format : formats()) {
     Encoded e(format, 2, 64, values);
     const auto codes = e.codes;
-    EXPECT_THAT(e.scales, ElementsAre(1, 3)) << name_of(format);
+    if (traits(format).scaling != Scaling::inside) {
+      EXPECT_THAT(e.scales, ElementsAre(1, 3)) << name_of(format);
+    }
     std::fill(e.codes.begin(), e.codes.end(), std::byte{0x55});
-    encode(View(values.data(), DType::f32, {2, 64}), e.m, 1, 1);
+    encode(View(values.data(), DType::f32, {2, 64}), e.m, e.m.units() / 2, e.m.units() / 2);
     const auto half = static_cast<std::ptrdiff_t>(codes.size() / 2);
     EXPECT_TRUE(std::equal(codes.begin() + half, codes.end(), e.codes.begin() + half)) << name_of(format);
     EXPECT_EQ(e.codes.front(), std::byte{0x55}) << name_of(format);
