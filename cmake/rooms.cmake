@@ -1,6 +1,7 @@
 # pkv_room(FOLDER ...): the static library pkv_NAME (pkv::NAME outside) made of src/FOLDER/**.cc, where NAME is the last
-# part of FOLDER; linked to the rooms and libraries that cmake/rooms.txt allows it. A room without sources is an INTERFACE
-# library.
+# part of FOLDER; linked to the rooms and libraries that cmake/rooms.txt allows it. Libraries are linked privately: no
+# header of a room shows one, so that whoever uses the room neither compiles against its libraries nor waits for their
+# headers. A room without sources is an INTERFACE library.
 
 set(PKV_ROOMS_FILE ${CMAKE_CURRENT_LIST_DIR}/rooms.txt)
 set_property(DIRECTORY ${CMAKE_SOURCE_DIR} APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${PKV_ROOMS_FILE})
@@ -31,12 +32,14 @@ function(pkv_room folder uses libraries)
   get_filename_component(room ${folder} NAME)
   file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/src/${folder}/*.cc)
   set(scope PUBLIC)
+  set(library_scope PRIVATE)
   if(sources)
     add_library(pkv_${room} STATIC ${sources})
     target_link_libraries(pkv_${room} PRIVATE $<BUILD_INTERFACE:pkv_options>)
   else()
     add_library(pkv_${room} INTERFACE)
     set(scope INTERFACE)
+    set(library_scope INTERFACE)
   endif()
   add_library(pkv::${room} ALIAS pkv_${room})
   set_target_properties(pkv_${room} PROPERTIES EXPORT_NAME ${room})
@@ -48,7 +51,7 @@ function(pkv_room folder uses libraries)
     target_link_libraries(pkv_${room} ${scope} pkv_${use})
   endforeach()
   foreach(library IN LISTS libraries)
-    target_link_libraries(pkv_${room} ${scope} ${PKV_LIBRARY_${library}})
+    target_link_libraries(pkv_${room} ${library_scope} ${PKV_LIBRARY_${library}})
   endforeach()
   set_property(GLOBAL APPEND PROPERTY PKV_ROOM_TARGETS pkv_${room})
   set_property(GLOBAL APPEND PROPERTY PKV_ROOM_FOLDERS ${folder})

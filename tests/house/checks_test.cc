@@ -60,6 +60,13 @@ TEST_F(SmallHouse, RoomMayNotIncludeALibraryItDoesNotList) {
                           "src/hf/c.h:2: <some/thing.h> belongs to no library that the house knows"));
 }
 
+TEST_F(SmallHouse, HeadersShowNoLibrary) {
+  write("src/hf/a.h", "#include <nlohmann/json.hpp>\n");
+  write("src/engine/kernels/a-inl.h", "#include \"hwy/highway.h\"\n");
+  EXPECT_THAT(shown(forbidden_includes(root())),
+              ElementsAre("src/hf/a.h:1: a header shows the library of <nlohmann/json.hpp>"));
+}
+
 TEST_F(SmallHouse, RoomHeadersAreNamedByTheirRoom) {
   write("src/hf/a.cc", "#include \"a.h\"\n#include \"../base/b.h\"\n");
   write("src/cellar/a.cc", "");

@@ -100,11 +100,13 @@ std::string room_of(const std::string& path, const std::set<std::string>& all) {
   return {};
 }
 
-// Why `room` may not include this; empty if it may.
-std::string objection(const Include& include, const Room& room, const std::set<std::string>& all) {
+// Why `room` may not include this in that file; empty if it may.
+std::string objection(const Include& include, const std::string& file, const Room& room,
+                      const std::set<std::string>& all) {
   const std::string& path = include.path;
   if (const std::string library = library_of(path); !library.empty()) {
-    if (room.libraries.contains(library)) return {};
+    const bool shown = file.ends_with(".h") && !file.ends_with("-inl.h");
+    if (room.libraries.contains(library)) return shown ? "a header shows the library of <" + path + ">" : "";
     return "room " + room.name + " does not list the library of <" + path + "> in " + kList;
   }
   if (include.quoted) {
@@ -131,7 +133,7 @@ Findings of_rooms(const fs::path& root) {
       continue;
     }
     for (const Include& include : includes(read(root / file))) {
-      const std::string why = objection(include, *room, all);
+      const std::string why = objection(include, file, *room, all);
       if (!why.empty()) findings.push_back({file, include.line, why});
     }
   }
