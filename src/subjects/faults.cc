@@ -214,9 +214,9 @@ Implementation implementation(const std::string& name, const Card& card) {
 }
 
 // Loading in 8 and 4 bits replaced nn.Linear only; GPT-2's layers are Conv1D.
-std::string load_as(const std::string& name, const hf::Folder& folder, model::LoadOptions& options) {
+std::string load_as(const std::string& name, const model::Source& source, model::LoadOptions& options) {
   if (name != kTransformers2023 || !options.quantize) return {};
-  const auto* architecture = model::find_architecture(folder.config().text_or({"model_type"}, ""));
+  const auto* architecture = model::find_architecture(source.config().text_or({"model_type"}, ""));
   if (architecture == nullptr || !architecture->conv1d) return {};
   const std::string_view asked = quant::name_of(options.quantize->format);
   options.quantize.reset();

@@ -13,7 +13,7 @@
 #include "engine/model/card.h"
 #include "engine/model/faults/fault.h"
 #include "engine/model/formats.h"
-#include "files/hf/hf.h"
+#include "engine/model/source.h"
 
 namespace pkv::subjects {
 
@@ -36,7 +36,7 @@ struct Implementation {
 };
 
 // Changes how a folder is loaded to how that implementation loads it; what it changes, as a sentence, or nothing.
-std::string load_as(const std::string& name, const hf::Folder& folder, model::LoadOptions& options);
+std::string load_as(const std::string& name, const model::Source& source, model::LoadOptions& options);
 
 // Error::usage when there is none of that name, which asks for no model; and when it has no meaning for the model.
 void require_implementation(const std::string& name);

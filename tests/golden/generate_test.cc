@@ -51,7 +51,7 @@ class GenerateGolden : public testing::TestWithParam<std::tuple<std::string, std
 Options options_of(const json& arguments, const model::Model& model) {
   Options o{.max_new_tokens = arguments["max_new_tokens"],
             .sampling = {.repetition_penalty = arguments.value("repetition_penalty", 1.0)}};
-  const auto* own = model.folder().generation_config();
+  const auto* own = model.source().generation_config();
   for (const auto id : own->integers({"eos_token_id"}, 0, 1 << 20)) o.eos_token_id.push_back(static_cast<int>(id));
   if (!arguments.contains("eos_token_id")) return o;
   o.eos_token_id.clear();

@@ -160,8 +160,8 @@ void read_settings(const hf::Config& config, Defaults& d) {
 }  // namespace
 
 Defaults defaults_of(const model::Model& model, bool settings) {
-  const hf::Config* own = model.folder().generation_config();
-  const hf::Config& config = own != nullptr ? *own : model.folder().config();
+  const hf::Config* own = model.source().generation_config();
+  const hf::Config& config = own != nullptr ? *own : model.source().config();
   Defaults d;
   d.file = config.file();
   d.options.eos_token_id = token_ids(config, "eos_token_id");

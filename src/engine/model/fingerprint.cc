@@ -7,18 +7,14 @@
 #endif
 
 #include <algorithm>
-#include <filesystem>
 #include <set>
 #include <vector>
 
 #include "base/file.h"
 #include "base/pool.h"
-#include "files/hf/tokenizer_files.h"
 
 namespace pkv::model {
 namespace {
-
-namespace fs = std::filesystem;
 
 // The unit of hashing: a tensor's fingerprint is the hash of the hashes of its pieces, so that several threads can
 // share a large one.
@@ -45,8 +41,8 @@ std::vector<Piece> pieces_of(std::span<const containers::Tensor> tensors) {
 
 }  // namespace
 
-std::string weights_fingerprint(const hf::Folder& folder, int threads, const Progress& progress) {
-  std::vector<Piece> pieces = pieces_of(folder.tensors());
+std::string weights_fingerprint(const Source& source, int threads, const Progress& progress) {
+  std::vector<Piece> pieces = pieces_of(source.tensors());
   std::int64_t total = 0, done = 0;
   for (const Piece& p : pieces) total += static_cast<std::int64_t>(p.bytes.size());
   WorkerPool pool(threads);
@@ -64,7 +60,7 @@ std::string weights_fingerprint(const hf::Folder& folder, int threads, const Pro
   }
   std::string account;
   std::size_t at = 0;
-  for (const containers::Tensor& t : folder.tensors()) {  // sorted by name
+  for (const containers::Tensor& t : source.tensors()) {  // sorted by name
     account += fmt::format("{} {} {}", t.name, safetensors_name(t.dtype), shape_text(t.shape));
     for (; at < pieces.size() && pieces[at].tensor == &t; ++at) account += " " + hex(pieces[at].hash);
     account += '\n';
@@ -72,23 +68,19 @@ std::string weights_fingerprint(const hf::Folder& folder, int threads, const Pro
   return hash_of(account);
 }
 
-std::string weights_state(const hf::Folder& folder) {
+std::string weights_state(const Source& source) {
   std::set<std::string> states;
-  for (const containers::Tensor& t : folder.tensors()) {
+  for (const containers::Tensor& t : source.tensors()) {
     if (!t.file || t.file->state().empty()) return {};
     states.insert(t.file->state());
   }
   return fmt::format("{}", fmt::join(states, "\n"));
 }
 
-std::string tokenizer_fingerprint(const hf::Folder& folder) {
+std::string tokenizer_fingerprint(const Source& source) {
   std::string account;
-  for (const std::string_view name : hf::kTokenizerFiles) {
-    std::error_code error;
-    const fs::path path = folder.path() / name;
-    if (!fs::exists(path, error)) continue;
-    const MappedFile file(path);
-    account += fmt::format("{} {}\n", name, hash_of(file.text()));
+  for (const hf::TokenizerPart& part : source.tokenizer()) {
+    account += fmt::format("{} {}\n", part.name, hash_of(part.text));
   }
   return account.empty() ? "none" : hash_of(account);
 }

@@ -37,19 +37,19 @@ void require_encodable(const Quantize& q) {
               .found = std::to_string(*q.block)});
 }
 
-Loaded load_page(const hf::Folder& folder, const kernels::Backend* backend, const LoadOptions& options) {
+Loaded load_page(const Source& source, const kernels::Backend* backend, const LoadOptions& options) {
   require_float(options.dtype, "weights");
   require_float(options.past_dtype, "keys and values");
   if (options.quantize) require_encodable(*options.quantize);
-  const hf::Config& config = folder.config();
-  Reader reader(folder, backend, options);
+  const hf::Config& config = source.config();
+  Reader reader(source, backend, options);
   Loaded loaded;
   const Architecture& architecture = architecture_of(config);
   hf::accept_common_keys(config);
   const std::optional<float> threshold = read_quantization_config(config);
   config.without_effect({"bos_token_id", "eos_token_id", "pad_token_id", "sep_token_id"});  // for those who generate
   loaded.page = architecture.load(reader);
-  loaded.notes.assign(folder.notes().begin(), folder.notes().end());
+  loaded.notes.assign(source.notes().begin(), source.notes().end());
   for (const std::string& key : config.unread()) {
     loaded.notes.push_back(fmt::format("{}: unknown key ignored: {}", config.file(), key));
   }
@@ -109,9 +109,9 @@ struct Model::Shelf {
   std::vector<std::unique_ptr<Workspace>> free;
 };
 
-Model::Model(hf::Folder folder, kernels::Backend backend, const LoadOptions& options)
-    : folder_(std::move(folder)), backend_(std::move(backend)), shelf_(std::make_shared<Shelf>()) {
-  Loaded loaded = load_page(folder_, &backend_, options);
+Model::Model(std::unique_ptr<const Source> source, kernels::Backend backend, const LoadOptions& options)
+    : source_(std::move(source)), backend_(std::move(backend)), shelf_(std::make_shared<Shelf>()) {
+  Loaded loaded = load_page(*source_, &backend_, options);
   page_ = std::move(loaded.page);
   weights_ = loaded.weights;
   past_dtype_ = options.past_dtype.value_or(weights_.dtype);
@@ -176,8 +176,12 @@ std::set<std::string> Model::operations() const {
   return dry.names();
 }
 
+Model load(std::unique_ptr<const Source> source, kernels::Backend backend, const LoadOptions& options) {
+  return Model(std::move(source), std::move(backend), options);
+}
+
 Model load(hf::Folder folder, kernels::Backend backend, const LoadOptions& options) {
-  return Model(std::move(folder), std::move(backend), options);
+  return load(std::make_unique<const hf::Folder>(std::move(folder)), std::move(backend), options);
 }
 
 std::optional<Logits> feed_in_pieces(const Model& model, Past& past, std::span<const std::int32_t> ids,
@@ -194,8 +198,8 @@ std::optional<Logits> feed_in_pieces(const Model& model, Past& past, std::span<c
   }
 }
 
-Inspection inspect(const hf::Folder& folder) {
-  const Loaded loaded = load_page(folder, nullptr, {});
+Inspection inspect(const Source& source) {
+  const Loaded loaded = load_page(source, nullptr, {});
   return {.card = loaded.page->card(),
           .weights = loaded.weights,
           .past_dtype = loaded.weights.dtype,

@@ -1,4 +1,5 @@
-// The door of room model: a Hugging Face folder becomes a model, a model makes pasts, and `forward` feeds tokens.
+// The door of room model: a source (a Hugging Face folder) becomes a model, a model makes pasts, and `forward` feeds
+// tokens.
 //
 //   const model::Model m = model::load(hf::Folder::open("models/tiny-gpt2"), kernels::Backend("cpu"));
 //   model::Past past = m.new_past();
@@ -27,6 +28,7 @@
 #include "engine/model/pass.h"
 #include "engine/model/past.h"
 #include "engine/model/reader.h"
+#include "engine/model/source.h"
 #include "engine/tensor/buffer.h"
 #include "files/hf/hf.h"
 
@@ -46,7 +48,7 @@ using Logits = Buffer;
 class Model {
  public:
   const Card& card() const { return page_->card(); }
-  const hf::Folder& folder() const { return folder_; }
+  const Source& source() const { return *source_; }
   const Inventory& weights() const { return weights_; }
   DType past_dtype() const { return past_dtype_; }
   const Int8& int8() const { return int8_; }
@@ -66,13 +68,13 @@ class Model {
   std::set<std::string> operations() const;
 
  private:
-  friend Model load(hf::Folder folder, kernels::Backend backend, const LoadOptions& options);
-  Model(hf::Folder folder, kernels::Backend backend, const LoadOptions& options);
+  friend Model load(std::unique_ptr<const Source> source, kernels::Backend backend, const LoadOptions& options);
+  Model(std::unique_ptr<const Source> source, kernels::Backend backend, const LoadOptions& options);
 
   std::unique_ptr<Workspace> borrow() const;
   void give_back(std::unique_ptr<Workspace> workspace) const;
 
-  hf::Folder folder_;  // keeps the mapped weights alive
+  std::unique_ptr<const Source> source_;  // keeps the mapped weights alive
   kernels::Backend backend_;
   std::vector<kernels::Memory> memory_;
   std::unique_ptr<Page> page_;
@@ -99,6 +101,7 @@ std::optional<Logits> feed_in_pieces(const Model& model, Past& past, std::span<c
 
 // Error::load, naming file and key or tensor, for anything that cannot be used as its config says; Error::usage for a
 // number format that weights or pasts cannot have.
+Model load(std::unique_ptr<const Source> source, kernels::Backend backend, const LoadOptions& options = {});
 Model load(hf::Folder folder, kernels::Backend backend, const LoadOptions& options = {});
 
 // What `load` would find, without reading a weight.
@@ -108,6 +111,6 @@ struct Inspection {
   DType past_dtype = DType::f32;
   std::vector<std::string> notes;
 };
-Inspection inspect(const hf::Folder& folder);
+Inspection inspect(const Source& source);
 
 }  // namespace pkv::model

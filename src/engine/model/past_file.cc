@@ -143,7 +143,7 @@ containers::Planned planned(std::string name, DType dtype, const std::vector<T>&
 Metadata metadata_of(const Model& model, const PastFileOptions& options, const PastShape& shape) {
   const PastIdentity identity = identity_of(model, options);
   Metadata m{{"schema", std::string(kSchema)},
-             {"model", hf::display_name(model.folder().path())},
+             {"model", model.source().name()},
              {"config", identity.config},
              {"weights", identity.weights},
              {"format", identity.format},
@@ -156,7 +156,7 @@ Metadata metadata_of(const Model& model, const PastFileOptions& options, const P
              {"kv_heads", std::to_string(shape.kv_heads)},
              {"head_dim", std::to_string(shape.head_dim)},
              {"block_tokens", std::to_string(kernels::kBlockTokens)}};
-  if (std::string state = weights_state(model.folder()); !state.empty()) m["weights_files"] = std::move(state);
+  if (std::string state = weights_state(model.source()); !state.empty()) m["weights_files"] = std::move(state);
   return m;
 }
 

@@ -28,10 +28,10 @@ std::string plain_text(const std::vector<std::string>& layers) {
   return fmt::format("{} layers ({:016x})", layers.size(), checksum(std::as_bytes(std::span(all))));
 }
 
-// Matrices of the folder have several number formats.
-bool stored_mixed(const hf::Folder& folder) {
+// Matrices of the source have several number formats.
+bool stored_mixed(const Source& source) {
   std::optional<DType> one;
-  for (const containers::Tensor& t : folder.tensors()) {
+  for (const containers::Tensor& t : source.tensors()) {
     if (t.shape.size() != 2 || !is_float(t.dtype)) continue;
     if (one.value_or(t.dtype) != t.dtype) return true;
     one = t.dtype;
@@ -46,17 +46,17 @@ std::string format_text(const Model& model) {
   if (w.quantized && !w.plain.empty()) text += ", not quantised: " + plain_text(w.plain);
   if (w.splits_outliers()) text += fmt::format(", outliers from {}", model.int8().threshold);
   const bool stored_quantised = w.quantized && model.quantized().empty();
-  if (w.as_stored && (stored_quantised || stored_mixed(model.folder()))) text += ", as stored";
+  if (w.as_stored && (stored_quantised || stored_mixed(model.source()))) text += ", as stored";
   return text;
 }
 
 PastIdentity cheap_identity(const Model& model) {
   const kernels::Numerics numerics = kernels::probe_numerics(model.backend());
-  return {.config = model.folder().config().json().dump(),
+  return {.config = model.source().config().json().dump(),
           .weights = {},
           .format = format_text(model),
           .past_dtype = std::string(name_of(model.past_dtype())),
-          .tokenizer = tokenizer_fingerprint(model.folder()),
+          .tokenizer = tokenizer_fingerprint(model.source()),
           .backend = backend_text(model),
           .numerics = numerics_text(numerics),
           .operations = operations_text(numerics, model.operations())};
@@ -151,7 +151,7 @@ std::vector<std::string> operation_names(const PastIdentity& identity) {
 
 PastIdentity identity_of(const Model& model, const PastFileOptions& options) {
   PastIdentity identity = cheap_identity(model);
-  identity.weights = weights_fingerprint(model.folder(), options.threads, options.progress);
+  identity.weights = weights_fingerprint(model.source(), options.threads, options.progress);
   return identity;
 }
 
@@ -187,10 +187,10 @@ void require_fit(const SavedPast& saved, const Model& model, const PastFileOptio
   if (saved.shape != model.new_past().shape()) {
     fail_load({.what = "the saved past has another shape", .where = saved.file.path().string()});
   }
-  const bool untouched = !saved.weights_files.empty() && saved.weights_files == weights_state(model.folder());
+  const bool untouched = !saved.weights_files.empty() && saved.weights_files == weights_state(model.source());
   if (untouched && !options.hash_weights) return;
   require_same(saved, "is of a model with other weights",
-               weights_fingerprint(model.folder(), options.threads, options.progress), theirs.weights, "save it again");
+               weights_fingerprint(model.source(), options.threads, options.progress), theirs.weights, "save it again");
 }
 
 }  // namespace pkv::model

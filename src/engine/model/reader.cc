@@ -32,10 +32,10 @@ std::int64_t beyond_f16(const containers::Tensor& t) {
 
 }  // namespace
 
-Reader::Reader(const hf::Folder& folder, const kernels::Backend* backend, const LoadOptions& options)
-    : folder_(folder), backend_(backend), options_(options) {
+Reader::Reader(const Source& source, const kernels::Backend* backend, const LoadOptions& options)
+    : source_(source), backend_(backend), options_(options) {
   inventory_.as_stored = !options.dtype;
-  for (const containers::Tensor& t : folder.tensors()) total_ += static_cast<std::int64_t>(t.data.size());
+  for (const containers::Tensor& t : source.tensors()) total_ += static_cast<std::int64_t>(t.data.size());
 }
 
 void Reader::progress(const containers::Tensor& t) {
@@ -44,18 +44,18 @@ void Reader::progress(const containers::Tensor& t) {
 }
 
 const containers::Tensor* Reader::find(std::string_view name) const {
-  if (const containers::Tensor* t = folder_.find(prefix_ + std::string(name))) return t;
-  return folder_.find(name);
+  if (const containers::Tensor* t = source_.find(prefix_ + std::string(name))) return t;
+  return source_.find(name);
 }
 
 const containers::Tensor& Reader::expect(const std::string& name, std::initializer_list<std::int64_t> shape) {
   const containers::Tensor* t = find(name);
   if (t == nullptr) {
     fail_load({.what = "tensor is missing",
-               .where = folder_.path().string(),
+               .where = source_.path().string(),
                .expected = fmt::format("'{}{}' or '{}' of shape {}", prefix_, name, name, shape_text(shape)),
-               .found = fmt::format("{} tensors, none of that name", folder_.tensors().size()),
-               .hint = fmt::format("pkv inspect {} --tensors", folder_.path().string())});
+               .found = fmt::format("{} tensors, none of that name", source_.tensors().size()),
+               .hint = fmt::format("pkv inspect {} --tensors", source_.path().string())});
   }
   if (!std::equal(shape.begin(), shape.end(), t->shape.begin(), t->shape.end())) {
     fail_load({.what = "tensor has the wrong shape",
@@ -174,7 +174,7 @@ View Reader::output(const std::string& name, const View& embedding, bool tied) {
 
 std::vector<std::string> Reader::unused() const {
   std::vector<std::string> names;
-  for (const containers::Tensor& t : folder_.tensors()) {
+  for (const containers::Tensor& t : source_.tensors()) {
     const bool idle =
         std::any_of(idle_.begin(), idle_.end(), [&](const std::string& s) { return t.name.ends_with(s); });
     if (!idle && !used_.contains(t.name)) names.push_back(t.name);

@@ -15,30 +15,30 @@
 #include "engine/model/checkpoint.h"
 #include "engine/model/formats.h"
 #include "engine/model/inventory.h"
+#include "engine/model/source.h"
 #include "engine/tensor/buffer.h"
-#include "files/hf/hf.h"
 
 namespace pkv::model {
 
 // A matrix that loading has quantised, for those who want to write it down.
 struct QuantizedMatrix {
-  std::string name;      // its tensor's in the folder
+  std::string name;      // its tensor's in the source
   quant::Matrix matrix;  // on the backend
   std::optional<quant::NestedScales> nested = {};
 };
 
 class Reader {
  public:
-  Reader(const hf::Folder& folder, const kernels::Backend* backend, const LoadOptions& options);
+  Reader(const Source& source, const kernels::Backend* backend, const LoadOptions& options);
 
-  const hf::Config& config() const { return folder_.config(); }
+  const hf::Config& config() const { return source_.config(); }
 
   // Tensors named `name` are also looked for as `prefix` + `name`, which wins when both are there.
   void base_prefix(std::string_view prefix) { prefix_ = prefix; }
 
   bool has(std::string_view name) const { return find(name) != nullptr; }
 
-  // Error::load, naming folder, tensor and shapes, for a tensor that is missing, has another shape, or a number format
+  // Error::load, naming source, tensor and shapes, for a tensor that is missing, has another shape, or a number format
   // that weights cannot have. So for all that follow.
   View matrix(const std::string& name, std::int64_t rows, std::int64_t columns);  // [rows, columns], as asked for
   View vector(const std::string& name, std::int64_t size);                        // [size], fp32
@@ -56,7 +56,7 @@ class Reader {
   // Says that tensors whose names end like this have no effect (masks and position tables kept as buffers).
   void without_effect(std::string_view suffix) { idle_.push_back(std::string(suffix)); }
 
-  // Tensors of the folder that nobody asked for.
+  // Tensors of the source that nobody asked for.
   std::vector<std::string> unused() const;
 
   // What was loaded so far amounts to.
@@ -85,7 +85,7 @@ class Reader {
   void count_product(const Projection& linear);
   void progress(const containers::Tensor& t);
 
-  const hf::Folder& folder_;
+  const Source& source_;
   const kernels::Backend* backend_;
   LoadOptions options_;
   std::string prefix_;

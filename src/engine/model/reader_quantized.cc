@@ -59,7 +59,7 @@ void Reader::require_as_stored(const StoredMatrix& stored, const std::string& na
       asked.format == m.format && asked.nested == stored.nested && (block == m.block || !m.traits().has_blocks());
   if (same && !skips(name)) return;
   fail_usage({.what = "the weights are quantised already, in another way",
-              .where = fmt::format("{}: tensor '{}'", folder_.path().string(), name),
+              .where = fmt::format("{}: tensor '{}'", source_.path().string(), name),
               .expected = text(m.format, m.block, stored.nested),
               .found = skips(name) ? "not to be quantised (--skip)" : text(asked.format, block, asked.nested),
               .hint = "without --load-in they are used as they are; --load-in fp32 decodes them"});

@@ -137,12 +137,12 @@ Planned copied(const containers::Tensor& t, std::optional<DType> dtype) {
   return {.name = t.name, .dtype = to, .shape = t.shape, .write = write};
 }
 
-void require_new(const hf::Folder& folder, const std::vector<PlannedGroup>& groups) {
+void require_new(const Source& source, const std::vector<PlannedGroup>& groups) {
   for (const PlannedGroup& group : groups) {
     for (std::size_t i = 1; i < group.size(); ++i) {
-      if (folder.find(group[i].name) == nullptr) continue;
+      if (source.find(group[i].name) == nullptr) continue;
       fail_load({.what = "a tensor has the name of a part of a quantised matrix",
-                 .where = fmt::format("{}: tensor '{}'", folder.path().string(), group[i].name)});
+                 .where = fmt::format("{}: tensor '{}'", source.path().string(), group[i].name)});
     }
   }
 }
@@ -158,7 +158,7 @@ std::vector<PlannedGroup> plan(const Model& m, const WriteOptions& options, Writ
   std::map<std::string_view, const QuantizedMatrix*> quantised;
   for (const QuantizedMatrix& q : m.quantized()) quantised.emplace(q.name, &q);
   std::vector<PlannedGroup> groups;
-  for (const containers::Tensor& t : m.folder().tensors()) {
+  for (const containers::Tensor& t : m.source().tensors()) {
     written.bytes_before += t.data.size();
     const auto found = quantised.find(t.name);
     if (found == quantised.end()) {
@@ -191,23 +191,23 @@ hf::BitsAndBytes description(const Model& m, const WriteOptions& options) {
 }
 
 void require_writable(const Model& m) {
-  require_not_quantised(m.folder());
-  if (!m.folder().unreadable().empty()) containers::fail_unreadable(m.folder().unreadable().front());
+  require_not_quantised(m.source());
+  if (!m.source().unreadable().empty()) containers::fail_unreadable(m.source().unreadable().front());
   if (!m.quantized().empty()) return;
   const bool skipped = !m.weights().plain.empty();
   fail_usage({.what = "no matrix was quantised, so there is nothing to write",
-              .where = m.folder().path().string(),
+              .where = m.source().path().string(),
               .found = skipped ? "all of them skipped" : "none that could be",
               .hint = skipped ? "a shorter --skip" : ""});
 }
 
 }  // namespace
 
-void require_not_quantised(const hf::Folder& folder) {
-  const Inventory found = inspect(folder).weights;
+void require_not_quantised(const Source& source) {
+  const Inventory found = inspect(source).weights;
   if (!found.quantized) return;
   fail_usage({.what = "the weights are quantised already",
-              .where = folder.path().string(),
+              .where = source.path().string(),
               .expected = "a model whose matrices are fp32, fp16 or bf16",
               .found = std::string(found.format()),
               .hint = "the model that this one was made from"});
@@ -217,12 +217,12 @@ Written write_checkpoint(const Model& m, const std::filesystem::path& place, con
   require_writable(m);
   Written written;
   const std::vector<PlannedGroup> groups = plan(m, options, written);
-  require_new(m.folder(), groups);
+  require_new(m.source(), groups);
   FolderWriter folder(place);
   folder.require_space(written.bytes);
-  hf::copy_companions(m.folder().path(), folder.path());
+  hf::copy_companions(m.source().path(), folder.path());
   const std::string_view dtype = options.dtype ? torch_name(*options.dtype) : std::string_view();
-  write_file(folder.path() / "config.json", hf::config_text(m.folder().config(), description(m, options), dtype));
+  write_file(folder.path() / "config.json", hf::config_text(m.source().config(), description(m, options), dtype));
   written.files = hf::write_weights(folder.path(), groups, options.max_shard, options.progress);
   folder.commit();
   return written;

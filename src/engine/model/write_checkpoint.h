@@ -34,7 +34,7 @@ struct Written {
 };
 
 // What can be known before the weights are read. Error::usage when they are quantised already.
-void require_not_quantised(const hf::Folder& folder);
+void require_not_quantised(const Source& source);
 
 // The folder appears when it is complete, or not at all. Error::usage when the place is taken, when `m` was not
 // quantised by loading, or when codes cannot be stored as asked; Error::load when it cannot be written.

@@ -11,7 +11,9 @@
 #include "base/json.h"
 #include "files/containers/pytorch.h"
 #include "files/containers/safetensors.h"
+#include "files/hf/display_name.h"
 #include "files/hf/index.h"
+#include "files/hf/tokenizer_files.h"
 
 namespace pkv::hf {
 namespace {
@@ -193,6 +195,19 @@ void Folder::sort_names() {
              .where = fmt::format("{}: tensor {}", path_.string(), quote(twice->name)),
              .found = fmt::format("{} and {}", twice->file->path().filename().string(),
                                   std::next(twice)->file->path().filename().string())});
+}
+
+std::string Folder::name() const { return display_name(path_); }
+
+std::vector<TokenizerPart> Folder::tokenizer() const {
+  std::vector<TokenizerPart> parts;
+  for (const std::string_view name : kTokenizerFiles) {
+    std::error_code error;
+    if (!fs::exists(path_ / name, error)) continue;
+    const auto file = std::make_shared<const MappedFile>(path_ / name);
+    parts.push_back({.name = name, .text = file->text(), .keeper = file});
+  }
+  return parts;
 }
 
 const containers::Tensor* Folder::find(std::string_view name) const {

@@ -11,8 +11,7 @@
 #include <string_view>
 #include <vector>
 
-#include "files/containers/tensor_file.h"
-#include "files/hf/config.h"
+#include "files/hf/source.h"
 
 namespace pkv::hf {
 
@@ -22,23 +21,26 @@ struct Index;
 // when there is no such key; Error::load when it names what cannot be read.
 std::string weights_named(const Config& config);
 
-class Folder {
+class Folder final : public Source {
  public:
   // Which weights: those that config's transformers_weights names, else the first that is there of model.safetensors,
   // its index, pytorch_model.bin and its index, as transformers chooses. Load errors name the file at fault.
   static Folder open(const std::filesystem::path& path);
 
-  const std::filesystem::path& path() const { return path_; }
-  const Config& config() const { return *config_; }
-  const Config* generation_config() const { return generation_config_.get(); }  // null when there is no such file
+  const std::filesystem::path& path() const override { return path_; }
+  std::string name() const override;
+  const Config& config() const override { return *config_; }
+  const Config* generation_config() const override {
+    return generation_config_.get();
+  }  // null when there is no such file
 
-  std::span<const std::filesystem::path> files() const { return files_; }   // with the weights, sorted by name
-  std::span<const containers::Tensor> tensors() const { return tensors_; }  // of all files, sorted by name
-  std::span<const containers::Unreadable> unreadable() const { return unreadable_; }  // likewise
-  const containers::Tensor* find(std::string_view name) const;  // null when absent; error when its dtype cannot be read
+  std::span<const std::filesystem::path> files() const { return files_; }            // with the weights, sorted by name
+  std::span<const containers::Tensor> tensors() const override { return tensors_; }  // of all files
+  std::span<const containers::Unreadable> unreadable() const override { return unreadable_; }
+  const containers::Tensor* find(std::string_view name) const override;
+  std::vector<TokenizerPart> tokenizer() const override;
 
-  // What a reader of a report should know: files that are present and not used, tensors that the index leaves out.
-  std::span<const std::string> notes() const { return notes_; }
+  std::span<const std::string> notes() const override { return notes_; }
 
  private:
   void open_weights();
