@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "checker/check/check.h"
+#include "checker/check/document.h"
 #include "mutants/toy.h"
 
 namespace pkv::check {
@@ -43,7 +44,7 @@ TEST(Servers, OneThatSaysNothingOfItsPastIsJudgedByItsLogits) {
   EXPECT_EQ(r.evidence.exists.sentence, "whether a past was kept is not known");
   EXPECT_EQ(r.evidence.length.sentence, "the length of the past is not known");
   EXPECT_THAT(r.evidence.used.sentence, HasSubstr("it is used"));
-  EXPECT_THAT(report_text(r), testing::Not(HasSubstr("no past was kept")));
+  EXPECT_THAT(show::as_text(document(r)), testing::Not(HasSubstr("no past was kept")));
 }
 
 // Every call is a text of its own: that no past was kept is for the causes to find, not for the system to say.
