@@ -87,13 +87,14 @@ TEST_P(FourBitCheckpoint, Logits) {
 }
 
 // Decoded to fp32 it is a plain model, and as near as one. fp32 has 13 bits more than fp16, so the same model run in it
-// keeps 2^-13 of the distance that transformers' fp16 run has; 16 times that, because fp16 products are summed in fp32
-// and round once, where ours round at each of the sum's steps.
+// keeps 2^-13 of the distance that transformers' fp16 run has, where products are summed in fp32 and round once. Ours
+// round at each step of a sum, of random sign: ten units for the 96 steps that the longest of these sums, 384 products,
+// takes with four lanes.
 TEST_P(FourBitCheckpoint, Decoded) {
   model::LoadOptions options{.dtype = DType::f32, .past_dtype = DType::f32};
   options.decode = true;
   const double half = distance(values("logits_f16"), values("logits_f64"));
-  expect_within(distance(logits(options), values("logits_f64")), 16 * 0x1.0p-13 * half, "decoded");
+  expect_within(distance(logits(options), values("logits_f64")), 10 * 0x1.0p-13 * half, "decoded");
 }
 
 class Int8Checkpoint : public Checkpoint {};
