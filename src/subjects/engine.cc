@@ -135,6 +135,8 @@ class SavedFile : public session::SavedPast {
 
 std::unique_ptr<session::SavedPast> EngineSession::save_past() { return std::make_unique<SavedFile>(subject_, *past_); }
 
+std::string system_of(const model::Model& model) { return "pkv " + model.backend().device().describe(); }
+
 EngineSubject::EngineSubject(model::Model model, std::string name, EngineOptions options)
     : model_(std::move(model)),
       name_(std::move(name)),
@@ -154,7 +156,7 @@ session::Description EngineSubject::describe() const {
   const bool limited = card.context_is_hard || !beyond_context_;
   return {.name = name_,
           .family = card.family,
-          .system = "pkv " + model_.backend().device().describe() + (as_.name.empty() ? "" : ", as " + as_.name),
+          .system = system_of(model_) + (as_.name.empty() ? "" : ", as " + as_.name),
           .format = weights,
           .past_format = past == weights ? "" : past,
           .values_format = "fp32",

@@ -27,6 +27,9 @@ struct EngineOptions {
   Progress hashing = {};  // called while weights are hashed for a saved past, which takes long for large ones
 };
 
+// "pkv cpu (AVX2), 2 threads": who answers, for labels.
+std::string system_of(const model::Model& model);
+
 class EngineSubject : public session::Subject, session::Counterfactual, public measure::Costs {
  public:
   // Error::usage when there is no implementation of that name, or not of this model.
