@@ -1,9 +1,19 @@
 #include "base/utf8.h"
 
+#include <fmt/format.h>
+
 #include <cstring>
 
 namespace pkv {
 namespace {
+
+std::string escaped(char32_t c, std::string_view bytes) {
+  if (c == '\n') return "\\n";
+  if (c == '\t') return "\\t";
+  if (c == '\r') return "\\r";
+  if (c < 0x20 || (c >= 0x7f && c < 0xa0)) return fmt::format("\\x{:02x}", static_cast<std::uint32_t>(c));
+  return std::string(bytes);
+}
 
 struct Lead {
   int missing;  // -1: no lead byte
@@ -88,6 +98,24 @@ void append_utf8(std::string& text, char32_t code) {
     put(0x80 | (code >> 6 & 0x3f));
   }
   put(0x80 | (code & 0x3f));
+}
+
+char32_t next_character(std::string_view text, std::size_t& at) {
+  const auto lead = static_cast<unsigned char>(text[at++]);
+  const int more = lead >= 0xf0 ? 3 : lead >= 0xe0 ? 2 : lead >= 0xc0 ? 1 : 0;
+  char32_t c = more == 0 ? lead : lead & (0x3fu >> more);
+  for (int i = 0; i < more && at < text.size() && (text[at] & 0xc0) == 0x80; ++i) c = c << 6 | (text[at++] & 0x3f);
+  return c;
+}
+
+std::string printable(std::string_view text) {
+  std::string safe;
+  for (std::size_t at = 0; at < text.size();) {
+    const std::size_t from = at;
+    const char32_t c = next_character(text, at);
+    safe += escaped(c, text.substr(from, at - from));
+  }
+  return safe;
 }
 
 void Mender::push(std::string_view bytes, std::string& out) {

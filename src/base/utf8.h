@@ -27,6 +27,13 @@ std::size_t previous_boundary(std::string_view text, std::size_t at);
 
 void append_utf8(std::string& text, char32_t code);
 
+// The character that starts at `at`, which moves past it, of a text that nobody has checked: a stray byte is one
+// character.
+char32_t next_character(std::string_view text, std::size_t& at);
+
+// Control characters, which could move a terminal's cursor or change its colours, as \n, \t, \x1b.
+std::string printable(std::string_view text);
+
 // Bytes to UTF-8, in pieces of any size: every maximal part of an ill-formed sequence becomes one U+FFFD, as Rust's
 // from_utf8_lossy and the WHATWG decoder do it. A sequence that may still be completed is held back.
 class Mender {

@@ -26,26 +26,9 @@ bool among(const Range (&ranges)[N], char32_t c) {
   return std::any_of(std::begin(ranges), std::end(ranges), [&](Range r) { return c >= r.first && c <= r.last; });
 }
 
-// The character that starts at `at`, which moves past it. A stray byte counts as one character.
-char32_t next_character(std::string_view text, std::size_t& at) {
-  const auto lead = static_cast<unsigned char>(text[at++]);
-  const int more = lead >= 0xf0 ? 3 : lead >= 0xe0 ? 2 : lead >= 0xc0 ? 1 : 0;
-  char32_t c = more == 0 ? lead : lead & (0x3fu >> more);
-  for (int i = 0; i < more && at < text.size() && (text[at] & 0xc0) == 0x80; ++i) c = c << 6 | (text[at++] & 0x3f);
-  return c;
-}
-
 int width_of(char32_t c) { return among(combining, c) ? 0 : among(wide, c) ? 2 : 1; }
 
 std::string spaces(int count) { return std::string(static_cast<std::size_t>(std::max(0, count)), ' '); }
-
-std::string escaped(char32_t c, std::string_view bytes) {
-  if (c == '\n') return "\\n";
-  if (c == '\t') return "\\t";
-  if (c == '\r') return "\\r";
-  if (c < 0x20 || (c >= 0x7f && c < 0xa0)) return fmt::format("\\x{:02x}", static_cast<std::uint32_t>(c));
-  return std::string(bytes);
-}
 
 std::vector<int> widths_of(const std::vector<std::vector<std::string>>& rows) {
   std::vector<int> widths;
@@ -108,16 +91,6 @@ std::string wrapped(std::string_view start, std::string_view raw) {
     from = space + 1;
   }
   return all + line + "\n";
-}
-
-std::string printable(std::string_view text) {
-  std::string safe;
-  for (std::size_t at = 0; at < text.size();) {
-    const std::size_t from = at;
-    const char32_t c = next_character(text, at);
-    safe += escaped(c, text.substr(from, at - from));
-  }
-  return safe;
 }
 
 std::string capital(std::string text) {

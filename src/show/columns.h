@@ -6,6 +6,8 @@
 #include <string_view>
 #include <vector>
 
+#include "base/utf8.h"
+
 namespace pkv::show {
 
 inline constexpr int terminal_columns = 80;
@@ -23,8 +25,7 @@ std::string shortened(std::string_view text, int columns);
 // first are indented to stand under the text. Control characters are made printable.
 std::string wrapped(std::string_view start, std::string_view text);
 
-// Control characters, which could move the cursor or change colours, as \n, \t, \x1b.
-std::string printable(std::string_view text);
+using pkv::printable;  // base/utf8.h
 
 // With a capital at its beginning, if that is a letter of ASCII.
 std::string capital(std::string text);

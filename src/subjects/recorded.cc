@@ -8,10 +8,10 @@
 #include <sstream>
 
 #include "base/error.h"
+#include "base/utf8.h"
 #include "checker/compare/precision.h"
 #include "engine/tensor/element.h"
 #include "files/hf/hf.h"
-#include "show/columns.h"
 
 namespace pkv::subjects {
 namespace {
@@ -81,7 +81,7 @@ std::string value_of(const containers::SafeTensors& file, const std::string& key
   fail_load({.what = "not a recording: metadata that cannot be read",
              .where = fmt::format("{}: metadata '{}'", file.path().string(), key),
              .expected = std::move(expected),
-             .found = show::printable(value_of(file, key))});
+             .found = printable(value_of(file, key))});
 }
 
 // None where the key is missing or empty.

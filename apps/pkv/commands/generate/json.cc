@@ -5,6 +5,7 @@
 #include "commands/generate/writer.h"
 #include "engine/model/model.h"
 #include "show/dumped.h"
+#include "subjects/engine.h"
 
 namespace pkv::program {
 namespace {
@@ -48,7 +49,7 @@ std::string Writer::json(const model::Model& model, const std::string& name, con
   Json json{{"schema", "pkv-generate/1"},
             {"model", name},
             {"family", model.card().family},
-            {"system", "pkv " + model.backend().device().describe()},
+            {"system", subjects::system_of(model)},
             {"format", weights},
             {"past_format", past},
             {"prompt", text(writing_.prompt)},
