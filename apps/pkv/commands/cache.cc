@@ -7,16 +7,15 @@
 #include <cstdio>
 #include <ctime>
 #include <memory>
-#include <nlohmann/json.hpp>
 
 #include "base/error.h"
+#include "base/json_writer.h"
 #include "commands/commands.h"
 #include "exit_code.h"
 #include "files/hub/scan.h"
 #include "models/hub.h"
 #include "options/output.h"
 #include "show/columns.h"
-#include "show/dumped.h"
 #include "terminal/progress.h"
 #include "terminal/say.h"
 
@@ -67,24 +66,38 @@ std::string as_table(const hub::CacheScan& found, const std::filesystem::path& c
   return text + fmt::format("{:<{}}  {:>9}  in {}\n", "total", width, megabytes(total), home_relative(cache));
 }
 
+void write_revision(JsonWriter& json, const hub::CachedRevision& revision) {
+  json.object([&] {
+    json.member("commit", revision.commit);
+    json.member("refs", revision.refs);
+    json.member("bytes", revision.bytes);
+    json.member("files", revision.files);
+  });
+}
+
+void write_model(JsonWriter& json, const hub::CachedModel& model) {
+  json.object([&] {
+    json.member("model", model.repo);
+    json.member("folder", model.folder.string());
+    json.member("bytes", model.bytes);
+    json.member("bytes_incomplete", model.incomplete_bytes);
+    json.member("last_used", model.last_used == 0 ? std::optional<std::int64_t>() : model.last_used);
+    json.array("revisions", [&] {
+      for (const auto& revision : model.revisions) write_revision(json, revision);
+    });
+  });
+}
+
 std::string as_json(const hub::CacheScan& found, const std::filesystem::path& cache) {
-  nlohmann::ordered_json j{{"schema", "pkv-cache/1"}, {"folder", cache.string()}};
-  j["models"] = nlohmann::ordered_json::array();
-  for (const auto& model : found.models) {
-    nlohmann::ordered_json m{
-        {"model", model.repo},
-        {"folder", model.folder.string()},
-        {"bytes", model.bytes},
-        {"bytes_incomplete", model.incomplete_bytes},
-        {"last_used", model.last_used == 0 ? nlohmann::ordered_json() : nlohmann::ordered_json(model.last_used)}};
-    m["revisions"] = nlohmann::ordered_json::array();
-    for (const auto& revision : model.revisions) {
-      m["revisions"].push_back(
-          {{"commit", revision.commit}, {"refs", revision.refs}, {"bytes", revision.bytes}, {"files", revision.files}});
-    }
-    j["models"].push_back(std::move(m));
-  }
-  return show::dumped(j);
+  JsonWriter json;
+  json.open_object();
+  json.member("schema", "pkv-cache/1");
+  json.member("folder", cache.string());
+  json.array("models", [&] {
+    for (const auto& model : found.models) write_model(json, model);
+  });
+  json.close_object();
+  return json.text() + "\n";
 }
 
 int list(const OutputOptions& output) {

@@ -23,8 +23,8 @@ std::string what_models_are() {
 Command pkv_command() {
   Command pkv{.name = "pkv",
               .help = "pkv: can a language model's past key values be reused?\n",
-              .notes = what_models_are() +
-                       "\n\nExit codes: 0 the property holds, 1 it does not, 2 usage, 3 cannot load, 4 internal.",
+              .first_note = what_models_are,
+              .notes = "Exit codes: 0 the property holds, 1 it does not, 2 usage, 3 cannot load, 4 internal.",
               .examples = {"pkv review                       check all bundled models",
                            "pkv check tiny-gpt2 --text \"I like to eat\"",
                            "pkv check --help                 options of a command"}};

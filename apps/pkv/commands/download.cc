@@ -3,15 +3,14 @@
 
 #include <algorithm>
 #include <memory>
-#include <nlohmann/json.hpp>
 
 #include "base/error.h"
+#include "base/json_writer.h"
 #include "commands/commands.h"
 #include "exit_code.h"
 #include "models/hub.h"
 #include "options/output.h"
 #include "options/shared.h"
-#include "show/dumped.h"
 #include "terminal/say.h"
 
 namespace pkv::program {
@@ -41,17 +40,27 @@ std::string as_table(const hub::Plan& plan) {
 }
 
 std::string as_json(const hub::Plan& plan, bool dry_run) {
-  nlohmann::ordered_json j{{"schema", "pkv-download/1"},     {"model", plan.id.repo},
-                           {"revision", plan.id.revision},   {"commit", plan.commit},
-                           {"folder", plan.folder.string()}, {"dry_run", dry_run},
-                           {"bytes", plan.bytes()},          {"bytes_downloaded", dry_run ? 0 : plan.missing()}};
-  j["files"] = nlohmann::ordered_json::array();
-  for (const auto& file : plan.files) {
-    j["files"].push_back({{"name", file.name},
-                          {"bytes", file.size ? nlohmann::ordered_json(*file.size) : nlohmann::ordered_json()},
-                          {"was_cached", file.cached}});
-  }
-  return show::dumped(j);
+  JsonWriter json;
+  json.open_object();
+  json.member("schema", "pkv-download/1");
+  json.member("model", plan.id.repo);
+  json.member("revision", plan.id.revision);
+  json.member("commit", plan.commit);
+  json.member("folder", plan.folder.string());
+  json.member("dry_run", dry_run);
+  json.member("bytes", plan.bytes());
+  json.member("bytes_downloaded", dry_run ? std::uint64_t{0} : plan.missing());
+  json.array("files", [&] {
+    for (const auto& file : plan.files) {
+      json.object([&] {
+        json.member("name", file.name);
+        json.member("bytes", file.size);
+        json.member("was_cached", file.cached);
+      });
+    }
+  });
+  json.close_object();
+  return json.text() + "\n";
 }
 
 int run(const DownloadOptions& options) {

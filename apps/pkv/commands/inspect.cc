@@ -4,8 +4,8 @@
 
 #include <algorithm>
 #include <memory>
-#include <nlohmann/json.hpp>
 
+#include "base/json_writer.h"
 #include "commands/commands.h"
 #include "engine/model/model.h"
 #include "exit_code.h"
@@ -14,7 +14,6 @@
 #include "options/output.h"
 #include "options/shared.h"
 #include "show/columns.h"
-#include "show/dumped.h"
 #include "terminal/say.h"
 
 namespace pkv::program {
@@ -71,44 +70,68 @@ std::string as_text(const hf::Folder& folder, const model::Inspection& found, bo
   return s;
 }
 
+void write_card(JsonWriter& json, const model::Card& c) {
+  json.member("family", c.family);
+  json.member("model_type", c.model_type);
+  json.member("shape", c.notes);
+  json.member("layers", c.layers);
+  json.member("hidden", c.hidden);
+  json.member("inner", c.inner);
+  json.member("heads", c.heads);
+  json.member("kv_heads", c.kv_heads);
+  json.member("head_dim", c.head_dim);
+  json.member("vocab", c.vocab);
+  json.member("positions", positions_text(c));
+  json.member("context", c.context);
+  json.member("context_is_hard", c.context_is_hard);
+  json.member("causal", c.causal);
+  json.member("tied", c.tied);
+}
+
+void write_tensor(JsonWriter& json, std::string_view name, std::string_view dtype,
+                  const std::vector<std::int64_t>& shape) {
+  json.object([&] {
+    json.member("name", name);
+    json.member("dtype", dtype);
+    json.member("shape", shape);
+  });
+}
+
+// Lists without elements are left out.
+void write_tensors(JsonWriter& json, const hf::Folder& folder) {
+  if (!folder.tensors().empty()) {
+    json.array("tensors", [&] {
+      for (const auto& t : folder.tensors()) write_tensor(json, t.name, safetensors_name(t.dtype), t.shape);
+    });
+  }
+  if (!folder.unreadable().empty()) {
+    json.array("unreadable", [&] {
+      for (const auto& t : folder.unreadable()) write_tensor(json, t.name, t.dtype, t.shape);
+    });
+  }
+}
+
 std::string as_json(const hf::Folder& folder, const model::Inspection& found, bool tensors) {
-  const model::Card& c = found.card;
-  nlohmann::ordered_json j{{"schema", "pkv-inspect/1"},
-                           {"model", folder.path().string()},
-                           {"family", c.family},
-                           {"model_type", c.model_type},
-                           {"shape", c.notes},
-                           {"layers", c.layers},
-                           {"hidden", c.hidden},
-                           {"inner", c.inner},
-                           {"heads", c.heads},
-                           {"kv_heads", c.kv_heads},
-                           {"head_dim", c.head_dim},
-                           {"vocab", c.vocab},
-                           {"positions", positions_text(c)},
-                           {"context", c.context},
-                           {"context_is_hard", c.context_is_hard},
-                           {"causal", c.causal},
-                           {"tied", c.tied},
-                           {"parameters", found.weights.parameters},
-                           {"format", found.weights.format()},
-                           {"weight_bytes", found.weights.bytes},
-                           {"notes", found.notes}};
+  JsonWriter json;
+  json.open_object();
+  json.member("schema", "pkv-inspect/1");
+  json.member("model", folder.path().string());
+  write_card(json, found.card);
+  json.member("parameters", found.weights.parameters);
+  json.member("format", found.weights.format());
+  json.member("weight_bytes", found.weights.bytes);
+  json.member("notes", found.notes);
   if (found.weights.quantized) {
-    if (found.weights.block != 0) j["block_size"] = found.weights.block;
-    j["double_quant"] = found.weights.nested;
-    j["not_quantised"] = found.weights.plain;
+    if (found.weights.block != 0) json.member("block_size", found.weights.block);
+    json.member("double_quant", found.weights.nested);
+    json.member("not_quantised", found.weights.plain);
   }
-  for (const auto& file : folder.files()) j["files"].push_back(file.filename().string());
-  if (tensors) {
-    for (const containers::Tensor& t : folder.tensors()) {
-      j["tensors"].push_back({{"name", t.name}, {"dtype", safetensors_name(t.dtype)}, {"shape", t.shape}});
-    }
-    for (const containers::Unreadable& t : folder.unreadable()) {
-      j["unreadable"].push_back({{"name", t.name}, {"dtype", t.dtype}, {"shape", t.shape}});
-    }
-  }
-  return show::dumped(j);
+  json.array("files", [&] {
+    for (const auto& file : folder.files()) json.value(file.filename().string());
+  });
+  if (tensors) write_tensors(json, folder);
+  json.close_object();
+  return json.text() + "\n";
 }
 
 int run(const InspectOptions& options) {

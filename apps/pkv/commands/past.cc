@@ -4,9 +4,10 @@
 
 #include <algorithm>
 #include <memory>
-#include <nlohmann/json.hpp>
 
 #include "base/error.h"
+#include "base/json.h"
+#include "base/json_writer.h"
 #include "commands/commands.h"
 #include "engine/model/model.h"
 #include "engine/model/past_file.h"
@@ -17,7 +18,6 @@
 #include "options/output.h"
 #include "options/shared.h"
 #include "options/text.h"
-#include "show/dumped.h"
 #include "terminal/progress.h"
 #include "terminal/say.h"
 #include "terminal/stop.h"
@@ -57,6 +57,19 @@ std::string blocks_text(const model::SavedPast& saved) {
   return fmt::format("{} {} of {} tokens", n, n == 1 ? "block" : "blocks", kernels::kBlockTokens);
 }
 
+std::string saved_json(const SaveOptions& options, const model::SavedPast& saved) {
+  JsonWriter json;
+  json.open_object();
+  json.member("schema", "pkv-past-save/1");
+  json.member("model", saved.model);
+  json.member("past_file", options.past_file);
+  json.member("tokens", saved.ids.size());
+  json.member("blocks", saved.checksums.size());
+  json.member("bytes", saved.file_bytes());
+  json.close_object();
+  return json.text() + "\n";
+}
+
 int run_save(const SaveOptions& options) {
   if (!options.prompt.given()) {
     fail_usage({.what = "no text to save the past of", .expected = "--prompt, --prompt-file or --ids"});
@@ -69,10 +82,7 @@ int run_save(const SaveOptions& options) {
   save(options, model, input.ids);
   const model::SavedPast saved = model::open_past(options.past_file);
   if (options.output.is(Form::json)) {
-    const nlohmann::ordered_json j{{"schema", "pkv-past-save/1"},      {"model", saved.model},
-                                   {"past_file", options.past_file},   {"tokens", saved.ids.size()},
-                                   {"blocks", saved.checksums.size()}, {"bytes", saved.file_bytes()}};
-    options.output.write(show::dumped(j));
+    options.output.write(saved_json(options, saved));
   } else {
     options.output.write(fmt::format("{}: {} tokens of {}, {}\n", options.past_file, saved.ids.size(), saved.model,
                                      megabytes(saved.file_bytes())));
@@ -80,10 +90,19 @@ int run_save(const SaveOptions& options) {
   return holds;
 }
 
+// The config in the file, which nobody promises to be JSON: null where it is not.
+Json config_of(const model::SavedPast& saved) {
+  try {
+    return parse_json(saved.identity.config, "config");
+  } catch (const Error&) {
+    return {};
+  }
+}
+
 std::string family_of(const model::SavedPast& saved) {
-  const auto config = nlohmann::json::parse(saved.identity.config, nullptr, false);
-  const auto type = config.is_object() ? config.find("model_type") : config.end();
-  return config.is_object() && type != config.end() && type->is_string() ? type->get<std::string>() : "unknown";
+  const Json config = config_of(saved);
+  const Json* type = config.find("model_type");
+  return type != nullptr && type->is_text() ? type->text() : "unknown";
 }
 
 // The first ids and the last, as many as fit a line.
@@ -120,26 +139,29 @@ std::string show_text(const ShowOptions& options, const model::SavedPast& saved)
 
 std::string show_json(const ShowOptions& options, const model::SavedPast& saved) {
   const model::PastIdentity& id = saved.identity;
-  const nlohmann::ordered_json j{{"schema", "pkv-past-show/1"},
-                                 {"past_file", options.past_file},
-                                 {"model", saved.model},
-                                 {"config", nlohmann::json::parse(id.config, nullptr, false)},
-                                 {"weights", id.weights},
-                                 {"format", id.format},
-                                 {"past_dtype", id.past_dtype},
-                                 {"tokenizer", id.tokenizer},
-                                 {"backend", id.backend},
-                                 {"numerics", id.numerics},
-                                 {"operations", id.operations},
-                                 {"layers", saved.shape.layers},
-                                 {"kv_heads", saved.shape.kv_heads},
-                                 {"head_dim", saved.shape.head_dim},
-                                 {"blocks", saved.checksums.size()},
-                                 {"block_tokens", kernels::kBlockTokens},
-                                 {"bytes", saved.file_bytes()},
-                                 {"tokens", saved.ids.size()},
-                                 {"ids", saved.ids}};
-  return show::dumped(j);
+  JsonWriter json;
+  json.open_object();
+  json.member("schema", "pkv-past-show/1");
+  json.member("past_file", options.past_file);
+  json.member("model", saved.model);
+  json.member("config", config_of(saved));
+  json.member("weights", id.weights);
+  json.member("format", id.format);
+  json.member("past_dtype", id.past_dtype);
+  json.member("tokenizer", id.tokenizer);
+  json.member("backend", id.backend);
+  json.member("numerics", id.numerics);
+  json.member("operations", id.operations);
+  json.member("layers", saved.shape.layers);
+  json.member("kv_heads", saved.shape.kv_heads);
+  json.member("head_dim", saved.shape.head_dim);
+  json.member("blocks", saved.checksums.size());
+  json.member("block_tokens", kernels::kBlockTokens);
+  json.member("bytes", saved.file_bytes());
+  json.member("tokens", saved.ids.size());
+  json.member("ids", saved.ids);
+  json.close_object();
+  return json.text() + "\n";
 }
 
 int run_show(const ShowOptions& options) {

@@ -2,10 +2,10 @@
 #include <fmt/format.h>
 
 #include <memory>
-#include <nlohmann/json.hpp>
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/json_writer.h"
 #include "commands/commands.h"
 #include "engine/model/formats.h"
 #include "engine/model/model.h"
@@ -17,7 +17,6 @@
 #include "options/engine.h"
 #include "options/output.h"
 #include "options/shared.h"
-#include "show/dumped.h"
 #include "terminal/progress.h"
 #include "terminal/say.h"
 #include "terminal/stop.h"
@@ -60,22 +59,25 @@ std::string as_text(const QuantizeOptions& options, const model::Model& model, c
 
 std::string as_json(const QuantizeOptions& options, const model::Model& model, const model::Written& w) {
   const model::Inventory& found = model.weights();
-  const nlohmann::ordered_json j{{"schema", "pkv-quantize/1"},
-                                 {"folder", options.folder},
-                                 {"format", options.engine.load_in},
-                                 {"block_size", found.block == 0 ? nlohmann::json() : nlohmann::json(found.block)},
-                                 {"double_quant", found.nested},
-                                 {"matrices", w.matrices},
-                                 {"weights", w.weights},
-                                 {"parameters", found.parameters},
-                                 {"not_quantised", found.plain},
-                                 {"bytes_before", w.bytes_before},
-                                 {"bytes", w.bytes},
-                                 {"bytes_quantised", w.quantised_bytes},
-                                 {"bits_per_weight", bits(w.quantised_bytes, w.weights)},
-                                 {"bits_per_parameter", bits(w.bytes, found.parameters)},
-                                 {"files", w.files}};
-  return show::dumped(j);
+  JsonWriter json;
+  json.open_object();
+  json.member("schema", "pkv-quantize/1");
+  json.member("folder", options.folder);
+  json.member("format", options.engine.load_in);
+  json.member("block_size", found.block == 0 ? std::optional<std::int64_t>() : found.block);
+  json.member("double_quant", found.nested);
+  json.member("matrices", w.matrices);
+  json.member("weights", w.weights);
+  json.member("parameters", found.parameters);
+  json.member("not_quantised", found.plain);
+  json.member("bytes_before", w.bytes_before);
+  json.member("bytes", w.bytes);
+  json.member("bytes_quantised", w.quantised_bytes);
+  json.member("bits_per_weight", bits(w.quantised_bytes, w.weights));
+  json.member("bits_per_parameter", bits(w.bytes, found.parameters));
+  json.member("files", w.files);
+  json.close_object();
+  return json.text() + "\n";
 }
 
 int run(const QuantizeOptions& options) {

@@ -3,11 +3,11 @@
 #include <fmt/ranges.h>
 
 #include <memory>
-#include <nlohmann/json.hpp>
 #include <set>
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/json_writer.h"
 #include "commands/commands.h"
 #include "exit_code.h"
 #include "models/find.h"
@@ -52,19 +52,22 @@ int run(const TokenizeOptions& options) {
   } else {
     ids = tokenizer.encode(read_source(options), !options.text.no_special_tokens);
   }
-  nlohmann::json json{{"ids", ids}};
+  JsonWriter json(JsonWriter::kOneLine);
+  json.open_object();
+  json.member("ids", ids);
   std::string plain;
   if (options.decode) {
     note_unknown(tokenizer, ids);
     plain = tokenizer.decode(ids, options.skip_special_tokens);
-    json["text"] = plain;
+    json.member("text", plain);
   } else {
-    json["tokens"] = nlohmann::json::array();
-    for (const std::int32_t id : ids) json["tokens"].push_back(tokenizer.token(id));
+    json.array("tokens", [&] {
+      for (const std::int32_t id : ids) json.value(tokenizer.token(id));
+    });
     plain = fmt::format("{}", fmt::join(ids, " "));
   }
-  const bool as_json = options.output.is(Form::json);
-  options.output.write((as_json ? json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) : plain) + "\n");
+  json.close_object();
+  options.output.write((options.output.is(Form::json) ? json.text() : plain) + "\n");
   return holds;
 }
 

@@ -11,7 +11,7 @@ namespace pkv::program {
 // holds it. Error::load when it is none of these.
 std::filesystem::path find_model(const std::string& model);
 
-// In the order of models/order.txt, and those not named there by name after them. Error::load when there are none.
+// In the order of their architectures, and by name. Error::load when there are none.
 std::vector<std::filesystem::path> bundled_models();
 std::vector<std::string> bundled_names();  // perhaps none
 

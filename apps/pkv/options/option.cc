@@ -22,7 +22,8 @@ void Command::remove(std::string_view name_of_it) {
 
 std::string footer_of(const Command& command) {
   std::string text;
-  if (!command.notes.empty()) text += "\n" + command.notes + "\n";
+  if (command.first_note) text.append("\n").append(command.first_note()).append("\n");
+  if (!command.notes.empty()) text.append("\n").append(command.notes).append("\n");
   if (!command.examples.empty()) text += command.examples.size() == 1 ? "\nExample:\n" : "\nExamples:\n";
   for (const std::string_view example : command.examples) text.append("  ").append(example).append("\n");
   return text;

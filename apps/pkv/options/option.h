@@ -59,7 +59,8 @@ struct Option {
 
 struct Command {
   std::string_view name, help;
-  std::string notes{};  // a paragraph below the options
+  std::function<std::string()> first_note{};  // a paragraph below the options that takes work to write
+  std::string_view notes{};                   // paragraphs after it
   std::vector<std::string_view> examples{};
   std::vector<Option> options{};
   // What is wrong with the options that were given, as "OPTION: is for --decode", or nothing. `given`: the names of

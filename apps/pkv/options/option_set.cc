@@ -139,12 +139,25 @@ std::vector<std::string_view> given(const CLI::App& app, const Command& command)
   return names;
 }
 
-// `chosen` becomes the command that the words choose.
-void fill(CLI::App& app, const Command& command, const Command*& chosen) {
-  app.footer(footer_of(command));
+void set_footer(CLI::App& app, const Command& command) {
+  if (!command.first_note) {
+    app.footer(footer_of(command));
+    return;
+  }
+  app.footer([&command] {
+    std::string text = footer_of(command);
+    text.pop_back();  // CLI11 adds a newline to what a call gives
+    return text;
+  });
+}
+
+// `chosen` becomes the command that the words choose. A group without notes and examples ends its help as the command
+// that it is part of, `around`.
+void fill(CLI::App& app, const Command& command, const Command& around, const Command*& chosen) {
+  set_footer(app, command.notes.empty() && command.examples.empty() ? around : command);
   for (const Option& option : command.options) add(app, option);
   for (const Command& one : command.commands) {
-    fill(*app.add_subcommand(std::string(one.name), std::string(one.help)), one, chosen);
+    fill(*app.add_subcommand(std::string(one.name), std::string(one.help)), one, command, chosen);
   }
   if (!command.commands.empty()) {
     app.require_subcommand(1);
@@ -217,7 +230,7 @@ int run_chosen(const Command& program, const std::string& version, int argc, cha
   app.set_version_flag("--version", version);
   app.formatter(std::make_shared<Wrapped>());
   const Command* chosen = nullptr;
-  fill(app, program, chosen);
+  fill(app, program, program, chosen);
   require_command(program, argc, argv);
   try {
     app.parse(argc, argv);

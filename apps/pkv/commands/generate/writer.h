@@ -15,6 +15,10 @@
 #include "options/output.h"
 #include "text/text.h"
 
+namespace pkv {
+class JsonWriter;
+}
+
 namespace pkv::program {
 
 struct Writing {
@@ -50,6 +54,7 @@ class Writer {
   void end(Page& page);
   std::string text_of(std::size_t sequence) const;
   void summarise(const generate::Result& result) const;
+  void write_sequence(JsonWriter& json, std::size_t i, const generate::Sequence& sequence) const;
   std::string json(const model::Model& model, const std::string& name, const generate::Result& result) const;
 
   const text::Tokenizer* tokenizer_;
