@@ -38,7 +38,7 @@ function(pkv_room folder uses libraries)
     target_link_libraries(pkv_${room} PRIVATE $<BUILD_INTERFACE:pkv_options>)
     # What computes is compiled as the build type says (-O3 in a release). What stands around it computes little, and
     # -O2 compiles it in three quarters of the time.
-    if(NOT folder MATCHES "^(engine|base)")
+    if(NOT folder MATCHES "^(engine|base|text)")
       target_compile_options(pkv_${room} PRIVATE $<$<CONFIG:Release>:-O2>)
     endif()
   else()
