@@ -20,7 +20,6 @@
 #include "bench/clock.h"
 #include "bench/options.h"
 #include "bench/synthetic.h"
-#include "engine/kernels/cpu/peak.h"
 #include "engine/model/cost.h"
 #include "engine/model/model.h"
 
@@ -100,8 +99,7 @@ constexpr std::int64_t kSteps = 8;  // tokens decoded in a round
 
 struct Bench {
   const model::Model& m;
-  WorkerPool& pool;
-  const kernels::peak::Memory& memory;
+  kernels::Peak& peak;
   int rounds;
 
   Line decode(std::int64_t depth) const {
@@ -113,14 +111,14 @@ struct Bench {
     const model::Cost cost = model::cost_of(m);
     std::vector<double> rates, shares;
     for (int i = 0; i < rounds; ++i) {
-      const double before = kernels::peak::best_read_rate(pool, memory);
+      const double before = peak.read_rate();
       const double start = bench::seconds();
       for (std::int64_t k = 0; k < kSteps; ++k) {
         feed(m, past, std::span(ids).subspan(static_cast<std::size_t>(depth + 1 + k), 1));
       }
       rates.push_back(static_cast<double>(kSteps) / (bench::seconds() - start));
-      const double peak = (before + kernels::peak::best_read_rate(pool, memory)) / 2 * 1e9;
-      shares.push_back(cost.step_bytes(depth + kSteps / 2) * rates.back() / peak);
+      const double best = (before + peak.read_rate()) / 2;
+      shares.push_back(cost.step_bytes(depth + kSteps / 2) * rates.back() / best);
       past.truncate(depth + 1);
     }
     return {fmt::format("decode at depth {}", depth), bench::median(rates), bench::median(shares),
@@ -135,13 +133,13 @@ struct Bench {
     feed(m, first, ids);  // brings pages and buffers into being
     for (int i = 0; i < rounds; ++i) {
       model::Past past = m.new_past();
-      const double before = kernels::peak::fma_rate(pool);
+      const double before = peak.fma_rate();
       const double start = bench::seconds();
       feed(m, past, ids);
       const double time = bench::seconds() - start;
-      const double peak = (before + kernels::peak::fma_rate(pool)) / 2 * 1e9;
+      const double best = (before + peak.fma_rate()) / 2;
       rates.push_back(static_cast<double>(tokens) / time);
-      shares.push_back(work / time / peak);
+      shares.push_back(work / time / best);
     }
     return {fmt::format("prefill of {}", tokens), bench::median(rates), bench::median(shares),
             1e3 * static_cast<double>(tokens) / bench::median(rates)};
@@ -193,12 +191,11 @@ int run(Options options) {
   const double before = bench::seconds();
   const model::Model m = open_model(options, options.threads);
   const double opening = bench::seconds() - before;
-  WorkerPool pool(options.threads);
   // What loading, prefill and decoding of the one model took: everything after this line holds the memory that the
   // read rate is measured on as well, all of it resident, so it is subtracted.
   const std::size_t to_open = most_resident();
-  const kernels::peak::Memory memory(pool);
-  const Bench b{m, pool, memory, options.rounds};
+  const auto peak = m.backend().peak();
+  const Bench b{m, *peak, options.rounds};
   std::vector<Line> lines;
   const auto left_out = [&](std::string_view work, std::int64_t n) {
     fmt::print(stderr, "bench_decode: no {} {}: the context is {} tokens\n", work, n, m.card().context);
@@ -210,13 +207,13 @@ int run(Options options) {
     fits(m, n + kSteps + 1) ? lines.push_back(b.decode(n)) : left_out("decoding at depth", n);
   }
   const double peak_gib =
-      static_cast<double>(std::max(to_open, most_resident() - memory.size())) / static_cast<double>(1 << 30);
+      static_cast<double>(std::max(to_open, most_resident() - peak->bytes())) / static_cast<double>(1 << 30);
   const std::uint64_t logits = checked_hash(m, options);
   const std::string formats = fmt::format("{}, past {}", m.weights().format(), name_of(m.past_dtype()));
   if (options.json) {
     nlohmann::json j{{"model", name},
                      {"formats", formats},
-                     {"backend", m.backend().device().describe()},
+                     {"backend", m.backend().describe()},
                      {"parameters", m.weights().parameters},
                      {"open_seconds", opening},
                      {"peak_gib", peak_gib},
@@ -229,7 +226,7 @@ int run(Options options) {
     return 0;
   }
   fmt::print("{}, {}, {}; opened in {:.2f} s, peak memory {:.2f} GiB, logits {:016x}{}\n\n", name, formats,
-             m.backend().device().describe(), opening, peak_gib, logits,
+             m.backend().describe(), opening, peak_gib, logits,
              options.check ? " whole, in pieces, and with 1 and 3 threads" : "");
   fmt::print("| work | tokens/s | ms | share of the measured peak |\n|---|---:|---:|---:|\n");
   for (const Line& l : lines)

@@ -90,6 +90,7 @@ struct PastMemory {
   std::int64_t head_dim, count;
   Buffer memory;
   std::vector<std::vector<std::byte*>> blocks;
+  mutable std::vector<std::byte> record;
   PastMemory(std::int64_t kv_heads, std::int64_t dim, DType dtype, std::int64_t tokens, std::size_t least)
       : values(static_cast<std::size_t>(kv_heads * dim * kernels::kBlockTokens) * size_of(dtype)),
         size(2 * values),
@@ -105,12 +106,16 @@ struct PastMemory {
       }
     }
   }
-  kernels::PastLayer layer(std::int64_t i, DType dtype) const {
-    return {.blocks = blocks[static_cast<std::size_t>(i % count)].data(),
-            .keys = keys,
-            .values = values,
-            .head_dim = head_dim,
-            .dtype = dtype};
+  kernels::PastLayer layer(DType dtype) const {
+    return {.keys = keys, .values = values, .head_dim = head_dim, .dtype = dtype};
+  }
+  // One sequence of `rows` rows after `before` tokens, in the past of this round.
+  kernels::Batch batch(const kernels::Ops& ops, kernels::Device& device, std::int64_t round, std::int64_t rows,
+                       std::int64_t before) const {
+    const kernels::Sequence s{
+        .rows = rows, .past = before, .blocks = blocks[static_cast<std::size_t>(round % count)].data()};
+    record.resize(kernels::batch_bytes({&s, 1}));
+    return ops.memory.begin(device, {&s, 1}, record.data());
   }
 };
 
@@ -123,11 +128,11 @@ void bench_attend(Machine& m, const OpOptions& o, nlohmann::json& out, std::int6
   const Buffer q = random_buffer(DType::f32, {rows, kv_heads, per_group, dim}, 6);
   const Buffer y(DType::f32, {rows, kv_heads * per_group, dim}), want(DType::f32, {rows, kv_heads * per_group, dim});
   const auto run = [&](const kernels::Ops& ops, kernels::Device& device, const View& to, int round) {
-    const kernels::Sequence s{0, rows, depth - rows, past.layer(round, dtype)};
     kernels::Attend a;
     a.q = q.view();
     a.out = to;
-    a.sequences = {&s, 1};
+    a.batch = past.batch(ops, device, round, rows, depth - rows);
+    a.layer = past.layer(dtype);
     a.scale = 1 / std::sqrt(static_cast<float>(dim));
     ops.attend(device, a);
   };
@@ -255,8 +260,8 @@ void bench_append(Machine& m, const OpOptions& o, nlohmann::json& out, std::int6
     const Wide x(rows, hidden, 1);
     const auto call = [&](const kernels::Ops& ops, kernels::Device& device, const PastMemory& to, int round) {
       // The last tokens of the past: one row is the last of its block, 128 are two blocks.
-      const kernels::Sequence s{0, rows, kTokens - rows, to.layer(round, dtype)};
-      ops.append(device, {.k = x.heads(dim, 1), .v = x.heads(dim, 2), .sequences = {&s, 1}});
+      const kernels::Batch batch = to.batch(ops, device, round, rows, kTokens - rows);
+      ops.append(device, {.k = x.heads(dim, 1), .v = x.heads(dim, 2), .batch = batch, .layer = to.layer(dtype)});
     };
     const auto& naive = kernels::table("naive");
     call(m.ops, *m.device, got, 0);

@@ -32,8 +32,7 @@ void time_line(Machine& m, const OpOptions& o, const Line& line, nlohmann::json&
   int round = 2;
   for (const double end = seconds() + o.seconds; seconds() < end || rates.size() < 5;) {
     const auto measure_peak = [&] {
-      return memory_bound ? kernels::peak::best_read_rate(m.pool, m.memory, seconds)
-                          : kernels::peak::fma_rate(m.pool, seconds);
+      return 1e-9 * (memory_bound ? m.peak->read_rate() : m.peak->fma_rate());
     };
     const double before = measure_peak();
     const double start = seconds();

@@ -8,8 +8,8 @@
 #include <string_view>
 
 #include "base/pool.h"
+#include "bench/clock.h"
 #include "bench/ops.h"
-#include "engine/kernels/cpu/peak.h"
 #include "engine/kernels/kernels.h"
 
 namespace pkv::bench {
@@ -19,9 +19,8 @@ constexpr std::size_t kCold = std::size_t{640} << 20;  // bytes of weights or pa
 struct Machine {
   const kernels::Ops& ops = kernels::table("cpu");
   std::unique_ptr<kernels::Device> device;
-  WorkerPool pool;
-  kernels::peak::Memory memory;
-  explicit Machine(int threads) : device(ops.open(threads)), pool(threads), memory(pool) {}
+  std::unique_ptr<kernels::Peak> peak;
+  explicit Machine(int threads) : device(ops.open(threads)), peak(ops.memory.peak(*device, bench::seconds)) {}
 };
 
 struct Line {

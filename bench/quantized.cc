@@ -71,7 +71,7 @@ void bench_product(Machine& m, const OpOptions& o, nlohmann::json& out, const Co
   if (!wanted(o, "linear", shape)) return;
   const Buffer wide = random_buffer(DType::f32, {rows, (w.in + 15) / 16 * 16 | 16}, 2);
   const Buffer y(DType::f32, {rows, w.out});
-  const Buffer scratch(DType::u8, {static_cast<std::int64_t>(kernels::linear_scratch(w, rows))});
+  const Buffer scratch(DType::u8, {static_cast<std::int64_t>(m.ops.linear_scratch(w, rows))});
   kernels::Linear call{.x = wide.view().columns(0, w.in), .out = y.view()};
   call.scratch = scratch.view();
   const auto run = [&](std::int64_t round) {

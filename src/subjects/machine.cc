@@ -6,9 +6,9 @@
 
 namespace pkv::subjects {
 
-double ThisMachine::read_rate() { return 1e9 * kernels::peak::best_read_rate(pool_, memory_); }
+double ThisMachine::read_rate() { return peak_->read_rate(); }
 
-double ThisMachine::fma_rate() { return 1e9 * kernels::peak::fma_rate(pool_); }
+double ThisMachine::fma_rate() { return peak_->fma_rate(); }
 
 std::uint64_t resident_at_most() {
   rusage usage{};
@@ -17,6 +17,6 @@ std::uint64_t resident_at_most() {
 }
 
 // The memory that is read to measure the rate is resident too, and no part of the model's work.
-std::uint64_t ThisMachine::peak_memory() { return std::max(before_, resident_at_most() - memory_.size()); }
+std::uint64_t ThisMachine::peak_memory() { return std::max(before_, resident_at_most() - peak_->bytes()); }
 
 }  // namespace pkv::subjects

@@ -2,27 +2,26 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 
-#include "base/pool.h"
 #include "checker/measure/machine.h"
-#include "engine/kernels/cpu/peak.h"
+#include "engine/kernels/backend.h"
 
 namespace pkv::subjects {
 
 std::uint64_t resident_at_most();  // bytes of this process, so far
 
-// Its peaks, taken with as many threads.
+// The peaks of the device that a model runs on.
 class ThisMachine : public measure::Machine {
  public:
-  explicit ThisMachine(int threads) : pool_(threads), memory_(pool_) {}
+  explicit ThisMachine(const kernels::Backend& backend) : peak_(backend.peak()) {}
   double read_rate() override;
   double fma_rate() override;
   std::uint64_t peak_memory() override;
 
  private:
-  WorkerPool pool_;
   std::uint64_t before_ = resident_at_most();  // before the memory that the rate is measured on was there
-  kernels::peak::Memory memory_;
+  std::unique_ptr<kernels::Peak> peak_;
 };
 
 }  // namespace pkv::subjects

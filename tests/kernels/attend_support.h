@@ -53,12 +53,12 @@ inline void feed(const Ops& ops, Device& device, const Shape& s, const Text& tex
                  Past& past, const Tensor& out) {
   const Tensor slope = slopes(s);
   const std::int64_t n = to - from;
-  const Sequence sequence{0, n, from, past.layer()};
-  ops.append(device, {text.k.view().rows(from, n), text.v.view().rows(from, n), {&sequence, 1}});
+  const Sequences batch(ops, device, past.sequence(0, n, from));
+  ops.append(device, {text.k.view().rows(from, n), text.v.view().rows(from, n), batch, past.layer()});
   Attend a = attend_of(s, slope);
   a.q = text.q.view().rows(from, n);
   a.out = out.view().rows(from, n);
-  a.sequences = {&sequence, 1};
+  a.batch = batch, a.layer = past.layer();
   ops.attend(device, a);
 }
 

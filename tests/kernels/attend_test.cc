@@ -21,8 +21,8 @@ void compare(const Shape& s, std::int64_t tokens, std::int64_t last) {
     Tensor out(DType::f32, {tokens, s.heads(), s.dim});
     const auto device = o.open(2);
     if (last < tokens) {  // the past of the last rows, without its own attention
-      const Sequence before{0, tokens - last, 0, past.layer()};
-      o.append(*device, {text.k.view(), text.v.view(), {&before, 1}});
+      const Sequences before(o, *device, past.sequence(0, tokens - last, 0));
+      o.append(*device, {text.k.view(), text.v.view(), before, past.layer()});
       for (std::int64_t r = 0; r < tokens - last; ++r) {
         for (std::int64_t c = 0; c < out.columns(); ++c) out.set(r, c, 0);
       }
@@ -85,20 +85,18 @@ TEST(Attend, AlibiFarOut) {
       const Text text(s, kBlockTokens + rows, 3);
       const Tensor slope = slopes(s);
       Past blocks(s.kv_heads, s.dim, s.dtype, 2 * kBlockTokens);
-      PastLayer layer = blocks.layer();
-      const Sequence head{0, kBlockTokens, 0, layer};
       const auto device = ops.open(2);
-      ops.append(*device, {text.k.view(), text.v.view(), {&head, 1}});
-      std::vector<std::byte*> list(static_cast<std::size_t>(past_tokens / kBlockTokens), layer.blocks[0]);
-      list.push_back(layer.blocks[1]);
-      layer.blocks = list.data();
-      const Sequence far{0, rows, past_tokens, layer};
+      const Sequence head = blocks.sequence(0, kBlockTokens, 0);
+      ops.append(*device, {text.k.view(), text.v.view(), Sequences(ops, *device, head), blocks.layer()});
+      std::vector<std::byte*> list(static_cast<std::size_t>(past_tokens / kBlockTokens), head.blocks[0]);
+      list.push_back(head.blocks[1]);
+      const Sequences far(ops, *device, {.rows = rows, .past = past_tokens, .blocks = list.data()});
       const View k = text.k.view().rows(kBlockTokens, rows), v = text.v.view().rows(kBlockTokens, rows);
-      ops.append(*device, {k, v, {&far, 1}});
+      ops.append(*device, {k, v, far, blocks.layer()});
       Tensor got(DType::f32, {rows, s.heads(), s.dim}), want(DType::f32, {rows, s.heads(), s.dim});
       Attend a = attend_of(s, slope);
       a.q = text.q.view().rows(kBlockTokens, rows);
-      a.sequences = {&far, 1};
+      a.batch = far, a.layer = blocks.layer();
       a.out = got.view();
       ops.attend(*device, a);
       a.out = want.view();
@@ -121,15 +119,17 @@ TEST(Attend, HidesFirstKeys) {
         const auto run = [&](const Ops& o, const Text& start) {
           const auto device = o.open(1);
           Past past(s.kv_heads, s.dim, s.dtype, tokens);
-          const Sequence all{0, tokens, 0, past.layer()}, first{0, hidden, 0, past.layer()};
-          o.append(*device, {text.k.view(), text.v.view(), {&all, 1}});
-          o.append(*device, {start.k.view(), start.v.view(), {&first, 1}});
-          const Sequence rows{0, 2, tokens - 2, past.layer(), hidden, tokens - 2};
+          const Sequences all(o, *device, past.sequence(0, tokens, 0)), first(o, *device, past.sequence(0, hidden, 0));
+          o.append(*device, {text.k.view(), text.v.view(), all, past.layer()});
+          o.append(*device, {start.k.view(), start.v.view(), first, past.layer()});
+          Sequence rows = past.sequence(0, 2, tokens - 2);
+          rows.first_key = hidden, rows.alibi_from = tokens - 2;
+          const Sequences batch(o, *device, rows);
           Tensor out(DType::f32, {2, s.heads(), s.dim});
           Attend a = attend_of(s, slope);
           a.q = text.q.view().rows(tokens - 2, 2);
           a.out = out.view();
-          a.sequences = {&rows, 1};
+          a.batch = batch, a.layer = past.layer();
           o.attend(*device, a);
           return out;
         };
@@ -155,15 +155,17 @@ TEST(Attend, AlibiFromTheLastKeyIsNone) {
         const auto run = [&](bool bias) {
           const auto device = ops.open(1);
           Past past(s.kv_heads, s.dim, s.dtype, tokens);
-          const Sequence all{0, tokens, 0, past.layer()};
-          ops.append(*device, {text.k.view(), text.v.view(), {&all, 1}});
-          const Sequence last{0, 1, tokens - 1, past.layer(), 0, tokens - 1};
+          const Sequences all(ops, *device, past.sequence(0, tokens, 0));
+          ops.append(*device, {text.k.view(), text.v.view(), all, past.layer()});
+          Sequence last = past.sequence(0, 1, tokens - 1);
+          last.alibi_from = tokens - 1;
+          const Sequences batch(ops, *device, last);
           Tensor out(DType::f32, {1, s.heads(), s.dim});
           Attend a = attend_of(s, slope);
           if (!bias) a.slopes = {};
           a.q = text.q.view().rows(tokens - 1, 1);
           a.out = out.view();
-          a.sequences = {&last, 1};
+          a.batch = batch, a.layer = past.layer();
           ops.attend(*device, a);
           return out;
         };

@@ -101,22 +101,23 @@ TEST(Law, SequencesShareACall) {
       std::vector<Past> pasts(count, Past(s.kv_heads, s.dim, s.dtype, tokens));
       std::vector<Past> lonely = pasts;
       std::vector<Sequence> sequences;
-      for (std::int64_t i = 0; i < count; ++i) sequences.push_back({first[i], rows[i], 0, pasts[i].layer()});
+      for (std::int64_t i = 0; i < count; ++i) sequences.push_back(pasts[i].sequence(first[i], rows[i], 0));
       const auto device = ops.open(threads());
+      const Sequences batch(ops, *device, sequences);
       Tensor together(DType::f32, {all, s.heads(), s.dim}), alone(DType::f32, {all, s.heads(), s.dim});
       Attend a = attend_of(s, slope);
       a.q = text.q.view();
       a.out = together.view();
-      a.sequences = sequences;
-      ops.append(*device, {text.k.view(), text.v.view(), sequences});
+      a.batch = batch, a.layer = pasts[0].layer();
+      ops.append(*device, {text.k.view(), text.v.view(), batch, a.layer});
       ops.attend(*device, a);
       together.check_guard();
       for (std::int64_t i = 0; i < count; ++i) {
         if (i == poisoned) continue;
-        const Sequence one{first[i], rows[i], 0, lonely[i].layer()};
+        const Sequences one(ops, *device, lonely[i].sequence(first[i], rows[i], 0));
         a.out = alone.view();
-        a.sequences = {&one, 1};
-        ops.append(*device, {text.k.view(), text.v.view(), {&one, 1}});
+        a.batch = one;
+        ops.append(*device, {text.k.view(), text.v.view(), one, a.layer});
         ops.attend(*device, a);
         same_rows(together, alone, first[i], first[i] + rows[i]);
         for (std::int64_t r = first[i]; r < first[i] + rows[i]; ++r) {

@@ -46,10 +46,11 @@ class Quantized {
 class Scratch {
  public:
   Scratch(const quant::Matrix& m, std::int64_t rows)
-      : tensor_(DType::f32, {1, static_cast<std::int64_t>(linear_scratch(m, rows) / 4) + 32}) {
+      : tensor_(DType::f32, {1, static_cast<std::int64_t>(table("naive").linear_scratch(m, rows) / 4) + 32}) {
     auto at = reinterpret_cast<std::uintptr_t>(tensor_.view().data);
     at = (at + 63) / 64 * 64;
-    view_ = View(reinterpret_cast<void*>(at), DType::u8, {static_cast<std::int64_t>(linear_scratch(m, rows))});
+    view_ = View(reinterpret_cast<void*>(at), DType::u8,
+                 {static_cast<std::int64_t>(table("naive").linear_scratch(m, rows))});
   }
   const View& view() const { return view_; }
   void check() const { tensor_.check_guard(); }

@@ -187,6 +187,37 @@ TEST(Convert, EqualsNaiveBitForBit) {
   });
 }
 
+TEST(Add, EqualsNaive) {
+  for_each_table([](const Ops& ops) {
+    for (const std::int64_t n : kAwkward) {
+      const std::int64_t rows = 1 + n % 5;
+      const Tensor x = Tensor(DType::f32, {rows, n}, n + 3).random(1, 4);
+      const Tensor to = Tensor(DType::f32, {rows, n}, n + 2).random(2, 4);
+      Tensor got(DType::f32, {rows, n}, n + 1), want(DType::f32, {rows, n}, n + 1);
+      const auto run = [&](const Ops& o, const Tensor& out) {
+        o.add(*o.open(2), {.x = x.view(), .add = to.view(), .out = out.view(), .scale = 0.37f});
+        out.check_guard();
+      };
+      run(ops, got);
+      run(table("naive"), want);
+      // The product and the sum are rounded once each at most, naive's once together: values are below 4 * 1.37.
+      expect_near(
+          got, want, [](auto, auto) { return 3 * 8 * kUnit; }, "add of " + std::to_string(n));
+      // In place, and by 1: the sum alone is rounded, so all tables agree to the bit.
+      Tensor twice(DType::f32, {rows, n}, n + 1);
+      const auto sum = [&](const Ops& o, Tensor& out) {
+        for (std::int64_t r = 0; r < rows; ++r) {
+          for (std::int64_t c = 0; c < n; ++c) out.set(r, c, static_cast<float>(to.get(r, c)));
+        }
+        o.add(*o.open(1), {.x = x.view(), .add = out.view(), .out = out.view()});
+      };
+      sum(ops, twice);
+      sum(table("naive"), want);
+      for (std::int64_t r = 0; r < rows; ++r) EXPECT_EQ(bits_of(twice, r), bits_of(want, r)) << n;
+    }
+  });
+}
+
 TEST(Pick, Copies) {
   for_each_table([](const Ops& ops) {
     const Tensor x = Tensor(DType::f32, {7, 13}, 17).random(1), rows = ints({6, 0, 6, 2});

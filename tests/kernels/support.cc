@@ -140,10 +140,12 @@ Past::Past(std::int64_t kv_heads, std::int64_t dim, DType dtype, std::int64_t ca
 
 Past Past::fork() const { return *this; }
 
-PastLayer Past::layer() {
+PastLayer Past::layer() const { return {.keys = keys_, .values = values_, .head_dim = dim_, .dtype = dtype_}; }
+
+Sequence Past::sequence(std::int64_t first_row, std::int64_t rows, std::int64_t past) {
   pointers_.clear();
   for (auto& b : blocks_) pointers_.push_back(b.data());
-  return {.blocks = pointers_.data(), .keys = keys_, .values = values_, .head_dim = dim_, .dtype = dtype_};
+  return {.first_row = first_row, .rows = rows, .past = past, .blocks = pointers_.data()};
 }
 
 }  // namespace pkv::kernels

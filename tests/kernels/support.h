@@ -64,7 +64,9 @@ class Past {
  public:
   Past(std::int64_t kv_heads, std::int64_t dim, DType dtype, std::int64_t capacity);
   Past fork() const;
-  PastLayer layer();
+  PastLayer layer() const;
+  // `rows` of a call from its row `first_row` on, after `past` tokens that this holds. Good until this is copied.
+  Sequence sequence(std::int64_t first_row, std::int64_t rows, std::int64_t past);
 
  private:
   std::size_t bytes_, keys_, values_;
@@ -72,6 +74,21 @@ class Past {
   DType dtype_;
   std::vector<std::vector<std::byte>> blocks_;
   std::vector<std::byte*> pointers_;
+};
+
+// A batch of these sequences, in memory of its own.
+class Sequences {
+ public:
+  Sequences(const Ops& ops, Device& device, std::span<const Sequence> all)
+      : memory_(batch_bytes(all)), batch_(ops.memory.begin(device, all, memory_.data())) {}
+  Sequences(const Ops& ops, Device& device, const Sequence& one) : Sequences(ops, device, std::span(&one, 1)) {}
+  Sequences(const Sequences&) = delete;
+  Sequences& operator=(const Sequences&) = delete;
+  operator Batch() const { return batch_; }
+
+ private:
+  std::vector<std::byte> memory_;
+  Batch batch_;
 };
 
 }  // namespace pkv::kernels

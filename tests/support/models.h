@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/random.h"
+#include "engine/kernels/kernels.h"
 #include "engine/model/architectures.h"
 #include "engine/model/model.h"
 #include "support/places.h"

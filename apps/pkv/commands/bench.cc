@@ -92,7 +92,7 @@ measure::Result measured(const BenchOptions& options, model::Model model, const 
                                     .scratch = options.past_dir,
                                     .threads = options.engine.threads,
                                     .hashing = stop.looking({})});
-    subjects::ThisMachine machine(options.engine.threads);
+    subjects::ThisMachine machine(engine.model().backend());
     const model::Card& card = engine.model().card();
     measure::Options plan = plan_of(options, card);
     plan.progress = stop.looking(progress_bar(name));

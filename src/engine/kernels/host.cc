@@ -6,6 +6,8 @@
 #include <cstdint>
 #include <cstdlib>
 
+#include "engine/kernels/cpu/peak.h"
+
 namespace pkv::kernels::host {
 namespace {
 
@@ -59,5 +61,35 @@ void Store::give(void* memory) noexcept {
     std::free(memory);
   }
 }
+
+namespace {
+
+void* allocate(Device& device, std::size_t bytes) noexcept { return static_cast<Host&>(device).store.take(bytes); }
+void release(Device& device, void* memory) noexcept { static_cast<Host&>(device).store.give(memory); }
+void* place(Device&, View&) noexcept { return nullptr; }
+void* pack(Device&, View&) noexcept { return nullptr; }
+void* pack_quantized(Device&, quant::Matrix&) noexcept { return nullptr; }
+void copy(Device&, void* to, const void* from, std::size_t bytes) noexcept { std::memcpy(to, from, bytes); }
+std::string wait(Device&) { return {}; }
+Batch begin(Device&, std::span<const Sequence> sequences, void* memory) noexcept {
+  return write_batch(sequences, memory, memory);
+}
+void run(Device&, const Key&, const std::function<void()>& body) { body(); }
+
+}  // namespace
+
+const MemoryOps kMemory{.of_host = true,
+                        .allocate = allocate,
+                        .release = release,
+                        .place = place,
+                        .pack = pack,
+                        .pack_quantized = pack_quantized,
+                        .upload = copy,
+                        .copy = copy,
+                        .download = copy,
+                        .wait = wait,
+                        .begin = begin,
+                        .run = run,
+                        .peak = peak::open};
 
 }  // namespace pkv::kernels::host

@@ -1,5 +1,5 @@
-// What every table that works in host memory shares: its device is a worker pool and a store of large pieces of memory.
-// Included by the tables themselves only.
+// What every table that works in the host's memory shares: its device is a worker pool and a store of large pieces of
+// memory, and its memory verbs are kMemory. Included by the tables themselves only.
 #pragma once
 
 #include <cstddef>
@@ -51,11 +51,11 @@ class Host : public Device {
 
 inline WorkerPool& pool_of(Device& device) { return static_cast<Host&>(device).pool; }
 
-inline void* allocate(Device& device, std::size_t bytes) noexcept {
-  return static_cast<Host&>(device).store.take(bytes);
+inline std::span<const Sequence> sequences(const Batch& batch) {
+  return {batch.sequences, static_cast<std::size_t>(batch.count)};
 }
-inline void release(Device& device, void* memory) noexcept { static_cast<Host&>(device).store.give(memory); }
-inline View place(Device&, const View& host) { return host; }
-inline void copy(Device&, void* to, const void* from, std::size_t bytes) noexcept { std::memcpy(to, from, bytes); }
+
+extern const MemoryOps kMemory;
+std::size_t linear_scratch(const quant::Matrix& matrix, std::int64_t rows) noexcept;
 
 }  // namespace pkv::kernels::host

@@ -1,25 +1,41 @@
-// The door of room kernels: the table of operations that a model is made of, and the tables that fill it: `naive`
-// (plain loops, double accumulation: the definition and the judge) and `cpu` (Highway, the instruction set chosen at
-// run time).
+// The table of operations that a model is made of, for those who call or fill one: `naive` (plain loops, double
+// accumulation: the definition and the judge) and `cpu` (Highway, the instruction set chosen at run time). Those who
+// only hold a table and its memory include backend.h.
 //
-// Every table obeys the row law: what an operation writes for a row depends, bit for bit, on that row's inputs alone,
-// never on how many rows share the call or on the number of threads. Shapes are the caller's promise: operations are
-// noexcept and check nothing. Views may be strided in dimension 0 unless said otherwise; hidden states are fp32.
-// Operations are asynchronous in principle: results may be read after `download`.
+// Shapes are the caller's promise: operations are noexcept and check nothing. Views may be strided in dimension 0
+// unless said otherwise; hidden states are fp32. How a table is added: docs/adding-a-backend.md.
 #pragma once
 
+#include <array>
+#include <compare>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
 #include <string>
 #include <string_view>
 
+#include "base/clock.h"
+#include "engine/kernels/act.h"
+#include "engine/kernels/past_layer.h"
+#include "engine/kernels/peak.h"
 #include "engine/quant/quant.h"
 #include "engine/tensor/view.h"
 
 namespace pkv::kernels {
+
+// What every table obeys.
+//  - The row law: what an operation writes for a row depends, bit for bit, on that row's inputs alone, never on how
+//    many rows or sequences share the call or on the number of threads (Linear::outliers_of_call excepted).
+//  - A sum over K is cut into pieces and folded in an order that depends on K alone. Attention visits keys in blocks
+//    of kBlockTokens from position 0 on and folds what a block gives in the order of blocks.
+//  - What a masked key or an unfed place of a block holds, NaN included, changes nothing.
+//  - `convert`, `encode` and `decode` give the same bits in every table: weights do not depend on the backend.
+// What is each table's own: how many elements a piece of K has, how the lanes of a sum are folded, how exp and the
+// activations are computed, whether a multiply-add rounds once or twice, the order of a packed matrix, scratch memory.
+// So tables differ in the last bits, and a past that one has computed is refused by the others (numerics.h).
 
 // A table's working state: its threads, or its stream on a device.
 class Device {
@@ -28,34 +44,13 @@ class Device {
   virtual std::string describe() const = 0;  // "cpu (AVX2), 2 threads"
 };
 
-// Elementwise functions: all of transformers' ACT2FN but those with learned parameters (prelu, xielu).
-enum class Act : std::uint8_t {
-  identity,
-  relu,
-  relu2,       // relu(x)^2
-  relu6,       // min(relu(x), 6)
-  leaky_relu,  // slope 0.01
-  gelu,        // x * Phi(x), by erf
-  gelu_tanh,   // the tanh approximation: gelu_new, gelu_pytorch_tanh, gelu_fast, gelu_accurate
-  quick_gelu,  // x * sigmoid(1.702 x)
-  silu,        // x * sigmoid(x)
-  sigmoid,
-  tanh,
-  mish,          // x * tanh(softplus(x))
-  hardswish,     // x * relu6(x + 3) / 6
-  gelu_10,       // gelu limited to [-10, 10]
-  laplace,       // (1 + erf((x - 0.707107) / (0.282095 sqrt(2)))) / 2
-  sqrtsoftplus,  // sqrt(softplus(x))
-};
-std::optional<Act> act_from_name(std::string_view transformers_name);
-std::string_view name_of(Act act);  // the first of transformers' names: "gelu_new"
-double apply(Act act, double x);    // the definition
-
-// out[r] = table[ids[r]] (+ out[r] when `add`). ids int32 [rows]; table [n, hidden] fp32, fp16 or bf16; out [rows,
-// hidden].
+// out[r] = table[ids[r]] (+ out[r] when `add`). ids int32 [rows]; table [n, hidden] packed, fp32, fp16 or bf16; out
+// [rows, hidden].
 struct Embed {
   View ids, table, out;
   bool add = false;
+
+  auto operands() const { return std::array{&ids, &table, &out}; }
 };
 
 // Layer norm over each row: (x - mean) / sqrt(var + eps) * weight + bias. weight, bias [hidden] fp32; bias may be
@@ -63,11 +58,13 @@ struct Embed {
 struct Norm {
   View x, weight, bias{}, out;  // x, out [rows, hidden]; out may be x
   float eps = 1e-5f;
+
+  auto operands() const { return std::array{&x, &weight, &bias, &out}; }
 };
 
-// out = add + act(clip(x . weight^T + bias)). x [rows, in]; weight [out, in] dense, fp32, fp16 or bf16, or `quantized`
-// in its place; bias [out] fp32 or empty; add [rows, out] or empty, may be `out`; out [rows, out] fp32. `clip` > 0
-// limits the sums to [-clip, clip].
+// out = add + act(clip(x . weight^T + bias)). x [rows, in]; weight [out, in] packed, fp32, fp16 or bf16, or `quantized`
+// in its place, packed too; bias [out] fp32 or empty; add [rows, out] or empty, may be `out`; out [rows, out] fp32.
+// `clip` > 0 limits the sums to [-clip, clip].
 //
 // The values of 4-bit matrices are code times scale in fp32, not rounded to `decoded`. By an int8 matrix, rows of x are
 // multiplied as quant::Activations; `outliers_of_call` takes the outlier columns of all rows together, as bitsandbytes
@@ -77,63 +74,63 @@ struct Linear {
   float clip = 0;
   Act act = Act::identity;
   quant::Matrix quantized{};
-  View scratch{};  // linear_scratch() bytes when quantized, aligned to 64
+  View scratch{};  // Ops::linear_scratch() bytes when quantized, aligned to 64
   float outlier_threshold = 6;
   bool outliers_of_call = false;
-};
-std::size_t linear_scratch(const quant::Matrix& matrix, std::int64_t rows);
 
-// Whether `linear` can take a matrix of this shape and format; if not, multiply by its decoded values.
+  auto operands() const {
+    return std::array{&x, &weight, &bias, &add, &out, &quantized.codes, &quantized.scales, &scratch};
+  }
+};
+
+// Whether `linear` of every table takes a matrix of this shape and format; if not, multiply by its decoded values.
 bool can_multiply(const quant::Matrix& matrix);
 
 // cos[r, i], sin[r, i] of positions[r] * theta^(-2i/dim), for i in [0, dim/2). positions int32 [rows].
 struct Angles {
   View positions, cos, sin;  // [rows], [rows, dim/2], [rows, dim/2]
   double theta = 10000;
+
+  auto operands() const { return std::array{&positions, &cos, &sin}; }
 };
 
 // Rotates the pairs (x[.., i], x[.., i + dim/2]) of every head in place. x [rows, groups, heads, dim], any strides but
 // 1 in the last dimension.
 struct Rotate {
   View x, cos, sin;
+
+  auto operands() const { return std::array{&x, &cos, &sin}; }
 };
 
-// Tokens in a block of the past. Attention visits keys block by block, so the bits of the logits depend on it: a
-// constant of the numerics, not a setting.
-constexpr std::int64_t kBlockTokens = 64;
-
-// Where one layer of one sequence's past lies. Block b holds tokens [b*kBlockTokens, (b+1)*kBlockTokens). Inside a
-// block, at byte `keys`, the layer's keys as [kv_heads, head_dim, kBlockTokens], and at byte `values` its values as
-// [kv_heads, kBlockTokens, head_dim]; elements of `dtype` (fp32, fp16, bf16).
-struct PastLayer {
-  std::byte* const* blocks = nullptr;
-  std::size_t keys = 0, values = 0;
-  std::int64_t head_dim = 0;
-  DType dtype = DType::f32;
-
-  // Bytes from the start of a token's block to the first element of its key (value) in a kv head. The elements of a
-  // key lie kBlockTokens apart, those of a value end to end.
-  std::size_t key(std::int64_t head, std::int64_t token) const {
-    return keys + static_cast<std::size_t>(head * head_dim * kBlockTokens + token % kBlockTokens) * size_of(dtype);
-  }
-  std::size_t value(std::int64_t head, std::int64_t token) const {
-    return values + static_cast<std::size_t>((head * kBlockTokens + token % kBlockTokens) * head_dim) * size_of(dtype);
-  }
-};
-
-// One sequence's share of a call: its rows, and how many tokens its past held before the call. The last two are for
-// faults made on purpose: rows do not see the keys before `first_key`, which must leave each row one, and keys before
-// `alibi_from` get the ALiBi bias of that position.
+// One sequence's share of a pass: its rows, and how many tokens its past held before. `blocks`: where each block of its
+// past lies in the device's memory, as many as past + rows tokens need. The last two are for faults made on purpose:
+// rows do not see the keys before `first_key`, which must leave each row one, and keys before `alibi_from` get the
+// ALiBi bias of that position.
 struct Sequence {
   std::int64_t first_row = 0, rows = 0, past = 0;
-  PastLayer layer;
+  std::byte* const* blocks = nullptr;
   std::int64_t first_key = 0, alibi_from = 0;
 };
+
+// The sequences of a pass where operations read them: `begin` puts them there once, every layer uses them. The numbers
+// are the host's, for sizing a launch; they are the same for all passes that share a recording (Key).
+struct Batch {
+  const Sequence* sequences = nullptr;  // [count]; they and their `blocks` in the device's memory
+  std::int64_t count = 0, rows = 0;     // rows: of all sequences
+  std::int64_t most_rows = 0;           // of one sequence
+  std::int64_t most_blocks = 0;         // at least as many as any sequence has, and a power of two
+};
+std::size_t batch_bytes(std::span<const Sequence> sequences);  // what `begin` writes
+// Writes a batch of batch_bytes() to `host`, in the form that it has at `memory` of the device: for tables' `begin`.
+Batch write_batch(std::span<const Sequence> sequences, void* host, void* memory) noexcept;
 
 // Writes the rows' keys and values into the past at positions past, past + 1, ... k, v [rows, kv_heads, head_dim].
 struct Append {
   View k, v;
-  std::span<const Sequence> sequences;
+  Batch batch;
+  PastLayer layer;
+
+  auto operands() const { return std::array{&k, &v}; }
 };
 
 // Softmax attention of every row to the keys in its sequence's past (this call's own included, append comes first).
@@ -143,17 +140,30 @@ struct Append {
 // where bias is rounded to bf16 first when `alibi_bf16`. Keys are visited in the past's blocks, from position 0 on.
 struct Attend {
   View q, out;
-  View slopes{};  // [heads] fp32, host memory of the table; empty: no bias
-  std::span<const Sequence> sequences;
+  View slopes{};  // [heads] fp32; empty: no bias
+  Batch batch;
+  PastLayer layer;
   float scale = 1;
   float alibi_scale = 1;
   bool alibi_bf16 = false;
   bool causal = true;
+
+  auto operands() const { return std::array{&q, &out, &slopes}; }
+};
+
+// out = add + scale * x. x, add, out [rows, columns] fp32; out may be x or add.
+struct Add {
+  View x, add, out;
+  float scale = 1;
+
+  auto operands() const { return std::array{&x, &add, &out}; }
 };
 
 // out[i] = x[rows[i]]. rows int32 [n]; x [any, hidden]; out [n, hidden].
 struct Pick {
   View x, rows, out;
+
+  auto operands() const { return std::array{&x, &rows, &out}; }
 };
 
 // to = from in to's number format (nearest, ties to even; too large for fp16: infinity), or from transposed. from
@@ -162,35 +172,81 @@ struct Pick {
 struct Convert {
   View from, to;
   bool transpose = false;
+
+  auto operands() const { return std::array{&from, &to}; }
 };
 
 // to = the matrix `from` [out, in] (fp32, fp16 or bf16, dense, perhaps unaligned) in a quantised format.
 struct Encode {
   View from;
   quant::Matrix to;
+
+  auto operands() const { return std::array{&from, &to.codes, &to.scales}; }
 };
 
 // to [out, in] (fp32, fp16 or bf16, dense) = the decoded values of a quantised matrix.
 struct Decode {
   quant::Matrix from;
   View to;
+
+  auto operands() const { return std::array{&from.codes, &from.scales, &to}; }
 };
 
+// What a recording of operations is good for: the same buffers, shapes and numbers of a Batch. What may differ between
+// two passes of one key lies in the device's memory: ids, positions, sequences, blocks.
+struct Key {
+  std::uint64_t buffers = 0;  // a number that no other set of buffers has had
+  std::array<std::int64_t, 5> shape{};
+
+  auto operator<=>(const Key&) const = default;
+};
+
+// How a table keeps memory and works through what it is asked for. Operations are asynchronous in principle: they begin
+// in the order in which they were asked for, and what they write may be read after `download` or `wait`. What fails
+// says so in the next `wait`. Tables in the host's memory share host::kMemory, which does all at once and never fails.
+struct MemoryOps {
+  bool of_host = false;  // operations read the host's memory as it lies
+
+  // Aligned to 64 bytes; null when there is none left. Memory may be released while operations that use it have been
+  // asked for and are not done.
+  void* (*allocate)(Device&, std::size_t bytes) noexcept;
+  void (*release)(Device&, void* memory) noexcept;
+  // Makes a view that operations can read of one of the host's memory: the same where that will do (it must then
+  // outlive its use), else a copy. Gives the memory of the copy, to be released, null where there is none. No memory
+  // left: a view without data. So for `pack` and `pack_quantized`.
+  void* (*place)(Device&, View& host) noexcept;
+  // Puts a matrix that lies in the device's memory into the order in which `linear` and `embed` read it, where that is
+  // another. A packed matrix keeps its shape; its rows and strides are nothing that anyone else could use.
+  void* (*pack)(Device&, View& matrix) noexcept;
+  void* (*pack_quantized)(Device&, quant::Matrix& matrix) noexcept;
+
+  // `upload` and `place` have read the host's memory when they return. `download` waits for what comes before.
+  void (*upload)(Device&, void* to, const void* from_host, std::size_t bytes) noexcept;
+  void (*copy)(Device&, void* to, const void* from, std::size_t bytes) noexcept;
+  void (*download)(Device&, void* to_host, const void* from, std::size_t bytes) noexcept;
+  // Returns when all that was asked for is done: empty, or what has failed since the last `wait`, each failure once.
+  std::string (*wait)(Device&);
+
+  // Once a pass: the sequences into `memory` of batch_bytes(), which must stay until the pass's operations are done.
+  Batch (*begin)(Device&, std::span<const Sequence> sequences, void* memory) noexcept;
+  // Calls `body`, which asks for operations only: no memory, upload, download, `begin` or `wait`. A table may record
+  // what it asks for when it sees a key again (the first call may still make buffers grow), and from then on replay
+  // that without calling it. Throws what `body` throws.
+  void (*run)(Device&, const Key& key, const std::function<void()>& body);
+
+  // Error::load when there is no memory for it.
+  std::unique_ptr<Peak> (*peak)(Device&, Clock clock);
+};
+
+// A table. Every entry is there in every table.
 struct Ops {
   std::string_view name;
 
   // `threads` 0: as many as there are physical cores.
   std::unique_ptr<Device> (*open)(int threads);
+  MemoryOps memory;
 
-  // Memory. `place` gives a view that operations can read: the same memory where host memory will do (it must then
-  // outlive its use), otherwise a copy. Allocations are aligned to 64 bytes; null when there is no memory left.
-  void* (*allocate)(Device&, std::size_t bytes) noexcept;
-  void (*release)(Device&, void* memory) noexcept;
-  View (*place)(Device&, const View& host);
-  void (*upload)(Device&, void* to, const void* from_host, std::size_t bytes) noexcept;
-  void (*copy)(Device&, void* to, const void* from, std::size_t bytes) noexcept;
-  void (*download)(Device&, void* to_host, const void* from,
-                   std::size_t bytes) noexcept;  // waits for what comes before
+  std::size_t (*linear_scratch)(const quant::Matrix& matrix, std::int64_t rows) noexcept;  // bytes
 
   void (*embed)(Device&, const Embed&) noexcept;
   void (*norm)(Device&, const Norm&) noexcept;
@@ -199,6 +255,7 @@ struct Ops {
   void (*rotate)(Device&, const Rotate&) noexcept;
   void (*append)(Device&, const Append&) noexcept;
   void (*attend)(Device&, const Attend&) noexcept;
+  void (*add)(Device&, const Add&) noexcept;
   void (*pick)(Device&, const Pick&) noexcept;
   void (*convert)(Device&, const Convert&) noexcept;
   void (*encode)(Device&, const Encode&) noexcept;

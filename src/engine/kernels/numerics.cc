@@ -6,6 +6,7 @@
 
 #include "base/checksum.h"
 #include "base/random.h"
+#include "engine/kernels/call.h"
 #include "engine/tensor/buffer.h"
 
 namespace pkv::kernels {
@@ -26,7 +27,7 @@ class Probe {
     memory_.emplace_back(backend_, host.bytes());
     View view = host;
     view.data = memory_.back().data();
-    backend_.ops().upload(device(), view.data, host.data, host.bytes());
+    backend_.upload(view.data, host.data, host.bytes());
     return view;
   }
   // Numbers in [-2, 2).
@@ -37,44 +38,52 @@ class Probe {
     if (dtype == DType::f32) return wide;
     const View narrow = memory(dtype, shape);
     const auto rows = [&](const View& v) { return View(v.data, v.dtype, {1, v.elements()}); };
-    backend_.ops().convert(device(), {.from = rows(wide), .to = rows(narrow)});
+    call(backend_, &Ops::convert, {.from = rows(wide), .to = rows(narrow)});
     return narrow;
   }
+  View packed(View matrix) {
+    memory_.push_back(pack(backend_, matrix));
+    return matrix;
+  }
+  Batch begin(const Sequence& sequence) { return kernels::begin(backend_, {&sequence, 1}, memory_.emplace_back()); }
   void take(const View& result) {
     results.resize(static_cast<std::size_t>(result.elements()));
-    backend_.ops().download(device(), results.data(), result.data, result.bytes());
+    backend_.download(results.data(), result.data, result.bytes());
   }
 
   void norm() {
     const View out = memory(DType::f32, {2, 70});
-    backend_.ops().norm(device(), {.x = numbers({2, 70}), .weight = numbers({70}), .bias = numbers({70}), .out = out});
+    call(backend_, &Ops::norm, {.x = numbers({2, 70}), .weight = numbers({70}), .bias = numbers({70}), .out = out});
     take(out);
   }
   void linear(std::int64_t in, DType dtype, Act act) {
     const View out = memory(DType::f32, {1, 7});
-    backend_.ops().linear(device(), {.x = numbers({1, in}), .weight = numbers({7, in}, dtype), .out = out, .act = act});
+    call(backend_, &Ops::linear,
+         {.x = numbers({1, in}), .weight = packed(numbers({7, in}, dtype)), .out = out, .act = act});
     take(out);
   }
   void linear(quant::Format format) {
     quant::Matrix m{.format = format, .out = 7, .in = 192};
     m.codes = m.codes_in(memory(DType::u8, {static_cast<std::int64_t>(m.code_bytes())}).data);
     m.scales = memory(DType::f32, {m.scale_count()});
-    backend_.ops().encode(device(), {.from = numbers({m.out, m.in}), .to = m});
+    call(backend_, &Ops::encode, {.from = numbers({m.out, m.in}), .to = m});
+    memory_.push_back(pack(backend_, m));
     const View out = memory(DType::f32, {1, m.out});
-    const auto scratch = static_cast<std::int64_t>(linear_scratch(m, 1));
-    backend_.ops().linear(device(), {.x = numbers({1, m.in}),
-                                     .out = out,
-                                     .quantized = m,
-                                     .scratch = memory(DType::u8, {scratch}),
-                                     .outlier_threshold = 1.5f});
+    const auto scratch = static_cast<std::int64_t>(backend_.ops().linear_scratch(m, 1));
+    call(backend_, &Ops::linear,
+         {.x = numbers({1, m.in}),
+          .out = out,
+          .quantized = m,
+          .scratch = memory(DType::u8, {scratch}),
+          .outlier_threshold = 1.5f});
     take(out);
   }
   void rotary() {
     Buffer positions(DType::i32, {3});
     std::ranges::copy(std::initializer_list<std::int32_t>{1, 77, 2047}, positions.span<std::int32_t>().begin());
     const View cos = memory(DType::f32, {3, 16}), sin = memory(DType::f32, {3, 16}), x = numbers({3, 1, 2, 32});
-    backend_.ops().angles(device(), {.positions = upload(positions.view()), .cos = cos, .sin = sin, .theta = 10000});
-    backend_.ops().rotate(device(), {.x = x, .cos = cos, .sin = sin});
+    call(backend_, &Ops::angles, {.positions = upload(positions.view()), .cos = cos, .sin = sin, .theta = 10000});
+    call(backend_, &Ops::rotate, {.x = x, .cos = cos, .sin = sin});
     take(x);
   }
   // A row that attends to all of a block and a part of the next one.
@@ -84,25 +93,25 @@ class Probe {
     const auto block = static_cast<std::int64_t>(2 * part);
     std::byte* const blocks[] = {memory(DType::u8, {block}).as<std::byte>(),
                                  memory(DType::u8, {block}).as<std::byte>()};
-    const PastLayer layer{.blocks = blocks, .keys = 0, .values = part, .head_dim = kDim, .dtype = dtype};
-    const Sequence all{.rows = kTokens, .layer = layer}, last{.rows = 1, .past = kTokens - 1, .layer = layer};
-    backend_.ops().append(
-        device(),
-        {.k = numbers({kTokens, kHeads, kDim}), .v = numbers({kTokens, kHeads, kDim}), .sequences = {&all, 1}});
+    const PastLayer layer{.keys = 0, .values = part, .head_dim = kDim, .dtype = dtype};
+    const Batch all = begin({.rows = kTokens, .blocks = blocks});
+    const Batch last = begin({.rows = 1, .past = kTokens - 1, .blocks = blocks});
+    call(backend_, &Ops::append,
+         {.k = numbers({kTokens, kHeads, kDim}), .v = numbers({kTokens, kHeads, kDim}), .batch = all, .layer = layer});
     const View out = memory(DType::f32, {1, 2 * kHeads, kDim});
-    backend_.ops().attend(device(), {.q = numbers({1, kHeads, 2, kDim}),
-                                     .out = out,
-                                     .slopes = numbers({2 * kHeads}),
-                                     .sequences = {&last, 1},
-                                     .scale = 0.2f});
+    call(backend_, &Ops::attend,
+         {.q = numbers({1, kHeads, 2, kDim}),
+          .out = out,
+          .slopes = numbers({2 * kHeads}),
+          .batch = last,
+          .layer = layer,
+          .scale = 0.2f});
     take(out);
   }
 
   std::vector<float> results;
 
  private:
-  Device& device() const { return backend_.device(); }
-
   Backend backend_;
   std::vector<Memory> memory_;
   std::uint64_t drawn_ = 0;

@@ -4,7 +4,8 @@
 #include <cstdint>
 #include <optional>
 
-#include "engine/kernels/kernels.h"
+#include "engine/kernels/act.h"
+#include "engine/quant/quant.h"
 #include "engine/tensor/view.h"
 
 namespace pkv::model {

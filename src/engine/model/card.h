@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 
 #include "engine/tensor/dtype.h"
@@ -26,6 +27,10 @@ struct Card {
   // ALiBi or rotary positions can, but was not trained to.
   std::int64_t context = 0;
   bool context_is_hard = true;
+
+  // Positions are counted from this id + 1 on, and tokens of this id are not counted: each has its id as position.
+  // None: all tokens are counted, from 0 on.
+  std::optional<std::int32_t> padding;
 
   bool causal = true;
   Positions positions = Positions::none;

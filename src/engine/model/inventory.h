@@ -13,6 +13,13 @@
 
 namespace pkv::model {
 
+// A matrix that loading has quantised, for those who want to write it down.
+struct QuantizedMatrix {
+  std::string name;      // its tensor's in the source
+  quant::Matrix matrix;  // on the backend
+  std::optional<quant::NestedScales> nested = {};
+};
+
 // Matrices that states are multiplied by, not the tables that a token's row is taken from.
 struct Products {
   std::int64_t weights = 0;  // multiply-adds for each row

@@ -9,6 +9,8 @@
 #include "engine/model/architectures.h"
 #include "engine/model/checkpoint.h"
 #include "engine/model/faults/deviation.h"
+#include "engine/model/pass.h"
+#include "engine/model/reader.h"
 #include "files/hf/common_keys.h"
 
 namespace pkv::model {
@@ -156,10 +158,10 @@ Logits Model::forward(std::span<const Feed> feeds, Want want, Taps* taps) const 
   auto workspace = borrow();
   const std::optional<Deviation> deviation = Deviation::of(backend_, card(), feeds);
   Pass pass(backend_, card(), int8_, *workspace, feeds, want, taps, deviation ? &*deviation : nullptr);
-  page_->forward(pass);
+  pass.run([&] { page_->forward(pass); });
   const View result = pass.result();
   Logits logits(DType::f32, {result[0], result[1]});
-  backend_.ops().download(backend_.device(), logits.view().data, result.data, result.bytes());
+  backend_.download(logits.view().data, result.data, result.bytes());
   give_back(std::move(workspace));  // may fail, so before the pasts change
   pass.commit();
   return logits;

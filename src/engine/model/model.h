@@ -23,16 +23,18 @@
 #include "base/progress.h"
 #include "engine/kernels/backend.h"
 #include "engine/model/card.h"
+#include "engine/model/feed.h"
 #include "engine/model/formats.h"
 #include "engine/model/inventory.h"
-#include "engine/model/pass.h"
 #include "engine/model/past.h"
-#include "engine/model/reader.h"
 #include "engine/model/source.h"
 #include "engine/tensor/buffer.h"
 #include "files/hf/hf.h"
 
 namespace pkv::model {
+
+class Pass;
+class Workspace;
 
 // One architecture's weights and forward; see model/arch/.
 class Page {

@@ -1,14 +1,17 @@
 #include "engine/model/pass.h"
 
 #include <algorithm>
+#include <atomic>
+#include <bit>
 #include <utility>
 
-#include "base/error.h"
+#include "engine/kernels/call.h"
 #include "engine/model/faults/deviation.h"
 
 namespace pkv::model {
 
 using kernels::Act;
+using kernels::Ops;
 
 View Workspace::get(const kernels::Backend& backend, Slot slot, DType dtype, std::int64_t rows, std::int64_t columns) {
   View view(nullptr, dtype, {rows, columns});
@@ -16,11 +19,24 @@ View Workspace::get(const kernels::Backend& backend, Slot slot, DType dtype, std
   // a power of two would. Logits leave the device in one piece.
   const std::int64_t line = 64 / static_cast<std::int64_t>(size_of(dtype));
   if (rows > 1 && slot != logits) view.stride[0] = (columns + line - 1) / line * line | line;
-  const auto bytes = static_cast<std::size_t>(rows * view.stride[0]) * size_of(dtype);
-  kernels::Memory& memory = memory_[slot];
-  if (memory.size() < bytes) memory = kernels::Memory(backend, bytes);
-  view.data = memory.data();
+  view.data = room(backend, slot, static_cast<std::size_t>(rows * view.stride[0]) * size_of(dtype));
   return view;
+}
+
+std::byte* Workspace::room(const kernels::Backend& backend, Slot slot, std::size_t bytes) {
+  static std::atomic<std::uint64_t> last = 0;
+  kernels::Memory& memory = memory_[slot];
+  if (memory.size() < bytes) {
+    memory = kernels::Memory(backend, bytes);
+    number_ = ++last;
+  }
+  return memory.data();
+}
+
+// A power of two, so that a text that grows block by block seldom asks for other memory.
+kernels::Batch Workspace::begin(const kernels::Backend& backend, std::span<const kernels::Sequence> all) {
+  room(backend, sequences, std::bit_ceil(kernels::batch_bytes(all)));
+  return kernels::begin(backend, all, memory_[sequences]);
 }
 
 Pass::Pass(const kernels::Backend& backend, const Card& card, const Int8& int8, Workspace& workspace,
@@ -33,18 +49,45 @@ Pass::Pass(const kernels::Backend& backend, const Card& card, const Int8& int8, 
       want_(want),
       taps_(taps),
       deviation_(deviation) {
-  std::vector<std::int32_t> ids;
   for (const Feed& feed : feeds) {
-    feed.past->reserve(static_cast<std::int64_t>(feed.ids.size()));
-    sequences_.push_back({.first_row = static_cast<std::int64_t>(ids.size()),
-                          .rows = static_cast<std::int64_t>(feed.ids.size()),
-                          .past = feed.past->length(),
-                          .layer = {}});
-    ids.insert(ids.end(), feed.ids.begin(), feed.ids.end());
+    const std::int64_t rows = std::ssize(feed.ids);
+    feed.past->reserve(rows);
+    sequences_.push_back(
+        {.first_row = rows_, .rows = rows, .past = feed.past->length(), .blocks = feed.past->blocks()});
+    rows_ += rows;
   }
-  rows_ = static_cast<std::int64_t>(ids.size());
-  ids_ = upload(Workspace::ids, ids);
+  upload_record();
+  batch_ = workspace.begin(backend, sequences_);
   x_ = buffer(Workspace::hidden, card.hidden);
+}
+
+// What is new in each pass, in one piece: ids, positions, token types and the rows that are wanted.
+void Pass::upload_record() {
+  std::vector<std::int32_t> all;
+  for (const Feed& feed : feeds_) all.insert(all.end(), feed.ids.begin(), feed.ids.end());
+  const std::vector<std::int32_t> places = positions();
+  all.insert(all.end(), places.begin(), places.end());
+  all.resize(all.size() + places.size());  // token types: all 0
+  for (const kernels::Sequence& s : sequences_) all.push_back(static_cast<std::int32_t>(s.first_row + s.rows - 1));
+  const View record = upload(Workspace::record, all);
+  ids_ = record.rows(0, rows_);
+  positions_ = record.rows(rows_, rows_);
+  types_ = record.rows(2 * rows_, rows_);
+  wanted_ = record.rows(3 * rows_, std::ssize(sequences_));
+}
+
+void Pass::run(const std::function<void()>& body) {
+  if (taps_ != nullptr || deviation_ != nullptr) return body();
+  const std::int64_t wanted = want_ == Want::all ? rows_ : batch_.count;
+  const kernels::Key key{.buffers = workspace_.number(),
+                         .shape = {rows_, wanted, batch_.count, batch_.most_rows, batch_.most_blocks}};
+  backend_.ops().memory.run(backend_.device(), key, body);
+}
+
+template <class Call>
+void Pass::call(void (*Ops::*operation)(kernels::Device&, const Call&) noexcept,
+                const std::type_identity_t<Call>& what) {
+  kernels::call(backend_, operation, what);
 }
 
 View Pass::buffer(Workspace::Slot slot, std::int64_t columns) {
@@ -55,69 +98,57 @@ View Pass::upload(Workspace::Slot slot, std::span<const std::int32_t> values) {
   const auto n = static_cast<std::int64_t>(values.size());
   View view = workspace_.get(backend_, slot, DType::i32, 1, n);
   view = View(view.data, DType::i32, {n});
-  backend_.ops().upload(backend_.device(), view.data, values.data(), values.size_bytes());
+  backend_.upload(view.data, values.data(), values.size_bytes());
   return view;
 }
 
 void Pass::tap(std::vector<float>& to, const View& x) {
-  to.resize(static_cast<std::size_t>(x.elements()));
-  const auto columns = static_cast<std::size_t>(x[1]);
-  for (std::int64_t r = 0; r < x[0]; ++r) {
-    const View row = x.rows(r, 1);
-    backend_.ops().download(backend_.device(), to.data() + static_cast<std::size_t>(r) * columns, row.data,
-                            columns * sizeof(float));
-  }
+  std::vector<float> rows(static_cast<std::size_t>((x[0] - 1) * x.step(0) + x[1]));
+  backend_.download(rows.data(), x.data, rows.size() * sizeof(float));
+  to.clear();
+  for (std::int64_t r = 0; r < x[0]; ++r) to.insert(to.end(), &rows[r * x.step(0)], &rows[r * x.step(0)] + x[1]);
 }
 
-void Pass::embed(const View& table) {
-  backend_.ops().embed(backend_.device(), {.ids = ids_, .table = table, .out = x_, .add = false});
-}
+void Pass::embed(const View& table) { call(&Ops::embed, {.ids = ids_, .table = table, .out = x_, .add = false}); }
 
-void Pass::add_rows_of(const View& table, const View& indices) {
-  backend_.ops().embed(backend_.device(), {.ids = indices, .table = table, .out = x_, .add = true});
-}
-
+// From 0; or from padding + 1 on, where padding is counted by none and has a position of its own.
 std::vector<std::int32_t> Pass::positions() const {
   std::vector<std::int32_t> all;
-  for (const kernels::Sequence& s : sequences_) {
-    for (std::int64_t r = 0; r < s.rows; ++r) all.push_back(static_cast<std::int32_t>(s.past + r));
+  const std::int32_t first = card_.padding ? *card_.padding + 1 : 0;
+  for (const Feed& feed : feeds_) {
+    const auto past = feed.past->ids();
+    const auto padding = [&](std::int32_t id) { return card_.padding && id == *card_.padding; };
+    auto next = first + static_cast<std::int32_t>(std::ssize(past) - std::ranges::count_if(past, padding));
+    for (const std::int32_t id : feed.ids) all.push_back(padding(id) ? id : next++);
   }
-  if (deviation_ != nullptr) deviation_->misplace(all, 0);
+  if (deviation_ != nullptr) deviation_->misplace(all, first);
   return all;
 }
 
-void Pass::add_positions(const View& table) { add_rows_of(table, upload(Workspace::positions, positions())); }
-
-void Pass::add_positions_after_padding(const View& table, std::int32_t padding) {
-  std::vector<std::int32_t> positions;
-  for (const Feed& feed : feeds_) {
-    const auto past = feed.past->ids();
-    auto position = padding + static_cast<std::int32_t>(past.size()) -
-                    static_cast<std::int32_t>(std::count(past.begin(), past.end(), padding));
-    for (const std::int32_t id : feed.ids) positions.push_back(id == padding ? padding : ++position);
-  }
-  if (deviation_ != nullptr) deviation_->misplace(positions, padding + 1);
-  add_rows_of(table, upload(Workspace::positions, positions));
+void Pass::add_positions(const View& table) {
+  call(&Ops::embed, {.ids = positions_, .table = table, .out = x_, .add = true});
 }
 
 void Pass::add_token_type(const View& table) {
-  add_rows_of(table, upload(Workspace::positions, std::vector<std::int32_t>(static_cast<std::size_t>(rows_), 0)));
+  call(&Ops::embed, {.ids = types_, .table = table, .out = x_, .add = true});
 }
 
 void Pass::rotary(double theta) {
   theta_ = theta;
   cos_ = buffer(Workspace::cos, card_.head_dim / 2);
   sin_ = buffer(Workspace::sin, card_.head_dim / 2);
-  std::vector<std::int32_t> all = positions();
-  if (deviation_ != nullptr) deviation_->misplace_rotary(all);
-  const View view = upload(Workspace::positions, all);
-  backend_.ops().angles(backend_.device(), {.positions = view, .cos = cos_, .sin = sin_, .theta = theta});
+  View turned = positions_;
+  if (deviation_ != nullptr) {
+    std::vector<std::int32_t> all = positions();
+    deviation_->misplace_rotary(all);
+    turned = upload(Workspace::misplaced, all);
+  }
+  call(&Ops::angles, {.positions = turned, .cos = cos_, .sin = sin_, .theta = theta});
 }
 
 View Pass::norm(const Norm& norm) {
   const View out = buffer(spare(), card_.hidden);
-  backend_.ops().norm(backend_.device(),
-                      {.x = x_, .weight = norm.weight, .bias = norm.bias, .out = out, .eps = norm.eps});
+  call(&Ops::norm, {.x = x_, .weight = norm.weight, .bias = norm.bias, .out = out, .eps = norm.eps});
   return out;
 }
 
@@ -130,7 +161,7 @@ void Pass::replace(const View& states) {
 void Pass::multiply(const View& x, const Projection& projection, kernels::Linear call) {
   call.x = x, call.weight = projection.weight, call.bias = projection.bias;
   if (projection.quantized) {
-    const auto bytes = static_cast<std::int64_t>(kernels::linear_scratch(projection.quantized, x[0]));
+    const auto bytes = static_cast<std::int64_t>(backend_.ops().linear_scratch(projection.quantized, x[0]));
     call.quantized = projection.quantized;
     call.scratch = workspace_.get(backend_, Workspace::scratch, DType::u8, 1, bytes);
     call.outlier_threshold = int8_.threshold, call.outliers_of_call = int8_.outliers_of_call;
@@ -146,10 +177,29 @@ void Pass::multiply_rows(kernels::Linear call, std::int64_t first, std::int64_t 
   if (rows == 0) return;
   call.x = call.x.rows(first, rows), call.out = call.out.rows(first, rows);
   if (call.add) call.add = call.add.rows(first, rows);
-  backend_.ops().linear(backend_.device(), call);
+  this->call(&Ops::linear, call);
 }
 
-void Pass::add(const Branch& branch) { multiply(branch.states, *branch.last, {.x = {}, .add = x_, .out = x_}); }
+// A branch's states once its last product is done.
+View Pass::computed(const Branch& branch) {
+  if (branch.last == nullptr) return branch.states;
+  const View out = buffer(Workspace::branch, card_.hidden);
+  multiply(branch.states, *branch.last, {.x = {}, .out = out});
+  return out;
+}
+
+Branch Pass::norm(const Norm& norm, const Branch& branch) {
+  const View states = computed(branch);
+  call(&Ops::norm, {.x = states, .weight = norm.weight, .bias = norm.bias, .out = states, .eps = norm.eps});
+  return {.states = states, .scale = branch.scale};
+}
+
+void Pass::add(const Branch& branch) {
+  if (branch.last != nullptr && branch.scale == 1) {
+    return multiply(branch.states, *branch.last, {.x = {}, .add = x_, .out = x_});
+  }
+  call(&Ops::add, {.x = computed(branch), .add = x_, .out = x_, .scale = branch.scale});
+}
 
 Branch Pass::mlp(const View& input, const Mlp& mlp) {
   const View inner = buffer(Workspace::inner, mlp.up.out());
@@ -188,15 +238,13 @@ View as_heads(const View& k) {
 }  // namespace
 
 void Pass::rotate(const View& q, const View& k) {
-  backend_.ops().rotate(backend_.device(), {.x = q, .cos = cos_, .sin = sin_});
-  backend_.ops().rotate(backend_.device(), {.x = k, .cos = cos_, .sin = sin_});
+  call(&Ops::rotate, {.x = q, .cos = cos_, .sin = sin_});
+  call(&Ops::rotate, {.x = k, .cos = cos_, .sin = sin_});
   if (deviation_ != nullptr) deviation_->misrotate(q, k, cos_, sin_, theta_);
 }
 
 Branch Pass::attend(const View& input, const Attention& a) {
   if (taps_ != nullptr && layer_ == 0) tap(taps_->embedded, x_);
-  const auto& ops = backend_.ops();
-  auto& device = backend_.device();
   const std::int64_t width = (card_.heads + 2 * card_.kv_heads) * card_.head_dim;
   const View fused = buffer(Workspace::qkv, width);
   const auto product = [&](const Projection& p, const View& out) {
@@ -212,20 +260,21 @@ Branch Pass::attend(const View& input, const Attention& a) {
   }
   const Qkv s = split(fused, card_, a.fused);
   if (a.rotary) rotate(s.q, as_heads(s.k));
-  for (std::size_t i = 0; i < feeds_.size(); ++i) sequences_[i].layer = feeds_[i].past->layer(layer_);
-  ops.append(device, {.k = s.k, .v = s.v, .sequences = sequences_});
+  const kernels::PastLayer layer = feeds_[0].past->shape().layer(layer_);
+  call(&Ops::append, {.k = s.k, .v = s.v, .batch = batch_, .layer = layer});
   const View context = buffer(Workspace::context, card_.heads * card_.head_dim);
   View heads(context.data, DType::f32, {rows_, card_.heads, card_.head_dim});
   heads.stride[0] = context.step(0);
-  const kernels::Attend call{.q = s.q,
-                             .out = heads,
-                             .slopes = a.alibi.slopes,
-                             .sequences = sequences_,
-                             .scale = a.scale,
-                             .alibi_scale = a.alibi.scale,
-                             .alibi_bf16 = a.alibi.bf16,
-                             .causal = a.causal};
-  deviation_ == nullptr ? ops.attend(device, call) : deviation_->attend(call);
+  const kernels::Attend all{.q = s.q,
+                            .out = heads,
+                            .slopes = a.alibi.slopes,
+                            .batch = batch_,
+                            .layer = layer,
+                            .scale = a.scale,
+                            .alibi_scale = a.alibi.scale,
+                            .alibi_bf16 = a.alibi.bf16,
+                            .causal = a.causal};
+  deviation_ == nullptr ? call(&Ops::attend, all) : deviation_->attend(all, sequences_);
   if (taps_ != nullptr) tap(taps_->attended.emplace_back(), context);
   return {context, &a.out};
 }
@@ -237,11 +286,9 @@ void Pass::end_layer() {
 
 void Pass::head() {
   if (want_ == Want::all) return;
-  std::vector<std::int32_t> last;
-  for (const kernels::Sequence& s : sequences_) last.push_back(static_cast<std::int32_t>(s.first_row + s.rows - 1));
-  rows_ = static_cast<std::int64_t>(last.size());
+  rows_ = batch_.count;
   const View out = buffer(Workspace::picked, card_.hidden);
-  backend_.ops().pick(backend_.device(), {.x = x_, .rows = upload(Workspace::wanted, last), .out = out});
+  call(&Ops::pick, {.x = x_, .rows = wanted_, .out = out});
   x_ = out;
   x_slot_ = Workspace::picked;
 }
@@ -254,8 +301,12 @@ View Pass::dense(const Projection& projection, Act act) {
 
 void Pass::logits(const View& input, const View& weight, const View& bias) {
   if (taps_ != nullptr) tap(taps_->head, input);
-  logits_ = buffer(Workspace::logits, weight[0]);
-  multiply(input, {.weight = weight, .bias = bias}, {.x = {}, .out = logits_});
+  multiply(input, {.weight = weight, .bias = bias}, {.x = {}, .out = result()});
+}
+
+View Pass::result() {
+  const std::int64_t rows = want_ == Want::all ? ids_[0] : batch_.count;
+  return workspace_.get(backend_, Workspace::logits, DType::f32, rows, card_.vocab);
 }
 
 void Pass::commit() noexcept {

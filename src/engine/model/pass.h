@@ -6,10 +6,12 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <span>
 #include <vector>
 
 #include "engine/kernels/backend.h"
+#include "engine/kernels/kernels.h"
 #include "engine/model/blocks.h"
 #include "engine/model/card.h"
 #include "engine/model/feed.h"
@@ -23,21 +25,45 @@ class Deviation;
 // Buffers that outlive a pass, so that a step allocates nothing once they are large enough.
 class Workspace {
  public:
-  enum Slot { hidden, normed, qkv, context, inner, cos, sin, ids, positions, wanted, picked, logits, scratch, kSlots };
+  enum Slot {
+    hidden,
+    normed,
+    qkv,
+    context,
+    inner,
+    branch,
+    cos,
+    sin,
+    record,
+    misplaced,
+    sequences,
+    picked,
+    logits,
+    scratch,
+    kSlots
+  };
 
   // [rows, columns] of any content; rows of several lie a whole number of cache lines apart, but those of `logits` end
   // to end. Replaces what the slot held: earlier Views of it are not to be used any more.
   View get(const kernels::Backend& backend, Slot slot, DType dtype, std::int64_t rows, std::int64_t columns);
+  kernels::Batch begin(const kernels::Backend& backend, std::span<const kernels::Sequence> sequences);
+
+  // A number for the memory that all slots have now. No workspace has had it before with other memory.
+  std::uint64_t number() const { return number_; }
 
  private:
+  std::byte* room(const kernels::Backend& backend, Slot slot, std::size_t bytes);
+
   kernels::Memory memory_[kSlots];
+  std::uint64_t number_ = 0;
 };
 
-// What a branch gives, to be added to the hidden states: `states` times `last`, a product that is done together with
-// the sum.
+// What a branch gives, to be added to the hidden states: `scale` times `states`, or times the product of `states` by
+// `last`, which is done together with the sum.
 struct Branch {
-  View states;  // [rows, in of `last`]
-  const Projection* last;
+  View states;  // [rows, hidden], or [rows, in of `last`]
+  const Projection* last = nullptr;
+  float scale = 1;
 };
 
 // Views and branches that a verb gives are good until the verb is used again.
@@ -47,13 +73,13 @@ class Pass {
   Pass(const kernels::Backend& backend, const Card& card, const Int8& int8, Workspace& workspace,
        std::span<const Feed> feeds, Want want, Taps* taps, const Deviation* deviation = nullptr);
 
+  // Runs a page's verbs, as `body` calls them, or what the device has recorded of them.
+  void run(const std::function<void()>& body);
+
   // x = table[ids]; table [vocab, hidden].
   void embed(const View& table);
-  // x += table[position]; table [positions, hidden].
+  // x += table[position], of positions as the card counts them; table [positions, hidden].
   void add_positions(const View& table);
-  // x += table[padding + number of tokens so far that are not padding]; a padding token itself has position `padding`.
-  // table [padding + 1 + context, hidden].
-  void add_positions_after_padding(const View& table, std::int32_t padding);
   // x += table[0]: every token is of type 0. table [types, hidden].
   void add_token_type(const View& table);
   // Rotary angles of every row, used by every `attend` with `rotary`.
@@ -63,8 +89,9 @@ class Pass {
   View norm(const Norm& norm);        // of x [rows, hidden]
   Branch attend(const View& input, const Attention& attention);
   Branch mlp(const View& input, const Mlp& mlp);
-  void add(const Branch& branch);    // x += what the branch gives
-  void replace(const View& states);  // x = states, given by `norm` or `dense`
+  Branch norm(const Norm& norm, const Branch& branch);  // of what the branch gives
+  void add(const Branch& branch);                       // x += what the branch gives
+  void replace(const View& states);                     // x = states, given by `norm` or `dense`
   void end_layer();
 
   // From here on only the rows whose logits are wanted.
@@ -74,7 +101,7 @@ class Pass {
   // The last verb: logits = input . weight^T + bias.
   void logits(const View& input, const View& weight, const View& bias = {});
 
-  View result() const { return logits_; }  // [wanted rows, vocab] on the device
+  View result();  // [wanted rows, vocab] on the device
 
   // The pasts now hold what was fed. Called once, when everything has succeeded.
   void commit() noexcept;
@@ -83,12 +110,16 @@ class Pass {
   Workspace::Slot spare() const { return x_slot_ == Workspace::hidden ? Workspace::normed : Workspace::hidden; }
   void multiply(const View& x, const Projection& projection, kernels::Linear call);
   void multiply_rows(kernels::Linear call, std::int64_t first, std::int64_t rows);
-  void add_rows_of(const View& table, const View& indices);
+  template <class Call>
+  void call(void (*kernels::Ops::*operation)(kernels::Device&, const Call&) noexcept,
+            const std::type_identity_t<Call>& what);
+  void upload_record();
+  std::vector<std::int32_t> positions() const;
   View upload(Workspace::Slot slot, std::span<const std::int32_t> values);
   View buffer(Workspace::Slot slot, std::int64_t columns);
   void tap(std::vector<float>& to, const View& x);
-  std::vector<std::int32_t> positions() const;
   void rotate(const View& q, const View& k);
+  View computed(const Branch& branch);
 
   kernels::Backend backend_;
   const Card& card_;
@@ -101,7 +132,9 @@ class Pass {
 
   std::int64_t rows_ = 0;
   std::vector<kernels::Sequence> sequences_;
-  View ids_, x_, cos_, sin_, logits_;
+  kernels::Batch batch_;
+  View ids_, positions_, types_, wanted_;  // int32, on the device before the first verb
+  View x_, cos_, sin_;
   Workspace::Slot x_slot_ = Workspace::hidden;  // where x lies
   double theta_ = 0;
   std::int64_t layer_ = 0;

@@ -84,22 +84,16 @@ void Past::reserve(std::int64_t tokens) {
 void Past::make_own(std::size_t index) {
   if (index >= shared_) return;
   auto copy = std::make_shared<Block>(Block{kernels::Memory(backend_, shape_.block_bytes())});
-  backend_.ops().copy(backend_.device(), copy->memory.data(), table_[index], shape_.block_bytes());
+  backend_.copy(copy->memory.data(), table_[index], shape_.block_bytes());
   table_[index] = copy->memory.data();
   blocks_[index] = std::move(copy);
   shared_ = index;
 }
 
-kernels::PastLayer Past::layer(std::int64_t index) const {
-  kernels::PastLayer layer = shape_.layer(index);
-  layer.blocks = table_.data();
-  return layer;
-}
-
 void Past::commit(std::span<const std::int32_t> ids) noexcept { ids_.insert(ids_.end(), ids.begin(), ids.end()); }
 
 void Past::download(std::size_t block, std::span<std::byte> to) const {
-  backend_.ops().download(backend_.device(), to.data(), table_[block], shape_.block_bytes());
+  backend_.download(to.data(), table_[block], shape_.block_bytes());
   const std::int64_t held = length() - static_cast<std::int64_t>(block) * kTokens;
   if (held < kTokens) clear_unfed(to, shape_, held);
 }
@@ -109,10 +103,11 @@ Past Past::borrow(kernels::Backend backend, PastShape shape, std::vector<std::in
   Past past(std::move(backend), shape);
   const std::size_t size = shape.block_bytes(), count = blocks_for(static_cast<std::int64_t>(ids.size()));
   for (std::size_t i = 0; i < count; ++i) {
-    const View host(blocks.data() + i * size, DType::u8, {static_cast<std::int64_t>(size)});
+    View view(blocks.data() + i * size, DType::u8, {static_cast<std::int64_t>(size)});
     auto block = std::make_shared<Block>();
+    block->memory = kernels::place(past.backend_, view);
     block->owner = owner;
-    past.table_.push_back(past.backend_.ops().place(past.backend_.device(), host).as<std::byte>());
+    past.table_.push_back(view.as<std::byte>());
     past.blocks_.push_back(std::move(block));
   }
   past.ids_ = std::move(ids);

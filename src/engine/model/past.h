@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "engine/kernels/backend.h"
+#include "engine/kernels/past_layer.h"
 
 namespace pkv::model {
 
@@ -73,8 +74,8 @@ class Past {
   // Makes room for `tokens` more, in blocks that are this past's own. What it holds does not change.
   void reserve(std::int64_t tokens);
   void make_own(std::size_t block);
-  kernels::PastLayer layer(std::int64_t index) const;
-  void commit(std::span<const std::int32_t> ids) noexcept;  // after reserve: allocates nothing
+  std::byte* const* blocks() const { return table_.data(); }  // where each lies
+  void commit(std::span<const std::int32_t> ids) noexcept;    // after reserve: allocates nothing
 
   kernels::Backend backend_;
   PastShape shape_;

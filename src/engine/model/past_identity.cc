@@ -16,7 +16,7 @@ namespace {
 
 // "cpu (AVX2)": without the threads, on whose number no bit depends.
 std::string backend_text(const Model& model) {
-  const std::string text = model.backend().device().describe();
+  const std::string text = model.backend().describe();
   return text.substr(0, text.find(','));
 }
 

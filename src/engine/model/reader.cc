@@ -6,6 +6,7 @@
 #include <limits>
 
 #include "base/error.h"
+#include "engine/kernels/call.h"
 #include "engine/tensor/element.h"
 
 namespace pkv::model {
@@ -94,7 +95,7 @@ View Reader::keep(const Buffer& host) {
   if (backend_ == nullptr) return host.view();
   const View view = host.view();
   memory_.emplace_back(*backend_, view.bytes());
-  backend_->ops().upload(backend_->device(), memory_.back().data(), view.data, view.bytes());
+  backend_->upload(memory_.back().data(), view.data, view.bytes());
   View kept = view;
   kept.data = memory_.back().data();
   return kept;
@@ -107,15 +108,25 @@ View Reader::keep_matrix(const containers::Tensor& t, bool transpose) {
   View kept(stored.data, dtype, {stored[transpose ? 1 : 0], stored[transpose ? 0 : 1]});
   count(kept);
   if (backend_ == nullptr) return kept;
-  const auto& ops = backend_->ops();
-  const View placed = ops.place(backend_->device(), stored);
-  if (!transpose && dtype == t.dtype) return placed;
-  memory_.emplace_back(*backend_, kept.bytes());
-  kept.data = memory_.back().data();
-  if (dtype == DType::f16) note_beyond_f16(t);
-  ops.convert(backend_->device(), {.from = placed, .to = kept, .transpose = transpose});
-  t.file->done_with(t.data);
-  return kept;
+  View placed = stored;
+  kernels::Memory memory = kernels::place(*backend_, placed);
+  if (transpose || dtype != t.dtype) {
+    kernels::Memory converted(*backend_, kept.bytes());
+    kept.data = converted.data();
+    if (dtype == DType::f16) note_beyond_f16(t);
+    call(*backend_, &kernels::Ops::convert, {.from = placed, .to = kept, .transpose = transpose});
+    placed = kept;
+    memory = std::move(converted);
+  }
+  if (memory) t.file->done_with(t.data);
+  return keep_packed(placed, std::move(memory));
+}
+
+// A matrix as operations read it, and the memory that it lies in until then, if that is the backend's.
+View Reader::keep_packed(View matrix, kernels::Memory memory) {
+  if (kernels::Memory packed = kernels::pack(*backend_, matrix)) memory = std::move(packed);
+  if (memory) memory_.push_back(std::move(memory));
+  return matrix;
 }
 
 void Reader::note_beyond_f16(const containers::Tensor& t) {

@@ -20,13 +20,6 @@
 
 namespace pkv::model {
 
-// A matrix that loading has quantised, for those who want to write it down.
-struct QuantizedMatrix {
-  std::string name;      // its tensor's in the source
-  quant::Matrix matrix;  // on the backend
-  std::optional<quant::NestedScales> nested = {};
-};
-
 class Reader {
  public:
   Reader(const Source& source, const kernels::Backend* backend, const LoadOptions& options);
@@ -70,6 +63,9 @@ class Reader {
   const containers::Tensor& expect(const std::string& name, std::initializer_list<std::int64_t> shape);
   View keep(const Buffer& host);
   View keep_matrix(const containers::Tensor& t, bool transpose);
+  View keep_packed(View matrix, kernels::Memory memory);
+  Projection keep_packed(quant::Matrix matrix);
+  void place(View& view);
   Projection keep_linear(const std::string& name, std::int64_t out, std::int64_t in, bool transposed);
   void require_as_stored(const StoredMatrix& stored, const std::string& name) const;
   Projection keep_stored(StoredMatrix stored, const std::string& name);

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "engine/kernels/call.h"
 #include "engine/model/reader.h"
 #include "engine/tensor/element.h"
 
@@ -76,35 +77,46 @@ Projection Reader::keep_stored(StoredMatrix stored, const std::string& name) {
     count(m);
     return {.quantized = m};
   }
-  m.codes = backend_->ops().place(backend_->device(), m.codes);
+  place(m.codes);
   if (stored.nested) {
     Buffer scales(DType::f32, {m.blocks()});
     std::copy(stored.scales.begin(), stored.scales.end(), scales.span<float>().begin());
     m.scales = keep(scales);
   } else {
-    m.scales = backend_->ops().place(backend_->device(), m.scales);
+    place(m.scales);
   }
   if (options_.decode) return keep_decoded(m, options_.dtype.value_or(m.decoded));
   if (!kernels::can_multiply(m)) return keep_decoded(m, DType::f32);
   count(m);
-  return {.quantized = m};
+  return keep_packed(m);
+}
+
+// Places a view, and keeps the memory of its copy if it needed one.
+void Reader::place(View& view) {
+  if (kernels::Memory memory = kernels::place(*backend_, view)) memory_.push_back(std::move(memory));
+}
+
+// What it was packed from is kept, for those who write it down.
+Projection Reader::keep_packed(quant::Matrix matrix) {
+  if (kernels::Memory packed = kernels::pack(*backend_, matrix)) memory_.push_back(std::move(packed));
+  return {.quantized = matrix};
 }
 
 // As a plain matrix of what the codes stand for: on demand, or because `linear` cannot multiply by these rows.
 Projection Reader::keep_decoded(quant::Matrix m, DType dtype) {
   if (!options_.decode) m.decoded = DType::f32;
-  View kept(nullptr, dtype, {m.out, m.in});
-  memory_.emplace_back(*backend_, kept.bytes());
-  kept.data = memory_.back().data();
-  backend_->ops().decode(backend_->device(), {.from = m, .to = kept});
-  count(kept);
+  View decoded(nullptr, dtype, {m.out, m.in});
+  kernels::Memory memory(*backend_, decoded.bytes());
+  decoded.data = memory.data();
+  call(*backend_, &kernels::Ops::decode, {.from = m, .to = decoded});
+  count(decoded);
   if (!options_.decode && !std::exchange(noted_odd_rows_, true)) {
     notes_.push_back(
         fmt::format("rows of {} elements are no whole number of 32: such matrices are kept in fp32, as what their {} "
                     "codes stand for",
                     m.in, quant::name_of(m.format)));
   }
-  return {.weight = kept};
+  return {.weight = keep_packed(decoded, std::move(memory))};
 }
 
 Projection Reader::encode(const containers::Tensor& t, bool transposed) {
@@ -119,21 +131,21 @@ Projection Reader::encode(const containers::Tensor& t, bool transposed) {
     count(m);
     return {.quantized = m};
   }
-  const auto& ops = backend_->ops();
   kernels::Memory codes(*backend_, m.code_bytes()), scales(*backend_, m.scale_bytes());
   m.codes = m.codes_in(codes.data());
   m.scales = m.scales_in(scales.data());
   t.file->will_read(t.data);
-  const View placed = ops.place(backend_->device(), stored);
+  View placed = stored;
+  const kernels::Memory raw = kernels::place(*backend_, placed);
   if (transposed || dtype != t.dtype) {
     View turned(nullptr, dtype, {m.out, m.in});
     const kernels::Memory copy(*backend_, turned.bytes());
     turned.data = copy.data();
     if (dtype == DType::f16) note_beyond_f16(t);
-    ops.convert(backend_->device(), {.from = placed, .to = turned, .transpose = transposed});
-    ops.encode(backend_->device(), {.from = turned, .to = m});
+    call(*backend_, &kernels::Ops::convert, {.from = placed, .to = turned, .transpose = transposed});
+    call(*backend_, &kernels::Ops::encode, {.from = turned, .to = m});
   } else {
-    ops.encode(backend_->device(), {.from = placed, .to = m});
+    call(*backend_, &kernels::Ops::encode, {.from = placed, .to = m});
   }
   note_not_finite(t);
   t.file->done_with(t.data);
@@ -145,7 +157,7 @@ Projection Reader::encode(const containers::Tensor& t, bool transposed) {
   memory_.push_back(std::move(scales));
   if (!kernels::can_multiply(m)) return keep_decoded(m, DType::f32);
   count(m);
-  return {.quantized = m};
+  return keep_packed(m);
 }
 
 void Reader::note_not_finite(const containers::Tensor& t) {
@@ -162,7 +174,7 @@ void Reader::note_not_finite(const containers::Tensor& t) {
 // int8 rounds to fp16 first.
 void Reader::note_infinite_rows(const quant::Matrix& m, const std::string& name) {
   std::vector<float> scales(static_cast<std::size_t>(m.out));
-  backend_->ops().download(backend_->device(), scales.data(), m.scales.data, m.scale_bytes());
+  backend_->download(scales.data(), m.scales.data, m.scale_bytes());
   const auto lost = std::count_if(scales.begin(), scales.end(), [](float s) { return std::isinf(s); });
   if (lost == 0) return;
   notes_.push_back(
@@ -174,11 +186,11 @@ void Reader::note_infinite_rows(const quant::Matrix& m, const std::string& name)
 // Scales in 8 bits are used as the numbers that these stand for.
 void Reader::nest_scales(quant::Matrix& m, QuantizedMatrix& kept) {
   std::vector<float> scales(static_cast<std::size_t>(m.blocks()));
-  backend_->ops().download(backend_->device(), scales.data(), m.scales.data, m.scale_bytes());
+  backend_->download(scales.data(), m.scales.data, m.scale_bytes());
   quant::NestedScales nested = quant::encode_scales(scales);
   quant::decode_scales(nested.codes, nested.scales, quant::dynamic_map(), quant::NestedScales::kBlock, nested.offset,
                        scales);
-  backend_->ops().upload(backend_->device(), m.scales.data, scales.data(), m.scale_bytes());
+  backend_->upload(m.scales.data, scales.data(), m.scale_bytes());
   kept.nested = std::move(nested);
   inventory_.nested = true;
 }

@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "engine/model/checkpoint.h"
 #include "engine/tensor/element.h"
 
 namespace pkv::model {

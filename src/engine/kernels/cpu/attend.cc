@@ -46,12 +46,12 @@ float alibi_bias(const Attend& a, float slope, Int j) {
 
 // Keys or values of one block and kv head.
 template <class T>
-const T* keys_of(const Sequence& s, Int block, Int head) {
-  return reinterpret_cast<const T*>(s.layer.blocks[block] + s.layer.key(head, 0));
+const T* keys_of(const Sequence& s, const PastLayer& layer, Int block, Int head) {
+  return reinterpret_cast<const T*>(s.blocks[block] + layer.key(head, 0));
 }
 template <class T>
-const T* values_of(const Sequence& s, Int block, Int head) {
-  return reinterpret_cast<const T*>(s.layer.blocks[block] + s.layer.value(head, 0));
+const T* values_of(const Sequence& s, const PastLayer& layer, Int block, Int head) {
+  return reinterpret_cast<const T*>(s.blocks[block] + layer.value(head, 0));
 }
 
 template <class T>
@@ -209,17 +209,17 @@ HWY_NOINLINE void visit(const Attend& a, const Sequence& s, Query* queries, Int 
   const Int dim = a.q[3], first = block * kBlockTokens;
   alignas(64) float scores[T][kBlockTokens];
   alignas(64) float factors[kMostTile] = {};
-  const E* next_keys = ahead ? keys_of<E>(s, block + 1, head) : nullptr;
-  const E* next_values = ahead ? values_of<E>(s, block + 1, head) : nullptr;
+  const E* next_keys = ahead ? keys_of<E>(s, a.layer, block + 1, head) : nullptr;
+  const E* next_values = ahead ? values_of<E>(s, a.layer, block + 1, head) : nullptr;
   constexpr int kVectors = static_cast<int>(kBlockTokens / kLanes);
   constexpr int kStrip = std::min(kVectors, T == 1 ? 8 : kRegisters == 32 ? 4 : 2);
   constexpr int kGroup = T == 1 ? 8 : kRegisters == 32 ? 4 : 2;
   // Limits do not fall from query to query. Keys beyond the last limit weigh 0, and adding 0 changes no bit.
   const Int reach = std::min(kBlockTokens, queries[T - 1].limit - first);
   const Int shared = std::min(kBlockTokens, queries[0].limit - first);
-  dot_keys<T, kStrip>(queries, keys_of<E>(s, block, head), next_keys, dim, reach, scores);
+  dot_keys<T, kStrip>(queries, keys_of<E>(s, a.layer, block, head), next_keys, dim, reach, scores);
   weigh<T>(a, queries, first, reach, scores, factors);
-  const E* values = values_of<E>(s, block, head);
+  const E* values = values_of<E>(s, a.layer, block, head);
   add_all_values<T, kGroup>(queries, factors, values, next_values, dim, 0, 0, shared, scores);
   if constexpr (T > 1) {
     for (int t = 0; t < T; ++t) {
@@ -281,26 +281,27 @@ HWY_NOINLINE void attend_share(const Attend& a, const Share& share) {
 
 void attend_here(WorkerPool& pool, const Attend& a) {
   const Int kv_heads = a.q[1], per_group = a.q[2];
+  const std::span<const Sequence> sequences = host::sequences(a.batch);
   Int queries = 0;
-  for (const Sequence& s : a.sequences) queries += s.rows * per_group * kv_heads;
+  for (const Sequence& s : sequences) queries += s.rows * per_group * kv_heads;
   // Enough tasks to share out evenly; how queries are grouped does not change their bits.
   const Int even = ceil_div(ceil_div(queries, Int{4} * pool.threads()), kTile) * kTile;
   const Int grain = std::clamp<Int>(even, kTile, kMostQueries);
   const auto shares_of = [&](const Sequence& s) { return ceil_div(s.rows * per_group, grain) * kv_heads; };
   Int tasks = 0, keys = 0;
-  for (const Sequence& s : a.sequences) {
+  for (const Sequence& s : sequences) {
     tasks += shares_of(s);
     keys += s.past + s.rows;
   }
-  spread(pool, tasks, queries * a.q[3] * keys / std::max<Int>(1, static_cast<Int>(a.sequences.size())),
+  spread(pool, tasks, queries * a.q[3] * keys / std::max<Int>(1, static_cast<Int>(sequences.size())),
          [&](Int i) noexcept {
-           const Sequence* s = a.sequences.data();
+           const Sequence* s = sequences.data();
            for (; i >= shares_of(*s); ++s) i -= shares_of(*s);
            const Int per_head = shares_of(*s) / kv_heads, begin = i % per_head * grain;
            const Share share{s, i / per_head, begin, std::min(begin + grain, s->rows * per_group)};
-           if (s->layer.dtype == DType::f16) {
+           if (a.layer.dtype == DType::f16) {
              attend_share<f16>(a, share);
-           } else if (s->layer.dtype == DType::bf16) {
+           } else if (a.layer.dtype == DType::bf16) {
              attend_share<bf16>(a, share);
            } else {
              attend_share<float>(a, share);

@@ -1,5 +1,5 @@
-// Operations that move rows, into the past or into another number format, or that need no vectors: append, pick,
-// convert, angles.
+// Operations that move rows, into the past or into another number format, or that need few or no vectors: add,
+// append, pick, convert, angles.
 #include "engine/kernels/cpu/targets.h"
 //
 #undef HWY_TARGET_INCLUDE
@@ -60,6 +60,14 @@ void convert_rows(const Convert& a, Int first, Int count) {
   return convert_from<float>(a, first, count);
 }
 
+void add_row(const Add& a, Int r) {
+  const float *x = row(a.x, r), *to = row(a.add, r);
+  float* out = row(a.out, r);
+  for_lanes(a.out[1], [&](auto d, Int i) HWY_ATTR {
+    hn::StoreU(hn::MulAdd(hn::Set(d, a.scale), hn::LoadU(d, x + i), hn::LoadU(d, to + i)), d, out + i);
+  });
+}
+
 // The part of a call's rows that falls into one block, for one kv head: rows [begin, end) of the sequence.
 struct Piece {
   const Sequence* sequence;
@@ -70,10 +78,10 @@ template <class T>
 void append_piece(const Append& a, const Piece& p) {
   const Sequence& s = *p.sequence;
   const Int dim = a.k[2], first = s.past + p.begin;
-  std::byte* block = s.layer.blocks[first / kBlockTokens];
+  std::byte* block = s.blocks[first / kBlockTokens];
   const Int n = p.end - p.begin;
-  T* keys = reinterpret_cast<T*>(block + s.layer.key(p.head, first));
-  T* values = reinterpret_cast<T*>(block + s.layer.value(p.head, first));
+  T* keys = reinterpret_cast<T*>(block + a.layer.key(p.head, first));
+  T* values = reinterpret_cast<T*>(block + a.layer.value(p.head, first));
   const float* k = row(a.k, s.first_row + p.begin) + p.head * a.k.step(1);
   const float* v = row(a.v, s.first_row + p.begin) + p.head * a.v.step(1);
   transpose(k, a.k.step(0), n, dim, keys, kBlockTokens);
@@ -87,9 +95,9 @@ void append_head(const Append& a, const Sequence& s, Int head) {
   for (Int begin = 0; begin < s.rows;) {
     const Int room = kBlockTokens - (s.past + begin) % kBlockTokens;
     const Int end = std::min(s.rows, begin + room);
-    if (s.layer.dtype == DType::f16) {
+    if (a.layer.dtype == DType::f16) {
       append_piece<f16>(a, {&s, head, begin, end});
-    } else if (s.layer.dtype == DType::bf16) {
+    } else if (a.layer.dtype == DType::bf16) {
       append_piece<bf16>(a, {&s, head, begin, end});
     } else {
       append_piece<float>(a, {&s, head, begin, end});
@@ -105,12 +113,13 @@ HWY_AFTER_NAMESPACE();
 #if HWY_ONCE
 namespace pkv::kernels::cpu {
 namespace {
+HWY_EXPORT(add_row);
 HWY_EXPORT(append_head);
 HWY_EXPORT(convert_rows);
 }  // namespace
 
 void append(Device& device, const Append& a) noexcept {
-  for (const Sequence& s : a.sequences) {
+  for (const Sequence& s : host::sequences(a.batch)) {
     for_row_ranges(device, a.k[1], 2 * s.rows * a.k[2], [&](std::int64_t first, std::int64_t n) {
       for (std::int64_t head = first; head < first + n; ++head) HWY_DYNAMIC_DISPATCH(append_head)(a, s, head);
     });
@@ -122,6 +131,12 @@ void convert(Device& device, const Convert& a) noexcept {
   const std::int64_t rows = a.to[0];
   spread(host::pool_of(device), ceil_div(rows, kRows), rows * a.to[1], [&](std::int64_t i) noexcept {
     HWY_DYNAMIC_DISPATCH(convert_rows)(a, i * kRows, std::min(kRows, rows - i * kRows));
+  });
+}
+
+void add(Device& device, const Add& a) noexcept {
+  for_row_ranges(device, a.out[0], a.out[1], [&](std::int64_t first, std::int64_t n) {
+    for (std::int64_t r = first; r < first + n; ++r) HWY_DYNAMIC_DISPATCH(add_row)(a, r);
   });
 }
 

@@ -11,6 +11,7 @@
 
 #include "base/clock.h"
 #include "engine/kernels/cpu/peak.h"
+#include "engine/kernels/host.h"
 #include "hwy/highway.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -139,6 +140,27 @@ double fma_rate(WorkerPool& pool, Clock clock) {
   });
   const auto done = static_cast<double>(tasks * kSteps * 12 * HWY_DYNAMIC_DISPATCH(lanes)());
   return done * 1e-9 / (clock() - start);
+}
+
+namespace {
+
+class HostPeak : public Peak {
+ public:
+  HostPeak(WorkerPool& pool, Clock clock) : pool_(pool), clock_(std::move(clock)), memory_(pool) {}
+  double read_rate() override { return 1e9 * best_read_rate(pool_, memory_, clock_); }
+  double fma_rate() override { return 1e9 * peak::fma_rate(pool_, clock_); }
+  std::size_t bytes() const override { return memory_.size(); }
+
+ private:
+  WorkerPool& pool_;
+  Clock clock_;
+  Memory memory_;
+};
+
+}  // namespace
+
+std::unique_ptr<Peak> open(Device& device, Clock clock) {
+  return std::make_unique<HostPeak>(host::pool_of(device), std::move(clock));
 }
 
 }  // namespace pkv::kernels::peak

@@ -5,10 +5,16 @@
 
 #include <cstdint>
 #include <cstdlib>
+#include <memory>
 
 #include "base/caches.h"
 #include "base/clock.h"
 #include "base/pool.h"
+#include "engine/kernels/peak.h"
+
+namespace pkv::kernels {
+class Device;
+}
 
 namespace pkv::kernels::peak {
 
@@ -36,5 +42,7 @@ double read_rate(WorkerPool& pool, const Memory& memory, int pattern, Clock cloc
 double best_read_rate(WorkerPool& pool, const Memory& memory, Clock clock = seconds);
 // 1e9 multiply-adds per second.
 double fma_rate(WorkerPool& pool, Clock clock = seconds);
+// Of a host::Host, on its pool.
+std::unique_ptr<Peak> open(Device& device, Clock clock);
 
 }  // namespace pkv::kernels::peak

@@ -14,6 +14,7 @@ void angles(Device&, const Angles&) noexcept;
 void rotate(Device&, const Rotate&) noexcept;
 void append(Device&, const Append&) noexcept;
 void attend(Device&, const Attend&) noexcept;
+void add(Device&, const Add&) noexcept;
 void pick(Device&, const Pick&) noexcept;
 void convert(Device&, const Convert&) noexcept;
 void encode(Device&, const Encode&) noexcept;

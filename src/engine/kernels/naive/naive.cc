@@ -149,24 +149,24 @@ void rotate(Device& device, const Rotate& a) noexcept {
 }
 
 // Position j's key and value of a kv head.
-std::byte* key_of(const PastLayer& p, std::int64_t head, std::int64_t j) {
-  return p.blocks[j / kBlockTokens] + p.key(head, j);
+std::byte* key_of(const Sequence& s, const PastLayer& p, std::int64_t head, std::int64_t j) {
+  return s.blocks[j / kBlockTokens] + p.key(head, j);
 }
-std::byte* value_of(const PastLayer& p, std::int64_t head, std::int64_t j) {
-  return p.blocks[j / kBlockTokens] + p.value(head, j);
+std::byte* value_of(const Sequence& s, const PastLayer& p, std::int64_t head, std::int64_t j) {
+  return s.blocks[j / kBlockTokens] + p.value(head, j);
 }
 
 void append(Device& device, const Append& a) noexcept {
   const std::int64_t heads = a.k[1], dim = a.k[2];
-  for (const Sequence& s : a.sequences) {
+  for (const Sequence& s : host::sequences(a.batch)) {
     for_rows(device, s.rows, [&](std::int64_t r) {
       const std::int64_t j = s.past + r;
       for (std::int64_t h = 0; h < heads; ++h) {
         const float* k = row(a.k, s.first_row + r) + h * a.k.step(1);
         const float* v = row(a.v, s.first_row + r) + h * a.v.step(1);
         for (std::int64_t d = 0; d < dim; ++d) {
-          store_element(key_of(s.layer, h, j), s.layer.dtype, d * kBlockTokens, k[d]);
-          store_element(value_of(s.layer, h, j), s.layer.dtype, d, v[d]);
+          store_element(key_of(s, a.layer, h, j), a.layer.dtype, d * kBlockTokens, k[d]);
+          store_element(value_of(s, a.layer, h, j), a.layer.dtype, d, v[d]);
         }
       }
     });
@@ -187,9 +187,9 @@ void attend_row(const Attend& a, const Sequence& s, std::int64_t r, std::int64_t
   std::vector<double> weight(static_cast<std::size_t>(seen));
   double most = -std::numeric_limits<double>::infinity(), total = 0;
   for (std::int64_t j = s.first_key; j < seen; ++j) {
-    const std::byte* key = key_of(s.layer, group, j);
+    const std::byte* key = key_of(s, a.layer, group, j);
     double dot = 0;
-    for (std::int64_t d = 0; d < dim; ++d) dot += q[d] * load(key, s.layer.dtype, d * kBlockTokens);
+    for (std::int64_t d = 0; d < dim; ++d) dot += q[d] * load(key, a.layer.dtype, d * kBlockTokens);
     double& w = weight[static_cast<std::size_t>(j)];
     w = a.scale * dot + a.alibi_scale * (alibi(a, head, std::max(j, s.alibi_from)) - alibi(a, head, position));
     most = std::max(most, w);
@@ -202,7 +202,7 @@ void attend_row(const Attend& a, const Sequence& s, std::int64_t r, std::int64_t
   for (std::int64_t d = 0; d < dim; ++d) {
     double sum = 0;
     for (std::int64_t j = s.first_key; j < seen; ++j) {
-      sum += weight[static_cast<std::size_t>(j)] * load(value_of(s.layer, group, j), s.layer.dtype, d);
+      sum += weight[static_cast<std::size_t>(j)] * load(value_of(s, a.layer, group, j), a.layer.dtype, d);
     }
     out[d] = static_cast<float>(sum / total);
   }
@@ -210,9 +210,17 @@ void attend_row(const Attend& a, const Sequence& s, std::int64_t r, std::int64_t
 
 void attend(Device& device, const Attend& a) noexcept {
   const std::int64_t heads = a.q[1] * a.q[2];
-  for (const Sequence& s : a.sequences) {
+  for (const Sequence& s : host::sequences(a.batch)) {
     for_rows(device, s.rows * heads, [&](std::int64_t i) { attend_row(a, s, i / heads, i % heads); });
   }
+}
+
+void add(Device& device, const Add& a) noexcept {
+  for_rows(device, a.out[0], [&](std::int64_t r) {
+    for (std::int64_t i = 0; i < a.out[1]; ++i) {
+      row(a.out, r)[i] = static_cast<float>(row(a.add, r)[i] + static_cast<double>(a.scale) * row(a.x, r)[i]);
+    }
+  });
 }
 
 void pick(Device& device, const Pick& a) noexcept {
@@ -253,12 +261,8 @@ std::unique_ptr<Device> open(int threads) { return std::make_unique<host::Host>(
 const Ops& ops() {
   static const Ops table{.name = "naive",
                          .open = open,
-                         .allocate = host::allocate,
-                         .release = host::release,
-                         .place = host::place,
-                         .upload = host::copy,
-                         .copy = host::copy,
-                         .download = host::copy,
+                         .memory = host::kMemory,
+                         .linear_scratch = host::linear_scratch,
                          .embed = embed,
                          .norm = norm,
                          .linear = linear,
@@ -266,6 +270,7 @@ const Ops& ops() {
                          .rotate = rotate,
                          .append = append,
                          .attend = attend,
+                         .add = add,
                          .pick = pick,
                          .convert = convert,
                          .encode = encode,

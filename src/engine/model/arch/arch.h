@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "engine/model/model.h"
+#include "engine/model/pass.h"
 #include "engine/model/reader.h"
 
 namespace pkv::model::arch {

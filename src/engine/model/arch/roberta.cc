@@ -17,7 +17,6 @@ struct Layer {
 
 struct Roberta {
   Card card;
-  std::int32_t padding;
   View word, position, token_type;
   Norm embedding_norm;
   std::vector<Layer> layers;
@@ -40,6 +39,7 @@ Card read_card(const hf::Config& c, std::int64_t padding) {
   card.heads = card.kv_heads = c.integer({"num_attention_heads"}, 1, kMaxWidth);
   card.head_dim = head_size(c, card.hidden, card.heads);
   card.inner = c.integer({"intermediate_size"}, 1, kMaxWidth);
+  card.padding = static_cast<std::int32_t>(padding);
   card.context = c.integer({"max_position_embeddings"}, padding + 2, kMaxTokens) - padding - 1;
   card.causal = c.flag_or({"is_decoder"}, false);
   card.tied = c.flag_or({"tie_word_embeddings"}, true);
@@ -70,7 +70,7 @@ Layer read_layer(Reader& in, const Card& card, std::int64_t i, double eps) {
 void run(const Roberta& m, Pass& p) {
   p.embed(m.word);
   p.add_token_type(m.token_type);
-  p.add_positions_after_padding(m.position, m.padding);
+  p.add_positions(m.position);
   p.replace(p.norm(m.embedding_norm));
   for (const Layer& l : m.layers) {
     p.add(p.attend(p.hidden(), l.attention));
@@ -100,7 +100,7 @@ std::unique_ptr<Page> load_roberta(Reader& in) {
   const std::int64_t padding = c.integer_or({"pad_token_id"}, 1, 0, kMaxTokens);
   const kernels::Act act = c.has("hidden_act") ? read_activation(c, {"hidden_act"}) : kernels::Act::gelu;
   in.base_prefix("roberta.");
-  Roberta m{.card = read_card(c, padding), .padding = static_cast<std::int32_t>(padding)};
+  Roberta m{.card = read_card(c, padding)};
   const std::int64_t hidden = m.card.hidden;
   m.word = in.matrix("embeddings.word_embeddings.weight", m.card.vocab, hidden);
   m.position = in.matrix("embeddings.position_embeddings.weight", m.card.context + padding + 1, hidden);

@@ -8,6 +8,7 @@
 
 namespace pkv::model {
 
+using kernels::Ops;
 using kernels::Sequence;
 using Mask = Fault::Mask;
 
@@ -89,9 +90,9 @@ void Deviation::turn_rows(const Affected& a, const View& x, double theta, bool i
     const auto by = static_cast<double>(interleaved ? misplaced(a, r) : a.rows);
     for (std::int64_t i = 0; i < x[1] * x[2]; ++i) {
       float* at = x.as<float>() + (a.first_row + r) * x.step(0) + i / x[2] * x.step(1) + i % x[2] * x.step(2);
-      backend_.ops().download(backend_.device(), head.data(), at, bytes);
+      backend_.download(head.data(), at, bytes);
       turn(head, by, theta, interleaved);
-      backend_.ops().upload(backend_.device(), at, head.data(), bytes);
+      backend_.upload(at, head.data(), bytes);
     }
   }
 }
@@ -100,9 +101,10 @@ void Deviation::misrotate(const View& q, const View& k, const View& cos, const V
   for (const Affected& a : affected_) {
     const Fault::Rotary rotary = a.fault.rotary;
     const auto again = [&](const View& x) {
-      backend_.ops().rotate(backend_.device(), {.x = x.rows(a.first_row, a.rows),
-                                                .cos = cos.rows(a.first_row, a.rows),
-                                                .sin = sin.rows(a.first_row, a.rows)});
+      kernels::call(backend_, &Ops::rotate,
+                    {.x = x.rows(a.first_row, a.rows),
+                     .cos = cos.rows(a.first_row, a.rows),
+                     .sin = sin.rows(a.first_row, a.rows)});
     };
     if (rotary == Fault::Rotary::twice) again(q), again(k);
     if (rotary == Fault::Rotary::query_late) turn_rows(a, q, theta, false);
@@ -118,19 +120,24 @@ std::vector<std::int64_t> Deviation::cuts(std::int64_t rows) const {
   return at;
 }
 
-void Deviation::attend(const kernels::Attend& call) const {
-  const auto attend = [&](kernels::Attend part, std::span<const Sequence> sequences) {
-    part.sequences = sequences;
-    if (!sequences.empty()) backend_.ops().attend(backend_.device(), part);
+void Deviation::attend(const kernels::Attend& call, std::span<const Sequence> sequences) const {
+  const auto attend = [&](kernels::Attend part, std::span<const Sequence> rows) {
+    if (rows.empty()) return;
+    kernels::Memory memory;
+    part.batch = kernels::begin(backend_, rows, memory);
+    kernels::call(backend_, &Ops::attend, part);
   };
-  attend(call, right_rows(call.sequences));
+  attend(call, right_rows(sequences));
   for (const Affected& a : affected_) {
     kernels::Attend part = call;
     if (a.fault.alibi == Fault::Alibi::missing) part.slopes = {};
-    const bool changed = a.fault.content != Fault::Content::right || a.fault.mask == Mask::one_more;
-    const kernels::PastLayer& right = call.sequences[a.feed].layer;
-    MisreadPast read(backend_, card_.kv_heads, card_.head_dim);
-    attend(part, faulty_rows(a, call.causal, changed ? read.layer(right, a.fault, a.past, a.rows) : right));
+    std::byte* const* blocks = sequences[a.feed].blocks;
+    MisreadPast misread(backend_, card_.kv_heads, card_.head_dim);
+    if (a.fault.content != Fault::Content::right || a.fault.mask == Mask::one_more) {
+      misread.copy(blocks, call.layer, a.fault, a.past, a.rows);
+      blocks = misread.blocks(), part.layer = misread.layer();
+    }
+    attend(part, faulty_rows(a, call.causal, blocks));
   }
 }
 
@@ -142,7 +149,7 @@ std::vector<Sequence> Deviation::right_rows(std::span<const Sequence> all) const
 }
 
 // Each row as a sequence of its own, so that each can see what it likes.
-std::vector<Sequence> Deviation::faulty_rows(const Affected& a, bool causal, const kernels::PastLayer& layer) const {
+std::vector<Sequence> Deviation::faulty_rows(const Affected& a, bool causal, std::byte* const* blocks) const {
   const Mask mask = a.fault.mask;
   const std::int64_t more = a.fault.content == Fault::Content::hole        ? 1
                             : a.fault.content == Fault::Content::last_lost ? -1
@@ -165,7 +172,7 @@ std::vector<Sequence> Deviation::faulty_rows(const Affected& a, bool causal, con
     const Sequence row{.first_row = a.first_row + r,
                        .rows = 1,
                        .past = end - 1,
-                       .layer = layer,
+                       .blocks = blocks,
                        .first_key = first,
                        .alibi_from = a.fault.alibi == Fault::Alibi::new_tokens_only ? past : 0};
     rows.push_back(row);

@@ -8,7 +8,7 @@
 #include <span>
 #include <vector>
 
-#include "engine/kernels/backend.h"
+#include "engine/kernels/call.h"
 #include "engine/model/card.h"
 #include "engine/model/faults/fault.h"
 #include "engine/model/feed.h"
@@ -27,8 +27,8 @@ class Deviation {
   // Changes queries [rows, kv_heads, heads per kv head, head_dim] and keys [rows, kv_heads, 1, head_dim] that were
   // rotated by the angles `cos` and `sin` of rotary positions with this theta.
   void misrotate(const View& q, const View& k, const View& cos, const View& sin, double theta) const;
-  // Attention of all rows, those with a fault as it says.
-  void attend(const kernels::Attend& call) const;
+  // Attention of all rows of `sequences`, those with a fault as it says; `call` needs no batch.
+  void attend(const kernels::Attend& call, std::span<const kernels::Sequence> sequences) const;
   // Rows where a product by a quantised matrix of a call of `rows` rows is to be cut in two, in order.
   std::vector<std::int64_t> cuts(std::int64_t rows) const;
 
@@ -44,8 +44,7 @@ class Deviation {
   std::int64_t misplaced(const Affected& affected, std::int64_t row) const;
   void turn_rows(const Affected& affected, const View& x, double theta, bool interleaved) const;
   std::vector<kernels::Sequence> right_rows(std::span<const kernels::Sequence> all) const;
-  std::vector<kernels::Sequence> faulty_rows(const Affected& affected, bool causal,
-                                             const kernels::PastLayer& layer) const;
+  std::vector<kernels::Sequence> faulty_rows(const Affected& affected, bool causal, std::byte* const* blocks) const;
 
   const kernels::Backend& backend_;
   const Card& card_;

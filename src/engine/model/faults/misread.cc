@@ -32,53 +32,46 @@ void round_to(std::vector<float>& x, Fault::Content content, std::int64_t dim) {
 
 }  // namespace
 
-std::size_t MisreadPast::part_bytes(DType dtype) const {
-  return static_cast<std::size_t>(heads_ * dim_ * kBlockTokens) * size_of(dtype);
+std::size_t MisreadPast::part_bytes() const {
+  return static_cast<std::size_t>(heads_ * dim_ * kBlockTokens) * size_of(layer_.dtype);
 }
 
-// The layer alone: its keys, then its values.
-PastLayer MisreadPast::alone(DType dtype) const {
-  return {.keys = 0, .values = part_bytes(dtype), .head_dim = dim_, .dtype = dtype};
-}
-
-std::vector<MisreadPast::Token> MisreadPast::read(const PastLayer& right, std::int64_t tokens) const {
-  const std::size_t part = part_bytes(right.dtype);
-  const PastLayer here = alone(right.dtype);
+std::vector<MisreadPast::Token> MisreadPast::read(std::byte* const* blocks, const PastLayer& layer,
+                                                  std::int64_t tokens) const {
   std::vector<Token> all(static_cast<std::size_t>(tokens));
-  std::vector<std::byte> copy(2 * part);
+  std::vector<std::byte> block(2 * part_bytes());
   for (std::int64_t t = 0; t < tokens; ++t) {
     if (t % kBlockTokens == 0) {
-      const std::byte* block = right.blocks[t / kBlockTokens];
-      backend_.ops().download(backend_.device(), copy.data() + here.keys, block + right.keys, part);
-      backend_.ops().download(backend_.device(), copy.data() + here.values, block + right.values, part);
+      const std::byte* from = blocks[t / kBlockTokens];
+      backend_.download(block.data() + layer_.keys, from + layer.keys, part_bytes());
+      backend_.download(block.data() + layer_.values, from + layer.values, part_bytes());
     }
     Token& token = all[static_cast<std::size_t>(t)];
     for (std::int64_t i = 0; i < heads_ * dim_; ++i) {
-      token.keys.push_back(load_element(copy.data() + here.key(i / dim_, t), here.dtype, i % dim_ * kBlockTokens));
-      token.values.push_back(load_element(copy.data() + here.value(i / dim_, t), here.dtype, i % dim_));
+      token.keys.push_back(load_element(block.data() + layer_.key(i / dim_, t), layer_.dtype, i % dim_ * kBlockTokens));
+      token.values.push_back(load_element(block.data() + layer_.value(i / dim_, t), layer_.dtype, i % dim_));
     }
   }
   return all;
 }
 
-void MisreadPast::write(const std::vector<Token>& tokens, const PastLayer& right) {
-  const std::size_t part = part_bytes(right.dtype);
-  const PastLayer here = alone(right.dtype);
+void MisreadPast::write(const std::vector<Token>& tokens) {
+  const std::size_t size = 2 * part_bytes();
   const auto count = (std::ssize(tokens) + kBlockTokens - 1) / kBlockTokens;
-  memory_ = kernels::Memory(backend_, static_cast<std::size_t>(count) * 2 * part);
+  memory_ = kernels::Memory(backend_, static_cast<std::size_t>(count) * size);
   blocks_.clear();
   for (std::int64_t b = 0; b < count; ++b) {
-    std::vector<std::byte> block(2 * part);
+    std::vector<std::byte> block(size);
     for (std::int64_t t = b * kBlockTokens; t < std::min((b + 1) * kBlockTokens, std::ssize(tokens)); ++t) {
       const Token& token = tokens[static_cast<std::size_t>(t)];
       for (std::int64_t i = 0; i < heads_ * dim_; ++i) {
         const auto at = static_cast<std::size_t>(i);
-        store_element(block.data() + here.key(i / dim_, t), here.dtype, i % dim_ * kBlockTokens, token.keys[at]);
-        store_element(block.data() + here.value(i / dim_, t), here.dtype, i % dim_, token.values[at]);
+        store_element(block.data() + layer_.key(i / dim_, t), layer_.dtype, i % dim_ * kBlockTokens, token.keys[at]);
+        store_element(block.data() + layer_.value(i / dim_, t), layer_.dtype, i % dim_, token.values[at]);
       }
     }
-    blocks_.push_back(memory_.data() + static_cast<std::size_t>(b) * 2 * part);
-    backend_.ops().upload(backend_.device(), blocks_.back(), block.data(), block.size());
+    blocks_.push_back(memory_.data() + static_cast<std::size_t>(b) * size);
+    backend_.upload(blocks_.back(), block.data(), size);
   }
 }
 
@@ -127,16 +120,16 @@ void MisreadPast::change(std::vector<Token>& past, Fault::Content content) const
   }
 }
 
-PastLayer MisreadPast::layer(const PastLayer& right, const Fault& fault, std::int64_t past, std::int64_t rows) {
-  const std::vector<Token> all = read(right, past + rows);
+void MisreadPast::copy(std::byte* const* blocks, const PastLayer& layer, const Fault& fault, std::int64_t past,
+                       std::int64_t rows) {
+  layer_ = {.head_dim = dim_, .dtype = layer.dtype};
+  layer_.values = part_bytes();
+  const std::vector<Token> all = read(blocks, layer, past + rows);
   std::vector<Token> changed(all.begin(), all.begin() + past);
   change(changed, fault.content);
   changed.insert(changed.end(), all.begin() + past, all.end());
   changed.push_back({std::vector<float>(all[0].keys.size()), std::vector<float>(all[0].values.size())});
-  write(changed, right);
-  PastLayer misread = alone(right.dtype);
-  misread.blocks = blocks_.data();
-  return misread;
+  write(changed);
 }
 
 }  // namespace pkv::model
