@@ -31,9 +31,7 @@ void time_line(Machine& m, const OpOptions& o, const Line& line, nlohmann::json&
   std::vector<double> peaks, rates, shares, times;
   int round = 2;
   for (const double end = seconds() + o.seconds; seconds() < end || rates.size() < 5;) {
-    const auto measure_peak = [&] {
-      return 1e-9 * (memory_bound ? m.peak->read_rate() : m.peak->fma_rate());
-    };
+    const auto measure_peak = [&] { return 1e-9 * (memory_bound ? m.peak->read_rate() : m.peak->fma_rate()); };
     const double before = measure_peak();
     const double start = seconds();
     for (int i = 0; i < calls; ++i) line.call(round++);

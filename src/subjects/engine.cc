@@ -135,7 +135,7 @@ class SavedFile : public session::SavedPast {
 
 std::unique_ptr<session::SavedPast> EngineSession::save_past() { return std::make_unique<SavedFile>(subject_, *past_); }
 
-std::string system_of(const model::Model& model) { return "pkv " + model.backend().device().describe(); }
+std::string system_of(const model::Model& model) { return "pkv " + model.backend().describe(); }
 
 EngineSubject::EngineSubject(model::Model model, std::string name, EngineOptions options)
     : model_(std::move(model)),
