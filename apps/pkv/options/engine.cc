@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "engine/kernels/backend.h"
+#include "engine/kernels/kernels.h"
 #include "engine/model/formats.h"
 #include "subjects/faults.h"
 

@@ -1,5 +1,7 @@
 #include "engine/kernels/dry_run.h"
 
+#include <utility>
+
 #include "engine/kernels/numerics.h"
 
 namespace pkv::kernels {
@@ -29,6 +31,7 @@ Ops dry(Ops ops) {
   ops.angles = Instead<&Ops::angles>::noted;
   ops.rotate = Instead<&Ops::rotate>::noted;
   ops.attend = Instead<&Ops::attend>::noted;
+  ops.add = Instead<&Ops::add>::noted;
   return ops;
 }
 

@@ -13,6 +13,7 @@
 #include <string>
 
 #include "engine/kernels/backend.h"
+#include "engine/kernels/kernels.h"
 
 namespace pkv::kernels {
 

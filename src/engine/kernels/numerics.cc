@@ -56,6 +56,11 @@ class Probe {
     call(backend_, &Ops::norm, {.x = numbers({2, 70}), .weight = numbers({70}), .bias = numbers({70}), .out = out});
     take(out);
   }
+  void add() {
+    const View out = memory(DType::f32, {2, 70});
+    call(backend_, &Ops::add, {.x = numbers({2, 70}), .add = numbers({2, 70}), .out = out, .scale = 0.3f});
+    take(out);
+  }
   void linear(std::int64_t in, DType dtype, Act act) {
     const View out = memory(DType::f32, {1, 7});
     call(backend_, &Ops::linear,
@@ -124,7 +129,7 @@ std::uint64_t hash_of(std::span<const float> results) { return checksum(std::as_
 std::string linear_name(std::string_view format) { return "linear " + std::string(format); }
 std::string attend_name(DType dtype) { return "attend " + std::string(name_of(dtype)); }
 std::string act_name(Act act) { return "act " + std::string(name_of(act)); }
-constexpr const char *kNorm = "norm", *kRotary = "rotary";
+constexpr const char *kNorm = "norm", *kRotary = "rotary", *kAdd = "add";
 
 }  // namespace
 
@@ -138,10 +143,9 @@ std::vector<std::string> names_of(const Linear& call) {
 std::vector<std::string> names_of(const Angles&) { return {kRotary}; }
 std::vector<std::string> names_of(const Rotate&) { return {kRotary}; }
 std::vector<std::string> names_of(const Attend& call) {
-  std::vector<std::string> names;
-  for (const Sequence& s : call.sequences) names.push_back(attend_name(s.layer.dtype));
-  return names;
+  return {attend_name(call.layer.dtype)};
 }
+std::vector<std::string> names_of(const Add&) { return {kAdd}; }
 
 std::uint64_t Probed::hash() const { return hash_of(results); }
 
@@ -172,6 +176,7 @@ Numerics probe_numerics(const Backend& backend) {
   probe.rotary(), done(kRotary);
   numerics.first = numerics.operations.size();
   // Operations that came since: add a probe here, behind those that are there.
+  probe.add(), done(kAdd);
   return numerics;
 }
 

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "engine/kernels/backend.h"
+#include "engine/kernels/kernels.h"
 
 namespace pkv::kernels {
 
@@ -23,6 +24,7 @@ std::vector<std::string> names_of(const Linear& call);
 std::vector<std::string> names_of(const Angles& call);
 std::vector<std::string> names_of(const Rotate& call);
 std::vector<std::string> names_of(const Attend& call);
+std::vector<std::string> names_of(const Add& call);
 
 // What an operation of the table makes of fixed inputs.
 struct Probed {
