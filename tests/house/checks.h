@@ -20,6 +20,9 @@ std::string listed(const Findings& findings);  // one line each: "src/hf/config.
 // cmake/rooms.txt: rooms in an order in which each uses only rooms above it, libraries by known names.
 Findings broken_room_list(const std::filesystem::path& root);
 
+// docs/house.md: a row of its table for each room of cmake/rooms.txt, and for nothing else.
+Findings rooms_not_told(const std::filesystem::path& root);
+
 // Under src/: headers of rooms and libraries that cmake/rooms.txt does not allow, headers of nobody in the list. In all
 // code: intrinsics outside src/engine/kernels.
 Findings forbidden_includes(const std::filesystem::path& root);

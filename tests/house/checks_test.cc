@@ -33,6 +33,14 @@ class SmallHouse : public testing::Test {
   support::TemporaryFolder folder_;
 };
 
+TEST_F(SmallHouse, EveryRoomHasARowAndEveryRowARoom) {
+  write("docs/house.md",
+        "| room | holds |\n|---|---|\n| **base** | all |\n| **cellar** | none |\n| **hf** | folders |\n");
+  EXPECT_THAT(shown(rooms_not_told(root())),
+              ElementsAre("cmake/rooms.txt:4: room engine/kernels has no row in docs/house.md",
+                          "docs/house.md:4: cellar is no room of cmake/rooms.txt"));
+}
+
 TEST_F(SmallHouse, RoomMayIncludeWhatItLists) {
   write("src/hf/a.cc",
         "#include \"hf/a.h\"\n#include \"base/b.h\"\n#include <nlohmann/json.hpp>\n#include <vector>\n"

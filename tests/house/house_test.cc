@@ -10,6 +10,7 @@ namespace {
 const std::filesystem::path kRoot = support::source();
 
 TEST(House, RoomListIsInOrder) { EXPECT_EQ(listed(broken_room_list(kRoot)), ""); }
+TEST(House, EveryRoomIsTold) { EXPECT_EQ(listed(rooms_not_told(kRoot)), ""); }
 TEST(House, RoomsUseOnlyWhatTheyMay) { EXPECT_EQ(listed(forbidden_includes(kRoot)), ""); }
 TEST(House, HeadersSayWhatTheyAreFor) { EXPECT_EQ(listed(headers_without_opening(kRoot)), ""); }
 TEST(House, OnlyItsPageNamesAnArchitecture) { EXPECT_EQ(listed(architecture_names(kRoot)), ""); }

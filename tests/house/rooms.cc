@@ -16,6 +16,7 @@ namespace fs = std::filesystem;
 using support::read;
 
 constexpr const char* kList = "cmake/rooms.txt";
+constexpr const char* kPage = "docs/house.md";
 
 // How the headers of a library begin, and the library's name in the list. Those named "-" belong in no room.
 const std::vector<std::pair<std::string, std::string>> kLibraryHeaders = {
@@ -154,7 +155,35 @@ Findings of_intrinsics(const fs::path& root) {
   return findings;
 }
 
+// The rooms that docs/house.md has a row for: "| **base** | ...".
+std::vector<std::pair<std::string, int>> told_rooms(const fs::path& root) {
+  std::vector<std::pair<std::string, int>> result;
+  static const std::regex pattern(R"(\| \*\*([a-z/]+)\*\* \|.*)");
+  int number = 0;
+  for (const std::string& line : lines_of(read(root / kPage))) {
+    ++number;
+    std::smatch m;
+    if (std::regex_match(line, m, pattern)) result.emplace_back(m[1], number);
+  }
+  return result;
+}
+
 }  // namespace
+
+Findings rooms_not_told(const fs::path& root) {
+  Findings findings;
+  const std::vector<Room> list = rooms(root);
+  const auto told = told_rooms(root);
+  for (const Room& room : list) {
+    const bool found = std::any_of(told.begin(), told.end(), [&](const auto& t) { return t.first == room.name; });
+    if (!found) findings.push_back({kList, room.line, "room " + room.name + " has no row in " + kPage});
+  }
+  for (const auto& [name, line] : told) {
+    const bool found = std::any_of(list.begin(), list.end(), [&](const Room& r) { return r.name == name; });
+    if (!found) findings.push_back({kPage, line, name + " is no room of " + kList});
+  }
+  return findings;
+}
 
 Findings broken_room_list(const fs::path& root) {
   Findings findings;
