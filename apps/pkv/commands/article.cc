@@ -26,7 +26,7 @@
 namespace pkv::program {
 namespace {
 
-using check::PublishedRun;
+using article::PublishedRun;
 
 struct ArticleOptions {
   EngineOptions engine;
@@ -37,7 +37,7 @@ struct ArticleOptions {
 // By the key of the post's model.
 std::map<std::string, std::string, std::less<>> chosen_models(const std::vector<std::string>& given) {
   std::map<std::string, std::string, std::less<>> models;
-  for (const PublishedRun& run : check::published_runs()) models.emplace(run.model->key, run.model->bundled);
+  for (const PublishedRun& run : article::published_runs()) models.emplace(run.model->key, run.model->bundled);
   for (const std::string& one : given) {
     const std::size_t sign = one.find('=');
     const auto known = models.find(one.substr(0, sign));
@@ -59,7 +59,7 @@ EngineOptions formats_of(const PublishedRun& run, EngineOptions engine) {
   return engine;
 }
 
-bool is_the_posts(const model::Card& card, const check::PublishedModel& m) {
+bool is_the_posts(const model::Card& card, const article::PublishedModel& m) {
   return card.layers == m.layers && card.inner == m.inner && card.hidden == m.hidden && card.vocab == m.vocab;
 }
 
@@ -77,15 +77,15 @@ check::Report run_as(const PublishedRun& run, const std::string& model, const En
   subjects::EngineSubject subject(load_model(folder, engine), hf::display_name(folder), {.as = engine.as});
   require_family(subject.model().card(), run, model);
   real = is_the_posts(subject.model().card(), *run.model);
-  const std::string text(check::article_text);
+  const std::string text(article::post_text);
   const TextOptions words{.text = text};
   return check::run(subject, read_input(words, folder).ids,
                     {.splits = check::parse_splits("last"), .text = text, .progress = progress_bar(label)});
 }
 
-check::RetoldRun retell(const PublishedRun& run, const std::string& model, const EngineOptions& engine,
-                        const std::string& label) {
-  check::RetoldRun told{.published = &run};
+article::RetoldRun retell(const PublishedRun& run, const std::string& model, const EngineOptions& engine,
+                          const std::string& label) {
+  article::RetoldRun told{.published = &run};
   EngineOptions options = formats_of(run, engine);
   told.now = run_as(run, model, options, told.real, label + ", correct");
   options.as = "transformers-2023";
@@ -93,23 +93,23 @@ check::RetoldRun retell(const PublishedRun& run, const std::string& model, const
   return told;
 }
 
-using Runs = std::vector<check::RetoldRun>;
+using Runs = std::vector<article::RetoldRun>;
 constexpr Telling<Runs> kForms[] = {
-    {Form::table, [](const Runs& runs, bool colour) { return show::as_text(check::document(runs), colour); }},
-    {Form::json, [](const Runs& runs, bool) { return check::article_json(runs); }},
-    {Form::md, [](const Runs& runs, bool) { return show::as_markdown(check::document(runs)); }}};
+    {Form::table, [](const Runs& runs, bool colour) { return show::as_text(article::document(runs), colour); }},
+    {Form::json, [](const Runs& runs, bool) { return article::report_json(runs); }},
+    {Form::md, [](const Runs& runs, bool) { return show::as_markdown(article::document(runs)); }}};
 
 int run_article(const ArticleOptions& options) {
   require_writable(options.output.file);
   const auto models = chosen_models(options.models);
-  const auto runs = check::published_runs();
+  const auto runs = article::published_runs();
   Runs told;
   for (const PublishedRun& run : runs) {
     const std::string label = fmt::format("{}/{} {}", told.size() + 1, runs.size(), run.name);
     told.push_back(retell(run, models.find(run.model->key)->second, options.engine, label));
   }
   options.output.write(options.output.told(told, kForms));
-  return std::all_of(told.begin(), told.end(), check::explained) ? holds : does_not_hold;
+  return std::all_of(told.begin(), told.end(), article::explained) ? holds : does_not_hold;
 }
 
 }  // namespace

@@ -5,7 +5,7 @@
 
 #include "checker/causes/causes.h"
 
-namespace pkv::check {
+namespace pkv::article {
 namespace {
 
 using Conclusion = PublishedRun::Conclusion;
@@ -71,17 +71,17 @@ constexpr PublishedRun kRuns[] = {
 
 std::span<const PublishedRun> published_runs() { return kRuns; }
 
-Figures figures_of(const Table& t) {
+Figures figures_of(const check::Table& t) {
   return {t.without_past.mean, t.with_past.mean,   t.absolute.mean,    t.absolute.max,
           t.relative.max,      t.without_past.std, t.without_past.min, t.without_past.max};
 }
 
-Bound published_bound(const PublishedRun& run) {
-  Description d;
+check::Bound published_bound(const PublishedRun& run) {
+  session::Description d;
   d.layers = run.model->layers;
   d.width = run.model->inner;
   d.values_format = run.load_in == "fp32" ? "fp32" : "fp16";  // what was not quantised was fp16
-  return rounding_bound(d, std::max(std::abs(run.figures.min_without), std::abs(run.figures.max_without)));
+  return check::rounding_bound(d, std::max(std::abs(run.figures.min_without), std::abs(run.figures.max_without)));
 }
 
 std::string what_happened(const RetoldRun& run) {
@@ -91,7 +91,8 @@ std::string what_happened(const RetoldRun& run) {
 }
 
 bool explained(const RetoldRun& run) {
-  return what_happened(run) != "unknown" && (run.now.verdict.holds() || confirmed(run.now, CauseId::attends_both_ways));
+  return what_happened(run) != "unknown" &&
+         (run.now.verdict.holds() || confirmed(run.now, check::CauseId::attends_both_ways));
 }
 
-}  // namespace pkv::check
+}  // namespace pkv::article

@@ -11,10 +11,10 @@
 
 #include "checker/check/report.h"
 
-namespace pkv::check {
+namespace pkv::article {
 
 // The post's only text.
-inline constexpr std::string_view article_text = "I like to eat";
+inline constexpr std::string_view post_text = "I like to eat";
 
 // Of the last position's logits, as the post printed them.
 struct Figures {
@@ -22,7 +22,7 @@ struct Figures {
 };
 
 // As the post's table has them. Its columns without past and of the difference suffice, but for one mean.
-Figures figures_of(const Table& table);
+Figures figures_of(const check::Table& table);
 
 struct PublishedModel {
   std::string_view key;                       // "mpt"
@@ -45,13 +45,13 @@ struct PublishedRun {
 std::span<const PublishedRun> published_runs();  // in the post's order
 
 // How far rounding could have moved the post's own logits.
-Bound published_bound(const PublishedRun& run);
+check::Bound published_bound(const PublishedRun& run);
 
 struct RetoldRun {
   const PublishedRun* published = nullptr;
-  bool real = false;  // the post's own model, by its shape; otherwise another stands for it
-  Report then;        // run as the libraries of 2023 did
-  Report now;         // by a correct implementation
+  bool real = false;   // the post's own model, by its shape; otherwise another stands for it
+  check::Report then;  // run as the libraries of 2023 did
+  check::Report now;   // by a correct implementation
 };
 
 // "top-left-mask + position-restarted"; "nothing wrong"; "unknown".
@@ -60,4 +60,4 @@ std::string what_happened(const RetoldRun& run);
 // The reasons why a past was wrong then are known, and now it is right, or the model attends both ways.
 bool explained(const RetoldRun& run);
 
-}  // namespace pkv::check
+}  // namespace pkv::article

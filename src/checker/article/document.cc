@@ -11,7 +11,7 @@
 #include "checker/compare/columns.h"
 #include "show/columns.h"
 
-namespace pkv::check {
+namespace pkv::article {
 namespace {
 
 using Conclusion = PublishedRun::Conclusion;
@@ -22,14 +22,15 @@ constexpr std::string_view kSource = "\"Past Key Values and Large Language Model
 constexpr std::string_view kHowThen = "As the post would have printed it, with the libraries of that month";
 constexpr std::string_view kHowNow = "By a correct implementation";
 
-struct Named {
+struct NamedFigure {
   std::string_view name;
   double Figures::*figure;
 };
-constexpr Named kFigures[] = {{"mean without", &Figures::mean_without}, {"std without", &Figures::std_without},
-                              {"min without", &Figures::min_without},   {"max without", &Figures::max_without},
-                              {"mean with", &Figures::mean_with},       {"mean |Δ|", &Figures::mean_abs},
-                              {"max |Δ|", &Figures::max_abs},           {"max relative Δ", &Figures::max_relative}};
+constexpr NamedFigure kFigures[] = {
+    {"mean without", &Figures::mean_without}, {"std without", &Figures::std_without},
+    {"min without", &Figures::min_without},   {"max without", &Figures::max_without},
+    {"mean with", &Figures::mean_with},       {"mean |Δ|", &Figures::mean_abs},
+    {"max |Δ|", &Figures::max_abs},           {"max relative Δ", &Figures::max_relative}};
 constexpr std::size_t kFiguresWithout = 4;
 
 std::string figure(double value) {
@@ -49,19 +50,19 @@ std::string conclusion_name(Conclusion c) {
 
 std::string stand_in(const RetoldRun& r) {
   const std::string model = r.real ? r.then.subject.name : r.then.subject.name + " stands for it";
-  return show::printable(fmt::format("{} · {}", formats_cell(r.then.subject), model));
+  return show::printable(fmt::format("{} · {}", check::formats_cell(r.then.subject), model));
 }
 
 // The cause as the checker found it, or what it says of a run without a fault.
 std::string cause_sentence(const RetoldRun& r) {
   if (r.then.verdict.holds()) return "nothing went wrong: " + r.then.verdict.sentence;
   if (r.then.causes.empty()) return unknown_cause(r.then);
-  const Explanation& e = r.then.causes.front();
+  const check::Explanation& e = r.then.causes.front();
   return fmt::format("{}: {}. That {}.", e.cause, e.statement, e.evidence);
 }
 
 std::string posts_rounding(const RetoldRun& r) {
-  const Bound b = published_bound(*r.published);
+  const check::Bound b = published_bound(*r.published);
   const double apart = r.published->figures.max_abs;
   const std::string could = fmt::format("{:.2g} ({} layers in {})", b.value, b.layers, b.values_format);
   if (apart <= b.value) {
@@ -132,7 +133,7 @@ show::Block paragraph(std::string text, int indent = 2, bool close = false) {
   return {show::Paragraph{std::move(text), indent, close}};
 }
 
-Tone tone_of(const Report& report) { return report.verdict.holds() ? Tone::good : Tone::bad; }
+Tone tone_of(const check::Report& report) { return report.verdict.holds() ? Tone::good : Tone::bad; }
 
 show::Document part(const RetoldRun& r, std::size_t at, std::size_t count) {
   show::Document all{.name = fmt::format("{}/{}  {}", at + 1, count, r.published->name), .about = {stand_in(r)}};
@@ -145,7 +146,7 @@ show::Document part(const RetoldRun& r, std::size_t at, std::size_t count) {
     add({figure_table(r)});
     add(paragraph(figures_sentence(r), 4));
   }
-  add(paragraph(fmt::format("{}, in {}:", kHowNow, formats_cell(r.now.subject))));
+  add(paragraph(fmt::format("{}, in {}:", kHowNow, check::formats_cell(r.now.subject))));
   add({pandas_table(r.now.table)});
   add({show::Conclusion{tone_of(r.now), "", now_sentence(r)}});
   return all;
@@ -197,12 +198,12 @@ show::Document document(std::span<const RetoldRun> runs) {
   return all;
 }
 
-std::string article_json(std::span<const RetoldRun> runs) {
+std::string report_json(std::span<const RetoldRun> runs) {
   JsonWriter w;
   w.object([&] {
     w.member("schema", "pkv-article/1");
     w.member("source", kSource);
-    w.member("text", article_text);
+    w.member("text", post_text);
     w.array("runs", [&] {
       for (const RetoldRun& r : runs) write(w, r);
     });
@@ -210,4 +211,4 @@ std::string article_json(std::span<const RetoldRun> runs) {
   return std::move(w).text() + "\n";
 }
 
-}  // namespace pkv::check
+}  // namespace pkv::article

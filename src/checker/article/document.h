@@ -7,9 +7,9 @@
 #include "checker/article/article.h"
 #include "show/document.h"
 
-namespace pkv::check {
+namespace pkv::article {
 
 show::Document document(std::span<const RetoldRun> runs);
-std::string article_json(std::span<const RetoldRun> runs);  // "schema": "pkv-article/1"
+std::string report_json(std::span<const RetoldRun> runs);  // "schema": "pkv-article/1"
 
-}  // namespace pkv::check
+}  // namespace pkv::article

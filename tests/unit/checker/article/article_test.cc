@@ -12,15 +12,16 @@
 #include "checker/compare/columns.h"
 #include "mutants/toy.h"
 
-namespace pkv::check {
+namespace pkv::article {
 namespace {
 
 using testing::HasSubstr;
 using testing::Not;
 
-Report report_of(const toy::Bugs& bugs) {
+check::Report report_of(const toy::Bugs& bugs) {
   toy::Subject subject(bugs);
-  return run(subject, std::vector<std::int32_t>{3, 1, 4, 2}, {.splits = parse_splits("last"), .text = "I like to eat"});
+  return check::run(subject, std::vector<std::int32_t>{3, 1, 4, 2},
+                    {.splits = check::parse_splits("last"), .text = "I like to eat"});
 }
 
 std::vector<RetoldRun> told(bool real) {
@@ -93,7 +94,7 @@ TEST(Article, EndsWithATableOfAll) {
 }
 
 TEST(Article, JsonHoldsTheReports) {
-  const auto json = nlohmann::json::parse(article_json(told(false)));
+  const auto json = nlohmann::json::parse(report_json(told(false)));
   EXPECT_EQ(json["schema"], "pkv-article/1");
   ASSERT_EQ(json["runs"].size(), 7u);
   EXPECT_EQ(json["runs"][3]["what_happened"], "past-absent");
@@ -103,4 +104,4 @@ TEST(Article, JsonHoldsTheReports) {
 }
 
 }  // namespace
-}  // namespace pkv::check
+}  // namespace pkv::article
