@@ -2,24 +2,29 @@
 //
 //   feed(session, drop(ids, past));
 //
-// Nothing is checked: a slice must lie within what it is taken of.
+// Nothing is checked: a slice must lie within what it is taken of, which must outlive it.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
+#include <ranges>
 #include <span>
 
 namespace pkv {
 
+// Vectors, arrays and spans that outlive the call.
+template <class R>
+concept Sliceable = std::ranges::contiguous_range<R> && std::ranges::borrowed_range<R>;
+
 // The elements from `from` on, `count` of them.
-inline auto slice(const auto& all, std::int64_t from, std::int64_t count) {
+auto slice(Sliceable auto&& all, std::int64_t from, std::int64_t count) {
   return std::span(all).subspan(static_cast<std::size_t>(from), static_cast<std::size_t>(count));
 }
 
 // The first `count` elements.
-inline auto take(const auto& all, std::int64_t count) { return slice(all, 0, count); }
+auto take(Sliceable auto&& all, std::int64_t count) { return slice(all, 0, count); }
 
 // All elements but the first `count`.
-inline auto drop(const auto& all, std::int64_t count) { return slice(all, count, std::ssize(all) - count); }
+auto drop(Sliceable auto&& all, std::int64_t count) { return slice(all, count, std::ssize(all) - count); }
 
 }  // namespace pkv

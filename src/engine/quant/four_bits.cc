@@ -4,7 +4,7 @@
 #include <cmath>
 #include <limits>
 
-#include "base/span.h"
+#include "base/slices.h"
 #include "engine/quant/encodings.h"
 #include "engine/tensor/element.h"
 
@@ -67,10 +67,10 @@ float flushed(float x) { return std::fabs(x) < std::numeric_limits<float>::min()
 void encode_block(const View& from, const Matrix& to, std::int64_t block, decltype(nf4_codes)* codes_of) {
   const std::int64_t first = block * to.block, count = std::min(to.block, to.elements() - first);
   std::array<float, kMaxBlock> x;
-  load_elements(from.data, from.dtype, first, pkv::first(x, count));
+  load_elements(from.data, from.dtype, first, pkv::take(x, count));
   const std::int64_t even = count + count % 2;
   if (even > count) x[static_cast<std::size_t>(count)] = 0;
-  const auto all = pkv::first(x, even);
+  const auto all = pkv::take(x, even);
   float most = 0;
   for (float& v : all) most = std::max(most, std::fabs(v = flushed(v)));
   to.scales.as<float>()[block] = most;
