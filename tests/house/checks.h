@@ -15,7 +15,7 @@ struct Finding {
 };
 using Findings = std::vector<Finding>;
 
-std::string listed(const Findings& findings);  // one line each: "src/hf/config.cc:3: says"
+std::string listed(const Findings& findings);  // one line each: "src/files/hf/config.cc:3: says"
 
 // cmake/rooms.txt: rooms in an order in which each uses only rooms above it, libraries by known names.
 Findings broken_room_list(const std::filesystem::path& root);

@@ -111,7 +111,7 @@ Options without_forks(Options o, std::vector<std::string>& notes) {
   if ((o.new_tokens == 0 || o.depths.empty()) && (deep || reuse)) {
     fail_usage({.what = "nothing of what is to be measured can be: this system cannot fork and rewind a past",
                 .expected = "new tokens after a prompt at depth 0",
-                .hint = "--new-tokens, --depths 0"});
+                .hint = "--new-tokens, --depth 0"});
   }
   constexpr std::string_view kWhy = "this system cannot fork and rewind a past.";
   if (deep) notes.push_back(fmt::format("Depths above 0 are left out: {}", kWhy));

@@ -109,7 +109,7 @@ struct Comparison {
   Difference rows(std::int64_t from, std::int64_t count, std::int64_t past) const {
     Difference sum;
     for (std::int64_t r = from; r < from + count; ++r) {
-      sum.add(compare_row(without.logits.row(r), with.logits.row(r), logits), {past, r}, tolerance);
+      sum.add(compare_row(without.logits.row(r), with.logits.row(r), logits), {past, with.past_tokens + r}, tolerance);
     }
     return sum;
   }

@@ -26,12 +26,6 @@ Logits feed(const Setting& setting, Session& session, Ids ids) {
   return rows;
 }
 
-std::vector<Logits> feed(const Setting& setting, std::span<const session::Feed> feeds) {
-  auto all = feed(setting.subject, feeds, setting.text.logits.vocab, setting.description.name);
-  for (const auto& [session, ids] : feeds) setting.fed(std::ssize(ids));
-  return all;
-}
-
 std::vector<std::int32_t> another_text(Ids ids, std::int64_t vocab) {
   const std::int64_t largest = *std::max_element(ids.begin(), ids.end());
   const std::int64_t choices = std::clamp<std::int64_t>(largest, 1, std::max<std::int64_t>(vocab - 1, 1));

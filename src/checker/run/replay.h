@@ -22,9 +22,8 @@ using session::feed_and_look;
 // all of them are surely in the vocabulary of `vocab`.
 std::vector<std::int32_t> another_text(std::span<const std::int32_t> ids, std::int64_t vocab);
 
-// What is fed to the setting's system, counted: to one session, or to several in one call.
+// What is fed to the setting's system, counted.
 Logits feed(const Setting& setting, Session& session, std::span<const std::int32_t> ids);
-std::vector<Logits> feed(const Setting& setting, std::span<const session::Feed> feeds);
 
 // A session whose past holds the first `past` tokens of the text, used before as the method says, with the rest of the
 // text or of the other text. Null where the system cannot. What is fed next is what the method compares last.

@@ -41,7 +41,7 @@ class Owners {
 };
 
 Owners& owners() {
-  static Owners all;
+  static Owners& all = *new Owners;  // never destroyed: models that outlive main() release their memory, too
   return all;
 }
 

@@ -36,7 +36,7 @@ namespace pkv::model {
 class Pass;
 class Workspace;
 
-// One architecture's weights and forward; see model/arch/.
+// One architecture's weights and forward; see engine/model/arch/.
 class Page {
  public:
   virtual ~Page() = default;

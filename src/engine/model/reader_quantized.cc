@@ -173,7 +173,7 @@ void Reader::note_not_finite(const containers::Tensor& t) {
 
 // int8 rounds to fp16 first.
 void Reader::note_infinite_rows(const quant::Matrix& m, const std::string& name) {
-  std::vector<float> scales(static_cast<std::size_t>(m.out));
+  std::vector<float> scales(static_cast<std::size_t>(m.scale_count()));
   backend_->download(scales.data(), m.scales.data, m.scale_bytes());
   const auto lost = std::count_if(scales.begin(), scales.end(), [](float s) { return std::isinf(s); });
   if (lost == 0) return;

@@ -1,4 +1,4 @@
-// The operations of the cpu table, one source file each; bound together in cpu.cc.
+// The operations of the cpu table; bound together in cpu.cc.
 #pragma once
 
 #include <algorithm>

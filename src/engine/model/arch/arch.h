@@ -15,7 +15,7 @@ std::unique_ptr<Page> load_gpt2(Reader& in);
 std::unique_ptr<Page> load_mpt(Reader& in);
 std::unique_ptr<Page> load_roberta(Reader& in);
 
-// A page made of a struct of weights with a member `card` and a function `forward(const Weights&, Pass&)` beside it.
+// A page made of a struct of weights with a member `card` and a function `run(const M&, Pass&)` beside it.
 template <class M>
 class PageOf : public Page {
  public:

@@ -145,7 +145,8 @@ std::unique_ptr<Page> load_falcon(Reader& in) {
   const hf::Config& c = in.config();
   const Shape s = read_shape(c);
   const double theta = read_rope_theta(c);
-  const kernels::Act act = c.has("activation") ? read_activation(c, {"activation"}) : kernels::Act::gelu;
+  const kernels::Act act =
+      c.has("activation") || c.is_null("activation") ? read_activation(c, {"activation"}) : kernels::Act::gelu;
   in.base_prefix("transformer.");
   Falcon m{.card = read_card(c, s, theta),
            .parallel = s.parallel,

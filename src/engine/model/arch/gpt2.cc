@@ -72,8 +72,9 @@ void run(const Gpt2& m, Pass& p) {
 std::unique_ptr<Page> load_gpt2(Reader& in) {
   const hf::Config& c = in.config();
   const double eps = c.number_or({"layer_norm_epsilon"}, 1e-5);
-  const kernels::Act act =
-      c.has("activation_function") ? read_activation(c, {"activation_function"}) : kernels::Act::gelu_tanh;
+  const kernels::Act act = c.has("activation_function") || c.is_null("activation_function")
+                               ? read_activation(c, {"activation_function"})
+                               : kernels::Act::gelu_tanh;
   in.base_prefix("transformer.");
   Gpt2 m{.card = read_card(c), .wte = {}, .wpe = {}, .lm_head = {}, .h = {}, .ln_f = {}};
   m.wte = in.matrix("wte.weight", m.card.vocab, m.card.hidden);

@@ -98,7 +98,8 @@ std::unique_ptr<Page> load_roberta(Reader& in) {
   const hf::Config& c = in.config();
   const double eps = c.number_or({"layer_norm_eps"}, 1e-12);
   const std::int64_t padding = c.integer_or({"pad_token_id"}, 1, 0, kMaxTokens);
-  const kernels::Act act = c.has("hidden_act") ? read_activation(c, {"hidden_act"}) : kernels::Act::gelu;
+  const kernels::Act act =
+      c.has("hidden_act") || c.is_null("hidden_act") ? read_activation(c, {"hidden_act"}) : kernels::Act::gelu;
   in.base_prefix("roberta.");
   Roberta m{.card = read_card(c, padding)};
   const std::int64_t hidden = m.card.hidden;

@@ -81,7 +81,7 @@ TEST(Recorded, AfterASavedPastEveryPositionHasOne) {
   const Report apart = compare_recordings(a, b);
   EXPECT_EQ(apart.verdict.outcome, Outcome::differs);
   EXPECT_EQ(apart.total.first->past, 7);
-  EXPECT_EQ(apart.total.first->position, 2);
+  EXPECT_EQ(apart.total.first->position, 7);
   b.past_tokens = 4;
   EXPECT_THAT(error_of(a, b), HasSubstr("saved pasts of different lengths"));
 }

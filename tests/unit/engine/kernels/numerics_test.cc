@@ -4,7 +4,10 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstddef>
+#include <cstring>
 #include <set>
+#include <vector>
 
 #include "base/checksum.h"
 #include "engine/kernels/dry_run.h"
@@ -73,6 +76,7 @@ double allowed(const std::string& name) {
     const double score = 0.2 * 24 * kProduct + 2 * 69;  // scale, head_dim, products; slope and distance
     return 2 * 4 * kUnit * (8 + std::sqrt(24.) + score + std::log2(71.));
   }
+  if (name == "add") return 2 * kUnit * 2 * 2;  // a product and a sum of values <= 2
   const bool quantised = name == "linear int8" || name == "linear fp4" || name == "linear nf4";
   return quantised ? 64 * kUnit * kProduct * 192 : sum(1100);  // tests/kernels/quantized_test.cc
 }
@@ -89,6 +93,26 @@ TEST(Numerics, TablesAreNearTheDefinitionAndOfTheirOwnBits) {
       ASSERT_NEAR(got.results[j], want.results[j], allowed(got.name)) << got.name << ", result " << j;
     }
   }
+}
+
+// The entries of a table from `embed` on, which are its operations.
+std::vector<const void*> operations_of(const Ops& ops) {
+  std::vector<const void*> entries((sizeof(Ops) - offsetof(Ops, embed)) / sizeof(void*));
+  std::memcpy(entries.data(), reinterpret_cast<const std::byte*>(&ops) + offsetof(Ops, embed),
+              entries.size() * sizeof(void*));
+  return entries;
+}
+
+// An operation that dry_run.cc forgets would be computed, and saved pasts would not depend on it.
+TEST(DryRun, StandsInForEveryOperationOfAForward) {
+  const Backend cpu("cpu", 1);
+  const DryRun dry(cpu);
+  const auto real = operations_of(cpu.ops()), instead = operations_of(dry.backend().ops());
+  std::size_t same = 0;
+  for (std::size_t i = 0; i < real.size(); ++i) same += real[i] == instead[i] ? 1 : 0;
+  EXPECT_EQ(cpu.ops().encode, dry.backend().ops().encode);
+  EXPECT_EQ(cpu.ops().decode, dry.backend().ops().decode);
+  EXPECT_EQ(same, 2U) << "all but encode and decode, which no forward asks for";
 }
 
 TEST(DryRun, NotesWhatIsAskedForAndComputesNothing) {
