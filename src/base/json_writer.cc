@@ -8,9 +8,9 @@ namespace pkv {
 namespace {
 
 void append_escaped_unit(std::string& out, unsigned unit) {
-  char escape[8];
-  std::snprintf(escape, sizeof escape, "\\u%04x", unit);
-  out += escape;
+  constexpr std::string_view kDigits = "0123456789abcdef";
+  out += "\\u";
+  for (const int shift : {12, 8, 4, 0}) out += kDigits[unit >> shift & 0xf];
 }
 
 // UTF-16, as JSON wants it.
