@@ -5,6 +5,8 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <tuple>
+#include <utility>
 
 #include "base/error.h"
 #include "engine/model/architectures.h"
@@ -42,12 +44,17 @@ std::ptrdiff_t place_in_list(const fs::path& model) {
 }
 
 std::vector<fs::path> models_in(const fs::path& folder) {
-  std::vector<fs::path> found;
+  std::vector<std::tuple<std::ptrdiff_t, std::string, fs::path>> ranked;
   std::error_code error, ignored;
   for (fs::directory_iterator at(folder, error), end; !error && at != end; at.increment(error)) {
-    if (fs::exists(at->path() / "config.json", ignored)) found.push_back(at->path());
+    const fs::path& path = at->path();
+    if (fs::exists(path / "config.json", ignored)) {
+      ranked.emplace_back(place_in_list(path), path.filename().string(), path);
+    }
   }
-  std::ranges::sort(found, {}, [](const fs::path& p) { return std::pair(place_in_list(p), p.filename().string()); });
+  std::ranges::sort(ranked);
+  std::vector<fs::path> found;
+  for (auto& [place, name, path] : ranked) found.push_back(std::move(path));
   return found;
 }
 
