@@ -28,6 +28,14 @@ function(pkv_rooms)
   endforeach()
 endfunction()
 
+# Presets that are built from nothing compile several sources at once (CMAKE_UNITY_BUILD), since headers cost more than
+# what is in the sources. Not those that compile themselves again for each instruction set, nor the pages of
+# architectures, each of which calls its parts by the same names.
+function(pkv_one_by_one folder)
+  list(FILTER ARGN INCLUDE REGEX "/engine/(kernels|model/arch)/")
+  set_source_files_properties(${ARGN} PROPERTIES SKIP_UNITY_BUILD_INCLUSION ON)
+endfunction()
+
 function(pkv_room folder uses libraries)
   get_filename_component(room ${folder} NAME)
   file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/src/${folder}/*.cc)
@@ -41,6 +49,7 @@ function(pkv_room folder uses libraries)
     if(NOT folder MATCHES "^(engine|base|text)")
       target_compile_options(pkv_${room} PRIVATE $<$<CONFIG:Release>:-O2>)
     endif()
+    pkv_one_by_one(${folder} ${sources})
   else()
     add_library(pkv_${room} INTERFACE)
     set(scope INTERFACE)

@@ -12,6 +12,11 @@
 
 namespace pkv {
 
+// The bytes as text, where they are.
+inline std::string_view text_of(std::span<const std::byte> bytes) {
+  return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
+}
+
 // A file mapped read-only. Cheap to move; the mapping lives as long as the object.
 class MappedFile {
  public:
@@ -22,7 +27,7 @@ class MappedFile {
   MappedFile& operator=(MappedFile&& other) noexcept;
 
   std::span<const std::byte> bytes() const { return {data_, size_}; }
-  std::string_view text() const { return {reinterpret_cast<const char*>(data_), size_}; }
+  std::string_view text() const { return text_of(bytes()); }
 
   // The file's device, inode, size and times of change when it was mapped, as text: equal only for the same file, not
   // written to since. Empty when the file was changed so shortly before that a later change could go unseen.

@@ -28,8 +28,6 @@ bool among(const Range (&ranges)[N], char32_t c) {
 
 int width_of(char32_t c) { return among(combining, c) ? 0 : among(wide, c) ? 2 : 1; }
 
-std::string spaces(int count) { return std::string(static_cast<std::size_t>(std::max(0, count)), ' '); }
-
 std::vector<int> widths_of(const std::vector<std::vector<std::string>>& rows) {
   std::vector<int> widths;
   for (const auto& row : rows) {
@@ -55,6 +53,8 @@ int columns_of(std::string_view text) {
   for (std::size_t at = 0; at < text.size();) sum += width_of(next_character(text, at));
   return sum;
 }
+
+std::string spaces(int count) { return std::string(static_cast<std::size_t>(std::max(0, count)), ' '); }
 
 std::string pad_left(std::string_view text, int columns) { return spaces(columns - columns_of(text)).append(text); }
 

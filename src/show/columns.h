@@ -15,6 +15,7 @@ inline constexpr int terminal_columns = 80;
 // Terminal columns of UTF-8 text: 2 for East Asian wide characters and emoji, 0 for combining marks, else 1.
 int columns_of(std::string_view text);
 
+std::string spaces(int count);  // none if that is negative
 std::string pad_left(std::string_view text, int columns);
 std::string pad_right(std::string_view text, int columns);
 

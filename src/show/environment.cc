@@ -86,11 +86,11 @@ std::vector<std::string> started_with() {
 }
 
 std::string shell_command(std::span<const std::string> words) {
-  constexpr std::string_view plain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_./,:=+@%";
+  constexpr std::string_view unquoted = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_./,:=+@%";
   std::string all;
   for (const std::string& word : words) {
     if (!all.empty()) all += ' ';
-    if (!word.empty() && word.find_first_not_of(plain) == std::string::npos) {
+    if (!word.empty() && word.find_first_not_of(unquoted) == std::string::npos) {
       all += word;
       continue;
     }

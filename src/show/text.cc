@@ -24,8 +24,6 @@ struct Paint {
   }
 };
 
-std::string spaces(int columns) { return std::string(static_cast<std::size_t>(columns), ' '); }
-
 class Text {
  public:
   explicit Text(bool colour) : paint_{colour} {}

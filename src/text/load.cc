@@ -11,7 +11,7 @@
 namespace pkv::text {
 namespace {
 
-constexpr std::uint64_t kLargestFile = 256 << 20;
+constexpr std::uint64_t kLargestTokenizer = 256 << 20;
 constexpr std::size_t kMostAddedBytes = 4 << 20;  // of all added tokens; finding them takes about 80 bytes for each
 
 Bpe read_bpe(const JsonNode& model, TokenizerFile& file) {
@@ -139,7 +139,7 @@ Pipeline parse_tokenizer_json(std::string_view json, std::string_view name) {
 }
 
 Pipeline load_tokenizer_json(const std::filesystem::path& file) {
-  return parse_tokenizer_json(MappedFile(file, kLargestFile).text(), file.string());
+  return parse_tokenizer_json(MappedFile(file, kLargestTokenizer).text(), file.string());
 }
 
 }  // namespace pkv::text

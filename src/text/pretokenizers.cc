@@ -245,9 +245,9 @@ class Whitespace : public PreTokenizer {
   }
 };
 
-class Sequence : public PreTokenizer {
+class PreTokenizerSequence : public PreTokenizer {
  public:
-  explicit Sequence(const JsonNode& node) {
+  explicit PreTokenizerSequence(const JsonNode& node) {
     node.only({"type", "pretokenizers"});
     for (const JsonNode& n : node.at("pretokenizers").elements()) steps_.push_back(make_pre_tokenizer(n));
   }
@@ -279,7 +279,7 @@ std::unique_ptr<const PreTokenizer> make_pre_tokenizer(const JsonNode& node) {
   if (type == "Split") return std::make_unique<Split>(node);
   if (type == "Digits") return std::make_unique<Digits>(node);
   if (type == "Punctuation") return std::make_unique<Punctuation>(node);
-  if (type == "Sequence") return std::make_unique<Sequence>(node);
+  if (type == "Sequence") return std::make_unique<PreTokenizerSequence>(node);
   if (type != "Whitespace") {
     node.at("type").refuse("this pre-tokenizer is not supported",
                            "ByteLevel, Split, Digits, Punctuation, Whitespace or Sequence");

@@ -94,7 +94,7 @@ article::RetoldRun retell(const PublishedRun& run, const std::string& model, con
 }
 
 using Runs = std::vector<article::RetoldRun>;
-constexpr Telling<Runs> kForms[] = {
+constexpr Telling<Runs> kArticleForms[] = {
     {Form::table, [](const Runs& runs, bool colour) { return show::as_text(article::document(runs), colour); }},
     {Form::json, [](const Runs& runs, bool) { return article::report_json(runs); }},
     {Form::md, [](const Runs& runs, bool) { return show::as_markdown(article::document(runs)); }}};
@@ -108,7 +108,7 @@ int run_article(const ArticleOptions& options) {
     const std::string label = fmt::format("{}/{} {}", told.size() + 1, runs.size(), run.name);
     told.push_back(retell(run, models.find(run.model->key)->second, options.engine, label));
   }
-  options.output.write(options.output.told(told, kForms));
+  options.output.write(options.output.told(told, kArticleForms));
   return std::all_of(told.begin(), told.end(), article::explained) ? holds : does_not_hold;
 }
 
@@ -130,7 +130,7 @@ Command article_command() {
                        "shapes) its figures are shown beside pkv's",
                .commas = true});
   o->engine.declare_backend(command);
-  o->output.declare(command, kForms);
+  o->output.declare(command, kArticleForms);
   return command;
 }
 

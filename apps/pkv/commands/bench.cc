@@ -72,17 +72,17 @@ measure::Options plan_of(const BenchOptions& options, const model::Card& card) {
   return plan;
 }
 
-std::string html(const measure::Result& result, bool) {
+std::string page_of(const measure::Result& result, bool) {
   return show::as_html(
       measure::document(result, show::environment("pkv " PKV_VERSION), show::shell_command(show::started_with())));
 }
 
-constexpr Telling<measure::Result> kForms[] = {
+constexpr Telling<measure::Result> kBenchForms[] = {
     {Form::table, [](const measure::Result& r, bool colour) { return show::as_text(measure::document(r), colour); }},
     {Form::json, [](const measure::Result& r, bool) { return measure::report_json(r); }},
     {Form::csv, [](const measure::Result& r, bool) { return show::as_csv(measure::document(r)); }},
     {Form::md, [](const measure::Result& r, bool) { return show::as_markdown(measure::document(r)); }},
-    {Form::html, html}};
+    {Form::html, page_of}};
 
 measure::Result measured(const BenchOptions& options, model::Model model, const std::string& name) {
   try {
@@ -116,7 +116,7 @@ int run(const BenchOptions& options) {
   for (const std::string& path : {options.output.file, options.svg}) require_writable(path);
   const std::filesystem::path folder = find_model(options.model);
   const measure::Result result = measured(options, load_model(folder, options.engine), hf::display_name(folder));
-  options.output.write(options.output.told(result, kForms));
+  options.output.write(options.output.told(result, kBenchForms));
   draw(result, options.svg);
   return result.holds() ? holds : does_not_hold;
 }
@@ -187,7 +187,7 @@ Command bench_command() {
                 .target = &o->isa,
                 .help = "instruction set: SSE4, AVX2, AVX3, ... (default: the best there is)"}});
   o->engine.declare(command);
-  o->output.declare(command, kForms);
+  o->output.declare(command, kBenchForms);
   command.add({{.name = "--past-dir",
                 .target = &o->past_dir,
                 .help = "where pasts are saved for the time of the run: the disk to measure (default: the system's "

@@ -84,7 +84,7 @@ check::Report check_model(const std::string& name, const CheckOptions& options) 
   return report;
 }
 
-constexpr Telling<check::Report> kForms[] = {
+constexpr Telling<check::Report> kCheckForms[] = {
     {Form::table, [](const check::Report& r, bool colour) { return show::as_text(check::document(r), colour); }},
     {Form::json, [](const check::Report& r, bool) { return check::report_json(r); }},
     {Form::csv, [](const check::Report& r, bool) { return show::as_csv(check::document(r)); }},
@@ -110,7 +110,7 @@ int run_check(const CheckOptions& options) {
                              : check::compare_recordings(subjects::read_recording(options.recorded[0]),
                                                          subjects::read_recording(options.recorded[1]));
   say_where(report);
-  options.output.write(options.output.told(report, kForms));
+  options.output.write(options.output.told(report, kCheckForms));
   return report.verdict.holds() ? holds : does_not_hold;
 }
 
@@ -211,7 +211,7 @@ Command check_command() {
       .misuse = [o](std::span<const std::string_view> given) { return misuse(*o, given); },
       .run = [o] { return run_check(*o); }};
   command.add({.name = "MODEL", .target = &o->models, .help = "a folder, a bundled model, or a Hub model", .words = 1});
-  o->declare(command, kForms);
+  o->declare(command, kCheckForms);
   command.add({.name = "--recorded",
                .target = &o->recorded,
                .help = "compare two recorded files: without past, with past",

@@ -107,7 +107,7 @@ std::unique_ptr<subjects::EngineSubject> load_reference(const PerplexityOptions&
   return std::make_unique<subjects::EngineSubject>(std::move(model), hf::display_name(folder));
 }
 
-constexpr Telling<perplexity::Result> kForms[] = {
+constexpr Telling<perplexity::Result> kPerplexityForms[] = {
     {Form::table,
      [](const perplexity::Result& p, bool colour) { return show::as_text(perplexity::document(p), colour); }},
     {Form::json, [](const perplexity::Result& p, bool) { return perplexity::report_json(p); }},
@@ -137,7 +137,7 @@ int run(const PerplexityOptions& options) {
   perplexity::Result p = perplexity::run(subject, reference.get(), std::ref(ids), windows, pool,
                                          in_bytes(progress_bar(hf::display_name(folder)), ids, options.file));
   p.bytes = ids.bytes();
-  options.output.write(options.output.told(p, kForms));
+  options.output.write(options.output.told(p, kPerplexityForms));
   return holds;
 }
 
@@ -175,7 +175,7 @@ Command perplexity_command() {
         .help = "tokens fed in one call; bounds memory",
         .shows_default = true}});
   o->engine.declare(command);
-  o->output.declare(command, kForms);
+  o->output.declare(command, kPerplexityForms);
   return command;
 }
 

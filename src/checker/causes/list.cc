@@ -35,9 +35,9 @@ constexpr Cause::Recorded kMaskHandedOver{.honoured = "right_mask"};
 constexpr Cause::Recorded kPositionsHandedOver{.honoured = "right_positions"};
 
 // What is fed instead.
-using Ids = std::vector<std::int32_t>;
+using TokenIds = std::vector<std::int32_t>;
 
-Ids with_new_tokens(Ids before, const Observation& call) {
+TokenIds with_new_tokens(TokenIds before, const Observation& call) {
   before.insert(before.end(), call.ids.begin() + call.past, call.ids.end());
   return before;
 }

@@ -13,7 +13,7 @@ namespace pkv::check {
 namespace {
 
 using show::Align;
-using show::Cell;
+using TableCell = show::Cell;
 using show::Tone;
 
 constexpr show::Readers data_only = 0, told_at_length = show::plain | show::page;
@@ -32,13 +32,13 @@ std::string headline(Outcome outcome) {
   return fmt::format("{}: {}", answer, name_of(outcome));
 }
 
-Cell distance_of(const Difference& d) { return {.shown = distance_cell(d), .data = show::data(d.max_abs)}; }
+TableCell distance_of(const Difference& d) { return {.shown = distance_cell(d), .data = show::data(d.max_abs)}; }
 
-Cell past_of(const std::optional<Place>& place) {
+TableCell past_of(const std::optional<Place>& place) {
   return {.data = place && place->past >= 0 ? fmt::format("{}", place->past) : ""};
 }
 
-Cell position_of(const std::optional<Place>& place) {
+TableCell position_of(const std::optional<Place>& place) {
   return {.data = place ? fmt::format("{}", place->position) : ""};
 }
 
@@ -148,26 +148,26 @@ std::vector<show::Block> body(const Report& r) {
   return all;
 }
 
-Cell verdict_of(const Report& r) {
-  Cell cell = show::words(name_of(r.verdict.outcome));
+TableCell verdict_of(const Report& r) {
+  TableCell cell = show::words(name_of(r.verdict.outcome));
   cell.tone = r.verdict.holds() ? Tone::good : Tone::bad;
   return cell;
 }
 
-Cell shortened_to(int columns, const std::string& text) {
-  Cell cell = show::words(text);
+TableCell shortened_to(int columns, const std::string& text) {
+  TableCell cell = show::words(text);
   cell.brief = show::shortened(show::printable(text), columns);
   return cell;
 }
 
 // The format of the past only where there is room.
-Cell formats_of(const Description& subject) {
-  Cell cell = show::words(formats_cell(subject));
+TableCell formats_of(const Description& subject) {
+  TableCell cell = show::words(formats_cell(subject));
   cell.brief = show::shortened(show::printable(subject.format), 6);
   return cell;
 }
 
-Cell gain_of(const std::optional<Gain>& gain) {
+TableCell gain_of(const std::optional<Gain>& gain) {
   return {.shown = gain_cell(gain), .brief = gain ? gain_cell(gain) : "-", .data = gain ? show::data(gain->times) : ""};
 }
 
@@ -196,7 +196,7 @@ const ReportColumn kReportColumns[] = {
 show::Row row_of(const NotChecked& other) {
   show::Row row;
   for (const ReportColumn& c : kReportColumns) {
-    Cell& cell = row.cells.emplace_back(Cell{.brief = "-"});
+    TableCell& cell = row.cells.emplace_back(TableCell{.brief = "-"});
     if (c.column.name == "model") cell = shortened_to(kWidestName, other.model);
     if (c.column.name != "verdict") continue;
     cell = show::words("not checked");

@@ -13,8 +13,8 @@ namespace pkv::measure {
 namespace {
 
 constexpr double kWidth = 820, kHeight = 330, kPanel = 330, kTop = 58, kBottom = 46, kLeft = 62, kApart = 410;
-constexpr const char* kWithout = "#b3401f";
-constexpr const char* kWith = "#1f6fb3";
+constexpr const char* kWithoutColour = "#b3401f";
+constexpr const char* kWithColour = "#1f6fb3";
 
 struct Line {
   const char* colour;
@@ -121,8 +121,8 @@ std::vector<Line> per_token(const Generation& g) {
     for (const std::int64_t p : c.positions) l.x.push_back(static_cast<double>(g.depth + g.prompt + p));
     return thinned(std::move(l));
   };
-  return {line(kWithout, "without the past", g.without_past, g.sampled()),
-          line(kWith, "with the past", g.with_past, false)};
+  return {line(kWithoutColour, "without the past", g.without_past, g.sampled()),
+          line(kWithColour, "with the past", g.with_past, false)};
 }
 
 std::vector<Line> totals(const Generation& g) {
@@ -135,8 +135,8 @@ std::vector<Line> totals(const Generation& g) {
     }
     return thinned(std::move(l));
   };
-  return {line(kWithout, g.sampled() ? "without (interpolated)" : "without the past", g.without_past),
-          line(kWith, "with the past", g.with_past)};
+  return {line(kWithoutColour, g.sampled() ? "without (interpolated)" : "without the past", g.without_past),
+          line(kWithColour, "with the past", g.with_past)};
 }
 
 }  // namespace

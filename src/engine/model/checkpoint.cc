@@ -87,7 +87,7 @@ StoredMatrix four_bits(const FindTensor& find, const std::string& name, quant::F
   if (state.dtype != DType::u8 || state.data.size() > kMostState) {
     contradicts(state, fmt::format("U8 with at most {} elements", kMostState), text_of(state));
   }
-  const auto c = hf::Config::parse({reinterpret_cast<const char*>(state.data.data()), state.data.size()}, where);
+  const auto c = hf::Config::parse(pkv::text_of(state.data), where);
   const auto shape = c.integers({"shape"}, 0, std::int64_t{1} << 40);
   if (shape != std::vector<std::int64_t>{out, in}) {
     contradicts(state, shape_text(std::array{out, in}) + ", by config.json", shape_text(shape));

@@ -14,10 +14,6 @@
 namespace pkv::containers {
 namespace {
 
-std::string_view text_of(std::span<const std::byte> bytes) {
-  return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
-}
-
 constexpr std::string_view kSaveAgain =
     "load it with transformers and save it again: from_pretrained(FOLDER).save_pretrained(FOLDER) writes safetensors";
 

@@ -12,10 +12,6 @@ namespace {
 
 constexpr std::size_t kLengthBytes = 8;
 
-std::string_view text_of(std::span<const std::byte> bytes) {
-  return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
-}
-
 std::uint64_t little_endian(std::span<const std::byte> bytes) {
   std::uint64_t n = 0;
   for (std::size_t i = kLengthBytes; i-- > 0;) n = n << 8 | static_cast<std::uint64_t>(bytes[i]);

@@ -17,8 +17,6 @@ std::string tensor_place(const std::shared_ptr<const MappedFile>& file, std::str
   return fmt::format("{}: tensor {}", file->path().string(), quote(name));
 }
 
-std::string_view name_of(const Unreadable& tensor) { return tensor.name; }
-
 }  // namespace
 
 bool Tensor::aligned() const { return reinterpret_cast<std::uintptr_t>(data.data()) % size_of(dtype) == 0; }
@@ -64,13 +62,13 @@ const Tensor* TensorFile::find(std::string_view name) const {
   const auto name_at = [&](std::size_t i) -> std::string_view { return tensors_[i].name; };
   const auto at = std::ranges::lower_bound(by_name_, name, {}, name_at);
   if (at != by_name_.end() && name_at(*at) == name) return &tensors_[*at];
-  const auto other = std::ranges::lower_bound(unreadable_, name, {}, name_of);
+  const auto other = std::ranges::lower_bound(unreadable_, name, {}, &Unreadable::name);
   if (other != unreadable_.end() && other->name == name) fail_unreadable(*other);
   return nullptr;
 }
 
 bool TensorFile::has(std::string_view name) const {
-  return std::ranges::binary_search(unreadable_, name, {}, name_of) || find(name) != nullptr;
+  return std::ranges::binary_search(unreadable_, name, {}, &Unreadable::name) || find(name) != nullptr;
 }
 
 const Tensor& TensorFile::get(std::string_view name) const {

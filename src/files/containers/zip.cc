@@ -9,6 +9,7 @@
 #include <memory>
 
 #include "base/error.h"
+#include "base/file.h"
 #include "base/json.h"
 
 namespace pkv::containers {
@@ -224,7 +225,7 @@ void check_overlap(std::vector<ZipEntry>& entries, std::string_view file) {
 }  // namespace
 
 std::vector<ZipEntry> read_zip(std::span<const std::byte> bytes, std::string_view file) {
-  check_end({reinterpret_cast<const char*>(bytes.data()), bytes.size()}, file);
+  check_end(text_of(bytes), file);
   Source source{.bytes = bytes, .budget = kMaxZipDirectory};
   const Archive archive = open_archive(source, file);
   std::vector<ZipEntry> entries;

@@ -14,6 +14,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/json.h"
+#include "files/hub/wire.h"
 
 namespace pkv::hub {
 namespace {
@@ -97,15 +98,10 @@ std::string checked_endpoint(std::string endpoint) {
   return endpoint;
 }
 
-std::string trimmed(std::string_view text) {
-  const auto begin = text.find_first_not_of(" \t\r\n"), end = text.find_last_not_of(" \t\r\n");
-  return begin == text.npos ? std::string() : std::string(text.substr(begin, end - begin + 1));
-}
-
 std::string token_of(const fs::path& home_folder) {
   if (is_true(variable("HF_HUB_DISABLE_IMPLICIT_TOKEN"))) return {};
   std::string where = "HF_TOKEN";
-  std::string token = trimmed(first_of({"HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"}));
+  std::string token(trimmed(first_of({"HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"})));
   if (token.empty()) {
     const std::string set = variable("HF_TOKEN_PATH");
     const fs::path file = set.empty() ? home_folder / "token" : expanded(set);

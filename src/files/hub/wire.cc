@@ -7,12 +7,13 @@
 #include "base/file.h"
 
 namespace pkv::hub {
-namespace {
 
 std::string_view trimmed(std::string_view text) {
   const auto begin = text.find_first_not_of(" \t\r\n"), end = text.find_last_not_of(" \t\r\n");
   return begin == text.npos ? std::string_view() : text.substr(begin, end - begin + 1);
 }
+
+namespace {
 
 template <class Number>
 std::optional<Number> whole_number(std::string_view text) {

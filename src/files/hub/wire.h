@@ -12,6 +12,9 @@
 
 namespace pkv::hub {
 
+// The text without the white space of ASCII around it.
+std::string_view trimmed(std::string_view text);
+
 // Headers of one response, names in lower case. Feed it lines as they come, the status line included, which begins
 // anew; a line that is no header is ignored. False when they are more than anyone needs.
 class Headers {
