@@ -72,7 +72,7 @@ std::string shortened(std::string_view text, int columns) {
   return std::string(text.substr(0, kept)) + "…";
 }
 
-std::string wrapped(std::string_view start, std::string_view raw) {
+std::string wrapped(std::string_view start, std::string_view raw, int columns) {
   const std::string text = printable(raw);
   const std::string margin = spaces(columns_of(start));
   std::string all, line(start);
@@ -80,7 +80,7 @@ std::string wrapped(std::string_view start, std::string_view raw) {
   for (std::size_t from = 0; from < text.size();) {
     const std::size_t space = std::min(text.find(' ', from), text.size());
     const std::string word = text.substr(from, space - from);
-    if (!empty && columns_of(line) + 1 + columns_of(word) > terminal_columns) {
+    if (!empty && columns_of(line) + 1 + columns_of(word) > columns) {
       all += line + "\n";
       line = margin;
     } else if (!empty) {
@@ -101,9 +101,9 @@ std::string capital(std::string text) {
 std::string quoted(std::string_view text, int columns) { return "\"" + shortened(printable(text), columns - 2) + "\""; }
 
 std::string aligned(const std::vector<std::vector<std::string>>& rows, int indent, const std::vector<bool>& left,
-                    const std::vector<std::string>& tails) {
+                    const std::vector<std::string>& tails, int columns) {
   const std::vector<int> widths = widths_of(rows);
-  const int room = terminal_columns - std::accumulate(widths.begin(), widths.end(), 0);
+  const int room = columns - std::accumulate(widths.begin(), widths.end(), 0);
   const int gaps = static_cast<int>(widths.size()) - 1;
   const int between = indent + 2 * gaps > room ? 1 : 2;
   indent = std::clamp(room - between * gaps, 0, indent);
@@ -117,6 +117,23 @@ std::string aligned(const std::vector<std::vector<std::string>>& rows, int inden
     if (!tails.empty()) line += tails[r];
     line.erase(line.find_last_not_of(' ') + 1);
     all += line + "\n";
+  }
+  return all;
+}
+
+std::vector<std::vector<std::size_t>> bands(const std::vector<std::vector<std::string>>& rows, int room) {
+  const std::vector<int> widths = widths_of(rows);
+  std::vector<std::vector<std::size_t>> all(1);
+  if (widths.empty()) return all;
+  all[0] = {0};
+  int filled = widths[0];
+  for (std::size_t i = 1; i < widths.size(); ++i) {
+    if (filled + 1 + widths[i] > room && all.back().size() > 1) {
+      all.push_back({0});
+      filled = widths[0];
+    }
+    all.back().push_back(i);
+    filled += 1 + widths[i];
   }
   return all;
 }

@@ -10,7 +10,7 @@
 
 namespace pkv::show {
 
-inline constexpr int terminal_columns = 80;
+inline constexpr int terminal_columns = 80;  // of a terminal whose width nobody knows
 
 // Terminal columns of UTF-8 text: 2 for East Asian wide characters and emoji, 0 for combining marks, else 1.
 int columns_of(std::string_view text);
@@ -22,9 +22,9 @@ std::string pad_right(std::string_view text, int columns);
 // At most that many columns; what does not fit is replaced by "…" at the end.
 std::string shortened(std::string_view text, int columns);
 
-// `start` and text broken at spaces into lines of at most terminal_columns, each ended by a newline; all lines but the
-// first are indented to stand under the text. Control characters are made printable.
-std::string wrapped(std::string_view start, std::string_view text);
+// `start` and text broken at spaces into lines of at most so many columns, each ended by a newline; all lines but the
+// first are indented to stand under the text. Control characters are made printable. A word is never broken.
+std::string wrapped(std::string_view start, std::string_view text, int columns = terminal_columns);
 
 using pkv::printable;  // base/utf8.h
 
@@ -35,10 +35,15 @@ std::string capital(std::string text);
 std::string quoted(std::string_view text, int columns);
 
 // Rows of cells under each other: the columns that `left` says (beyond its end: none) to the left, all others to the
-// right; two spaces between columns, one, and no indent, if the lines would not fit the terminal otherwise. `tails`,
-// one a row if there are any, stand behind, whether they fit or not, and may hold colour.
+// right; two spaces between columns, one, and no indent, if the lines would not fit into `room` columns otherwise.
+// `tails`, one a row if there are any, stand behind, whether they fit or not, and may hold colour.
 std::string aligned(const std::vector<std::vector<std::string>>& rows, int indent,
-                    const std::vector<bool>& left = {true}, const std::vector<std::string>& tails = {});
+                    const std::vector<bool>& left = {true}, const std::vector<std::string>& tails = {},
+                    int room = terminal_columns);
+
+// The columns of such a table in bands that fit into `room` columns each, the first column leading every one of them:
+// indices. One band where all fit.
+std::vector<std::vector<std::size_t>> bands(const std::vector<std::vector<std::string>>& rows, int room);
 
 // Rows as a Markdown table: the first is the heading; `left` as for aligned().
 std::string markdown_table(const std::vector<std::vector<std::string>>& rows, const std::vector<bool>& left = {true});

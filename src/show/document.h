@@ -14,13 +14,14 @@
 #include <vector>
 
 #include "show/environment.h"
+#include "show/terminal.h"
 #include "show/tone.h"
 
 namespace pkv::show {
 
 // Who is told: a form tells those parts of a document that are for its reader.
 using Readers = std::uint8_t;
-inline constexpr Readers terminal = 1;  // of 80 columns
+inline constexpr Readers terminal = 1;  // of few columns
 inline constexpr Readers plain = 2;     // running text, such as Markdown
 inline constexpr Readers page = 4;      // has room, headings and charts
 inline constexpr Readers all_readers = terminal | plain | page;
@@ -158,6 +159,8 @@ struct Answer {
   std::vector<Entry> entries = {};
   std::vector<std::string> reasons = {};
   bool first = false;  // stands first on a terminal, too; else at the end, which is what a short terminal shows
+  // Lines under the conclusion that do for who wants it short, where all is well; none where all must be told.
+  std::vector<std::string> gist = {};
 };
 
 // A part that could not be made, and why.
@@ -186,8 +189,7 @@ struct Document {
   std::string command = {};  // that repeats it
 };
 
-// For a terminal of 80 columns. `colour`: ANSI colours.
-std::string as_text(const Document& document, bool colour = false);
+std::string as_text(const Document& document, const Terminal& how = {});
 std::string as_markdown(const Document& document);
 std::string as_html(const Document& document);  // one file, see html/pieces.h
 std::string as_csv(const Document& document);   // its first table that has keys

@@ -95,9 +95,9 @@ article::RetoldRun retell(const PublishedRun& run, const std::string& model, con
 
 using Runs = std::vector<article::RetoldRun>;
 constexpr Telling<Runs> kArticleForms[] = {
-    {Form::table, [](const Runs& runs, bool colour) { return show::as_text(article::document(runs), colour); }},
-    {Form::json, [](const Runs& runs, bool) { return article::report_json(runs); }},
-    {Form::md, [](const Runs& runs, bool) { return show::as_markdown(article::document(runs)); }}};
+    {Form::table, [](const Runs& runs, const show::Terminal& t) { return show::as_text(article::document(runs), t); }},
+    {Form::json, [](const Runs& runs, const show::Terminal&) { return article::report_json(runs); }},
+    {Form::md, [](const Runs& runs, const show::Terminal&) { return show::as_markdown(article::document(runs)); }}};
 
 int run_article(const ArticleOptions& options) {
   require_writable(options.output.file);

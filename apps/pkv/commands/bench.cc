@@ -72,16 +72,17 @@ measure::Options plan_of(const BenchOptions& options, const model::Card& card) {
   return plan;
 }
 
-std::string page_of(const measure::Result& result, bool) {
+std::string page_of(const measure::Result& result, const show::Terminal&) {
   return show::as_html(
       measure::document(result, show::environment("pkv " PKV_VERSION), show::shell_command(show::started_with())));
 }
 
 constexpr Telling<measure::Result> kBenchForms[] = {
-    {Form::table, [](const measure::Result& r, bool colour) { return show::as_text(measure::document(r), colour); }},
-    {Form::json, [](const measure::Result& r, bool) { return measure::report_json(r); }},
-    {Form::csv, [](const measure::Result& r, bool) { return show::as_csv(measure::document(r)); }},
-    {Form::md, [](const measure::Result& r, bool) { return show::as_markdown(measure::document(r)); }},
+    {Form::table,
+     [](const measure::Result& r, const show::Terminal& t) { return show::as_text(measure::document(r), t); }},
+    {Form::json, [](const measure::Result& r, const show::Terminal&) { return measure::report_json(r); }},
+    {Form::csv, [](const measure::Result& r, const show::Terminal&) { return show::as_csv(measure::document(r)); }},
+    {Form::md, [](const measure::Result& r, const show::Terminal&) { return show::as_markdown(measure::document(r)); }},
     {Form::html, page_of}};
 
 measure::Result measured(const BenchOptions& options, model::Model model, const std::string& name) {

@@ -40,18 +40,24 @@ struct CheckOptions {
   bool beyond_context = false;
   std::vector<std::string> models, recorded;
   std::vector<std::string> formats;  // of a review, which may have several
-  std::int64_t new_tokens = 0;       // of a review: generated to measure what the past gains
+  std::int64_t new_tokens = 0;       // generated to measure what the past gains
 
   template <class Result, std::size_t n>
-  void declare(Command& command, const Telling<Result> (&forms)[n]) {
+  void declare(Command& command, const Telling<Result> (&forms)[n], std::string_view rest) {
     text.declare(command);
     engine.declare(command);
     engine.declare_as(command);
     command.add({{.name = "--splits",
                   .target = &splits,
                   .help = "where the text is split: all, last, or 3,5 (default: all up to 64 tokens, then a sample)"},
+                 {.name = "--new-tokens",
+                  .target = &new_tokens,
+                  .help = "tokens generated to measure how much faster it is with the past (0: not measured)",
+                  .check = at_least(0),
+                  .shows_default = true},
                  program::beyond_context(beyond_context)});
     output.declare(command, forms);
+    output.declare_verbose(command, rest);
   }
 };
 
@@ -85,12 +91,12 @@ check::Report check_model(const std::string& name, const CheckOptions& options) 
 }
 
 constexpr Telling<check::Report> kCheckForms[] = {
-    {Form::table, [](const check::Report& r, bool colour) { return show::as_text(check::document(r), colour); }},
-    {Form::json, [](const check::Report& r, bool) { return check::report_json(r); }},
-    {Form::csv, [](const check::Report& r, bool) { return show::as_csv(check::document(r)); }},
-    {Form::md, [](const check::Report& r, bool) { return show::as_markdown(check::document(r)); }},
-    {Form::html, [](const check::Report& r, bool) { return show::as_html(check::document(r)); }},
-    {Form::junit, [](const check::Report& r, bool) { return check::report_junit(r); }}};
+    {Form::table, [](const check::Report& r, const show::Terminal& t) { return show::as_text(check::document(r), t); }},
+    {Form::json, [](const check::Report& r, const show::Terminal&) { return check::report_json(r); }},
+    {Form::csv, [](const check::Report& r, const show::Terminal&) { return show::as_csv(check::document(r)); }},
+    {Form::md, [](const check::Report& r, const show::Terminal&) { return show::as_markdown(check::document(r)); }},
+    {Form::html, [](const check::Report& r, const show::Terminal&) { return show::as_html(check::document(r)); }},
+    {Form::junit, [](const check::Report& r, const show::Terminal&) { return check::report_junit(r); }}};
 
 // --as help
 int list_as(const OutputOptions& output) {
@@ -122,12 +128,12 @@ struct Review {
 show::Document document(const Review& r) { return check::review(r.reports, r.others); }
 
 constexpr Telling<Review> kReviewForms[] = {
-    {Form::table, [](const Review& r, bool colour) { return show::as_text(document(r), colour); }},
-    {Form::json, [](const Review& r, bool) { return check::review_json(r.reports, r.others); }},
-    {Form::csv, [](const Review& r, bool) { return show::as_csv(document(r)); }},
-    {Form::md, [](const Review& r, bool) { return show::as_markdown(document(r)); }},
-    {Form::html, [](const Review& r, bool) { return show::as_html(document(r)); }},
-    {Form::junit, [](const Review& r, bool) { return check::review_junit(r.reports, r.others); }}};
+    {Form::table, [](const Review& r, const show::Terminal& t) { return show::as_text(document(r), t); }},
+    {Form::json, [](const Review& r, const show::Terminal&) { return check::review_json(r.reports, r.others); }},
+    {Form::csv, [](const Review& r, const show::Terminal&) { return show::as_csv(document(r)); }},
+    {Form::md, [](const Review& r, const show::Terminal&) { return show::as_markdown(document(r)); }},
+    {Form::html, [](const Review& r, const show::Terminal&) { return show::as_html(document(r)); }},
+    {Form::junit, [](const Review& r, const show::Terminal&) { return check::review_junit(r.reports, r.others); }}};
 
 // Each model in each format, one model in each.
 std::vector<CheckOptions> one_by_one(const CheckOptions& options) {
@@ -180,7 +186,7 @@ int run_review(CheckOptions options) {
 // What is recorded is compared as it is.
 void require_no_model_options(std::span<const std::string_view> given) {
   for (const std::string_view name : given) {
-    if (name == "--recorded" || name.starts_with("--output")) continue;
+    if (name == "--recorded" || name == "--verbose" || name.starts_with("--output")) continue;
     fail_usage({.what = "recorded runs are compared as they are",
                 .where = std::string(name),
                 .expected = "--recorded without it"});
@@ -211,7 +217,7 @@ Command check_command() {
       .misuse = [o](std::span<const std::string_view> given) { return misuse(*o, given); },
       .run = [o] { return run_check(*o); }};
   command.add({.name = "MODEL", .target = &o->models, .help = "a folder, a bundled model, or a Hub model", .words = 1});
-  o->declare(command, kCheckForms);
+  o->declare(command, kCheckForms, "-v shows the logits, every experiment and the proofs");
   command.add({.name = "--recorded",
                .target = &o->recorded,
                .help = "compare two recorded files: without past, with past",
@@ -232,19 +238,14 @@ Command review_command() {
   command.add({.name = "MODEL",
                .target = &o->models,
                .help = "folders, bundled models or Hub models (default: all bundled ones)"});
-  o->declare(command, kReviewForms);
+  o->declare(command, kReviewForms, "-v shows each model's logits, experiments, proofs and causes");
   command.remove("--load-in");
-  command.add({{.name = "--load-in",
-                .target = &o->formats,
-                .help = "number formats of the weights in memory, each model in each: fp32,int8,nf4 (default: as "
-                        "stored)",
-                .check = one_of(load_in_names()),
-                .commas = true},
-               {.name = "--new-tokens",
-                .target = &o->new_tokens,
-                .help = "tokens generated to measure how much faster it is with the past (0: not measured)",
-                .check = at_least(0),
-                .shows_default = true}});
+  command.add({.name = "--load-in",
+               .target = &o->formats,
+               .help = "number formats of the weights in memory, each model in each: fp32,int8,nf4 (default: as "
+                       "stored)",
+               .check = one_of(load_in_names()),
+               .commas = true});
   return command;
 }
 

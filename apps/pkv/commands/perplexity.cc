@@ -109,10 +109,12 @@ std::unique_ptr<subjects::EngineSubject> load_reference(const PerplexityOptions&
 
 constexpr Telling<perplexity::Result> kPerplexityForms[] = {
     {Form::table,
-     [](const perplexity::Result& p, bool colour) { return show::as_text(perplexity::document(p), colour); }},
-    {Form::json, [](const perplexity::Result& p, bool) { return perplexity::report_json(p); }},
-    {Form::csv, [](const perplexity::Result& p, bool) { return show::as_csv(perplexity::document(p)); }},
-    {Form::md, [](const perplexity::Result& p, bool) { return show::as_markdown(perplexity::document(p)); }}};
+     [](const perplexity::Result& p, const show::Terminal& t) { return show::as_text(perplexity::document(p), t); }},
+    {Form::json, [](const perplexity::Result& p, const show::Terminal&) { return perplexity::report_json(p); }},
+    {Form::csv,
+     [](const perplexity::Result& p, const show::Terminal&) { return show::as_csv(perplexity::document(p)); }},
+    {Form::md,
+     [](const perplexity::Result& p, const show::Terminal&) { return show::as_markdown(perplexity::document(p)); }}};
 
 // Tokens of tokens read so far become bytes of the file, whose tokens nobody has counted yet.
 Progress in_bytes(const Progress& bar, const FileIds& ids, const std::string& file) {

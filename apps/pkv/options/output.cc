@@ -11,6 +11,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "terminal/progress.h"
+#include "terminal/width.h"
 
 namespace pkv::program {
 
@@ -28,6 +29,18 @@ void OutputOptions::declare(Command& command, const std::vector<Form>& forms) {
                 .check = one_of(choices),
                 .shows_default = true},
                {.name = "--output-file", .target = &file, .help = "write the result to this file instead of stdout"}});
+}
+
+void OutputOptions::declare_verbose(Command& command, std::string_view rest_of_it) {
+  rest = rest_of_it;
+  command.add(
+      {.name = "-v,--verbose", .target = &verbose, .help = "tell a terminal everything, not only what matters"});
+}
+
+show::Terminal OutputOptions::terminal() const {
+  return {.colour = colour(),
+          .columns = file.empty() ? static_cast<int>(terminal_width()) : show::Terminal().columns,
+          .rest = verbose ? "" : std::string(rest)};
 }
 
 bool OutputOptions::colour() const {

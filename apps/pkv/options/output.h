@@ -2,7 +2,7 @@
 //
 // A command that knows several forms has a table of them, from which the choices of --output are taken, too:
 //
-//   constexpr Telling<Report> kForms[] = {{Form::table, [](const Report& r, bool colour) { ... }}, {Form::json, ...}};
+//   constexpr Telling<Report> kForms[] = {{Form::table, [](const Report& r, const show::Terminal& t) { ... }}, ...};
 #pragma once
 
 #include <cstddef>
@@ -12,23 +12,26 @@
 #include <vector>
 
 #include "options/option.h"
+#include "show/terminal.h"
 
 namespace pkv::program {
 
 enum class Form : std::uint8_t { table, text, json, csv, md, html, junit };
 std::string_view name_of(Form form);
 
-// How a Result is told in a form; `colour`: for a terminal that wants it.
+// How a Result is told in a form; the terminal is that of Form::table.
 template <class Result>
 struct Telling {
   Form form;
-  std::string (*tell)(const Result& result, bool colour);
+  std::string (*tell)(const Result& result, const show::Terminal& terminal);
 };
 
 struct OutputOptions {
   std::string form;                       // by its name
   std::string file;                       // empty: stdout
   std::vector<std::string_view> choices;  // of `form`
+  bool verbose = false;                   // --verbose, of commands that are short without it
+  std::string_view rest;                  // what such a command says then of where the rest is
 
   // The first of the forms is the default.
   void declare(Command& command, const std::vector<Form>& forms);
@@ -39,8 +42,12 @@ struct OutputOptions {
     declare(command, all);
   }
 
+  // --verbose; `rest_of_it`: what is said without it.
+  void declare_verbose(Command& command, std::string_view rest_of_it);
+
   bool is(Form wanted) const { return form == name_of(wanted); }
-  bool colour() const;                      // a terminal that wants it
+  bool colour() const;  // a terminal that wants it
+  show::Terminal terminal() const;
   void write(std::string_view text) const;  // Error::load when it cannot be written
 
   // The result in the form that was asked for.
@@ -48,7 +55,7 @@ struct OutputOptions {
   std::string told(const Result& result, const Telling<Result> (&forms)[n]) const {
     std::size_t chosen = 0;
     while (chosen + 1 < n && !is(forms[chosen].form)) ++chosen;
-    return forms[chosen].tell(result, colour());
+    return forms[chosen].tell(result, terminal());
   }
 };
 

@@ -4,13 +4,16 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cstdlib>
 
 namespace pkv::program {
 
 std::size_t terminal_width() {
   struct winsize size {};
-  if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) != 0 || size.ws_col == 0) return 80;
-  return std::clamp<std::size_t>(size.ws_col, 60, 120);
+  std::size_t columns = 0;
+  if (const char* set = std::getenv("COLUMNS"); set != nullptr) columns = std::strtoul(set, nullptr, 10);
+  if (columns == 0 && ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0) columns = size.ws_col;
+  return columns == 0 ? 80 : std::clamp<std::size_t>(columns, 40, 120);
 }
 
 std::string in_lines(const std::string& text, std::size_t width) {

@@ -6,7 +6,8 @@
 
 namespace pkv::program {
 
-std::size_t terminal_width();  // of stdout, from 60 to 120 columns; 80 where there is none
+// From 40 to 120 columns: of $COLUMNS, or else of stdout; 80 where it is no terminal.
+std::size_t terminal_width();
 std::string in_lines(const std::string& text, std::size_t width);
 
 }  // namespace pkv::program

@@ -16,6 +16,7 @@ using show::Align;
 using TableCell = show::Cell;
 using show::Tone;
 
+constexpr int kFewColumns = 24;  // of a text that is only to be recognised
 constexpr show::Readers data_only = 0, told_at_length = show::plain | show::page;
 
 Tone tone_of(Outcome outcome) {
@@ -99,12 +100,37 @@ std::vector<show::Entry> entries(const Report& r) {
   return all;
 }
 
+// What does for who wants a good answer short: what was fed and that the past was used, what is not sure, and the gain.
+// Nothing where more than that must be told.
+std::vector<std::string> gist(const Report& r) {
+  const auto besides = [&](const std::string& reason) { return reason != r.bound.reason; };
+  if (!r.verdict.holds() || std::ranges::any_of(r.verdict.reasons, besides)) return {};
+  const std::string fed = show::counted(std::ssize(r.ids), "token");
+  const std::string text = r.text.empty() ? fed : show::quoted(r.text, kFewColumns) + " → " + fed;
+  std::vector<std::string> lines{text};
+  const Finding& used = r.evidence.used;
+  if (used.shown == Answer::yes && !r.evidence.influences.empty()) {
+    double least = r.evidence.influences.front().without_it;
+    for (const Influence& i : r.evidence.influences) least = std::min(least, i.without_it);
+    lines.front() += fmt::format("; the past is used: without it logits move by {:.2g}", least);
+  }
+  for (const show::Mark& mark : proofs(r).items) {
+    if (mark.tone != Tone::good) lines.push_back(fmt::format("{} {}", mark_of(mark.tone), mark.sentence));
+  }
+  if (r.gain) {
+    lines.push_back(
+        fmt::format("{} faster with its past ({})", gain_cell(r.gain), show::counted(r.gain->new_tokens, "new token")));
+  }
+  return lines;
+}
+
 show::Answer answer(const Report& r) {
   const Verdict& v = r.verdict;
   return {.conclusion = {tone_of(v.outcome), name_of(v.outcome), v.sentence},
           .headline = headline(v.outcome),
           .entries = entries(r),
-          .reasons = v.reasons};
+          .reasons = v.reasons,
+          .gist = gist(r)};
 }
 
 constexpr const char* kQuestion =

@@ -124,8 +124,9 @@ std::string sentence_of(Outcome outcome, const Runs& r, const Causes& found) {
     case Outcome::empty:
       return empty_sentence(r, found);
     case Outcome::identical:
-      return fmt::format("with the past and without it the logits are equal bit for bit at {}{} compared.",
-                         positions_with_past(r) > 1 ? "all " : "", show::counted(positions_with_past(r), "position"));
+      return fmt::format(
+          "{}{} equal bit for bit, with and without the past.", positions_with_past(r) > 1 ? "all " : "",
+          show::counted(positions_with_past(r), "position") + (positions_with_past(r) > 1 ? " are" : " is"));
     case Outcome::within_rounding:
       break;
   }

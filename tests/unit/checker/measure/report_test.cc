@@ -64,7 +64,7 @@ TEST(ReportText, SaysWhatWasFound) {
     EXPECT_NE(text.find(part), std::string::npos) << part << " in\n" << text;
   }
   EXPECT_EQ(text.find('\033'), std::string::npos);
-  EXPECT_NE(show::as_text(document(r), true).find("\033[1;32m✓\033[0m"), std::string::npos);
+  EXPECT_NE(show::as_text(document(r), {.colour = true}).find("\033[1;32m✓\033[0m"), std::string::npos);
 }
 
 TEST(ReportText, NeverCallsInterpolationMeasurement) {

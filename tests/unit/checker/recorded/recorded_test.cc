@@ -39,7 +39,7 @@ std::string error_of(const Recording& a, const Recording& b) {
 TEST(Recorded, EqualIsIdentical) {
   const Report r = compare_recordings(whole(), in_pieces());
   EXPECT_EQ(r.verdict.outcome, Outcome::identical);
-  EXPECT_THAT(r.verdict.sentence, HasSubstr("1 position compared"));
+  EXPECT_THAT(r.verdict.sentence, HasSubstr("1 position is equal"));
   EXPECT_EQ(r.evidence.exists.shown, Answer::yes);
   EXPECT_EQ(r.evidence.used.shown, Answer::unknown);
 }

@@ -125,7 +125,7 @@ TEST(ReportText, NamesThePastsFormatWhereItIsAnother) {
 }
 
 TEST(ReportText, ColourChangesNoLetter) {
-  std::string coloured = show::as_text(document(without_past()), true);
+  std::string coloured = show::as_text(document(without_past()), {.colour = true});
   EXPECT_THAT(coloured, HasSubstr("\033[1;31m✗ differs\033[0m: no past was kept"));
   for (std::size_t at; (at = coloured.find('\033')) != std::string::npos;) {
     coloured.erase(at, coloured.find('m', at) - at + 1);
@@ -136,8 +136,41 @@ TEST(ReportText, ColourChangesNoLetter) {
 TEST(ReportText, FitsTheTerminal) {
   for (const auto& r :
        {healthy(), without_past(), only_token_0(), looking_ahead(), not_finite(), recorded(1e-4f), recorded(1)}) {
-    EXPECT_LE(widest_line(show::as_text(document(r))), show::terminal_columns) << show::as_text(document(r));
+    for (const int columns : {40, 60, 80}) {
+      const std::string text = show::as_text(document(r), {.columns = columns});
+      EXPECT_LE(widest_line(text), columns) << text;
+    }
   }
+}
+
+// Each word and number that a wide terminal shows.
+TEST(ReportText, LosesAndBreaksNoWordOnANarrowTerminal) {
+  for (const auto& r : {healthy(), only_token_0(), not_finite(), recorded(1)}) {
+    const std::string narrow = show::as_text(document(r), {.columns = 40});
+    std::istringstream wide(show::as_text(document(r), {.columns = 120}));
+    for (std::string word; wide >> word;) EXPECT_THAT(narrow, HasSubstr(word));
+  }
+}
+
+TEST(ReportText, OfAHealthyModelIsFiveLinesWhereItShouldBeShort) {
+  Report r = healthy();
+  EXPECT_EQ(show::as_text(document(r), {.rest = "more"}),
+            "toy · one attention · fp32 · written in the test\n"
+            "✓ identical: all 49 positions are equal bit for bit, with and without the past.\n"
+            "  \"I like to eat\" → 4 tokens; the past is used: without it logits move by 4.4\n"
+            "more\n");
+  r.gain = {.times = 2.5, .error = {}, .new_tokens = 32};
+  EXPECT_THAT(show::as_text(document(r), {.rest = "more"}),
+              HasSubstr("\n  2.5 × faster with its past (32 new tokens)\nmore\n"));
+  EXPECT_EQ(show::as_text(document(without_past()), {.rest = "more"}), show::as_text(document(without_past())));
+}
+
+TEST(ReportText, OfManyModelsEndsWithTheirTable) {
+  const std::vector<Report> reports{healthy(), without_past()};
+  const std::string text = show::as_text(review(reports), {.rest = "more"}), table = summary_text(reports);
+  EXPECT_TRUE(text.ends_with("\nmore\n\n" + table)) << text;
+  EXPECT_THAT(text, Not(HasSubstr("experiment")));
+  EXPECT_THAT(text, HasSubstr("✗ differs: no past was kept"));
 }
 
 TEST(ReportText, FitsTheTerminalWhateverTheNumbers) {
