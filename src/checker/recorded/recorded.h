@@ -23,6 +23,7 @@ struct Probes {
   std::map<std::string, States, std::less<>> states;    // of runs: "later.3"
   std::vector<std::int64_t> twice_lengths;  // of a past handed over twice: what it said to hold after each use
   std::string wide_format;                  // of the runs "wide_without" and "wide_with"
+  std::int64_t cropped_length = -1;         // of the past of "cropped": what it said to hold once it was cut; -1: unknown
 };
 
 struct Recording {
