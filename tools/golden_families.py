@@ -34,6 +34,7 @@ class Family:
     # (model, stack): enters into the stack what keeps a float64 run of the model in float64.
     double: Callable = lambda model, stack: None
     kv_heads_once: Callable = lambda config: None  # number of key heads where the cache repeats them for each query head
+    norm_centre: float = 1  # what norms' weights are drawn around
     padding: bool = False  # ids other than the case's own padding avoid pad_token_id
 
     # What the original code computes and transformers' class passes over: whether a config asks for it, and the class

@@ -15,6 +15,8 @@ expected.safetensors:
                                                where the family has one
     keys.<i> values.<i> float32 [kv_heads, n, head_dim]   as cached: keys after rotation
     greedy              int64 [20]             the best token, 20 times, after ids[:8]; causal cases only
+    rows                int64 [r]              decoders of golden_decoders.py only: the rows of which logits and hidden
+                                               states are kept; keys and values are not
     logits_eager        float32 [n, vocab]     Falcon with ALiBi only: what "eager" gives, see golden_cases.py
 
 logits, hidden_states, keys and values stand there a second time with the suffix _f64 (logits_f64, keys_f64.0): the same
@@ -44,12 +46,17 @@ import transformers
 
 import golden_families
 import make_corpus
-from golden_cases import CASES
+from golden_cases import CASES as FIRST_CASES
+from golden_decoders import CASES as DECODER_CASES
+from golden_decoders import families
 from golden_families import FAMILIES, in_double, replaced
 
 transformers.utils.logging.disable_progress_bar()
 
 GREEDY_FROM, GREEDY_COUNT = 8, 20
+CASES = FIRST_CASES + DECODER_CASES
+FAMILIES |= families()
+CLEAR_DIFFERENCE = 1e-2  # of logits, where a setting has to matter
 CLEAR_MARGIN = 2e-3  # best logit minus second best, in every greedy step
 BUNDLED_TEXTS = ["I like to eat", "One, two, three, four", 'Anna said, "I am going']
 MODEL_FILES = ("config.json", "generation_config.json")
@@ -67,12 +74,15 @@ def randomize(model, seed, qk_gain):
     for name, p in model.named_parameters():
         noise = torch.randn(p.shape, generator=g)
         if golden_families.is_norm(name):
-            p.copy_(1 + 0.3 * noise if name.endswith("weight") else 0.3 * noise)
+            p.copy_(family.norm_centre + 0.3 * noise if name.endswith("weight") else 0.3 * noise)
         elif p.dim() == 1:
             p.copy_(0.3 * noise)
         else:
             fan_in = p.shape[0] if family.conv1d else p.shape[1]
             p.copy_(0.7 * noise if golden_families.is_embedding(family, name) else noise / math.sqrt(fan_in))
+        if any(part in name for part in ("q_norm", "k_norm", "query_layernorm", "key_layernorm", "q_layernorm",
+                                         "k_layernorm")):
+            p += (qk_gain - 1) * (p + (1 - family.norm_centre))
         mask = golden_families.queries_and_keys(family, name, p, model.config)
         if family.conv1d:
             p[..., mask] *= qk_gain
@@ -80,9 +90,13 @@ def randomize(model, seed, qk_gain):
             p[mask] *= qk_gain
 
 
+def config_of(case, **other):
+    return transformers.CONFIG_MAPPING[case.family](**case.config | other)
+
+
 def save_model(case, folder):
     family = FAMILIES[case.family]
-    model = family.build(family.model.config_class(**case.config)).eval()
+    model = family.build(config_of(case)).eval()
     randomize(model, case.seed, case.qk_gain)
     options = {"max_shard_size": case.shard_size} if case.shard_size else {}
     model.to(getattr(torch, case.store)).save_pretrained(folder, **options)
@@ -137,8 +151,10 @@ class Hooked:
 
 
 @torch.no_grad()
-def run(model, ids, suffix=""):
-    """All recorded tensors of one run over the whole text."""
+def run(model, ids, suffix="", rows=()):
+    """All recorded tensors of one run over the whole text; or logits and hidden states of some rows alone."""
+    if rows:
+        return run_rows(model, ids, suffix, torch.tensor(rows))
     hooked = None if golden_families.of(model.config).causal(model.config) else Hooked(model)
     out = model(input_ids=ids[None], use_cache=True, output_hidden_states=True)
     pairs = hooked.pairs(model.config.num_hidden_layers) if hooked else list(cached(model, out.past_key_values))
@@ -147,6 +163,30 @@ def run(model, ids, suffix=""):
     for i, (keys, values) in enumerate(pairs):
         result |= {f"keys{suffix}.{i}": keys, f"values{suffix}.{i}": values}
     return {name: t.contiguous().clone() for name, t in result.items()}
+
+
+@torch.no_grad()
+def run_rows(model, ids, suffix, rows):
+    out = model(input_ids=ids[None], use_cache=False, output_hidden_states=True)
+    result = {f"logits{suffix}": out.logits[0, rows]}
+    result |= {f"hidden_states{suffix}.{i}": h[0, rows] for i, h in enumerate(out.hidden_states)}
+    return {name: t.contiguous().clone() for name, t in result.items()}
+
+
+@torch.no_grad()
+def require_to_matter(case, folder, model, ids):
+    """The logits part when a setting that the case is about is another one."""
+    want = model(input_ids=ids[None], use_cache=False).logits
+    for key, value in case.matters.items() if hasattr(case, "matters") else ():
+        others = {key: value}
+        if key == "use_sliding_window" or key == "sliding_window":
+            others["layer_types"] = case.matters.get("layer_types", case.config.get("layer_types"))
+        other = FAMILIES[case.family].build(config_of(case, **{k: v for k, v in others.items() if k == key or v}))
+        other.load_state_dict(model.state_dict())
+        other.set_attn_implementation("eager")
+        gap = (other.eval()(input_ids=ids[None], use_cache=False).logits - want).abs().max().item()
+        if gap < CLEAR_DIFFERENCE:
+            raise SystemExit(f"{case.name}: {key} = {value} gives the same logits (they part by {gap:.1e})")
 
 
 @torch.no_grad()
@@ -209,11 +249,15 @@ def expected(case, folder):
             attempt += 1
             ids = random_ids(case, attempt)
             tensors["greedy"], margin = greedy(model, ids)
+    require_to_matter(case, folder, model, ids)
     tensors["ids"] = ids
-    tensors |= run(model, ids)
+    rows = getattr(case, "rows", ())
+    if rows:
+        tensors["rows"] = torch.tensor(rows)
+    tensors |= run(model, ids, rows=rows)
     share = entropy_share(model, ids)
     with in_double(model):
-        tensors |= run(model, ids, "_f64")
+        tensors |= run(model, ids, "_f64", rows)
     if family.attention(model.config) == "sdpa":
         tensors["logits_eager"] = load(folder, "eager")(input_ids=ids[None], use_cache=False).logits[0].detach()
     gap = (tensors["logits"] - tensors["logits_f64"]).abs().max().item()
@@ -256,20 +300,53 @@ def bare(folder):
     safetensors.torch.save_file(dict(sorted(tensors.items())), path, metadata={"format": "pt"})
 
 
+def make_wrapped(case, folder, original):
+    """The original as the language model inside a larger one, beside tensors of its other parts."""
+    with open(os.path.join(original, "config.json"), encoding="utf-8") as f:
+        inner = json.load(f)
+    config = {"model_type": case.wrapper, "architectures": ["ForConditionalGeneration"], "text_config": inner,
+              "vision_config": {"hidden_size": 8, "model_type": "siglip_vision_model"}, "image_token_index": 60,
+              "mm_tokens_per_image": 4, "dtype": "bfloat16"}
+    with open(os.path.join(folder, "config.json"), "w", encoding="utf-8") as f:
+        json.dump(config, f, indent=2)
+        f.write("\n")
+    tensors = {case.prefix + name.removeprefix("model.") if name.startswith("model.") else
+               case.prefix.removesuffix("model.") + name if case.prefix.startswith("language_model.") else name: t
+               for name, t in safetensors.torch.load_file(os.path.join(original, "model.safetensors")).items()}
+    tensors |= {name: torch.ones(4, 4) for name in (
+        "vision_tower.patch_embed.weight", "model.visual.blocks.0.proj.weight", "multi_modal_projector.linear.weight")}
+    safetensors.torch.save_file(dict(sorted(tensors.items())), os.path.join(folder, "model.safetensors"),
+                                metadata={"format": "pt"})
+    os.symlink(os.path.join("..", os.path.basename(original), "expected.safetensors"),
+               os.path.join(folder, "expected.safetensors"))
+    return {"twin_of": case.twin_of, "read_by_transformers": False}
+
+
 def make_twin(case, folder, original):
     """The original's weights and answers under another config; transformers must agree where it can read it."""
     os.makedirs(folder)
+    if getattr(case, "wrapper", ""):
+        return make_wrapped(case, folder, original)
+    dialect = case.dialect
+    if not case.family:  # of a decoder: what differs
+        with open(os.path.join(original, "config.json"), encoding="utf-8") as f:
+            dialect = json.load(f) | dialect
+        dialect = {k: v for k, v in dialect.items() if v is not None or k == "rope_scaling"}
     for file in ("model.safetensors", "expected.safetensors"):
-        shutil.copy(os.path.join(original, file), folder)
+        if case.family:
+            shutil.copy(os.path.join(original, file), folder)
+        else:
+            os.symlink(os.path.join("..", os.path.basename(original), file), os.path.join(folder, file))
     with open(os.path.join(folder, "config.json"), "w", encoding="utf-8") as f:
-        json.dump(case.dialect, f, indent=2)
+        json.dump(dialect, f, indent=2)
         f.write("\n")
     if case.bare_names:
         bare(folder)
-    known = case.dialect["model_type"] in FAMILIES
+    known = dialect["model_type"] in FAMILIES
     if known:
         want = safetensors.torch.load_file(os.path.join(folder, "expected.safetensors"))
-        assert torch.equal(run(load(folder), want["ids"])["logits"], want["logits"]), case.name
+        rows = want["rows"].tolist() if "rows" in want else ()
+        assert torch.equal(run(load(folder), want["ids"], rows=rows)["logits"], want["logits"]), case.name
     return {"twin_of": case.twin_of, "read_by_transformers": known}
 
 
@@ -328,7 +405,7 @@ def tidy(folder):
         if file == "generation_config.json":
             os.remove(os.path.join(folder, file))
         else:
-            os.chmod(os.path.join(folder, file), 0o644)
+            os.path.islink(os.path.join(folder, file)) or os.chmod(os.path.join(folder, file), 0o644)
 
 
 def report(name, record, folder):

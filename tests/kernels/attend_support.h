@@ -13,17 +13,22 @@ struct Shape {
   DType dtype = DType::f32;
   bool causal = true;
   bool alibi = false, alibi_bf16 = false;
+  std::int64_t window = 0;
+  float cap = 0;
+  bool factors = false;
   float peak = 1;  // scale of the queries: a larger one makes attention more peaked
   std::int64_t heads() const { return kv_heads * per_group; }
 };
 
 // The tokens of one sequence: queries, keys and values of every position.
 struct Text {
-  Tensor q, k, v;
+  Tensor q, k, v, factors;
   Text(const Shape& s, std::int64_t tokens, std::uint64_t seed)
       : q(DType::f32, {tokens, s.kv_heads, s.per_group, s.dim}),
         k(DType::f32, {tokens, s.kv_heads, s.dim}),
-        v(DType::f32, {tokens, s.kv_heads, s.dim}) {
+        v(DType::f32, {tokens, s.kv_heads, s.dim}),
+        factors(DType::f32, {tokens, 1}) {
+    for (std::int64_t r = 0; r < tokens; ++r) factors.set(r, 0, 1 + 0.1f * static_cast<float>(r % 7));
     q.random(seed, s.peak);
     k.random(seed + 1);
     v.random(seed + 2);
@@ -43,6 +48,7 @@ inline Attend attend_of(const Shape& s, const Tensor& slope) {
   a.scale = 1 / std::sqrt(static_cast<float>(s.dim));
   a.causal = s.causal;
   if (s.alibi) a.slopes = View(slope.view().data, DType::f32, {s.heads()});
+  a.window = s.window, a.cap = s.cap;
   a.alibi_bf16 = s.alibi_bf16;
   a.alibi_scale = s.alibi_bf16 ? a.scale : 1.f;
   return a;
@@ -57,6 +63,7 @@ inline void feed(const Ops& ops, Device& device, const Shape& s, const Text& tex
   ops.append(device, {text.k.view().rows(from, n), text.v.view().rows(from, n), batch, past.layer()});
   Attend a = attend_of(s, slope);
   a.q = text.q.view().rows(from, n);
+  if (s.factors) a.factors = View(text.factors.view().as<float>() + from, DType::f32, {n});
   a.out = out.view().rows(from, n);
   a.batch = batch, a.layer = past.layer();
   ops.attend(device, a);

@@ -62,6 +62,59 @@ TEST(Attend, GroupedHeads) {
   }
 }
 
+TEST(Attend, WindowsCapsAndFactors) {
+  for (const std::int64_t tokens : {1, 2, 65, 130, 200}) {
+    for (const std::int64_t window : {1, 9, 63, 64, 65, 129, 300}) {
+      compare({.per_group = 3, .dim = 12, .window = window, .peak = 3}, tokens, tokens);
+      if (testing::Test::HasFailure()) return;
+    }
+    compare({.dim = 24, .cap = 1.5f, .peak = 3}, tokens, tokens);
+    compare({.dim = 24, .window = 70, .cap = 0.5f, .factors = true, .peak = 3}, tokens, tokens);
+    compare({.per_group = 2, .dim = 16, .dtype = DType::bf16, .factors = true, .peak = 2}, tokens, tokens);
+  }
+}
+
+// What lies before the window is not read: NaN there, and blocks that are no more, change nothing.
+TEST(Attend, ReadsNothingBeforeTheWindow) {
+  for_each_table([](const Ops& ops) {
+    for (const std::int64_t window : {1, 3, 9, 64, 66, 100}) {
+      const std::int64_t tokens = 200, last = 11, first = tokens - last - window + 1;  // seen by the first of the rows
+      const Shape s{.kv_heads = 2, .per_group = 2, .dim = 8, .window = window};
+      const Text text(s, tokens, 5);
+      const auto run = [&](bool gone) {
+        const auto device = ops.open(2);
+        Past past(s.kv_heads, s.dim, s.dtype, tokens);
+        Tensor out(DType::f32, {tokens, s.heads(), s.dim});
+        Tensor k = text.k, v = text.v;
+        if (gone) {
+          k = Tensor(DType::f32, {tokens, s.kv_heads, s.dim}), v = Tensor(DType::f32, {tokens, s.kv_heads, s.dim});
+          for (std::int64_t r = 0; r < tokens; ++r) {
+            for (std::int64_t c = 0; c < k.columns(); ++c) {
+              k.set(r, c, r < first ? std::nanf("") : static_cast<float>(text.k.get(r, c)));
+              v.set(r, c, r < first ? std::nanf("") : static_cast<float>(text.v.get(r, c)));
+            }
+          }
+        }
+        const Sequences all(ops, *device, past.sequence(0, tokens, 0));
+        ops.append(*device, {k.view(), v.view(), all, past.layer()});
+        Sequence rows = past.sequence(0, last, tokens - last);
+        std::vector<std::byte*> blocks(rows.blocks, rows.blocks + (tokens + kBlockTokens - 1) / kBlockTokens);
+        for (std::int64_t b = 0; gone && b < first / kBlockTokens; ++b) blocks[static_cast<std::size_t>(b)] = nullptr;
+        rows.blocks = blocks.data();
+        const Sequences batch(ops, *device, rows);
+        Attend a = attend_of(s, slopes(s));
+        a.q = text.q.view().rows(tokens - last, last);
+        a.out = out.view().rows(0, last);
+        a.batch = batch, a.layer = past.layer();
+        ops.attend(*device, a);
+        return out;
+      };
+      const Tensor whole = run(false), part = run(true);
+      for (std::int64_t r = 0; r < last; ++r) EXPECT_EQ(bits_of(whole, r), bits_of(part, r)) << window << ", row " << r;
+    }
+  });
+}
+
 TEST(Attend, BothWays) {
   for (const std::int64_t tokens : {1, 5, 64, 65, 100}) compare({.dim = 16, .causal = false}, tokens, tokens);
 }

@@ -1,4 +1,4 @@
-// embed, norm, angles, rotate, pick against naive, and their row law.
+// embed, norm, angles, rotate, gate, scale, pick against naive, and their row law.
 #include <rapidcheck.h>
 
 #include <bit>
@@ -66,6 +66,51 @@ TEST(Norm, EqualsNaive) {
   }
 }
 
+// Each group of a row is normalised by itself, with a weight that all share or one of its own; the mean may be taken
+// for 0; weights and biases may be missing. In place, and each group as a row alone would be.
+TEST(Norm, GroupsAndRootMeanSquare) {
+  constexpr std::int64_t kRows = 3, kGroups = 4;
+  for (const std::int64_t n : {1, 2, 5, 8, 12, 64, 80, 129}) {
+    for (const int form : {0, 1, 2, 3}) {
+      const bool centred = form == 1, own = form == 2, bare = form == 3;
+      const Tensor w = Tensor(DType::f32, {kGroups, n}).random(2), b = Tensor(DType::f32, {kGroups, n}).random(3);
+      const View one(w.view().data, DType::f32, {n}), one_bias(b.view().data, DType::f32, {n});
+      const auto run = [&](const Ops& o, bool grouped) {
+        Tensor x = Tensor(DType::f32, {kRows, kGroups, n}, kGroups * n + 3).random(1, 4);
+        Norm a{.x = x.view(), .weight = own ? w.view() : one, .eps = 1e-3f, .centred = centred};
+        if (bare) a.weight = {};
+        if (centred) a.bias = own ? b.view() : one_bias;
+        a.out = a.x;
+        if (grouped) {
+          o.norm(*o.open(2), a);
+        } else {
+          for (std::int64_t g = 0; g < kGroups; ++g) {
+            Norm alone = a;
+            alone.x = View(x.view().as<float>() + g * n, DType::f32, {kRows, n});
+            alone.x.stride[0] = x.view().step(0);
+            alone.out = alone.x;
+            if (own) alone.weight = View(w.view().as<float>() + g * n, DType::f32, {n});
+            o.norm(*o.open(1), alone);
+          }
+        }
+        x.check_guard();
+        return x;
+      };
+      const Tensor want = run(table("naive"), true);
+      const std::string what = std::to_string(n) + " values, form " + std::to_string(form);
+      // As norm_bounds has it, of values below 4: a sum of n and eps 1e-3 leave the root above 0.03.
+      const double root = std::sqrt(static_cast<double>(n));
+      const double bound = 4 * kUnit * ((centred ? root * 4 / 0.03 : 0) + (root + 4) * (root + 1) + 2);
+      for_each_table([&](const Ops& ops) {
+        const Tensor got = run(ops, true), apart = run(ops, false);
+        expect_near(
+            got, want, [&](auto, auto) { return bound; }, what);
+        for (std::int64_t r = 0; r < kRows; ++r) EXPECT_EQ(bits_of(got, r), bits_of(apart, r)) << what;
+      });
+    }
+  }
+}
+
 // The bound is tight enough to see an eps that is off by a hundredth.
 TEST(Norm, TheBoundTellsAnotherEps) {
   for (const std::int64_t n : kAwkward) {
@@ -122,27 +167,131 @@ TEST(Embed, EqualsNaive) {
   });
 }
 
-TEST(Rotate, EqualsNaive) {
+TEST(Embed, ScalesWhatItTakes) {
   for_each_table([](const Ops& ops) {
-    for (const std::int64_t half : {1, 2, 3, 4, 7, 8, 12, 16, 20, 32, 33, 64}) {
-      const std::int64_t rows = 9;
-      Tensor got = Tensor(DType::f32, {rows, 2, 3, 2 * half}, 6 * half * 2 + 5).random(1);
-      Tensor want = Tensor(DType::f32, {rows, 2, 3, 2 * half}, 6 * half * 2 + 5).random(1);
-      const Tensor positions = ints({0, 1, 2, 3, 1000, 70000, 99999, 5, 6});
-      const auto run = [&](const Ops& o, const Tensor& x) {
-        Tensor cos(DType::f32, {rows, half}), sin(DType::f32, {rows, half});
-        const auto device = o.open(2);
-        o.angles(*device, {flat(positions), cos.view(), sin.view(), 10000});
-        o.rotate(*device, {x.view(), cos.view(), sin.view()});
-        cos.check_guard();
-        x.check_guard();
-      };
-      run(ops, got);
-      run(table("naive"), want);
+    for (const std::int64_t n : {1, 7, 37}) {
+      const Tensor w = Tensor(DType::bf16, {5, n}).random(1), ids = ints({4, 0});
+      Tensor got(DType::f32, {2, n}), want(DType::f32, {2, n});
+      ops.embed(*ops.open(1), {.ids = flat(ids), .table = w.view(), .out = got.view(), .scale = 7.3f});
+      table("naive").embed(*table("naive").open(1),
+                           {.ids = flat(ids), .table = w.view(), .out = want.view(), .scale = 7.3f});
       expect_near(
-          got, want, [&](auto, auto) { return 4 * kUnit; }, "rotate");  // two products and a sum of values <= 1
+          got, want, [&](auto, auto) { return 0.; }, "embed by 7.3");  // one rounding each
     }
   });
+}
+
+// Frequencies of n pairs, and three positions beyond any context that models have now.
+Tensor frequencies(std::int64_t n) {
+  Tensor f(DType::f32, {1, n});
+  for (std::int64_t i = 0; i < n; ++i) {
+    f.set(0, i, static_cast<float>(std::pow(10000., -static_cast<double>(i) / static_cast<double>(n))));
+  }
+  return f;
+}
+
+TEST(Rotate, EqualsNaive) {
+  for_each_table([](const Ops& ops) {
+    for (const std::int64_t pairs : {1, 2, 3, 4, 7, 8, 12, 16, 20, 32, 33, 64}) {
+      for (const bool neighbours : {false, true}) {
+        for (const std::int64_t rest : {0, 3}) {  // elements that do not turn
+          const std::int64_t rows = 9, dim = 2 * pairs + rest;
+          Tensor got = Tensor(DType::f32, {rows, 2, 3, dim}, 6 * dim + 5).random(1);
+          Tensor want = Tensor(DType::f32, {rows, 2, 3, dim}, 6 * dim + 5).random(1);
+          const Tensor before = Tensor(DType::f32, {rows, 2, 3, dim}, 6 * dim + 5).random(1);
+          const Tensor positions = ints({0, 1, 2, 3, 1000, 70000, 999999, 5, 6}), f = frequencies(pairs);
+          const auto run = [&](const Ops& o, const Tensor& x) {
+            Tensor cos(DType::f32, {rows, pairs}), sin(DType::f32, {rows, pairs});
+            const auto device = o.open(2);
+            o.angles(*device, {.positions = flat(positions),
+                               .frequencies = flat(f),
+                               .cos = cos.view(),
+                               .sin = sin.view(),
+                               .factor = 1.25f});
+            o.rotate(*device, {.x = x.view(), .cos = cos.view(), .sin = sin.view(), .neighbours = neighbours});
+            cos.check_guard();
+            x.check_guard();
+          };
+          run(ops, got);
+          run(table("naive"), want);
+          expect_near(
+              got, want, [&](auto, auto) { return 5 * kUnit; }, "rotate");  // two products and a sum of values <= 1.25
+          for (std::int64_t r = 0; r < rows; ++r) {
+            for (std::int64_t c = 2 * pairs; c < dim; ++c) EXPECT_EQ(got.get(r, c), before.get(r, c));
+          }
+        }
+      }
+    }
+  });
+}
+
+// What is turned is what the formula says, by the exact product of position and frequency.
+TEST(Rotate, TurnsPairsByPositionTimesFrequency) {
+  constexpr std::int32_t kFar = 131072;
+  const Tensor positions = ints({kFar}), f = frequencies(3);
+  Tensor cos(DType::f32, {1, 3}), sin(DType::f32, {1, 3});
+  for_each_table([&](const Ops& ops) {
+    for (const bool neighbours : {false, true}) {
+      const auto device = ops.open(1);
+      ops.angles(*device, {flat(positions), flat(f), cos.view(), sin.view()});
+      Tensor x(DType::f32, {1, 1, 1, 6});
+      for (int i = 0; i < 6; ++i) x.set(0, i, static_cast<float>(i + 1));
+      ops.rotate(*device, {.x = x.view(), .cos = cos.view(), .sin = sin.view(), .neighbours = neighbours});
+      for (int i = 0; i < 3; ++i) {
+        const int first = neighbours ? 2 * i : i, second = neighbours ? 2 * i + 1 : i + 3;
+        const double angle = f.get(0, i) * kFar, a = first + 1, b = second + 1;
+        EXPECT_NEAR(x.get(0, first), a * std::cos(angle) - b * std::sin(angle), 16 * kUnit) << ops.name << i;
+        EXPECT_NEAR(x.get(0, second), b * std::cos(angle) + a * std::sin(angle), 16 * kUnit) << ops.name << i;
+      }
+    }
+  });
+}
+
+TEST(Gate, EqualsNaive) {
+  for (const Act act : {Act::silu, Act::gelu_tanh, Act::gelu, Act::relu2, Act::sigmoid, Act::identity}) {
+    for (const std::int64_t n : kAwkward) {
+      const std::int64_t rows = 1 + n % 5;
+      const Tensor up = Tensor(DType::f32, {rows, n}, n + 2).random(2, 4);
+      const auto run = [&](const Ops& o, std::int64_t first, std::int64_t count) {
+        Tensor x = Tensor(DType::f32, {rows, n}, n + 3).random(1, 4);  // in place, as gates are used
+        const View part = x.view().rows(first, count);
+        o.gate(*o.open(2), {.x = part, .up = up.view().rows(first, count), .out = part, .act = act});
+        x.check_guard();
+        return x;
+      };
+      const Tensor want = run(table("naive"), 0, rows);
+      for_each_table([&](const Ops& ops) {
+        const Tensor got = run(ops, 0, rows), alone = run(ops, rows - 1, 1);
+        // math-inl.h: at most 8 units and 3 u, u <= 1.6 * 4 * (1 + 0.045 * 16), of a function below 16; times 4.
+        expect_near(
+            got, want, [&](auto, auto) { return 4 * 16 * kUnit * (8 + 3 * 11 + 1); }, "gate of " + std::to_string(n));
+        EXPECT_EQ(bits_of(got, rows - 1), bits_of(alone, rows - 1)) << n;
+      });
+    }
+  }
+}
+
+TEST(Scale, EqualsNaive) {
+  for (const float cap : {0.f, 0.5f, 3.f}) {
+    for (const std::int64_t n : kAwkward) {
+      const std::int64_t rows = 1 + n % 5;
+      const auto run = [&](const Ops& o, std::int64_t first, std::int64_t count) {
+        Tensor x = Tensor(DType::f32, {rows, n}, n + 3).random(1, 4);
+        const View part = x.view().rows(first, count);
+        o.scale(*o.open(2), {.x = part, .out = part, .factor = 0.37f, .cap = cap});
+        x.check_guard();
+        return x;
+      };
+      const Tensor want = run(table("naive"), 0, rows);
+      for_each_table([&](const Ops& ops) {
+        const Tensor got = run(ops, 0, rows), alone = run(ops, rows - 1, 1);
+        // A product; then a quotient, tanh within 3 units, and a product, of values below cap or 1.5.
+        expect_near(
+            got, want, [&](auto, auto) { return cap == 0 ? 0 : 8 * kUnit * std::max<double>(cap, 1.5); }, "scale");
+        EXPECT_EQ(bits_of(got, rows - 1), bits_of(alone, rows - 1)) << n;
+      });
+    }
+  }
 }
 
 // Every kind of float, those that round to infinity, to subnormal halves or to nothing among them.

@@ -204,6 +204,8 @@ inline const Ops& ops() {
                        .rotate = ask<&Ops::rotate, Rotate>,
                        .append = ask<&Ops::append, Append>,
                        .attend = ask<&Ops::attend, Attend>,
+                       .gate = ask<&Ops::gate, Gate>,
+                       .scale = ask<&Ops::scale, Scale>,
                        .add = ask<&Ops::add, Add>,
                        .pick = ask<&Ops::pick, Pick>,
                        .convert = ask<&Ops::convert, Convert>,

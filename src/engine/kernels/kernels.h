@@ -44,20 +44,23 @@ class Device {
   virtual std::string describe() const = 0;  // "cpu (AVX2), 2 threads"
 };
 
-// out[r] = table[ids[r]] (+ out[r] when `add`). ids int32 [rows]; table [n, hidden] packed, fp32, fp16 or bf16; out
-// [rows, hidden].
+// out[r] = scale * table[ids[r]] (+ out[r] when `add`). ids int32 [rows]; table [n, hidden] packed, fp32, fp16 or bf16;
+// out [rows, hidden].
 struct Embed {
   View ids, table, out;
   bool add = false;
+  float scale = 1;
 
   auto operands() const { return std::array{&ids, &table, &out}; }
 };
 
-// Layer norm over each row: (x - mean) / sqrt(var + eps) * weight + bias. weight, bias [hidden] fp32; bias may be
-// empty.
+// Layer norm over each row: (x - mean) / sqrt(var + eps) * weight + bias; not `centred`: the mean is taken to be 0
+// (root mean square norm). x, out [rows, width], or [rows, groups, width] of which each group is a row of its own; out
+// may be x. weight, bias fp32 [width], or [groups, width] for groups with numbers of their own; either may be empty.
 struct Norm {
-  View x, weight, bias{}, out;  // x, out [rows, hidden]; out may be x
+  View x, weight{}, bias{}, out;
   float eps = 1e-5f;
+  bool centred = true;
 
   auto operands() const { return std::array{&x, &weight, &bias, &out}; }
 };
@@ -86,18 +89,21 @@ struct Linear {
 // Whether `linear` of every table takes a matrix of this shape and format; if not, multiply by its decoded values.
 bool can_multiply(const quant::Matrix& matrix);
 
-// cos[r, i], sin[r, i] of positions[r] * theta^(-2i/dim), for i in [0, dim/2). positions int32 [rows].
+// cos[r, i], sin[r, i] = factor * cos, sin of positions[r] * frequencies[i]. The product is exact, not rounded to fp32:
+// a position means the same however far out it lies. positions int32 [rows]; frequencies [pairs] fp32.
 struct Angles {
-  View positions, cos, sin;  // [rows], [rows, dim/2], [rows, dim/2]
-  double theta = 10000;
+  View positions, frequencies, cos, sin;  // cos, sin [rows, pairs]
+  float factor = 1;
 
-  auto operands() const { return std::array{&positions, &cos, &sin}; }
+  auto operands() const { return std::array{&positions, &frequencies, &cos, &sin}; }
 };
 
-// Rotates the pairs (x[.., i], x[.., i + dim/2]) of every head in place. x [rows, groups, heads, dim], any strides but
-// 1 in the last dimension.
+// Rotates the first 2 * pairs elements of every head in place, pair (x[.., i], x[.., i + pairs]) by the angle i; of
+// `neighbours` the pairs are (x[.., 2i], x[.., 2i + 1]). x [rows, groups, heads, dim], any strides but 1 in the last
+// dimension; cos, sin [rows, pairs].
 struct Rotate {
   View x, cos, sin;
+  bool neighbours = false;
 
   auto operands() const { return std::array{&x, &cos, &sin}; }
 };
@@ -135,20 +141,42 @@ struct Append {
 
 // Softmax attention of every row to the keys in its sequence's past (this call's own included, append comes first).
 // q [rows, kv_heads, heads per kv head, head_dim]; out [rows, heads, head_dim], each row dense. A causal row sees the
-// positions up to its own; otherwise all that the past holds after this call. Score of query i and key j of head h:
-//   scale * (q . k) + alibi_scale * (bias(h, j) - bias(h, i)),  bias(h, j) = slopes[h] * j,
-// where bias is rounded to bf16 first when `alibi_bf16`. Keys are visited in the past's blocks, from position 0 on.
+// positions up to its own, of these the last `window` where there is one; otherwise all that the past holds after this
+// call. Score of query i and key j of head h:
+//   scale * factors[i] * (q . k) + alibi_scale * (bias(h, j) - bias(h, i)),  bias(h, j) = slopes[h] * j,
+// where bias is rounded to bf16 first when `alibi_bf16`; with a `cap`, cap * tanh(score / cap) in its place. Keys are
+// visited in the past's blocks, from the first that holds a key that is seen; blocks before it are not read.
 struct Attend {
   View q, out;
-  View slopes{};  // [heads] fp32; empty: no bias
+  View slopes{};   // [heads] fp32; empty: no bias
+  View factors{};  // [rows] fp32; empty: all 1
   Batch batch;
   PastLayer layer;
   float scale = 1;
   float alibi_scale = 1;
   bool alibi_bf16 = false;
   bool causal = true;
+  std::int64_t window = 0;  // of causal rows; 0: none
+  float cap = 0;            // 0: none
 
-  auto operands() const { return std::array{&q, &out, &slopes}; }
+  auto operands() const { return std::array{&q, &out, &slopes, &factors}; }
+};
+
+// out = act(x) * up. x, up, out [rows, n] fp32; out may be x.
+struct Gate {
+  View x, up, out;
+  Act act = Act::silu;
+
+  auto operands() const { return std::array{&x, &up, &out}; }
+};
+
+// out = factor * x; with a `cap`, cap * tanh(factor * x / cap) in its place. x, out [rows, n] fp32; out may be x.
+struct Scale {
+  View x, out;
+  float factor = 1;
+  float cap = 0;  // 0: none
+
+  auto operands() const { return std::array{&x, &out}; }
 };
 
 // out = add + scale * x. x, add, out [rows, columns] fp32; out may be x or add.
@@ -255,6 +283,8 @@ struct Ops {
   void (*rotate)(Device&, const Rotate&) noexcept;
   void (*append)(Device&, const Append&) noexcept;
   void (*attend)(Device&, const Attend&) noexcept;
+  void (*gate)(Device&, const Gate&) noexcept;
+  void (*scale)(Device&, const Scale&) noexcept;
   void (*add)(Device&, const Add&) noexcept;
   void (*pick)(Device&, const Pick&) noexcept;
   void (*convert)(Device&, const Convert&) noexcept;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <span>
 
 #include "base/checksum.h"
@@ -56,6 +57,21 @@ class Probe {
     call(backend_, &Ops::norm, {.x = numbers({2, 70}), .weight = numbers({70}), .bias = numbers({70}), .out = out});
     take(out);
   }
+  void norm_rms() {
+    const View x = numbers({2, 3, 70}), out = memory(DType::f32, {2, 3, 70});
+    call(backend_, &Ops::norm, {.x = x, .weight = numbers({70}), .out = out, .centred = false});
+    take(out);
+  }
+  void gate() {
+    const View out = memory(DType::f32, {2, 70});
+    call(backend_, &Ops::gate, {.x = numbers({2, 70}), .up = numbers({2, 70}), .out = out, .act = Act::silu});
+    take(out);
+  }
+  void soft_cap() {
+    const View out = memory(DType::f32, {2, 70});
+    call(backend_, &Ops::scale, {.x = numbers({2, 70}), .out = out, .factor = 3, .cap = 2.5f});
+    take(out);
+  }
   void add() {
     const View out = memory(DType::f32, {2, 70});
     call(backend_, &Ops::add, {.x = numbers({2, 70}), .add = numbers({2, 70}), .out = out, .scale = 0.3f});
@@ -83,16 +99,18 @@ class Probe {
           .outlier_threshold = 1.5f});
     take(out);
   }
-  void rotary() {
-    Buffer positions(DType::i32, {3});
+  void rotary(bool neighbours) {
+    Buffer positions(DType::i32, {3}), frequencies(DType::f32, {16});
     std::ranges::copy(std::initializer_list<std::int32_t>{1, 77, 2047}, positions.span<std::int32_t>().begin());
+    for (int i = 0; i < 16; ++i) frequencies.span<float>()[i] = static_cast<float>(std::pow(10000., -i / 16.));
     const View cos = memory(DType::f32, {3, 16}), sin = memory(DType::f32, {3, 16}), x = numbers({3, 1, 2, 32});
-    call(backend_, &Ops::angles, {.positions = upload(positions.view()), .cos = cos, .sin = sin, .theta = 10000});
-    call(backend_, &Ops::rotate, {.x = x, .cos = cos, .sin = sin});
+    call(backend_, &Ops::angles,
+         {.positions = upload(positions.view()), .frequencies = upload(frequencies.view()), .cos = cos, .sin = sin});
+    call(backend_, &Ops::rotate, {.x = x, .cos = cos, .sin = sin, .neighbours = neighbours});
     take(x);
   }
-  // A row that attends to all of a block and a part of the next one.
-  void attend(DType dtype) {
+  // A row that attends to all of a block and a part of the next one; with a window to a part of each.
+  void attend(DType dtype, const Attend& how) {
     constexpr std::int64_t kTokens = kBlockTokens + 6, kHeads = 2, kDim = 24;
     const auto part = static_cast<std::size_t>(kHeads * kDim * kBlockTokens) * size_of(dtype);
     const auto block = static_cast<std::int64_t>(2 * part);
@@ -104,13 +122,12 @@ class Probe {
     call(backend_, &Ops::append,
          {.k = numbers({kTokens, kHeads, kDim}), .v = numbers({kTokens, kHeads, kDim}), .batch = all, .layer = layer});
     const View out = memory(DType::f32, {1, 2 * kHeads, kDim});
-    call(backend_, &Ops::attend,
-         {.q = numbers({1, kHeads, 2, kDim}),
-          .out = out,
-          .slopes = numbers({2 * kHeads}),
-          .batch = last,
-          .layer = layer,
-          .scale = 0.2f});
+    Attend a = how;
+    a.q = numbers({1, kHeads, 2, kDim});
+    a.slopes = numbers({2 * kHeads});
+    if (a.window > 0) a.slopes = {}, a.factors = numbers({1});
+    a.out = out, a.batch = last, a.layer = layer, a.scale = 0.2f;
+    call(backend_, &Ops::attend, a);
     take(out);
   }
 
@@ -129,11 +146,13 @@ std::uint64_t hash_of(std::span<const float> results) { return checksum(std::as_
 std::string linear_name(std::string_view format) { return "linear " + std::string(format); }
 std::string attend_name(DType dtype) { return "attend " + std::string(name_of(dtype)); }
 std::string act_name(Act act) { return "act " + std::string(name_of(act)); }
-constexpr const char *kNorm = "norm", *kRotary = "rotary", *kAdd = "add";
+constexpr const char *kNorm = "norm", *kNormRms = "norm rms", *kRotary = "rotary", *kAdd = "add", *kGate = "gate";
+constexpr const char *kNeighbours = "rotary neighbours", *kSoftCap = "soft cap";
+constexpr const char *kWindow = "attend window", *kCapped = "attend soft cap";
 
 }  // namespace
 
-std::vector<std::string> names_of(const Norm&) { return {kNorm}; }
+std::vector<std::string> names_of(const Norm& call) { return {call.centred ? kNorm : kNormRms}; }
 std::vector<std::string> names_of(const Linear& call) {
   std::vector<std::string> names{
       linear_name(call.quantized ? quant::name_of(call.quantized.format) : name_of(call.weight.dtype))};
@@ -141,9 +160,20 @@ std::vector<std::string> names_of(const Linear& call) {
   return names;
 }
 std::vector<std::string> names_of(const Angles&) { return {kRotary}; }
-std::vector<std::string> names_of(const Rotate&) { return {kRotary}; }
+std::vector<std::string> names_of(const Rotate& call) { return {call.neighbours ? kNeighbours : kRotary}; }
 std::vector<std::string> names_of(const Attend& call) {
-  return {attend_name(call.layer.dtype)};
+  std::vector<std::string> names{attend_name(call.layer.dtype)};
+  if (call.window > 0 || call.factors) names.emplace_back(kWindow);
+  if (call.cap > 0) names.emplace_back(kCapped);
+  return names;
+}
+std::vector<std::string> names_of(const Gate& call) {
+  std::vector<std::string> names{kGate};
+  if (call.act != Act::identity) names.push_back(act_name(call.act));
+  return names;
+}
+std::vector<std::string> names_of(const Scale& call) {
+  return call.cap > 0 ? std::vector<std::string>{kSoftCap} : std::vector<std::string>{};
 }
 std::vector<std::string> names_of(const Add&) { return {kAdd}; }
 
@@ -165,7 +195,7 @@ Numerics probe_numerics(const Backend& backend) {
   probe.norm(), done(kNorm);
   for (const DType dtype : kFloats) {
     probe.linear(1100, dtype, Act::identity), done(linear_name(name_of(dtype)));
-    probe.attend(dtype), done(attend_name(dtype));
+    probe.attend(dtype, {}), done(attend_name(dtype));
   }
   for (auto act = Act::relu; act <= Act::sqrtsoftplus; act = static_cast<Act>(static_cast<int>(act) + 1)) {
     probe.linear(8, DType::f32, act), done(act_name(act));
@@ -173,10 +203,16 @@ Numerics probe_numerics(const Backend& backend) {
   for (const auto format : {quant::Format::int8, quant::Format::fp4, quant::Format::nf4}) {
     probe.linear(format), done(linear_name(quant::name_of(format)));
   }
-  probe.rotary(), done(kRotary);
+  probe.rotary(false), done(kRotary);
   numerics.first = numerics.operations.size();
   // Operations that came since: add a probe here, behind those that are there.
   probe.add(), done(kAdd);
+  probe.norm_rms(), done(kNormRms);
+  probe.gate(), done(kGate);
+  probe.soft_cap(), done(kSoftCap);
+  probe.rotary(true), done(kNeighbours);
+  probe.attend(DType::f32, {.window = 40}), done(kWindow);
+  probe.attend(DType::f32, {.cap = 0.5f}), done(kCapped);
   return numerics;
 }
 

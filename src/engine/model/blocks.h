@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <vector>
 
 #include "engine/kernels/act.h"
 #include "engine/quant/quant.h"
@@ -11,8 +12,9 @@
 namespace pkv::model {
 
 struct Norm {
-  View weight, bias;  // [hidden] fp32; bias may be empty
+  View weight, bias;  // fp32, of what is normalised; each may be empty
   float eps = 1e-5f;
+  bool centred = true;  // the mean is subtracted; if not: root mean square norm
 };
 
 // A linear layer: what states are multiplied by, and what is added.
@@ -30,6 +32,22 @@ enum class Fused : std::uint8_t {
   groups,  // for each kv head: its queries, its key, its value
 };
 
+// How far a position turns the first elements of queries' and keys' heads, in pairs.
+struct Rotation {
+  std::vector<float> frequencies;  // of each pair, in radians for each position
+  View table{};                    // the same where operations read them
+  float factor = 1;                // on cosines and sines
+  bool neighbours = false;         // pairs are (2i, 2i + 1), not (i, i + frequencies.size())
+};
+
+// Norms of queries and keys: of each head, with one weight [head_dim] or one for each head [heads, head_dim]; or, where
+// `all_heads`, of all heads together with a weight [heads * head_dim].
+struct HeadNorms {
+  Norm q, k;
+  bool all_heads = false;
+  bool after_rotation = false;
+};
+
 struct Alibi {
   View slopes;        // [heads] fp32; empty: none
   float scale = 1;    // factor on the bias
@@ -44,12 +62,18 @@ struct Attention {
   float scale = 1;  // of q . k
   float clip = 0;   // limits queries, keys and values; 0: none
   bool causal = true;
-  bool rotary = false;
+  int rotation = -1;  // which of the pass's; -1: none
+  std::optional<HeadNorms> norms{};
+  std::int64_t window = 0;  // a token sees the last so many, itself included; 0: all
+  float cap = 0;            // scores are limited softly to [-cap, cap]; 0: not
   Alibi alibi;
 };
 
+// down(act(up(x))), or down(act(gate(x)) * up(x)).
 struct Mlp {
   Projection up, down;
+  Projection gate{};     // if any; or
+  Projection gate_up{};  // one product for both, the gate's rows first, when `gate` and `up` are empty
   kernels::Act act = kernels::Act::gelu;
 };
 

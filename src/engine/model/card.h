@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "engine/tensor/dtype.h"
 
@@ -17,6 +18,12 @@ enum class Positions : std::uint8_t { none, learned, rotary, alibi };
 // What the libraries of June 2023 did with a family's past (docs/causes.md): they used it, returned none, or fed with a
 // past counted positions from 0 again and aligned the mask to the top left.
 enum class PastIn2023 : std::uint8_t { used, absent, misread };
+
+// Queries grow with their position: by 1 + beta * ln(1 + floor(position / step)).
+struct Temperature {
+  double beta = 0;
+  std::int64_t step = 1;
+};
 
 struct Card {
   std::string family;      // "GPT-2"
@@ -34,7 +41,9 @@ struct Card {
 
   bool causal = true;
   Positions positions = Positions::none;
-  double rotary_theta = 0;          // base of the angles of rotary positions
+  double rotary_theta = 0;              // base of the angles of rotary positions
+  std::vector<std::int64_t> windows{};  // by layer: how many tokens one sees, itself included; 0 (or no list): all
+  std::optional<Temperature> temperature{};
   std::int64_t first_position = 0;  // row of a learned table that a text's first token gets; not 0: after its padding's
   bool final_norm = true;           // there is a norm between the last layer and the output layer
   PastIn2023 past_in_2023 = PastIn2023::used;

@@ -39,20 +39,39 @@ void require_encodable(const Quantize& q) {
               .found = std::to_string(*q.block)});
 }
 
+// Of a config that holds several models: what is about the others, and their tensors.
+void accept_other_models(const hf::Config& config, Reader& reader) {
+  for (const char* key :
+       {"vision_config", "audio_config", "model_type", "image_token_index", "image_token_id", "video_token_id",
+        "vision_start_token_id", "vision_end_token_id", "boi_token_index", "eoi_token_index", "mm_tokens_per_image",
+        "projector_hidden_act", "vision_feature_layer", "multimodal_projector_bias", "spatial_merge_size",
+        "initializer_range", "tie_word_embeddings"}) {
+    config.value({key});
+  }
+  for (const char* part : {"vision_tower.", "model.vision_tower.", "visual.", "model.visual.", "multi_modal_projector.",
+                           "model.multi_modal_projector.", "audio_tower.", "model.audio_tower.", "mtp."}) {
+    reader.without_effect_below(part);
+  }
+}
+
 Loaded load_page(const Source& source, const kernels::Backend* backend, const LoadOptions& options) {
   require_float(options.dtype, "weights");
   require_float(options.past_dtype, "keys and values");
   if (options.quantize) require_encodable(*options.quantize);
-  const hf::Config& config = source.config();
+  const hf::Config& whole = source.config();
+  const hf::Config& config = text_config(whole);
   Reader reader(source, backend, options);
   Loaded loaded;
-  const Architecture& architecture = architecture_of(config);
-  hf::accept_common_keys(config);
-  const std::optional<float> threshold = read_quantization_config(config);
-  config.without_effect({"bos_token_id", "eos_token_id", "pad_token_id", "sep_token_id"});  // for those who generate
+  const Architecture& architecture = architecture_of(whole);
+  const std::optional<float> threshold = read_quantization_config(whole);
+  for (const hf::Config* part : {&whole, &config}) {
+    hf::accept_common_keys(*part);
+    part->without_effect({"bos_token_id", "eos_token_id", "pad_token_id", "sep_token_id"});  // for those who generate
+  }
+  if (&whole != &config) accept_other_models(whole, reader);
   loaded.page = architecture.load(reader);
   loaded.notes.assign(source.notes().begin(), source.notes().end());
-  for (const std::string& key : config.unread()) {
+  for (const std::string& key : whole.unread()) {
     loaded.notes.push_back(fmt::format("{}: unknown key ignored: {}", config.file(), key));
   }
   loaded.notes.insert(loaded.notes.end(), reader.notes().begin(), reader.notes().end());

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <atomic>
 #include <bit>
+#include <cmath>
 #include <utility>
 
 #include "engine/kernels/call.h"
@@ -61,7 +62,7 @@ Pass::Pass(const kernels::Backend& backend, const Card& card, const Int8& int8, 
   x_ = buffer(Workspace::hidden, card.hidden);
 }
 
-// What is new in each pass, in one piece: ids, positions, token types and the rows that are wanted.
+// What is new in each pass, in one piece: ids, positions, token types, the rows that are wanted, factors of queries.
 void Pass::upload_record() {
   std::vector<std::int32_t> all;
   for (const Feed& feed : feeds_) all.insert(all.end(), feed.ids.begin(), feed.ids.end());
@@ -69,11 +70,21 @@ void Pass::upload_record() {
   all.insert(all.end(), places.begin(), places.end());
   all.resize(all.size() + places.size());  // token types: all 0
   for (const kernels::Sequence& s : sequences_) all.push_back(static_cast<std::int32_t>(s.first_row + s.rows - 1));
+  if (card_.temperature) {
+    for (const std::int32_t position : places) {
+      const auto steps = static_cast<double>(position / card_.temperature->step);
+      all.push_back(std::bit_cast<std::int32_t>(static_cast<float>(1 + card_.temperature->beta * std::log1p(steps))));
+    }
+  }
   const View record = upload(Workspace::record, all);
   ids_ = record.rows(0, rows_);
   positions_ = record.rows(rows_, rows_);
   types_ = record.rows(2 * rows_, rows_);
   wanted_ = record.rows(3 * rows_, std::ssize(sequences_));
+  if (card_.temperature) {
+    factors_ = record.rows(3 * rows_ + std::ssize(sequences_), rows_);
+    factors_.dtype = DType::f32;
+  }
 }
 
 void Pass::run(const std::function<void()>& body) {
@@ -109,7 +120,9 @@ void Pass::tap(std::vector<float>& to, const View& x) {
   for (std::int64_t r = 0; r < x[0]; ++r) to.insert(to.end(), &rows[r * x.step(0)], &rows[r * x.step(0)] + x[1]);
 }
 
-void Pass::embed(const View& table) { call(&Ops::embed, {.ids = ids_, .table = table, .out = x_, .add = false}); }
+void Pass::embed(const View& table, float scale) {
+  call(&Ops::embed, {.ids = ids_, .table = table, .out = x_, .scale = scale});
+}
 
 // From 0; or from padding + 1 on, where padding is counted by none and has a position of its own.
 std::vector<std::int32_t> Pass::positions() const {
@@ -133,22 +146,39 @@ void Pass::add_token_type(const View& table) {
   call(&Ops::embed, {.ids = types_, .table = table, .out = x_, .add = true});
 }
 
-void Pass::rotary(double theta) {
-  theta_ = theta;
-  cos_ = buffer(Workspace::cos, card_.head_dim / 2);
-  sin_ = buffer(Workspace::sin, card_.head_dim / 2);
+void Pass::rotary(std::span<const Rotation> rotations) {
+  if (rotations.empty()) return;
+  rotations_ = rotations;
+  std::int64_t pairs = 0;
+  for (const Rotation& r : rotations) pairs += std::ssize(r.frequencies);
+  cos_ = buffer(Workspace::cos, pairs);
+  sin_ = buffer(Workspace::sin, pairs);
   View turned = positions_;
   if (deviation_ != nullptr) {
     std::vector<std::int32_t> all = positions();
     deviation_->misplace_rotary(all);
     turned = upload(Workspace::misplaced, all);
   }
-  call(&Ops::angles, {.positions = turned, .cos = cos_, .sin = sin_, .theta = theta});
+  std::int64_t first = 0;
+  for (const Rotation& r : rotations) {
+    const std::int64_t n = std::ssize(r.frequencies);
+    call(&Ops::angles, {.positions = turned,
+                        .frequencies = r.table,
+                        .cos = cos_.columns(first, n),
+                        .sin = sin_.columns(first, n),
+                        .factor = r.factor});
+    first += n;
+  }
+}
+
+void Pass::normalise(const Norm& norm, const View& x, const View& out) {
+  call(&Ops::norm,
+       {.x = x, .weight = norm.weight, .bias = norm.bias, .out = out, .eps = norm.eps, .centred = norm.centred});
 }
 
 View Pass::norm(const Norm& norm) {
   const View out = buffer(spare(), card_.hidden);
-  call(&Ops::norm, {.x = x_, .weight = norm.weight, .bias = norm.bias, .out = out, .eps = norm.eps});
+  normalise(norm, x_, out);
   return out;
 }
 
@@ -190,7 +220,7 @@ View Pass::computed(const Branch& branch) {
 
 Branch Pass::norm(const Norm& norm, const Branch& branch) {
   const View states = computed(branch);
-  call(&Ops::norm, {.x = states, .weight = norm.weight, .bias = norm.bias, .out = states, .eps = norm.eps});
+  normalise(norm, states, states);
   return {.states = states, .scale = branch.scale};
 }
 
@@ -202,9 +232,21 @@ void Pass::add(const Branch& branch) {
 }
 
 Branch Pass::mlp(const View& input, const Mlp& mlp) {
-  const View inner = buffer(Workspace::inner, mlp.up.out());
-  multiply(input, mlp.up, {.x = {}, .out = inner, .act = mlp.act});
-  return {inner, &mlp.down};
+  if (!mlp.gate && !mlp.gate_up) {
+    const View inner = buffer(Workspace::inner, mlp.up.out());
+    multiply(input, mlp.up, {.x = {}, .out = inner, .act = mlp.act});
+    return {inner, &mlp.down};
+  }
+  const std::int64_t n = mlp.gate_up ? mlp.gate_up.out() / 2 : mlp.up.out();
+  const View inner = buffer(Workspace::inner, 2 * n), gate = inner.columns(0, n), up = inner.columns(n, n);
+  if (mlp.gate_up) {
+    multiply(input, mlp.gate_up, {.x = {}, .out = inner});
+  } else {
+    multiply(input, mlp.gate, {.x = {}, .out = gate});
+    multiply(input, mlp.up, {.x = {}, .out = up});
+  }
+  call(&Ops::gate, {.x = gate, .up = up, .out = gate, .act = mlp.act});
+  return {gate, &mlp.down};
 }
 
 namespace {
@@ -235,12 +277,24 @@ View as_heads(const View& k) {
   return v;
 }
 
+// Queries or keys as `norm` takes them: [rows, heads * head_dim], or [rows, heads, head_dim] where each head is a row.
+View flat(const View& columns, const Card& card, bool all_heads) {
+  if (all_heads) return columns;
+  View v(columns.data, columns.dtype, {columns[0], columns[1] / card.head_dim, card.head_dim});
+  v.stride[0] = columns.step(0);
+  return v;
+}
+
 }  // namespace
 
-void Pass::rotate(const View& q, const View& k) {
-  call(&Ops::rotate, {.x = q, .cos = cos_, .sin = sin_});
-  call(&Ops::rotate, {.x = k, .cos = cos_, .sin = sin_});
-  if (deviation_ != nullptr) deviation_->misrotate(q, k, cos_, sin_, theta_);
+void Pass::rotate(const View& q, const View& k, int rotation) {
+  std::int64_t first = 0;
+  for (const Rotation& r : rotations_.first(static_cast<std::size_t>(rotation))) first += std::ssize(r.frequencies);
+  const Rotation& r = rotations_[static_cast<std::size_t>(rotation)];
+  const View cos = cos_.columns(first, std::ssize(r.frequencies)), sin = sin_.columns(first, std::ssize(r.frequencies));
+  call(&Ops::rotate, {.x = q, .cos = cos, .sin = sin, .neighbours = r.neighbours});
+  call(&Ops::rotate, {.x = k, .cos = cos, .sin = sin, .neighbours = r.neighbours});
+  if (deviation_ != nullptr) deviation_->misrotate(q, k, cos, sin, r);
 }
 
 Branch Pass::attend(const View& input, const Attention& a) {
@@ -259,7 +313,16 @@ Branch Pass::attend(const View& input, const Attention& a) {
     product(a.v, fused.columns(q + k, k));
   }
   const Qkv s = split(fused, card_, a.fused);
-  if (a.rotary) rotate(s.q, as_heads(s.k));
+  const auto normalise_heads = [&] {
+    const View q = flat(fused.columns(0, card_.heads * card_.head_dim), card_, a.norms->all_heads);
+    const View k =
+        flat(fused.columns(card_.heads * card_.head_dim, card_.kv_heads * card_.head_dim), card_, a.norms->all_heads);
+    normalise(a.norms->q, q, q);
+    normalise(a.norms->k, k, k);
+  };
+  if (a.norms && !a.norms->after_rotation) normalise_heads();
+  if (a.rotation >= 0) rotate(s.q, as_heads(s.k), a.rotation);
+  if (a.norms && a.norms->after_rotation) normalise_heads();
   const kernels::PastLayer layer = feeds_[0].past->shape().layer(layer_);
   call(&Ops::append, {.k = s.k, .v = s.v, .batch = batch_, .layer = layer});
   const View context = buffer(Workspace::context, card_.heads * card_.head_dim);
@@ -268,12 +331,15 @@ Branch Pass::attend(const View& input, const Attention& a) {
   const kernels::Attend all{.q = s.q,
                             .out = heads,
                             .slopes = a.alibi.slopes,
+                            .factors = factors_,
                             .batch = batch_,
                             .layer = layer,
                             .scale = a.scale,
                             .alibi_scale = a.alibi.scale,
                             .alibi_bf16 = a.alibi.bf16,
-                            .causal = a.causal};
+                            .causal = a.causal,
+                            .window = a.window,
+                            .cap = a.cap};
   deviation_ == nullptr ? call(&Ops::attend, all) : deviation_->attend(all, sequences_);
   if (taps_ != nullptr) tap(taps_->attended.emplace_back(), context);
   return {context, &a.out};
@@ -299,9 +365,11 @@ View Pass::dense(const Projection& projection, Act act) {
   return out;
 }
 
-void Pass::logits(const View& input, const View& weight, const View& bias) {
+void Pass::logits(const View& input, const View& weight, const View& bias, float scale, float cap) {
   if (taps_ != nullptr) tap(taps_->head, input);
-  multiply(input, {.weight = weight, .bias = bias}, {.x = {}, .out = result()});
+  const View out = result();
+  multiply(input, {.weight = weight, .bias = bias}, {.x = {}, .out = out});
+  if (scale != 1 || cap > 0) call(&Ops::scale, {.x = out, .out = out, .factor = scale, .cap = cap});
 }
 
 View Pass::result() {

@@ -76,14 +76,14 @@ class Pass {
   // Runs a page's verbs, as `body` calls them, or what the device has recorded of them.
   void run(const std::function<void()>& body);
 
-  // x = table[ids]; table [vocab, hidden].
-  void embed(const View& table);
+  // x = scale * table[ids]; table [vocab, hidden].
+  void embed(const View& table, float scale = 1);
   // x += table[position], of positions as the card counts them; table [positions, hidden].
   void add_positions(const View& table);
   // x += table[0]: every token is of type 0. table [types, hidden].
   void add_token_type(const View& table);
-  // Rotary angles of every row, used by every `attend` with `rotary`.
-  void rotary(double theta);
+  // Rotary angles of every row, used by every `attend` that names one of these. They outlive the pass.
+  void rotary(std::span<const Rotation> rotations);
 
   View hidden() const { return x_; }  // x
   View norm(const Norm& norm);        // of x [rows, hidden]
@@ -98,8 +98,8 @@ class Pass {
   void head();
   // act(x . weight^T + bias) [rows, hidden].
   View dense(const Projection& projection, kernels::Act act);
-  // The last verb: logits = input . weight^T + bias.
-  void logits(const View& input, const View& weight, const View& bias = {});
+  // The last verb: logits = input . weight^T + bias; of these `scale` times as much, limited softly to [-cap, cap].
+  void logits(const View& input, const View& weight, const View& bias = {}, float scale = 1, float cap = 0);
 
   View result();  // [wanted rows, vocab] on the device
 
@@ -118,7 +118,8 @@ class Pass {
   View upload(Workspace::Slot slot, std::span<const std::int32_t> values);
   View buffer(Workspace::Slot slot, std::int64_t columns);
   void tap(std::vector<float>& to, const View& x);
-  void rotate(const View& q, const View& k);
+  void rotate(const View& q, const View& k, int rotation);
+  void normalise(const Norm& norm, const View& x, const View& out);
   View computed(const Branch& branch);
 
   kernels::Backend backend_;
@@ -133,10 +134,11 @@ class Pass {
   std::int64_t rows_ = 0;
   std::vector<kernels::Sequence> sequences_;
   kernels::Batch batch_;
-  View ids_, positions_, types_, wanted_;  // int32, on the device before the first verb
-  View x_, cos_, sin_;
+  View ids_, positions_, types_, wanted_;       // int32, on the device before the first verb
+  View factors_;                                // fp32 [rows]: of queries, if they grow with their position
+  View x_, cos_, sin_;                          // cos, sin [rows, pairs of all rotations]
   Workspace::Slot x_slot_ = Workspace::hidden;  // where x lies
-  double theta_ = 0;
+  std::span<const Rotation> rotations_;
   std::int64_t layer_ = 0;
 };
 

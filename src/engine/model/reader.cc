@@ -33,6 +33,10 @@ std::int64_t beyond_f16(const containers::Tensor& t) {
 
 }  // namespace
 
+const hf::Config& text_config(const hf::Config& config) {
+  return config.has("text_config") ? config.child("text_config") : config;
+}
+
 Reader::Reader(const Source& source, const kernels::Backend* backend, const LoadOptions& options)
     : source_(source), backend_(backend), options_(options) {
   inventory_.as_stored = !options.dtype;
@@ -92,7 +96,7 @@ void Reader::count_product(const Projection& l) {
 }
 
 View Reader::keep(const Buffer& host) {
-  if (backend_ == nullptr) return host.view();
+  if (backend_ == nullptr) return {};
   const View view = host.view();
   memory_.emplace_back(*backend_, view.bytes());
   backend_->upload(memory_.back().data(), view.data, view.bytes());
@@ -140,13 +144,18 @@ View Reader::matrix(const std::string& name, std::int64_t rows, std::int64_t col
   return keep_matrix(expect(name, {rows, columns}), false);
 }
 
-View Reader::vector(const std::string& name, std::int64_t size) {
+Buffer Reader::wide_vector(const std::string& name, std::int64_t size) {
   const containers::Tensor& t = expect(name, {size});
-  if (backend_ == nullptr) return t.view();
   Buffer wide(DType::f32, {size});
-  load_elements(t.data.data(), t.dtype, 0, wide.span<float>());
-  return keep(wide);
+  widen(t, wide.span<float>());
+  return wide;
 }
+
+void Reader::widen(const containers::Tensor& t, std::span<float> to) const {
+  if (backend_ != nullptr) load_elements(t.data.data(), t.dtype, 0, to);
+}
+
+View Reader::vector(const std::string& name, std::int64_t size) { return keep(wide_vector(name, size)); }
 
 View Reader::constants(const std::vector<float>& values) {
   if (backend_ == nullptr) return {};
@@ -159,6 +168,33 @@ Norm Reader::norm(const std::string& name, std::int64_t width, double eps, bool 
   return {.weight = vector(name + ".weight", width),
           .bias = bias ? vector(name + ".bias", width) : View(),
           .eps = static_cast<float>(eps)};
+}
+
+Norm Reader::norm(const std::string& name, std::int64_t width, double eps, const NormForm& form) {
+  Norm norm{.weight = {}, .bias = {}, .eps = static_cast<float>(eps), .centred = form.centred};
+  if (form.weight) {
+    Buffer weight = wide_vector(name + ".weight", width);
+    if (form.one_more) {
+      for (float& x : weight.span<float>()) x += 1;
+    }
+    norm.weight = keep(weight);
+  }
+  if (form.bias) norm.bias = vector(name + ".bias", width);
+  return norm;
+}
+
+Norm Reader::head_norm(const std::vector<std::string>& names, std::int64_t heads, std::int64_t head_dim, double eps,
+                       bool centred) {
+  Buffer weight(DType::f32, {heads, head_dim});
+  if (names.size() == 1) {
+    widen(expect(names[0], {heads, head_dim}), weight.span<float>());
+  } else {
+    const auto dim = static_cast<std::size_t>(head_dim);
+    for (std::size_t h = 0; h < names.size(); ++h) {
+      widen(expect(names[h], {head_dim}), weight.span<float>().subspan(h * dim, dim));
+    }
+  }
+  return {.weight = keep(weight), .bias = {}, .eps = static_cast<float>(eps), .centred = centred};
 }
 
 Projection Reader::linear(const std::string& name, std::int64_t out, std::int64_t in, bool bias) {
@@ -186,8 +222,8 @@ View Reader::output(const std::string& name, const View& embedding, bool tied) {
 std::vector<std::string> Reader::unused() const {
   std::vector<std::string> names;
   for (const containers::Tensor& t : source_.tensors()) {
-    const bool idle =
-        std::any_of(idle_.begin(), idle_.end(), [&](const std::string& s) { return t.name.ends_with(s); });
+    const bool idle = std::ranges::any_of(idle_, [&](const std::string& s) { return t.name.ends_with(s); }) ||
+                      std::ranges::any_of(others_, [&](const std::string& s) { return t.name.starts_with(s); });
     if (!idle && !used_.contains(t.name)) names.push_back(t.name);
   }
   return names;

@@ -20,11 +20,22 @@
 
 namespace pkv::model {
 
+// What a family's norms are made of.
+struct NormForm {
+  bool centred = true;    // the mean is subtracted
+  bool weight = true;     // multiplied by NAME.weight,
+  bool one_more = false;  // which is stored less 1
+  bool bias = true;
+};
+
+// The part of a config that is about its language model: of one that holds several models `text_config`, else all.
+const hf::Config& text_config(const hf::Config& config);
+
 class Reader {
  public:
   Reader(const Source& source, const kernels::Backend* backend, const LoadOptions& options);
 
-  const hf::Config& config() const { return source_.config(); }
+  const hf::Config& config() const { return text_config(source_.config()); }
 
   // Tensors named `name` are also looked for as `prefix` + `name`, which wins when both are there.
   void base_prefix(std::string_view prefix) { prefix_ = prefix; }
@@ -40,6 +51,10 @@ class Reader {
   // NAME.weight and NAME.bias. What is multiplied may be quantised, in the file or by the options; Error::usage where
   // the options ask for another way than that of the file.
   Norm norm(const std::string& name, std::int64_t width, double eps, bool bias = true);
+  Norm norm(const std::string& name, std::int64_t width, double eps, const NormForm& form);
+  // A norm of each head by weights of its own: one tensor [heads, head_dim], or one [head_dim] for each head.
+  Norm head_norm(const std::vector<std::string>& names, std::int64_t heads, std::int64_t head_dim, double eps,
+                 bool centred);
   Projection linear(const std::string& name, std::int64_t out, std::int64_t in, bool bias = true);
   Projection conv1d(const std::string& name, std::int64_t in, std::int64_t out);  // stored [in, out]; given [out, in]
 
@@ -48,6 +63,9 @@ class Reader {
 
   // Says that tensors whose names end like this have no effect (masks and position tables kept as buffers).
   void without_effect(std::string_view suffix) { idle_.push_back(std::string(suffix)); }
+
+  // The same of tensors whose names begin like this (other models that the source holds).
+  void without_effect_below(std::string_view prefix) { others_.push_back(std::string(prefix)); }
 
   // Tensors of the source that nobody asked for.
   std::vector<std::string> unused() const;
@@ -61,6 +79,8 @@ class Reader {
  private:
   const containers::Tensor* find(std::string_view name) const;
   const containers::Tensor& expect(const std::string& name, std::initializer_list<std::int64_t> shape);
+  Buffer wide_vector(const std::string& name, std::int64_t size);
+  void widen(const containers::Tensor& t, std::span<float> to) const;
   View keep(const Buffer& host);
   View keep_matrix(const containers::Tensor& t, bool transpose);
   View keep_packed(View matrix, kernels::Memory memory);
@@ -86,7 +106,7 @@ class Reader {
   LoadOptions options_;
   std::string prefix_;
   std::set<std::string, std::less<>> used_;
-  std::vector<std::string> idle_;
+  std::vector<std::string> idle_, others_;
   std::vector<kernels::Memory> memory_;
   std::vector<std::string> notes_;
   Inventory inventory_;

@@ -1,10 +1,11 @@
 // Softmax attention over the past, block by block of kBlockTokens keys, with a running maximum and sum (Milakov and
 // Gimelshein 2018; Dao et al. 2022).
 //
-// Row law: a query (one head of one row) visits the blocks from position 0 to its own limit. In each block: the scores,
-// lanes along keys, one chain over the head's dimension; the maximum; the weights and their sum by a fixed fold; then
-// the values, lanes along the dimension, key after key. Queries that share loads of a block do just these operations
-// each. Nothing beyond a query's limit takes part: scores there are replaced before use, values there are not read.
+// Row law: a query (one head of one row) visits the blocks from that of its first key to its own limit. In each block:
+// the scores, lanes along keys, one chain over the head's dimension; the maximum; the weights and their sum by a fixed
+// fold; then the values, lanes along the dimension, key after key. Queries that share loads of a block do just these
+// operations each. Nothing before a query's first key or beyond its limit takes part: scores there are replaced before
+// use, values there are not read.
 #include "engine/kernels/cpu/targets.h"
 //
 #undef HWY_TARGET_INCLUDE
@@ -35,6 +36,7 @@ struct Query {
   float* out = nullptr;
   Int position = 0, limit = 0;  // sees the keys [first, limit)
   Int first = 0, alibi_from = 0;
+  float scale = 1;
   float slope = 0, bias = 0;        // bias(head, position) when rounded
   float most = kLowest, total = 0;  // running maximum and sum; finite, so that a score of -infinity weighs 0
 };
@@ -88,9 +90,9 @@ HWY_INLINE void dot_keys(const Query* queries, const K* keys, const K* next, Int
 HWY_NOINLINE Vec finish_scores(const Attend& a, const Query& q, Int first, Int reach, float* scores) {
   const Floats d;
   const hn::RebindToSigned<Floats> di;
-  const Vec scale = hn::Set(d, a.scale), never = hn::Set(d, kNever);
+  const Vec scale = hn::Set(d, q.scale), never = hn::Set(d, kNever);
   Vec most = never;
-  if (!a.slopes && q.first <= first && first + kBlockTokens <= q.limit) {  // most blocks
+  if (!a.slopes && a.cap == 0 && q.first <= first && first + kBlockTokens <= q.limit) {  // most blocks
     for (Int j = 0; j < kBlockTokens; j += kLanes) {
       const Vec s = hn::Mul(hn::Load(d, scores + j), scale);
       hn::Store(s, d, scores + j);
@@ -117,6 +119,7 @@ HWY_NOINLINE Vec finish_scores(const Attend& a, const Query& q, Int first, Int r
       }
       s = hn::MulAdd(hn::Set(d, a.alibi_scale), bias, s);
     }
+    if (a.cap > 0) s = hn::Mul(hn::Set(d, a.cap), tanh_lanes(hn::Div(s, hn::Set(d, a.cap))));
     if (first + j + kLanes > q.limit) {
       const auto seen = hn::Lt(key, hn::Set(di, static_cast<std::int32_t>(q.limit)));
       s = hn::IfThenElse(hn::RebindMask(d, seen), s, never);
@@ -214,20 +217,29 @@ HWY_NOINLINE void visit(const Attend& a, const Sequence& s, Query* queries, Int 
   constexpr int kVectors = static_cast<int>(kBlockTokens / kLanes);
   constexpr int kStrip = std::min(kVectors, T == 1 ? 8 : kRegisters == 32 ? 4 : 2);
   constexpr int kGroup = T == 1 ? 8 : kRegisters == 32 ? 4 : 2;
-  // Limits do not fall from query to query. Keys beyond the last limit weigh 0, and adding 0 changes no bit.
+  // Limits and first keys do not fall from query to query. Keys outside weigh 0, and adding 0 changes no bit.
   const Int reach = std::min(kBlockTokens, queries[T - 1].limit - first);
   const Int shared = std::min(kBlockTokens, queries[0].limit - first);
+  const Int begin = std::clamp<Int>(queries[T - 1].first - first, 0, shared);
   dot_keys<T, kStrip>(queries, keys_of<E>(s, a.layer, block, head), next_keys, dim, reach, scores);
   weigh<T>(a, queries, first, reach, scores, factors);
   const E* values = values_of<E>(s, a.layer, block, head);
-  add_all_values<T, kGroup>(queries, factors, values, next_values, dim, 0, 0, shared, scores);
+  const E* none = nullptr;
+  if (queries[0].first - first < begin) {
+    for (int t = 0; t < T; ++t) {
+      const Int own = std::max<Int>(queries[t].first - first, 0);
+      if (own >= begin) continue;
+      add_all_values<1, kGroup>(queries + t, factors + t, values, none, dim, 0, own, begin, scores + t);
+      factors[t] = 1;
+    }
+  }
+  add_all_values<T, kGroup>(queries, factors, values, next_values, dim, 0, begin, shared, scores);
   if constexpr (T > 1) {
     for (int t = 0; t < T; ++t) {
       const Int end = std::min(kBlockTokens, queries[t].limit - first);
-      const E* none = nullptr;
+      const Int from = std::max(shared, queries[t].first - first);
       const float as_it_is = 1;
-      if (end > shared)
-        add_all_values<1, kGroup>(queries + t, &as_it_is, values, none, dim, 0, shared, end, scores + t);
+      if (end > from) add_all_values<1, kGroup>(queries + t, &as_it_is, values, none, dim, 0, from, end, scores + t);
     }
   }
 }
@@ -259,19 +271,22 @@ HWY_NOINLINE void attend_share(const Attend& a, const Share& share) {
     q.out = row(a.out, s.first_row + r) + head * dim;
     q.position = s.past + r;
     q.limit = a.causal ? q.position + 1 : s.past + s.rows;
-    q.first = s.first_key, q.alibi_from = s.alibi_from;
+    q.first = std::max(s.first_key, a.window > 0 ? q.limit - a.window : 0);
+    q.scale = a.factors ? a.scale * a.factors.as<const float>()[s.first_row + r] : a.scale;
+    q.alibi_from = s.alibi_from;
     q.slope = a.slopes ? a.slopes.as<const float>()[head] : 0;
     if (a.alibi_bf16) q.slope = to_float(to_bf16(q.slope));
     q.bias = alibi_bias(a, q.slope, q.position);
     std::fill(q.out, q.out + dim, 0.f);
   }
   const Int blocks = ceil_div(queries[count - 1].limit, kBlockTokens);
-  for (Int b = 0; b < blocks; ++b) {
-    Int i = 0;
-    while (queries[i].limit <= b * kBlockTokens) ++i;  // limits do not fall from query to query
-    visit_all<kTile, E>(a, s, queries + i, count - i, share.head, b, count <= kTile && b + 1 < blocks);
+  Int i = 0, end = 0;  // queries [i, end) see keys of a block: limits and first keys do not fall from query to query
+  for (Int b = queries[0].first / kBlockTokens; b < blocks; ++b) {
+    while (queries[i].limit <= b * kBlockTokens) ++i;
+    while (end < count && queries[end].first < (b + 1) * kBlockTokens) ++end;
+    visit_all<kTile, E>(a, s, queries + i, end - i, share.head, b, count <= kTile && b + 1 < blocks);
   }
-  for (Int i = 0; i < count; ++i) {
+  for (i = 0; i < count; ++i) {
     const float inverse = 1 / queries[i].total;
     for_lanes(dim, [&](auto d, Int k) HWY_ATTR {
       hn::StoreU(hn::Mul(hn::LoadU(d, queries[i].out + k), hn::Set(d, inverse)), d, queries[i].out + k);

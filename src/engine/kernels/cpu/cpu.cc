@@ -24,6 +24,8 @@ const Ops& ops() {
                          .rotate = rotate,
                          .append = append,
                          .attend = attend,
+                         .gate = gate,
+                         .scale = scale,
                          .add = add,
                          .pick = pick,
                          .convert = convert,

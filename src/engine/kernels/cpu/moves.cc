@@ -1,5 +1,5 @@
-// Operations that move rows, into the past or into another number format, or that need few or no vectors: add,
-// append, pick, convert, angles.
+// Operations that move rows, into the past or into another number format, or that treat each element alone: add,
+// append, gate, scale, pick, convert, angles.
 #include "engine/kernels/cpu/targets.h"
 //
 #undef HWY_TARGET_INCLUDE
@@ -9,6 +9,7 @@
 #include <cmath>
 
 #include "engine/kernels/cpu/lanes-inl.h"
+#include "engine/kernels/cpu/math-inl.h"
 #include "engine/kernels/cpu/table.h"
 #include "hwy/highway.h"
 
@@ -68,6 +69,52 @@ void add_row(const Add& a, Int r) {
   });
 }
 
+// to[i] = function(i, whole) for i in [0, n), whole vectors at a time: `whole` says whether kLanes elements may be read
+// at i; if not, those from n on are to be taken for 0.
+template <class Function>
+HWY_INLINE void for_vectors(Int n, float* to, const Function& function) {
+  const Floats d;
+  Int i = 0;
+  for (; i + kLanes <= n; i += kLanes) hn::StoreU(function(i, true), d, to + i);
+  if (i == n) return;
+  alignas(64) float rest[kLanes];
+  hn::Store(function(i, false), d, rest);
+  std::copy(rest, rest + n - i, to + i);
+}
+
+void gate_row(const Gate& a, Int r) {
+  const Floats d;
+  const float *x = row(a.x, r), *up = row(a.up, r);
+  float* out = row(a.out, r);
+  const Int n = a.out[1];
+  const auto times = [&](auto act) HWY_ATTR {
+    for_vectors(n, out, [&](Int i, bool whole) HWY_ATTR {
+      const Vec v = whole ? hn::LoadU(d, x + i) : widen_first(n - i, x + i);
+      const Vec u = whole ? hn::LoadU(d, up + i) : widen_first(n - i, up + i);
+      return hn::Mul(act(v), u);
+    });
+  };
+  switch (a.act) {  // the common ones get a loop of their own
+    case Act::silu:
+      return times([](Vec v) HWY_ATTR { return act_lanes(Act::silu, v); });
+    case Act::gelu_tanh:
+      return times([](Vec v) HWY_ATTR { return act_lanes(Act::gelu_tanh, v); });
+    default:
+      return times([&a](Vec v) HWY_ATTR { return act_lanes(a.act, v); });
+  }
+}
+
+void scale_row(const Scale& a, Int r) {
+  const Floats d;
+  const float* x = row(a.x, r);
+  const Int n = a.out[1];
+  const Vec factor = hn::Set(d, a.factor), cap = hn::Set(d, a.cap);
+  for_vectors(n, row(a.out, r), [&](Int i, bool whole) HWY_ATTR {
+    const Vec y = hn::Mul(factor, whole ? hn::LoadU(d, x + i) : widen_first(n - i, x + i));
+    return a.cap > 0 ? hn::Mul(cap, tanh_lanes(hn::Div(y, cap))) : y;
+  });
+}
+
 // The part of a call's rows that falls into one block, for one kv head: rows [begin, end) of the sequence.
 struct Piece {
   const Sequence* sequence;
@@ -116,6 +163,8 @@ namespace {
 HWY_EXPORT(add_row);
 HWY_EXPORT(append_head);
 HWY_EXPORT(convert_rows);
+HWY_EXPORT(gate_row);
+HWY_EXPORT(scale_row);
 }  // namespace
 
 void append(Device& device, const Append& a) noexcept {
@@ -140,6 +189,18 @@ void add(Device& device, const Add& a) noexcept {
   });
 }
 
+void gate(Device& device, const Gate& a) noexcept {
+  for_row_ranges(device, a.out[0], 8 * a.out[1], [&](std::int64_t first, std::int64_t n) {
+    for (std::int64_t r = first; r < first + n; ++r) HWY_DYNAMIC_DISPATCH(gate_row)(a, r);
+  });
+}
+
+void scale(Device& device, const Scale& a) noexcept {
+  for_row_ranges(device, a.out[0], 8 * a.out[1], [&](std::int64_t first, std::int64_t n) {
+    for (std::int64_t r = first; r < first + n; ++r) HWY_DYNAMIC_DISPATCH(scale_row)(a, r);
+  });
+}
+
 void pick(Device& device, const Pick& a) noexcept {
   for_row_ranges(device, a.out[0], a.out[1], [&](std::int64_t first, std::int64_t n) {
     for (std::int64_t r = first; r < first + n; ++r) {
@@ -151,14 +212,14 @@ void pick(Device& device, const Pick& a) noexcept {
 
 // Once per pass, so by the library's double functions as in naive.
 void angles(Device& device, const Angles& a) noexcept {
-  const std::int64_t rows = a.cos[0], half = a.cos[1];
-  for_row_ranges(device, half, 64 * rows, [&](std::int64_t begin, std::int64_t n) {
+  const std::int64_t rows = a.cos[0], pairs = a.cos[1];
+  for_row_ranges(device, pairs, 64 * rows, [&](std::int64_t begin, std::int64_t n) {
     for (std::int64_t i = begin; i < begin + n; ++i) {
-      const auto frequency = static_cast<float>(std::pow(a.theta, -static_cast<double>(i) / static_cast<double>(half)));
+      const double frequency = a.frequencies.as<const float>()[i], factor = a.factor;
       for (std::int64_t r = 0; r < rows; ++r) {
-        const double angle = static_cast<double>(frequency) * a.positions.as<const std::int32_t>()[r];
-        row(a.cos, r)[i] = static_cast<float>(std::cos(angle));
-        row(a.sin, r)[i] = static_cast<float>(std::sin(angle));
+        const double angle = frequency * a.positions.as<const std::int32_t>()[r];
+        row(a.cos, r)[i] = static_cast<float>(factor * std::cos(angle));
+        row(a.sin, r)[i] = static_cast<float>(factor * std::sin(angle));
       }
     }
   });

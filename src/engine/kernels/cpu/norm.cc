@@ -22,6 +22,7 @@ void embed_row(const Embed& a, Int r) {
   float* out = row(a.out, r);
   for_lanes(a.out[1], [&](auto d, Int i) HWY_ATTR {
     auto x = widen(d, from + i);
+    if (a.scale != 1) x = hn::Mul(x, hn::Set(d, a.scale));
     if (a.add) x = hn::Add(hn::LoadU(d, out + i), x);
     hn::StoreU(x, d, out + i);
   });
@@ -39,16 +40,17 @@ void embed_rows(const Embed& a, Int first, Int count) {
   }
 }
 
-// Two passes: the mean, then the squares of the distances to it.
-void norm_row(const Norm& a, Int r) {
+// A row, or a group of one. Two passes: the mean (0 when not centred), then the squares of the distances to it.
+void norm_group(const Norm& a, Int n, const float* x, const float* weight, const float* bias, float* out) {
   const Floats d;
-  const Int n = a.x[1], whole = n / kLanes * kLanes;
-  const float* x = row(a.x, r);
-  float* out = row(a.out, r);
-  Vec sum = hn::Zero(d);
-  for (Int i = 0; i < whole; i += kLanes) sum = hn::Add(sum, hn::LoadU(d, x + i));
-  if (whole < n) sum = hn::Add(sum, widen_first(n - whole, x + whole));
-  const float mean = hn::GetLane(hn::SumOfLanes(d, sum)) / static_cast<float>(n);
+  const Int whole = n / kLanes * kLanes;
+  float mean = 0;
+  if (a.centred) {
+    Vec sum = hn::Zero(d);
+    for (Int i = 0; i < whole; i += kLanes) sum = hn::Add(sum, hn::LoadU(d, x + i));
+    if (whole < n) sum = hn::Add(sum, widen_first(n - whole, x + whole));
+    mean = hn::GetLane(hn::SumOfLanes(d, sum)) / static_cast<float>(n);
+  }
 
   const Vec middle = hn::Set(d, mean);
   Vec squares = hn::Zero(d);
@@ -64,31 +66,53 @@ void norm_row(const Norm& a, Int r) {
   const float variance = hn::GetLane(hn::SumOfLanes(d, squares)) / static_cast<float>(n);
   const float scale = 1 / std::sqrt(variance + a.eps);
 
-  const float* weight = a.weight.as<const float>();
-  const float* bias = a.bias.as<const float>();
   for_lanes(n, [&](auto dd, Int i) HWY_ATTR {
-    const auto y =
-        hn::Mul(hn::Mul(hn::Sub(hn::LoadU(dd, x + i), hn::Set(dd, mean)), hn::Set(dd, scale)), widen(dd, weight + i));
+    auto y = hn::Mul(hn::Sub(hn::LoadU(dd, x + i), hn::Set(dd, mean)), hn::Set(dd, scale));
+    if (weight != nullptr) y = hn::Mul(y, widen(dd, weight + i));
     hn::StoreU(bias != nullptr ? hn::Add(y, widen(dd, bias + i)) : y, dd, out + i);
   });
 }
 
 void norm_rows(const Norm& a, Int first, Int count) {
-  for (Int r = first; r < first + count; ++r) norm_row(a, r);
+  const bool grouped = a.x.rank == 3;
+  const Int groups = grouped ? a.x[1] : 1, n = a.x[a.x.rank - 1];
+  const Int x_step = grouped ? a.x.step(1) : 0, out_step = grouped ? a.out.step(1) : 0;
+  const Int weight_step = a.weight.rank == 2 ? a.weight.step(0) : 0;
+  const Int bias_step = a.bias.rank == 2 ? a.bias.step(0) : 0;
+  const float *weight = a.weight.as<const float>(), *bias = a.bias.as<const float>();
+  for (Int r = first; r < first + count; ++r) {
+    for (Int g = 0; g < groups; ++g) {
+      norm_group(a, n, row(a.x, r) + g * x_step, weight == nullptr ? nullptr : weight + g * weight_step,
+                 bias == nullptr ? nullptr : bias + g * bias_step, row(a.out, r) + g * out_step);
+    }
+  }
+}
+
+void rotate_halves(float* x, const float* cos, const float* sin, Int pairs) {
+  for_lanes(pairs, [&](auto d, Int i) HWY_ATTR {
+    const auto low = hn::LoadU(d, x + i), high = hn::LoadU(d, x + pairs + i);
+    const auto c = hn::LoadU(d, cos + i), s = hn::LoadU(d, sin + i);
+    hn::StoreU(hn::NegMulAdd(high, s, hn::Mul(low, c)), d, x + i);
+    hn::StoreU(hn::MulAdd(low, s, hn::Mul(high, c)), d, x + pairs + i);
+  });
+}
+
+void rotate_neighbours(float* x, const float* cos, const float* sin, Int pairs) {
+  for_lanes(pairs, [&](auto d, Int i) HWY_ATTR {
+    hn::Vec<decltype(d)> low, high;
+    hn::LoadInterleaved2(d, x + 2 * i, low, high);
+    const auto c = hn::LoadU(d, cos + i), s = hn::LoadU(d, sin + i);
+    hn::StoreInterleaved2(hn::NegMulAdd(high, s, hn::Mul(low, c)), hn::MulAdd(low, s, hn::Mul(high, c)), d, x + 2 * i);
+  });
 }
 
 void rotate_rows(const Rotate& a, Int first, Int count) {
-  const Int half = a.cos[1];
+  const Int pairs = a.cos[1];
   for (Int r = first; r < first + count; ++r) {
     const float *cos = row(a.cos, r), *sin = row(a.sin, r);
     for (Int h = 0; h < a.x[1] * a.x[2]; ++h) {
       float* x = row(a.x, r) + (h / a.x[2]) * a.x.step(1) + (h % a.x[2]) * a.x.step(2);
-      for_lanes(half, [&](auto d, Int i) HWY_ATTR {
-        const auto low = hn::LoadU(d, x + i), high = hn::LoadU(d, x + half + i);
-        const auto c = hn::LoadU(d, cos + i), s = hn::LoadU(d, sin + i);
-        hn::StoreU(hn::NegMulAdd(high, s, hn::Mul(low, c)), d, x + i);
-        hn::StoreU(hn::MulAdd(low, s, hn::Mul(high, c)), d, x + half + i);
-      });
+      a.neighbours ? rotate_neighbours(x, cos, sin, pairs) : rotate_halves(x, cos, sin, pairs);
     }
   }
 }
@@ -112,7 +136,8 @@ void embed(Device& device, const Embed& a) noexcept {
 }
 
 void norm(Device& device, const Norm& a) noexcept {
-  for_row_ranges(device, a.x[0], a.x[1], [&](std::int64_t first, std::int64_t n) {
+  const std::int64_t elements = a.x.rank == 3 ? a.x[1] * a.x[2] : a.x[1];
+  for_row_ranges(device, a.x[0], elements, [&](std::int64_t first, std::int64_t n) {
     HWY_DYNAMIC_DISPATCH(norm_rows)(a, first, n);
   });
 }

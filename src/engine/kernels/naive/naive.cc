@@ -26,26 +26,41 @@ void embed(Device& device, const Embed& a) noexcept {
     const std::int64_t first = a.ids.as<const std::int32_t>()[r] * a.table.step(0);
     float* out = row(a.out, r);
     for (std::int64_t i = 0; i < a.out[1]; ++i) {
-      const double x = load(a.table.data, a.table.dtype, first + i);
+      const double x = static_cast<double>(a.scale) * load(a.table.data, a.table.dtype, first + i);
       out[i] = static_cast<float>(a.add ? out[i] + x : x);
     }
   });
 }
 
-void norm(Device& device, const Norm& a) noexcept {
-  const std::int64_t n = a.x[1];
-  for_rows(device, a.x[0], [&](std::int64_t r) {
-    const float* x = row(a.x, r);
-    double mean = 0, variance = 0;
+// A row, or a group of one, by its own mean and variance.
+void norm_group(const Norm& a, std::int64_t n, const float* x, const float* weight, const float* bias, float* out) {
+  double mean = 0, variance = 0;
+  if (a.centred) {
     for (std::int64_t i = 0; i < n; ++i) mean += x[i];
     mean /= static_cast<double>(n);
-    for (std::int64_t i = 0; i < n; ++i) variance += (x[i] - mean) * (x[i] - mean);
-    variance /= static_cast<double>(n);
-    const double scale = 1 / std::sqrt(variance + static_cast<double>(a.eps));
-    float* out = row(a.out, r);
-    for (std::int64_t i = 0; i < n; ++i) {
-      const double bias = a.bias ? a.bias.as<const float>()[i] : 0;
-      out[i] = static_cast<float>((x[i] - mean) * scale * a.weight.as<const float>()[i] + bias);
+  }
+  for (std::int64_t i = 0; i < n; ++i) variance += (x[i] - mean) * (x[i] - mean);
+  variance /= static_cast<double>(n);
+  const double scale = 1 / std::sqrt(variance + static_cast<double>(a.eps));
+  for (std::int64_t i = 0; i < n; ++i) {
+    const double w = weight != nullptr ? weight[i] : 1, b = bias != nullptr ? bias[i] : 0;
+    out[i] = static_cast<float>((x[i] - mean) * scale * w + b);
+  }
+}
+
+// Numbers of group g: its own, or those that all groups share; null: there are none.
+const float* of_group(const View& v, std::int64_t g) {
+  return v.rank == 2 ? v.as<const float>() + g * v.step(0) : v.as<const float>();
+}
+
+void norm(Device& device, const Norm& a) noexcept {
+  const bool grouped = a.x.rank == 3;
+  const std::int64_t groups = grouped ? a.x[1] : 1;
+  for_rows(device, a.x[0], [&](std::int64_t r) {
+    for (std::int64_t g = 0; g < groups; ++g) {
+      const float* x = row(a.x, r) + (grouped ? g * a.x.step(1) : 0);
+      float* out = row(a.out, r) + (grouped ? g * a.out.step(1) : 0);
+      norm_group(a, a.x[a.x.rank - 1], x, of_group(a.weight, g), of_group(a.bias, g), out);
     }
   });
 }
@@ -121,28 +136,28 @@ void linear(Device& device, const Linear& a) noexcept {
 }
 
 void angles(Device& device, const Angles& a) noexcept {
-  const std::int64_t half = a.cos[1];
   for_rows(device, a.cos[0], [&](std::int64_t r) {
-    for (std::int64_t i = 0; i < half; ++i) {
-      // The frequency is rounded to fp32, as every implementation of note keeps it; the rest is exact.
-      const auto frequency = static_cast<float>(std::pow(a.theta, -static_cast<double>(i) / static_cast<double>(half)));
-      const double angle = static_cast<double>(frequency) * a.positions.as<const std::int32_t>()[r];
-      row(a.cos, r)[i] = static_cast<float>(std::cos(angle));
-      row(a.sin, r)[i] = static_cast<float>(std::sin(angle));
+    for (std::int64_t i = 0; i < a.cos[1]; ++i) {
+      const double frequency = a.frequencies.as<const float>()[i];
+      const double angle = frequency * a.positions.as<const std::int32_t>()[r];
+      row(a.cos, r)[i] = static_cast<float>(static_cast<double>(a.factor) * std::cos(angle));
+      row(a.sin, r)[i] = static_cast<float>(static_cast<double>(a.factor) * std::sin(angle));
     }
   });
 }
 
 void rotate(Device& device, const Rotate& a) noexcept {
-  const std::int64_t half = a.cos[1];
+  const std::int64_t pairs = a.cos[1];
   for_rows(device, a.x[0], [&](std::int64_t r) {
     const float *cos = row(a.cos, r), *sin = row(a.sin, r);
     for (std::int64_t h = 0; h < a.x[1] * a.x[2]; ++h) {
       float* x = row(a.x, r) + (h / a.x[2]) * a.x.step(1) + (h % a.x[2]) * a.x.step(2);
-      for (std::int64_t i = 0; i < half; ++i) {
-        const double low = x[i], high = x[i + half], c = cos[i], s = sin[i];
-        x[i] = static_cast<float>(low * c - high * s);
-        x[i + half] = static_cast<float>(high * c + low * s);
+      for (std::int64_t i = 0; i < pairs; ++i) {
+        float& first = x[a.neighbours ? 2 * i : i];
+        float& second = x[a.neighbours ? 2 * i + 1 : i + pairs];
+        const double low = first, high = second, c = cos[i], s = sin[i];
+        first = static_cast<float>(low * c - high * s);
+        second = static_cast<float>(high * c + low * s);
       }
     }
   });
@@ -183,25 +198,28 @@ double alibi(const Attend& a, std::int64_t head, std::int64_t j) {
 void attend_row(const Attend& a, const Sequence& s, std::int64_t r, std::int64_t head) {
   const std::int64_t per_group = a.q[2], dim = a.q[3], group = head / per_group, position = s.past + r;
   const std::int64_t seen = a.causal ? position + 1 : s.past + s.rows;
+  const std::int64_t first = std::max(s.first_key, a.window > 0 ? seen - a.window : 0);
+  const double scale = a.scale * (a.factors ? static_cast<double>(a.factors.as<const float>()[s.first_row + r]) : 1);
   const float* q = row(a.q, s.first_row + r) + group * a.q.step(1) + (head % per_group) * a.q.step(2);
   std::vector<double> weight(static_cast<std::size_t>(seen));
   double most = -std::numeric_limits<double>::infinity(), total = 0;
-  for (std::int64_t j = s.first_key; j < seen; ++j) {
+  for (std::int64_t j = first; j < seen; ++j) {
     const std::byte* key = key_of(s, a.layer, group, j);
     double dot = 0;
     for (std::int64_t d = 0; d < dim; ++d) dot += q[d] * load(key, a.layer.dtype, d * kBlockTokens);
     double& w = weight[static_cast<std::size_t>(j)];
-    w = a.scale * dot + a.alibi_scale * (alibi(a, head, std::max(j, s.alibi_from)) - alibi(a, head, position));
+    w = scale * dot + a.alibi_scale * (alibi(a, head, std::max(j, s.alibi_from)) - alibi(a, head, position));
+    if (a.cap > 0) w = a.cap * std::tanh(w / a.cap);
     most = std::max(most, w);
   }
-  for (std::int64_t j = s.first_key; j < seen; ++j) {
+  for (std::int64_t j = first; j < seen; ++j) {
     double& w = weight[static_cast<std::size_t>(j)];
     total += w = std::exp(w - most);
   }
   float* out = row(a.out, s.first_row + r) + head * dim;
   for (std::int64_t d = 0; d < dim; ++d) {
     double sum = 0;
-    for (std::int64_t j = s.first_key; j < seen; ++j) {
+    for (std::int64_t j = first; j < seen; ++j) {
       sum += weight[static_cast<std::size_t>(j)] * load(value_of(s, a.layer, group, j), a.layer.dtype, d);
     }
     out[d] = static_cast<float>(sum / total);
@@ -213,6 +231,23 @@ void attend(Device& device, const Attend& a) noexcept {
   for (const Sequence& s : host::sequences(a.batch)) {
     for_rows(device, s.rows * heads, [&](std::int64_t i) { attend_row(a, s, i / heads, i % heads); });
   }
+}
+
+void gate(Device& device, const Gate& a) noexcept {
+  for_rows(device, a.out[0], [&](std::int64_t r) {
+    for (std::int64_t i = 0; i < a.out[1]; ++i) {
+      row(a.out, r)[i] = static_cast<float>(apply(a.act, static_cast<double>(row(a.x, r)[i])) * row(a.up, r)[i]);
+    }
+  });
+}
+
+void scale(Device& device, const Scale& a) noexcept {
+  for_rows(device, a.out[0], [&](std::int64_t r) {
+    for (std::int64_t i = 0; i < a.out[1]; ++i) {
+      const double x = static_cast<double>(a.factor) * row(a.x, r)[i];
+      row(a.out, r)[i] = static_cast<float>(a.cap > 0 ? a.cap * std::tanh(x / a.cap) : x);
+    }
+  });
 }
 
 void add(Device& device, const Add& a) noexcept {
@@ -270,6 +305,8 @@ const Ops& ops() {
                          .rotate = rotate,
                          .append = append,
                          .attend = attend,
+                         .gate = gate,
+                         .scale = scale,
                          .add = add,
                          .pick = pick,
                          .convert = convert,

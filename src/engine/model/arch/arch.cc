@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <cmath>
+
 #include "base/error.h"
 
 namespace pkv::model::arch {
@@ -29,6 +31,16 @@ double read_rope_theta(const hf::Config& config) {
   const double theta = rope.number_or({"rope_theta"}, top);
   if (!(theta > 0)) rope.unsupported("rope_theta", "a positive number");
   return theta;
+}
+
+Rotation default_rotation(Reader& in, double theta, std::int64_t head_dim) {
+  Rotation r;
+  const std::int64_t half = head_dim / 2;
+  for (std::int64_t i = 0; i < half; ++i) {
+    r.frequencies.push_back(static_cast<float>(std::pow(theta, -static_cast<double>(i) / static_cast<double>(half))));
+  }
+  r.table = in.constants(r.frequencies);
+  return r;
 }
 
 std::int64_t head_size(const hf::Config& config, std::int64_t hidden, std::int64_t heads) {

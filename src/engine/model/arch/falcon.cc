@@ -19,8 +19,8 @@ struct Layer {
 
 struct Falcon {
   Card card;
-  bool parallel, two_norms, rotary;
-  double theta;
+  bool parallel, two_norms;
+  std::vector<Rotation> rotations;  // one or none
   View word_embeddings, lm_head;
   std::vector<Layer> h;
   Norm ln_f;
@@ -112,7 +112,7 @@ Layer read_layer(Reader& in, const Card& card, const Shape& s, std::int64_t i, k
   layer.attention.out = in.linear(h + "self_attention.dense", card.hidden, card.hidden, s.bias);
   layer.attention.fused = Fused::groups;
   layer.attention.scale = static_cast<float>(1 / std::sqrt(static_cast<double>(card.head_dim)));
-  layer.attention.rotary = !s.alibi;
+  layer.attention.rotation = s.alibi ? -1 : 0;
   layer.mlp.up = in.linear(h + "mlp.dense_h_to_4h", card.inner, card.hidden, s.bias);
   layer.mlp.down = in.linear(h + "mlp.dense_4h_to_h", card.hidden, card.inner, s.bias);
   layer.mlp.act = act;
@@ -121,7 +121,7 @@ Layer read_layer(Reader& in, const Card& card, const Shape& s, std::int64_t i, k
 
 void run(const Falcon& m, Pass& p) {
   p.embed(m.word_embeddings);
-  if (m.rotary) p.rotary(m.theta);
+  p.rotary(m.rotations);
   for (const Layer& l : m.h) {
     const View normed = p.norm(l.before_attention);
     const Branch attended = p.attend(normed, l.attention);
@@ -148,11 +148,9 @@ std::unique_ptr<Page> load_falcon(Reader& in) {
   const kernels::Act act =
       c.has("activation") || c.is_null("activation") ? read_activation(c, {"activation"}) : kernels::Act::gelu;
   in.base_prefix("transformer.");
-  Falcon m{.card = read_card(c, s, theta),
-           .parallel = s.parallel,
-           .two_norms = s.parallel && s.norms == 2,
-           .rotary = !s.alibi,
-           .theta = theta};
+  Falcon m{
+      .card = read_card(c, s, theta), .parallel = s.parallel, .two_norms = s.parallel && s.norms == 2, .rotations = {}};
+  if (!s.alibi) m.rotations.push_back(default_rotation(in, theta, m.card.head_dim));
   m.word_embeddings = in.matrix("word_embeddings.weight", m.card.vocab, m.card.hidden);
   const View slopes = s.alibi ? in.constants(alibi_slopes(m.card.heads)) : View();
   for (std::int64_t i = 0; i < m.card.layers; ++i) {

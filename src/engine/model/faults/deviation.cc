@@ -67,12 +67,12 @@ void Deviation::misplace_rotary(std::span<std::int32_t> positions) const {
 
 namespace {
 
-void turn(std::vector<float>& head, double position, double theta, bool interleaved) {
-  const std::size_t half = head.size() / 2;
-  for (std::size_t i = 0; i < half; ++i) {
-    const double angle = position * std::pow(theta, -static_cast<double>(i) / static_cast<double>(half));
-    float& a = head[interleaved ? 2 * i : i];
-    float& b = head[interleaved ? 2 * i + 1 : i + half];
+void turn(std::vector<float>& head, double position, const Rotation& rotation, bool neighbours) {
+  const std::size_t pairs = rotation.frequencies.size();
+  for (std::size_t i = 0; i < pairs; ++i) {
+    const double angle = position * static_cast<double>(rotation.frequencies[i]);
+    float& a = head[neighbours ? 2 * i : i];
+    float& b = head[neighbours ? 2 * i + 1 : i + pairs];
     const auto cos = static_cast<float>(std::cos(angle)), sin = static_cast<float>(std::sin(angle));
     const float x = a, y = b;
     a = x * cos - y * sin;
@@ -83,32 +83,34 @@ void turn(std::vector<float>& head, double position, double theta, bool interlea
 }  // namespace
 
 // x [rows, groups, heads, dim]
-void Deviation::turn_rows(const Affected& a, const View& x, double theta, bool interleaved) const {
+void Deviation::turn_rows(const Affected& a, const View& x, const Rotation& rotation, bool other_pairs) const {
   std::vector<float> head(static_cast<std::size_t>(card_.head_dim));
   const std::size_t bytes = head.size() * sizeof(float);
   for (std::int64_t r = 0; r < a.rows; ++r) {
-    const auto by = static_cast<double>(interleaved ? misplaced(a, r) : a.rows);
+    const auto by = static_cast<double>(other_pairs ? misplaced(a, r) : a.rows);
     for (std::int64_t i = 0; i < x[1] * x[2]; ++i) {
       float* at = x.as<float>() + (a.first_row + r) * x.step(0) + i / x[2] * x.step(1) + i % x[2] * x.step(2);
       backend_.download(head.data(), at, bytes);
-      turn(head, by, theta, interleaved);
+      turn(head, by, rotation, rotation.neighbours != other_pairs);
       backend_.upload(at, head.data(), bytes);
     }
   }
 }
 
-void Deviation::misrotate(const View& q, const View& k, const View& cos, const View& sin, double theta) const {
+void Deviation::misrotate(const View& q, const View& k, const View& cos, const View& sin,
+                          const Rotation& rotation) const {
   for (const Affected& a : affected_) {
     const Fault::Rotary rotary = a.fault.rotary;
     const auto again = [&](const View& x) {
       kernels::call(backend_, &Ops::rotate,
                     {.x = x.rows(a.first_row, a.rows),
                      .cos = cos.rows(a.first_row, a.rows),
-                     .sin = sin.rows(a.first_row, a.rows)});
+                     .sin = sin.rows(a.first_row, a.rows),
+                     .neighbours = rotation.neighbours});
     };
     if (rotary == Fault::Rotary::twice) again(q), again(k);
-    if (rotary == Fault::Rotary::query_late) turn_rows(a, q, theta, false);
-    if (rotary == Fault::Rotary::interleaved) turn_rows(a, q, theta, true), turn_rows(a, k, theta, true);
+    if (rotary == Fault::Rotary::query_late) turn_rows(a, q, rotation, false);
+    if (rotary == Fault::Rotary::interleaved) turn_rows(a, q, rotation, true), turn_rows(a, k, rotation, true);
   }
 }
 

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "engine/kernels/call.h"
+#include "engine/model/blocks.h"
 #include "engine/model/card.h"
 #include "engine/model/faults/fault.h"
 #include "engine/model/feed.h"
@@ -25,8 +26,8 @@ class Deviation {
   // Changes the positions by which queries and keys will be rotated.
   void misplace_rotary(std::span<std::int32_t> positions) const;
   // Changes queries [rows, kv_heads, heads per kv head, head_dim] and keys [rows, kv_heads, 1, head_dim] that were
-  // rotated by the angles `cos` and `sin` of rotary positions with this theta.
-  void misrotate(const View& q, const View& k, const View& cos, const View& sin, double theta) const;
+  // rotated by the angles `cos` and `sin`.
+  void misrotate(const View& q, const View& k, const View& cos, const View& sin, const Rotation& rotation) const;
   // Attention of all rows of `sequences`, those with a fault as it says; `call` needs no batch.
   void attend(const kernels::Attend& call, std::span<const kernels::Sequence> sequences) const;
   // Rows where a product by a quantised matrix of a call of `rows` rows is to be cut in two, in order.
@@ -42,7 +43,7 @@ class Deviation {
   Deviation(const kernels::Backend& backend, const Card& card) : backend_(backend), card_(card) {}
 
   std::int64_t misplaced(const Affected& affected, std::int64_t row) const;
-  void turn_rows(const Affected& affected, const View& x, double theta, bool interleaved) const;
+  void turn_rows(const Affected& affected, const View& x, const Rotation& rotation, bool other_pairs) const;
   std::vector<kernels::Sequence> right_rows(std::span<const kernels::Sequence> all) const;
   std::vector<kernels::Sequence> faulty_rows(const Affected& affected, bool causal, std::byte* const* blocks) const;
 

@@ -66,8 +66,9 @@ double allowed(const std::string& name) {
   constexpr double kUnit = 0x1p-24, kProduct = 4;
   const auto sum = [&](double n) { return 3 * (std::sqrt(n) + 4) * kUnit * kProduct * n; };
   // Weights double what is normalised; tests/kernels/rows_test.cc has the reason for the rest.
-  if (name == "norm") return 2 * 16 * kUnit * (4 + std::sqrt(70.));
-  if (name == "rotary") return 16 * kUnit;  // two products of values <= 2 by a sine within 2 units each, and a sum
+  if (name == "norm" || name == "norm rms") return 2 * 16 * kUnit * (4 + std::sqrt(70.));
+  if (name.starts_with("rotary"))
+    return 16 * kUnit;  // two products of values <= 2 by a sine within 2 units each, and a sum
   if (name.starts_with("act ")) {
     const double steepest = 2 * 8 * kProduct;  // of all functions: relu(x)^2 at the largest sum of 8 products
     return steepest * sum(8) + 16 * kUnit * steepest * steepest;
@@ -76,6 +77,9 @@ double allowed(const std::string& name) {
     const double score = 0.2 * 24 * kProduct + 2 * 69;  // scale, head_dim, products; slope and distance
     return 2 * 4 * kUnit * (8 + std::sqrt(24.) + score + std::log2(71.));
   }
+  if (name == "gate") return 4 * kUnit * (5 + 1) * 2 * 2;  // silu within 5 units, a product of values <= 2
+  if (name == "soft cap")
+    return 4 * kUnit * (3 + 3) * 6;             // tanh within 3 units, products and a quotient of values <= 6
   if (name == "add") return 2 * kUnit * 2 * 2;  // a product and a sum of values <= 2
   const bool quantised = name == "linear int8" || name == "linear fp4" || name == "linear nf4";
   return quantised ? 64 * kUnit * kProduct * 192 : sum(1100);  // tests/kernels/quantized_test.cc

@@ -21,7 +21,7 @@ TEST(Card, EveryFamilySaysWhatOthersDecideBy) {
     const Card card = inspect(opened).card;
     EXPECT_NE(card.positions, Positions::none) << folder;
     EXPECT_EQ(card.positions == Positions::rotary, card.rotary_theta > 0) << folder;
-    EXPECT_EQ(card.positions == Positions::learned, card.context_is_hard) << folder;
+    EXPECT_TRUE(card.positions != Positions::learned || card.context_is_hard) << folder;
     EXPECT_EQ(card.causal, support::causal(folder)) << folder;
     EXPECT_EQ(architecture_of(opened.config()).family, card.family) << folder;
   }

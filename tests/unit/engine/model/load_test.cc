@@ -11,6 +11,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "engine/model/arch/decoder.h"
 #include "engine/model/architectures.h"
 #include "engine/model/model.h"
 #include "support/models.h"
@@ -61,9 +62,13 @@ class Load : public testing::Test {
 };
 
 TEST_F(Load, UnknownModelTypeListsThoseThereAre) {
-  EXPECT_THAT(error_of(kGpt2, {{"model_type", "lama"}}),
-              AllOf(HasSubstr("config.json: model_type: unknown model_type"), HasSubstr("gpt2, roberta, mpt, falcon"),
-                    HasSubstr("found:    lama")));
+  EXPECT_THAT(
+      error_of(kGpt2, {{"model_type", "lama"}}),
+      AllOf(HasSubstr("config.json: model_type: unknown model_type"), HasSubstr("gpt2, roberta, mpt, falcon"),
+            HasSubstr("the nearest is llama"), HasSubstr("found:    lama"), HasSubstr("record_transformers.py")));
+  EXPECT_THAT(error_of({{"model_type", "several"}, {"text_config", {{"model_type", "qwen4"}}}}, {}),
+              AllOf(HasSubstr("text_config.model_type: unknown"), HasSubstr("the nearest is qwen"),
+                    HasSubstr("found:    qwen4")));
 }
 
 TEST_F(Load, MissingTensorNamesBothPlaces) {
@@ -120,6 +125,66 @@ TEST_F(Load, WhatAPageDoesNotImplementIsRefusedByName) {
   };
   for (const Refusal& r : refusals) {
     EXPECT_THAT(error_of(r.config, r.changes), AllOf(HasSubstr("config.json"), HasSubstr(r.says))) << r.changes;
+  }
+}
+
+// What no row implements, and what a row's own keys can say.
+TEST_F(Load, WhatARowDoesNotImplementIsRefusedByName) {
+  const json common = {
+      {"vocab_size", 7},         {"hidden_size", 24},        {"num_hidden_layers", 2}, {"num_attention_heads", 6},
+      {"intermediate_size", 20}, {"num_key_value_heads", 2}, {"head_dim", 4},          {"max_position_embeddings", 64}};
+  const std::vector<Refusal> of_all{
+      {{}, {{"rope_scaling", {{"type", "spiral"}, {"factor", 2.0}}}}, "rope_scaling.type"},
+      {{}, {{"rope_scaling", {{"rope_type", "yarn"}, {"factor", -1.0}}}}, "rope_scaling.factor"},
+      {{}, {{"rope_scaling", {{"rope_type", "llama3"}, {"factor", 8.0}}}}, "rope_scaling.low_freq_factor"},
+      {{}, {{"vocab_size", nullptr}}, "vocab_size"},
+  };
+  for (const arch::Row& row : arch::rows()) {
+    json config = common;
+    config["model_type"] = std::string(row.model_type);
+    if (row.turn.temperature)
+      config["rope_parameters"] = {{"llama_4_scaling_beta", 0.1}, {"original_max_position_embeddings", 32}};
+    for (const Refusal& r : of_all) {
+      EXPECT_THAT(error_of(config, r.changes), AllOf(HasSubstr("config.json"), HasSubstr(r.says)))
+          << row.model_type << r.changes;
+    }
+    EXPECT_THAT(error_of(config, {}), HasSubstr("tensor is missing")) << row.model_type;
+  }
+  const std::vector<Refusal> of_some{
+      {"llama", {{"num_key_value_heads", 4}}, "num_key_value_heads"},
+      {"llama", {{"hidden_act", "prelu"}}, "hidden_act"},
+      {"llama", {{"head_dim", nullptr}, {"hidden_size", 25}}, "not a multiple of the number of heads"},
+      {"llama", {{"head_dim", 5}}, "of an even size"},
+      {"llama", {{"partial_rotary_factor", 0.5}}, "partial_rotary_factor"},
+      {"llama", {{"rope_scaling", {{"type", "linear"}, {"factor", 0}}}}, "rope_scaling.factor"},
+      {"mistral", {{"sliding_window", -1}}, "sliding_window"},
+      {"ministral", {{"layer_types", {"chunked_attention", "full_attention"}}}, "layer_types"},
+      {"qwen2", {{"layer_types", {"full_attention"}}}, "layer_types"},
+      {"qwen3", {{"max_window_layers", -1}}, "max_window_layers"},
+      {"smollm3", {{"no_rope_layers", {1}}}, "no_rope_layers"},
+      {"smollm3", {{"no_rope_layer_interval", 0}}, "no_rope_layer_interval"},
+      {"glm", {{"partial_rotary_factor", 1.5}}, "partial_rotary_factor"},
+      {"granite", {{"logits_scaling", 0}}, "logits_scaling"},
+      {"exaone4", {{"sliding_window_pattern", "LLLG"}}, "sliding_window_pattern"},
+      {"cwm", {{"layer_types", {"full_attention", "linear_attention"}}}, "layer_types"},
+      {"olmo", {{"clip_qkv", -0.5}}, "clip_qkv"},
+      {"olmo3", {{"rope_parameters", {{"full_attention", {{"rope_type", "spiral"}}}}}}, "full_attention.rope_type"},
+      {"gemma", {{"use_bidirectional_attention", true}}, "use_bidirectional_attention"},
+      {"gemma2", {{"attn_logit_softcapping", -1.0}}, "attn_logit_softcapping"},
+      {"gemma2", {{"query_pre_attn_scalar", 0}}, "query_pre_attn_scalar"},
+      {"gemma3_text", {{"final_logit_softcapping", -1.0}}, "final_logit_softcapping"},
+      {"gemma3_text",
+       {{"rope_parameters", {{"sliding_attention", {{"rope_theta", 0}}}}}},
+       "sliding_attention.rope_theta"},
+      {"vaultgemma", {{"hidden_activation", "prelu"}}, "hidden_activation"},
+      {"gptj", {{"rotary_dim", 9}}, "rotary_dim"},
+      {"gpt_neox", {{"rotary_pct", 0.0}}, "partial_rotary_factor"},
+  };
+  for (const Refusal& r : of_some) {
+    json config = common;
+    config["model_type"] = r.config;
+    EXPECT_THAT(error_of(config, r.changes), AllOf(HasSubstr("config.json"), HasSubstr(r.says)))
+        << r.config << r.changes;
   }
 }
 

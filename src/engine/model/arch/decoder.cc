@@ -1,0 +1,402 @@
+#include "engine/model/arch/decoder.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <string>
+
+#include "base/error.h"
+#include "engine/model/arch/arch.h"
+#include "engine/model/arch/rope.h"
+
+namespace pkv::model::arch {
+void run(const Decoder& m, Pass& p) {
+  const auto branch = [&](Branch b, const std::optional<Norm>& after) {
+    if (after) b = p.norm(*after, b);
+    b.scale = m.branch_scale;
+    p.add(b);
+  };
+  p.embed(m.embedding, m.embedding_scale);
+  p.rotary(m.rotations);
+  for (const Decoder::Layer& l : m.layers) {
+    branch(p.attend(l.before_attention ? p.norm(*l.before_attention) : p.hidden(), l.attention), l.after_attention);
+    branch(p.mlp(l.before_mlp ? p.norm(*l.before_mlp) : p.hidden(), l.mlp), l.after_mlp);
+    p.end_layer();
+  }
+  p.head();
+  p.logits(p.norm(m.norm), m.head, m.head_bias, m.logit_scale, m.logit_cap);
+}
+
+void run(const Parallel& parallel, Pass& p) {
+  const Decoder& m = parallel.decoder;
+  p.embed(m.embedding, m.embedding_scale);
+  p.rotary(m.rotations);
+  for (const Decoder::Layer& l : m.layers) {
+    const View normed = p.norm(*l.before_attention);
+    const Branch attended = p.attend(normed, l.attention);
+    const Branch grown = p.mlp(l.before_mlp ? p.norm(*l.before_mlp) : normed, l.mlp);
+    p.add(attended);
+    p.add(grown);
+    p.end_layer();
+  }
+  p.head();
+  p.logits(p.norm(m.norm), m.head, m.head_bias, m.logit_scale, m.logit_cap);
+}
+
+namespace {
+
+// What a layer is, by the config.
+struct Kind {
+  std::int64_t window = 0;  // 0: none
+  int rotation = 0;         // which; -1: none
+};
+
+std::vector<bool> windowed_by_type(const hf::Config& c, std::int64_t layers) {
+  std::vector<bool> windowed;
+  for (const std::string& type : c.texts({"layer_types"})) {
+    if (type != "full_attention" && type != "sliding_attention") {
+      c.unsupported("layer_types", "full_attention and sliding_attention");
+    }
+    windowed.push_back(type == "sliding_attention");
+  }
+  if (!windowed.empty() && std::ssize(windowed) != layers) {
+    c.unsupported("layer_types", fmt::format("{} entries", layers));
+  }
+  return windowed;
+}
+
+std::int64_t read_window(const hf::Config& c, const Absent& absent) {
+  std::optional<std::int64_t> missing;
+  if (absent.window > 0) missing = absent.window;
+  return c.integer_or_none({"sliding_window"}, 0, kMaxTokens, missing).value_or(0);
+}
+
+// Which layers turn, of a config that names those that do not.
+std::vector<bool> turned_layers(const hf::Config& c, std::int64_t layers) {
+  const std::int64_t each = c.integer_or({"no_rope_layer_interval"}, 4, 1, kMaxWidth);
+  const std::vector<std::int64_t> listed = c.integers({"no_rope_layers"}, 0, 1);  // 1: the layer turns
+  if (!listed.empty() && std::ssize(listed) < layers) {
+    c.unsupported("no_rope_layers", fmt::format("{} entries", layers));
+  }
+  std::vector<bool> turned;
+  for (std::int64_t i = 0; i < layers; ++i) {
+    turned.push_back(listed.empty() ? (i + 1) % each != 0 : listed[static_cast<std::size_t>(i)] == 1);
+  }
+  return turned;
+}
+
+std::vector<Kind> read_kinds(const hf::Config& c, const Row& row, std::int64_t layers) {
+  std::vector<Kind> kinds(static_cast<std::size_t>(layers));
+  std::int64_t window = 0, from = 0, each = row.layers.full_each;
+  std::vector<bool> turned(kinds.size(), true), told;
+  const Layers which = row.layers.which;
+  if (which == Layers::late_windows) from = c.integer_or({"max_window_layers"}, 28, 0, kMaxWidth);
+  if (which == Layers::some_unturned) turned = turned_layers(c, layers);
+  if (!row.layers.key.empty()) each = c.integer_or_none({row.layers.key}, 0, kMaxWidth, each).value_or(0);
+  const bool if_used = which == Layers::late_windows || which == Layers::some_unturned;
+  if (which != Layers::full) window = read_window(c, row.absent);
+  if (if_used && !c.flag_or({"use_sliding_window"}, false)) window = 0;
+  if (which != Layers::full && which != Layers::windows) told = windowed_by_type(c, layers);
+  const auto sees_window = [&](std::int64_t i) {
+    switch (which) {
+      case Layers::full:
+        return false;
+      case Layers::windows:
+        return true;
+      case Layers::late_windows:
+        return i >= from;
+      case Layers::nth_full:
+        return each == 1 || (each > 0 && (i + 1) % each != 0);
+      case Layers::first_full:
+        return each == 1 || (each > 0 && i % each != 0);
+      case Layers::some_unturned:
+        return !turned[static_cast<std::size_t>(i)];
+    }
+    return false;
+  };
+  for (std::size_t i = 0; i < kinds.size(); ++i) {
+    const bool sees = told.empty() ? sees_window(static_cast<std::int64_t>(i)) : told[i];
+    if (sees) kinds[i].window = window;
+    if (sees && row.turn.local_theta > 0) kinds[i].rotation = 1;
+    if (!turned[i] || (row.turn.local_only && window > 0 && !sees)) kinds[i].rotation = -1;
+  }
+  c.without_effect({"sliding_window", "use_sliding_window", "max_window_layers", "layer_types"});
+  return kinds;
+}
+
+bool is_set(const hf::Config& c, const Flag& flag) {
+  return flag.key.empty() ? flag.absent : c.flag_or_none({flag.key, flag.other}, flag.absent).value_or(false);
+}
+
+Card read_card(const hf::Config& c, const Row& row) {
+  Card card{.family = std::string(row.family),
+            .model_type = std::string(row.model_type),
+            .context_is_hard = false,
+            .positions = Positions::rotary,
+            .notes = ""};
+  card.vocab = c.integer({"vocab_size"}, 1, kMaxTokens);
+  card.hidden = c.integer({"hidden_size", "n_embd"}, 1, kMaxWidth);
+  card.layers = c.integer({"num_hidden_layers", "num_layers", "n_layer"}, 1, kMaxWidth);
+  card.heads = c.integer({"num_attention_heads", "n_head"}, 1, kMaxWidth);
+  std::optional<std::int64_t> kv_heads, head_dim;
+  if (row.absent.kv_heads > 0) kv_heads = row.absent.kv_heads;
+  if (row.absent.head_dim > 0) head_dim = row.absent.head_dim;
+  card.kv_heads = c.integer_or_none({"num_key_value_heads"}, 1, kMaxWidth, kv_heads).value_or(card.heads);
+  if (card.heads % card.kv_heads != 0) {
+    c.unsupported("num_key_value_heads", fmt::format("a divisor of the number of attention heads, {}", card.heads));
+  }
+  const std::optional<std::int64_t> given = c.integer_or_none({"head_dim"}, 1, kMaxWidth, head_dim);
+  card.head_dim = given ? *given : head_size(c, card.hidden, card.heads);
+  const std::optional<std::int64_t> inner = c.integer_or_none({"intermediate_size", "n_inner"}, 1, kMaxWidth);
+  card.inner = inner || row.absent.inner == 0 ? c.integer({"intermediate_size", "n_inner"}, 1, kMaxWidth)
+                                              : row.absent.inner * card.hidden;
+  card.context = c.integer_or({"max_position_embeddings", "n_positions"}, 2048, 1, kMaxTokens);
+  card.tied = c.flag_or({"tie_word_embeddings"}, row.absent.tied);
+  return card;
+}
+
+kernels::Act read_act(const hf::Config& c, const Row& row) {
+  const std::string_view key = row.act.key;
+  if (!c.has(key) && !c.is_null(key)) {
+    return c.has("activation_function") ? read_activation(c, {"activation_function"})
+                                        : *kernels::act_from_name(row.act.absent);
+  }
+  const kernels::Act act = read_activation(c, {key});
+  return act == kernels::Act::gelu && row.act.gelu_is_tanh ? kernels::Act::gelu_tanh : act;
+}
+
+// Reads the layers of one model.
+class LayerReader {
+ public:
+  LayerReader(Reader& in, const Row& row, const Card& card, bool one_norm)
+      : in_(in), row_(row), card_(card), one_norm_(one_norm), act_(read_act(in.config(), row)) {
+    const hf::Config& c = in.config();
+    eps_ = row.norm.eps.empty() ? row.absent.eps : c.number_or({row.norm.eps, row.norm.other}, row.absent.eps);
+    qkv_bias_ = is_set(c, row.biases.qkv);
+    out_bias_ = is_set(c, row.biases.out);
+    mlp_bias_ = is_set(c, row.biases.mlp);
+    heads_ = row.heads.key.empty() || is_set(c, {row.heads.key}) ? row.heads.form : Heads::plain;
+    scale_ = 1 / std::sqrt(static_cast<double>(card.head_dim));
+    if (row.scales.multipliers) scale_ = c.number_or({"attention_multiplier"}, 1);
+    if (row.scales.query_scalar > 0) {
+      const double scalar = c.number_or({"query_pre_attn_scalar"}, static_cast<double>(row.scales.query_scalar));
+      if (!(scalar > 0)) c.unsupported("query_pre_attn_scalar", "a positive number");
+      scale_ = 1 / std::sqrt(scalar);
+    }
+    if (row.scales.score_cap) cap_ = c.number_or_none({"attn_logit_softcapping"}, *row.scales.score_cap).value_or(0);
+    if (cap_ < 0) c.unsupported("attn_logit_softcapping", "null or a positive number");
+    if (row.scales.clip) clip_ = c.number_or_none({"clip_qkv"}).value_or(0);
+    if (clip_ < 0) c.unsupported("clip_qkv", "null or a positive number");
+  }
+
+  Norm norm(const std::string& name) const { return in_.norm(name, card_.hidden, eps_, row_.norm.form); }
+
+  Decoder::Layer read(std::int64_t i, const Kind& kind) const {
+    const std::string at = fmt::format("{}{}.", row_.names.layer, i);
+    const TensorNames& n = row_.names;
+    const auto norm_or_none = [&](std::string_view name) -> std::optional<Norm> {
+      if (name.empty()) return std::nullopt;
+      return norm(at + std::string(name));
+    };
+    return {.before_attention = norm_or_none(n.before_attention),
+            .after_attention = norm_or_none(n.after_attention),
+            .before_mlp = norm_or_none(one_norm_ ? "" : n.before_mlp),
+            .after_mlp = norm_or_none(n.after_mlp),
+            .attention = read_attention(at, kind),
+            .mlp = read_mlp(at)};
+  }
+
+ private:
+  Projection linear(const std::string& at, std::string_view name, std::int64_t out, std::int64_t in, bool bias) const {
+    return in_.linear(at + std::string(name), out, in, bias);
+  }
+
+  Attention read_attention(const std::string& at, const Kind& kind) const {
+    const TensorNames& n = row_.names;
+    const std::int64_t q = card_.heads * card_.head_dim, kv = card_.kv_heads * card_.head_dim, hidden = card_.hidden;
+    Attention a;
+    if (!n.qkv.empty()) {
+      a.qkv = linear(at, n.qkv, q + 2 * kv, hidden, qkv_bias_);
+      a.fused = row_.fused;
+    } else {
+      a.q = linear(at, n.q, q, hidden, qkv_bias_);
+      a.k = linear(at, n.k, kv, hidden, qkv_bias_);
+      a.v = linear(at, n.v, kv, hidden, qkv_bias_);
+    }
+    a.out = linear(at, n.out, hidden, q, out_bias_);
+    a.scale = static_cast<float>(scale_);
+    a.rotation = kind.rotation;
+    a.window = kind.window;
+    a.cap = static_cast<float>(cap_);
+    a.clip = static_cast<float>(clip_);
+    if (heads_ != Heads::plain) {
+      a.norms = HeadNorms{.q = head_norm(at + std::string(n.q_norm), card_.heads),
+                          .k = head_norm(at + std::string(n.k_norm), card_.kv_heads),
+                          .all_heads = heads_ == Heads::all_together,
+                          .after_rotation = heads_ == Heads::each_turned};
+    }
+    return a;
+  }
+
+  Norm head_norm(const std::string& name, std::int64_t heads) const {
+    const NormForm& form = row_.norm.form;
+    switch (heads_) {
+      case Heads::each_own:
+        return in_.head_norm({name + ".weight"}, heads, card_.head_dim, eps_, form.centred);
+      case Heads::each_apart: {
+        std::vector<std::string> names;
+        for (std::int64_t i = 0; i < heads; ++i) names.push_back(fmt::format("{}.norms.{}.weight", name, i));
+        return in_.head_norm(names, heads, card_.head_dim, eps_, form.centred);
+      }
+      case Heads::all_together:
+        return in_.norm(name, heads * card_.head_dim, eps_, form);
+      default:
+        return in_.norm(name, card_.head_dim, eps_, form);
+    }
+  }
+
+  Mlp read_mlp(const std::string& at) const {
+    const TensorNames& n = row_.names;
+    Mlp mlp;
+    if (!n.gate_up.empty()) {
+      mlp.gate_up = linear(at, n.gate_up, 2 * card_.inner, card_.hidden, mlp_bias_);
+    } else {
+      if (!n.gate.empty()) mlp.gate = linear(at, n.gate, card_.inner, card_.hidden, mlp_bias_);
+      mlp.up = linear(at, n.up, card_.inner, card_.hidden, mlp_bias_);
+    }
+    mlp.down = linear(at, n.down, card_.hidden, card_.inner, mlp_bias_);
+    mlp.act = act_;
+    return mlp;
+  }
+
+  Reader& in_;
+  const Row& row_;
+  const Card& card_;
+  bool one_norm_;
+  kernels::Act act_;
+  Heads heads_ = Heads::plain;
+  double eps_ = 0, scale_ = 1, cap_ = 0, clip_ = 0;
+  bool qkv_bias_ = false, out_bias_ = false, mlp_bias_ = false;
+};
+
+// "window 4096 in 24 of 32 layers, no rotation in 8"
+std::string describe(const std::vector<Kind>& kinds) {
+  std::int64_t window = 0, windowed = 0, unturned = 0;
+  for (const Kind& k : kinds) {
+    if (k.window > 0) window = k.window, ++windowed;
+    if (k.rotation < 0) ++unturned;
+  }
+  std::string text;
+  if (windowed == std::ssize(kinds)) text = fmt::format("window {}", window);
+  if (windowed > 0 && windowed < std::ssize(kinds)) {
+    text = fmt::format("window {} in {} of {} layers", window, windowed, kinds.size());
+  }
+  if (unturned > 0) text += fmt::format("{}no rotation in {}", text.empty() ? "" : ", ", unturned);
+  return text;
+}
+
+// Where the base model's tensors lie: below the row's prefix; in a wrapper below that of its language model.
+std::string prefix_of(const Reader& in, const TensorNames& names) {
+  for (const std::string_view wrapper : {"model.language_model.", "language_model.model."}) {
+    if (in.has(fmt::format("{}{}.weight", wrapper, names.embedding))) return std::string(wrapper);
+  }
+  return std::string(names.prefix);
+}
+
+// The rotations that layers choose from: that of all; where layers with a window turn otherwise, theirs.
+void read_rotations(Reader& in, const Row& row, Decoder& m) {
+  const hf::Config& c = in.config();
+  RopeShape shape{.head_dim = m.card.head_dim,
+                  .context = m.card.context,
+                  .theta = row.absent.theta,
+                  .theta_key = row.turn.theta_key,
+                  .partial = row.turn.partial > 0 ? row.turn.partial : 1,
+                  .partial_key = row.turn.partial_key,
+                  .may_be_partial = row.turn.partial > 0,
+                  .neighbours = row.turn.neighbours};
+  if (!row.turn.dim_key.empty()) {
+    shape.dim = c.integer_or_none({row.turn.dim_key}, 1, m.card.head_dim, m.card.head_dim).value_or(m.card.head_dim);
+  }
+  const auto add = [&](Rope rope) {
+    rope.rotation.table = in.constants(rope.rotation.frequencies);
+    m.card.context_is_hard |= rope.most_tokens > 0;
+    m.rotations.push_back(std::move(rope.rotation));
+  };
+  Rope rope = read_rope(c, shape);
+  m.card.rotary_theta = rope.theta;
+  add(std::move(rope));
+  if (row.turn.local_theta > 0) add(read_local_rope(c, shape, row.turn.local_theta));
+  if (!row.turn.temperature) return;
+  const hf::Config& parameters = c.child("rope_parameters");
+  const double beta = parameters.number({"llama_4_scaling_beta"});
+  m.card.temperature = {.beta = beta, .step = parameters.integer({"original_max_position_embeddings"}, 1, kMaxTokens)};
+  parameters.without_effect({"max_position_embeddings"});
+}
+
+void read_scales(const hf::Config& c, const Row& row, Decoder& m) {
+  if (row.scales.root_of_hidden) m.embedding_scale = std::sqrt(static_cast<float>(m.card.hidden));
+  if (row.scales.logit_scale > 0) {
+    m.logit_scale = static_cast<float>(c.number_or({"logit_scale"}, row.scales.logit_scale));
+  }
+  if (row.scales.logit_cap) {
+    const double cap = c.number_or_none({"final_logit_softcapping"}, *row.scales.logit_cap).value_or(0);
+    if (cap < 0) c.unsupported("final_logit_softcapping", "null or a positive number");
+    m.logit_cap = static_cast<float>(cap);
+  }
+  if (!row.scales.multipliers) return;
+  m.embedding_scale = static_cast<float>(c.number_or({"embedding_multiplier"}, 1));
+  m.branch_scale = static_cast<float>(c.number_or({"residual_multiplier"}, 1));
+  const double divisor = c.number_or({"logits_scaling"}, 1);
+  if (divisor == 0) c.unsupported("logits_scaling", "not 0");
+  m.logit_scale = static_cast<float>(1 / divisor);
+}
+
+void refuse_unsupported(const hf::Config& c) {
+  if (c.flag_or_none({"use_bidirectional_attention"}).value_or(false)) {
+    c.unsupported("use_bidirectional_attention", "false");
+  }
+  c.without_effect({"attention_dropout", "initializer_range", "pretraining_tp", "residual_dropout", "embedding_dropout",
+                    "resid_pdrop", "embd_pdrop", "attn_pdrop", "hidden_dropout", "classifier_dropout", "eod_token_id",
+                    "hidden_act", "attn_logit_softcapping", "is_llama_config", "rope_interleaved", "is_decoder",
+                    "_sliding_window_pattern"});
+}
+
+}  // namespace
+
+std::unique_ptr<Page> load_decoder(Reader& in) {
+  const hf::Config& c = in.config();
+  const Row& row = *std::ranges::find(rows(), c.text({"model_type"}), &Row::model_type);
+  Decoder m{.card = read_card(c, row),
+            .embedding = {},
+            .head = {},
+            .head_bias = {},
+            .rotations = {},
+            .layers = {},
+            .norm = {}};
+  const std::vector<Kind> kinds = read_kinds(c, row, m.card.layers);
+  for (const Kind& k : kinds) m.card.windows.push_back(k.window);
+  m.card.notes = describe(kinds);
+  read_rotations(in, row, m);
+  read_scales(c, row, m);
+  const bool parallel = is_set(c, row.parallel);
+  const LayerReader layers(in, row, m.card, parallel && row.one_norm);
+  refuse_unsupported(c);
+
+  const std::string prefix = prefix_of(in, row.names);
+  in.base_prefix(prefix);
+  m.embedding = in.matrix(std::string(row.names.embedding) + ".weight", m.card.vocab, m.card.hidden);
+  for (std::int64_t i = 0; i < m.card.layers; ++i) {
+    m.layers.push_back(layers.read(i, kinds[static_cast<std::size_t>(i)]));
+  }
+  m.norm = layers.norm(std::string(row.names.norm));
+  const std::string head(row.names.head), inside = "language_model." + head;
+  m.head = in.output((in.has(inside + ".weight") ? inside : head) + ".weight", m.embedding, m.card.tied);
+  if (is_set(c, row.biases.head)) m.head_bias = in.vector(head + ".bias", m.card.vocab);
+  in.without_effect("rotary_emb.inv_freq");
+  if (!parallel) return std::make_unique<PageOf<Decoder>>(std::move(m));
+  m.card.notes += std::string(m.card.notes.empty() ? "" : ", ") + "parallel attention";
+  return std::make_unique<PageOf<Parallel>>(Parallel{.decoder = std::move(m)});
+}
+
+}  // namespace pkv::model::arch

@@ -1,0 +1,148 @@
+// The forward that most decoders since 2023 share, and the rows by which their configs and tensors differ. A family
+// shares it when the order of its verbs is the same; where an `if` would go round two or more verbs, it is another
+// page: Parallel is. A row is data: what is one number or one name here. No forward sees it.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string_view>
+#include <vector>
+
+#include "engine/model/blocks.h"
+#include "engine/model/card.h"
+#include "engine/model/model.h"
+#include "engine/model/reader.h"
+
+namespace pkv::model::arch {
+
+// Two branches in each layer, each with a norm before it, after it, both or none.
+struct Decoder {
+  struct Layer {
+    std::optional<Norm> before_attention, after_attention, before_mlp, after_mlp;
+    Attention attention;
+    Mlp mlp;
+  };
+
+  Card card;
+  View embedding, head, head_bias;
+  std::vector<Rotation> rotations;
+  std::vector<Layer> layers;
+  Norm norm;
+  float embedding_scale = 1, branch_scale = 1, logit_scale = 1, logit_cap = 0;
+};
+
+void run(const Decoder& m, Pass& p);
+
+// The same with both branches of a layer side by side; without `before_mlp` they share their norm.
+struct Parallel {
+  Decoder decoder;
+  Card card = decoder.card;
+};
+
+void run(const Parallel& m, Pass& p);
+
+// A config key that is true or false; `key` empty: `absent` in any case.
+struct Flag {
+  std::string_view key = {};
+  bool absent = false;
+  std::string_view other = {};  // another name of it
+};
+
+// Which layers see a window.
+enum class Layers : std::uint8_t {
+  full,           // none
+  windows,        // all, if there is one
+  late_windows,   // as layer_types says; without it those from max_window_layers on, if use_sliding_window
+  nth_full,       // as layer_types says; without it all but each n-th
+  first_full,     // as layer_types says; without it all but each n-th, the first among them
+  some_unturned,  // as layer_types says; without it those that no_rope_layers (no_rope_layer_interval) name, which do
+                  // not turn, if use_sliding_window
+};
+
+enum class Heads : std::uint8_t {
+  plain,
+  each,          // a norm of each head of queries and keys, one weight for all
+  each_own,      // weights for each head, in one tensor [heads, head_dim]
+  each_apart,    // the same in tensors of their own, NAME.norms.0
+  each_turned,   // as `each`, after they were turned
+  all_together,  // a norm over all heads
+};
+
+// Names of tensors below the base model's prefix, those of a layer below `layer`N. Empty: there is none.
+struct TensorNames {
+  std::string_view prefix = "model.", layer = "layers.";
+  std::string_view embedding = "embed_tokens", norm = "norm", head = "lm_head";
+  std::string_view before_attention = "input_layernorm", after_attention = "";
+  std::string_view before_mlp = "post_attention_layernorm", after_mlp = "";
+  std::string_view q = "self_attn.q_proj", k = "self_attn.k_proj", v = "self_attn.v_proj", out = "self_attn.o_proj";
+  std::string_view qkv = "";  // in place of q, k and v
+  std::string_view q_norm = "self_attn.q_norm", k_norm = "self_attn.k_norm";
+  std::string_view gate = "mlp.gate_proj", up = "mlp.up_proj", down = "mlp.down_proj";
+  std::string_view gate_up = "";  // in place of gate and up
+};
+
+// What transformers' class takes for keys that a config lacks.
+struct Absent {
+  double theta = 10000, eps = 1e-6;
+  std::int64_t kv_heads = 0;  // 0: as many as heads
+  std::int64_t head_dim = 0;  // 0: hidden / heads
+  std::int64_t inner = 0;     // times hidden; 0: the key must be there
+  std::int64_t window = 0;    // 0: none
+  bool tied = false;
+};
+
+struct Row {
+  std::string_view model_type, family;
+  struct {
+    NormForm form{.centred = false, .bias = false};
+    std::string_view eps = "rms_norm_eps";  // empty: what Absent says
+    std::string_view other = {};            // another name of it
+  } norm{};
+  struct {
+    Heads form = Heads::plain;
+    std::string_view key = {};  // of a flag, false when absent, without which they are plain; empty: in any case
+  } heads{};
+  struct {
+    Flag qkv{}, out{}, mlp{}, head{};
+  } biases{};
+  struct {
+    bool neighbours = false;
+    double partial = 0;                                 // part of a head where the config says none; 0: all
+    std::string_view partial_key = {}, theta_key = {};  // older names of partial_rotary_factor and rope_theta
+    std::string_view dim_key = {};                      // of the number of elements that turn, in place of their part
+    double local_theta = 0;                             // of layers with a window, which turn otherwise; 0: as all
+    bool local_only = false;                            // where there is a window, other layers do not turn
+    bool temperature = false;                           // queries grow with their position
+  } turn{};
+  struct {
+    Layers which = Layers::full;
+    std::int64_t full_each = 1;  // of nth_full and first_full; 1: a window everywhere, if there is one
+    std::string_view key = {};   // that says it in the config's stead
+  } layers{};
+  struct {
+    bool multipliers = false;       // the keys embedding_, residual_, attention_multiplier and logits_scaling
+    bool root_of_hidden = false;    // embeddings are multiplied by the root of their width
+    double logit_scale = 0;         // where the config says none; 0: there is no such key
+    std::int64_t query_scalar = 0;  // likewise: scores are divided by its root, not by that of head_dim
+    std::optional<double> score_cap = {}, logit_cap = {};  // likewise; 0: none
+    bool clip = false;                                     // clip_qkv limits queries, keys and values
+  } scales{};
+  struct {
+    std::string_view key = "hidden_act", absent = "silu";
+    bool gelu_is_tanh = false;  // "gelu" is another name of its approximation
+  } act{};
+  Fused fused = Fused::parts;  // how names.qkv lays them out
+  Flag parallel{};             // both branches of a layer side by side
+  bool one_norm = false;       // of these, which share their norm
+  TensorNames names{};
+  Absent absent{};
+};
+
+std::span<const Row> rows();  // arch/rows.cc
+
+// The page of a model whose model_type is a row's.
+std::unique_ptr<Page> load_decoder(Reader& in);
+
+}  // namespace pkv::model::arch

@@ -1,0 +1,38 @@
+// Rotary positions as configs say them: `rope_theta` and `rope_scaling` at the top (transformers 4), `rope_parameters`
+// (transformers 5), one for all layers or one for each kind of layer.
+#pragma once
+
+#include <cstdint>
+#include <string_view>
+
+#include "engine/model/blocks.h"
+#include "files/hf/config.h"
+
+namespace pkv::model::arch {
+
+struct RopeShape {
+  std::int64_t head_dim = 0;
+  std::int64_t context = 0;           // max_position_embeddings
+  double theta = 10000;               // where the config says none
+  std::string_view theta_key = {};    // an older name of rope_theta
+  double partial = 1;                 // part of a head that turns, where the config says none
+  std::string_view partial_key = {};  // an older name of partial_rotary_factor
+  bool may_be_partial = false;        // the family's code reads partial_rotary_factor
+  std::int64_t dim = 0;               // elements of a head that turn; 0: as their part says
+  bool neighbours = false;
+};
+
+struct Rope {
+  Rotation rotation;  // without its table
+  double theta = 0;
+  std::int64_t most_tokens = 0;  // beyond them frequencies would depend on the text's length; 0: never
+};
+
+// Of all layers; where the config tells kinds apart, of those that see all. Error::load that names the key for a kind
+// of rope that is not implemented, or one whose numbers make no sense.
+Rope read_rope(const hf::Config& config, const RopeShape& shape);
+
+// Of the layers that see a window, of a family where they turn otherwise; `theta`: where the config says none.
+Rope read_local_rope(const hf::Config& config, const RopeShape& shape, double theta);
+
+}  // namespace pkv::model::arch
