@@ -1,9 +1,11 @@
 #include "text/added_tokens.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
-#include <unordered_set>
 #include <utility>
 
+#include "base/error.h"
 #include "base/utf8.h"
 #include "text/unicode.h"
 
@@ -31,21 +33,70 @@ std::size_t space_after(std::string_view text, std::size_t at) {
 
 }  // namespace
 
-std::optional<std::string> AddedTokens::set(std::vector<AddedToken> tokens) {
-  tokens_ = std::move(tokens);
-  std::unordered_set<std::string_view> special;
+bool operator==(const AddedToken& a, const AddedToken& b) {
+  return a.content == b.content && a.single_word == b.single_word && a.lstrip == b.lstrip && a.rstrip == b.rstrip &&
+         a.normalized == b.normalized && a.special == b.special;
+}
+
+// Behind the added ones if they reach beyond the vocabulary, else behind the vocabulary, whose ids are taken to have no
+// holes.
+std::int32_t AddedTokens::next_id(const Vocab& vocab) const {
+  std::int32_t next = vocab.size();
+  for (const AddedToken& t : tokens_) next = std::max(next, t.id + 1);
+  return next;
+}
+
+void AddedTokens::add(std::vector<AddedToken> tokens, const Vocab& vocab, const Normalizer* normalizer,
+                      std::string_view where) {
+  std::int32_t next = next_id(vocab);
+  for (AddedToken& t : tokens) {
+    if (t.content.empty()) continue;
+    const auto known = by_content_.find(t.content);
+    AddedToken* const old = known == by_content_.end() ? nullptr : &tokens_[known->second];
+    if (t.special) once_special_.insert(t.content);
+    if (old != nullptr && *old == t) continue;
+    t.form = old != nullptr ? old->form : t.content;  // one that is no longer normalised keeps its form for decoding
+    bool too_long = false;
+    if (t.normalized && normalizer != nullptr) {
+      Line line(t.content);
+      too_long = !normalizer->apply(line, kMostBytes - std::min(bytes_, kMostBytes));
+      t.form = too_long ? t.content : std::move(line.text);
+    }
+    if (t.form.empty()) {
+      fail_load({.what = fmt::format("the added token {} normalises to nothing", quote(t.content)),
+                 .where = std::string(where)});
+    }
+    bytes_ += t.form.size();
+    if (too_long || bytes_ > kMostBytes) {
+      fail_load({.what = "the added tokens are too long",
+                 .where = std::string(where),
+                 .expected = fmt::format("at most {} bytes together", kMostBytes)});
+    }
+    if (old != nullptr) {
+      t.id = old->id;
+      *old = std::move(t);
+      continue;
+    }
+    const auto in_vocab = vocab.id(t.content);
+    t.id = in_vocab ? *in_vocab : next++;
+    by_content_[t.content] = tokens_.size();
+    by_id_[t.id] = tokens_.size();
+    tokens_.push_back(std::move(t));
+  }
+}
+
+std::optional<std::string> AddedTokens::close() {
+  std::optional<std::string> twice;
   for (std::size_t i = 0; i < tokens_.size(); ++i) {
-    const AddedToken& t = tokens_[i];
-    by_id_[t.id] = i;
-    by_content_[t.content] = i;
-    if (t.special) special.insert(t.content);
-    if (!(t.normalized ? normalized_ : raw_).add(t.form, i)) return t.form;
+    AddedToken& t = tokens_[i];
+    const std::string& sought = t.normalized ? t.form : t.content;
+    if (!(t.normalized ? normalized_ : raw_).add(sought, i) && !twice) twice = sought;
+    // The library looks the decoded form up among the contents of special tokens.
+    t.skipped = once_special_.contains(t.form);
   }
   raw_.close();
   normalized_.close();
-  // The library looks the decoded form up among the contents of special tokens; mostly the same as `special`.
-  for (AddedToken& t : tokens_) t.skipped = special.contains(t.form);
-  return std::nullopt;
+  return twice;
 }
 
 bool AddedTokens::alone(std::string_view text, std::size_t begin, std::size_t end) const {
@@ -70,14 +121,16 @@ std::vector<Section> AddedTokens::split(std::string_view text, bool normalized) 
     from = found->end;
     const AddedToken& token = tokens_[found->value];
     std::size_t begin = found->begin, end = found->end;
+    if (splits_special_ && once_special_.contains(token.content)) continue;
     if (token.single_word && !alone(text, begin, end)) continue;
     if (token.lstrip) begin = std::max(space_before(text, begin, std::min(done, begin)), done);
     if (token.rstrip) {
       if (end < space_from || end >= space) space_from = end, space = space_after(text, end);
       end = space;
     }
+    if (begin > end) continue;  // the white space that it asks for lies within another token's
     if (done < begin) sections.push_back({done, begin, nullptr});
-    sections.push_back({begin, end, &token});
+    if (begin < end) sections.push_back({begin, end, &token});
     done = end;
   }
   if (done != text.size()) sections.push_back({done, text.size(), nullptr});
@@ -90,7 +143,7 @@ const AddedToken* AddedTokens::find(std::int32_t id) const {
 }
 
 const AddedToken* AddedTokens::find(std::string_view content) const {
-  const auto it = by_content_.find(content);
+  const auto it = by_content_.find(std::string(content));
   return it == by_content_.end() ? nullptr : &tokens_[it->second];
 }
 

@@ -35,6 +35,17 @@ const Alphabet& alphabet() {
 
 const std::array<ByteCharacter, 256>& byte_alphabet() { return alphabet().characters; }
 
+std::string spell_bytes(std::string_view text) {
+  const auto& alphabet = byte_alphabet();
+  std::string out;
+  out.reserve(text.size() + text.size() / 4);
+  for (const char byte : text) {
+    const ByteCharacter& c = alphabet[static_cast<unsigned char>(byte)];
+    out.append(c.bytes, c.size);
+  }
+  return out;
+}
+
 int byte_of(char32_t character) { return character < kEnd ? alphabet().bytes[character] : -1; }
 
 }  // namespace pkv::text

@@ -6,6 +6,7 @@
 #include <array>
 #include <cstdint>
 #include <string>
+#include <string_view>
 
 namespace pkv::text {
 
@@ -16,6 +17,9 @@ struct ByteCharacter {
 };
 
 const std::array<ByteCharacter, 256>& byte_alphabet();
+
+// Each byte of `text` as its character.
+std::string spell_bytes(std::string_view text);
 
 // The byte that a character stands for, or -1.
 int byte_of(char32_t character);

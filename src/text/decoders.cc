@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "base/utf8.h"
 #include "text/byte_alphabet.h"
+#include "text/metaspace.h"
 #include "text/patterns.h"
 
 namespace pkv::text {
@@ -41,7 +42,7 @@ class Whole : public Passing {
 
 // Characters to bytes, bytes to text. All tokens become one. A token with a character outside the byte alphabet (an
 // added one) stands for its own UTF-8.
-class ByteLevel : public Whole {
+class ByteLevelStage : public Whole {
  public:
   using Whole::Whole;
   void finish() override {
@@ -128,9 +129,9 @@ class Fuse : public Passing {
 
 // Up to `start` times the character at a token's start, up to `stop` times at its end. Where both ends would claim the
 // same characters the library breaks off; here the start takes them.
-class Strip : public Passing {
+class StripStage : public Passing {
  public:
-  Strip(Stage& next, std::string content, std::int64_t start, std::int64_t stop)
+  StripStage(Stage& next, std::string content, std::int64_t start, std::int64_t stop)
       : Passing(next), content_(std::move(content)), start_(start), stop_(stop), left_(start) {}
 
   void piece(std::string_view text) override {
@@ -173,9 +174,9 @@ class Strip : public Passing {
 };
 
 // Needs whole tokens: behind Fuse or ByteLevel that is the whole text, so a stream gives nothing before its end.
-class Replace : public Whole {
+class ReplaceStage : public Whole {
  public:
-  Replace(Stage& next, std::shared_ptr<const Regex> pattern, std::string content)
+  ReplaceStage(Stage& next, std::shared_ptr<const Regex> pattern, std::string content)
       : Whole(next), pattern_(std::move(pattern)), content_(std::move(content)) {}
 
  protected:
@@ -195,6 +196,32 @@ class Replace : public Whole {
  private:
   std::shared_ptr<const Regex> pattern_;
   std::string content_;
+};
+
+// The mark of a space becomes one; in the first token it goes, where words begin with it.
+class MetaspaceStage : public Whole {
+ public:
+  MetaspaceStage(Stage& next, const MetaspaceMark& mark)
+      : Whole(next), mark_(mark.replacement), at_start_(mark.prepend == Prepend::never ? " " : "") {}
+  void finish() override { first_ = true; }
+
+ protected:
+  void token(std::string token) override {
+    const std::string_view space = std::exchange(first_, false) ? at_start_ : " ";
+    std::string text;
+    std::size_t at = 0;
+    for (std::size_t end = token.find(mark_); end != token.npos; end = token.find(mark_, at)) {
+      text.append(token, at, end - at) += space;
+      at = end + mark_.size();
+    }
+    next_.piece(text.append(token, at));
+    next_.end();
+  }
+
+ private:
+  std::string mark_;
+  std::string_view at_start_;
+  bool first_ = true;
 };
 
 class Spaces : public Passing {
@@ -225,16 +252,17 @@ MakeStage simple() {
 MakeStage make_strip(const JsonNode& node) {
   node.only({"type", "content", "start", "stop"});
   const std::string content = node.at("content").text();
-  if (content.empty() || decode_at(content, 0).size != content.size()) node.at("content").wrong("one character");
+  if (!is_one_character(content)) node.at("content").wrong("one character");
   const std::int64_t start = node.at("start").integer(0, INT64_MAX), stop = node.at("stop").integer(0, INT64_MAX);
-  return [=](Stage& next) -> std::unique_ptr<Stage> { return std::make_unique<Strip>(next, content, start, stop); };
+  return
+      [=](Stage& next) -> std::unique_ptr<Stage> { return std::make_unique<StripStage>(next, content, start, stop); };
 }
 
 MakeStage make_replace(const JsonNode& node) {
   node.only({"type", "pattern", "content"});
   const auto pattern = std::make_shared<const Regex>(read_pattern(node.at("pattern")));
   const std::string content = node.at("content").text();
-  return [=](Stage& next) -> std::unique_ptr<Stage> { return std::make_unique<Replace>(next, pattern, content); };
+  return [=](Stage& next) -> std::unique_ptr<Stage> { return std::make_unique<ReplaceStage>(next, pattern, content); };
 }
 
 void add_steps(const JsonNode& node, Decoder& decoder) {
@@ -244,7 +272,7 @@ void add_steps(const JsonNode& node, Decoder& decoder) {
     for (const JsonNode& n : node.at("decoders").elements()) add_steps(n, decoder);
   } else if (type == "ByteLevel") {
     node.only({"type", "add_prefix_space", "trim_offsets", "use_regex"});  // of the pre-tokenizer of that name; unused
-    decoder.steps.push_back(simple<ByteLevel>());
+    decoder.steps.push_back(simple<ByteLevelStage>());
   } else if (type == "ByteFallback" || type == "Fuse") {
     node.only({"type"});
     decoder.steps.push_back(type == "Fuse" ? simple<Fuse>() : simple<ByteFallback>());
@@ -252,9 +280,13 @@ void add_steps(const JsonNode& node, Decoder& decoder) {
     decoder.steps.push_back(make_strip(node));
   } else if (type == "Replace") {
     decoder.steps.push_back(make_replace(node));
+  } else if (type == "Metaspace") {
+    decoder.steps.push_back([mark = read_metaspace(node)](Stage& next) -> std::unique_ptr<Stage> {
+      return std::make_unique<MetaspaceStage>(next, mark);
+    });
   } else {
     node.at("type").refuse("this decoder is not supported",
-                           "ByteLevel, ByteFallback, Fuse, Strip, Replace or Sequence");
+                           "ByteLevel, ByteFallback, Fuse, Strip, Replace, Metaspace or Sequence");
   }
 }
 
@@ -266,7 +298,6 @@ Decoder make_decoder(const JsonNode& node) {
   return decoder;
 }
 
-Decoder byte_level_decoder() { return {{simple<ByteLevel>()}}; }
 Decoder joining_with_spaces() { return {{simple<Spaces>()}}; }
 
 class DecodeChain::Collect : public Stage {

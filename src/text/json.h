@@ -13,6 +13,8 @@
 
 namespace pkv::text {
 
+inline constexpr std::uint64_t kLargestTokenizerFile = 256 << 20;  // bytes
+
 // Merge rules in the order of the file, spelled as tokens.
 class MergeList {
  public:

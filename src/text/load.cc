@@ -4,23 +4,27 @@
 #include <utility>
 
 #include "base/error.h"
-#include "base/file.h"
 #include "text/json.h"
 #include "text/pipeline.h"
+#include "text/settings.h"
 
 namespace pkv::text {
 namespace {
 
-constexpr std::uint64_t kLargestTokenizer = 256 << 20;
-constexpr std::size_t kMostAddedBytes = 4 << 20;  // of all added tokens; finding them takes about 80 bytes for each
-
 Bpe read_bpe(const JsonNode& model, TokenizerFile& file) {
-  if (model.has("type") && model.type() != "BPE") model.at("type").refuse("this model is not supported", "BPE");
+  if (model.has("type") && model.type() != "BPE") {
+    fail_load({.what = fmt::format("a tokenizer of the kind {} is not supported", model.type()),
+               .where = model.where_of("type"),
+               .expected = "BPE",
+               .hint = "without it: --ids 1,2,3 takes the place of a text"});
+  }
   model.only({"type", "dropout", "unk_token", "continuing_subword_prefix", "end_of_word_suffix", "fuse_unk",
               "byte_fallback", "ignore_merges"});
   if (!file.has_vocab) fail_load({.what = "is missing", .where = model.where() + ".vocab"});
   if (!file.has_merges) fail_load({.what = "is missing", .where = model.where() + ".merges"});
-  if (model.has("dropout")) model.at("dropout").refuse("dropout makes encoding random and is not supported", "null");
+  if (model.has("dropout") && model.at("dropout").number() != 0) {
+    model.at("dropout").refuse("dropout makes encoding random and is not supported", "null or 0");
+  }
   Bpe bpe;
   if (model.has("unk_token")) bpe.unk_token = model.at("unk_token").text();
   bpe.continuing_subword_prefix = model.text_or("continuing_subword_prefix", "");
@@ -32,33 +36,18 @@ Bpe read_bpe(const JsonNode& model, TokenizerFile& file) {
   return bpe;
 }
 
-AddedToken read_added_token(const JsonNode& node) {
-  node.only({"id", "content", "single_word", "lstrip", "rstrip", "normalized", "special"});
-  AddedToken t;
-  t.id = static_cast<std::int32_t>(node.at("id").integer(0, INT32_MAX));
-  t.content = node.at("content").text();
-  t.single_word = node.at("single_word").flag();
-  t.lstrip = node.at("lstrip").flag();
-  t.rstrip = node.at("rstrip").flag();
-  t.normalized = node.at("normalized").flag();
-  t.special = node.at("special").flag();
-  return t;
-}
-
-[[noreturn]] void fail_added_bytes(std::string_view where) {
-  fail_load({.what = "the added tokens are too long",
-             .where = std::string(where),
-             .expected = fmt::format("at most {} bytes together", kMostAddedBytes)});
-}
-
 std::vector<AddedToken> read_added_tokens(const JsonNode& root) {
   std::vector<AddedToken> tokens;
-  if (!root.has("added_tokens")) return tokens;
   std::size_t bytes = 0;
+  if (!root.has("added_tokens")) return tokens;
   for (const JsonNode& n : root.at("added_tokens").elements()) {
     tokens.push_back(read_added_token(n));
     bytes += tokens.back().content.size();
-    if (bytes > kMostAddedBytes) fail_added_bytes(n.where());
+    if (bytes > AddedTokens::kMostBytes) {
+      fail_load({.what = "the added tokens are too long",
+                 .where = n.where(),
+                 .expected = fmt::format("at most {} bytes together", AddedTokens::kMostBytes)});
+    }
   }
   return tokens;
 }
@@ -91,35 +80,33 @@ void set_vocab_and_merges(Bpe& bpe, Vocab vocab, const MergeList& merges, std::s
   bpe.prepare();
 }
 
-void set_added_tokens(Pipeline& p, std::vector<AddedToken> tokens, std::string_view where) {
-  std::erase_if(tokens, [](const AddedToken& t) { return t.content.empty(); });
-  std::int32_t next = p.bpe.vocab.size();
-  std::size_t bytes = 0;
-  for (std::size_t i = 0; i < tokens.size(); ++i) {
-    AddedToken& t = tokens[i];
-    const auto known = p.bpe.vocab.id(t.content);
-    const std::int32_t id = known ? *known : next++;
-    if (t.id != id) {
-      fail_load({.what = fmt::format("the id of added token {} does not follow from the vocabulary", quote(t.content)),
-                 .where = fmt::format("{}[{}].id", where, i),
-                 .expected = fmt::format("{}", id),
-                 .found = fmt::format("{}", t.id),
-                 .hint = "the tokenizers library would use the expected one and ignore the file's"});
-    }
-    auto form = t.normalized && p.normalizer ? p.normalizer->apply(t.content, kMostAddedBytes - bytes) : t.content;
-    if (!form) fail_added_bytes(where);
-    t.form = *std::move(form);
-    if (t.form.empty()) fail_load({.what = "normalises to nothing", .where = fmt::format("{}[{}]", where, i)});
-    bytes += t.form.size();
-    if (bytes > kMostAddedBytes) fail_added_bytes(where);
+void note_other_ids(Pipeline& p, const std::vector<AddedToken>& stated, std::string_view where) {
+  std::size_t others = 0;
+  const AddedToken* first = nullptr;
+  for (const AddedToken& t : stated) {
+    const AddedToken* given = p.added.find(std::string_view(t.content));
+    if (given == nullptr || given->id == t.id) continue;
+    if (first == nullptr) first = &t;
+    ++others;
   }
-  if (const auto twice = p.added.set(std::move(tokens))) {
-    fail_load({.what = fmt::format("two added tokens would match {}", quote(*twice)), .where = std::string(where)});
+  if (first == nullptr) return;
+  p.notes.push_back(
+      fmt::format("{}: {} has the id {} there, but gets {} by the order in which tokens are added{}: so "
+                  "does transformers",
+                  where, quote(first->content), first->id, p.added.find(std::string_view(first->content))->id,
+                  others > 1 ? fmt::format("; so do {} more", others - 1) : ""));
+}
+
+void close_added_tokens(Pipeline& p, std::string_view name) {
+  if (const auto twice = p.added.close()) {
+    p.notes.push_back(
+        fmt::format("{}: two added tokens match {}: the first one is taken, where the tokenizers library "
+                    "takes either",
+                    name, quote(*twice)));
   }
 }
 
-Pipeline parse_tokenizer_json(std::string_view json, std::string_view name) {
-  TokenizerFile file = read_tokenizer_json(json, name);
+Pipeline make_pipeline(TokenizerFile file, std::string_view name) {
   const JsonNode root(file.rest, std::string(name));
   if (!root.is_object()) root.wrong("an object");
   root.only({"version", "truncation", "padding", "added_tokens", "normalizer", "pre_tokenizer", "post_processor",
@@ -134,12 +121,16 @@ Pipeline parse_tokenizer_json(std::string_view json, std::string_view name) {
   if (root.has("pre_tokenizer")) p.pre_tokenizer = make_pre_tokenizer(root.at("pre_tokenizer"));
   p.post = root.has("post_processor") ? make_post_processor(root.at("post_processor")) : no_template();
   p.decoder = root.has("decoder") ? make_decoder(root.at("decoder")) : joining_with_spaces();
-  set_added_tokens(p, read_added_tokens(root), fmt::format("{}: added_tokens", name));
+  const auto added = read_added_tokens(root);
+  p.added.add(added, p.bpe.vocab, p.normalizer.get(), fmt::format("{}: added_tokens", name));
+  note_other_ids(p, added, fmt::format("{}: added_tokens", name));
   return p;
 }
 
-Pipeline load_tokenizer_json(const std::filesystem::path& file) {
-  return parse_tokenizer_json(MappedFile(file, kLargestTokenizer).text(), file.string());
+Pipeline parse_tokenizer_json(std::string_view json, std::string_view name) {
+  Pipeline p = make_pipeline(read_tokenizer_json(json, name), name);
+  close_added_tokens(p, name);
+  return p;
 }
 
 }  // namespace pkv::text

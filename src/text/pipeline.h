@@ -1,5 +1,5 @@
 // A tokenizer's parts, as loaded; read-only afterwards, so that threads may share it. load.cc makes one of a
-// tokenizer.json, load_vocab_and_merges.cc one of the older files, and text.cc runs text and ids through it: added
+// tokenizer.json, load_folder.cc one of all files of a folder, and text.cc runs text and ids through it: added
 // tokens, normaliser, added tokens again, pre-tokeniser, BPE, post-processor; and back through the decoder.
 #pragma once
 
@@ -12,13 +12,12 @@
 #include "text/added_tokens.h"
 #include "text/bpe.h"
 #include "text/decoders.h"
+#include "text/json.h"
 #include "text/normalizers.h"
 #include "text/postprocessors.h"
 #include "text/pretokenizers.h"
 
 namespace pkv::text {
-
-class MergeList;
 
 struct Pipeline {
   std::unique_ptr<const Normalizer> normalizer;       // may be null
@@ -30,13 +29,18 @@ struct Pipeline {
   std::vector<std::string> notes;  // what the file asks for and is not done
 };
 
-// Gives added tokens their ids and forms as the library does: the id of the same token in the vocabulary, or the next
-// free one. The ids that the file states must be the same.
-void set_added_tokens(Pipeline& pipeline, std::vector<AddedToken> tokens, std::string_view where);
-
+// Of a tokenizer.json without what other files put on top of it. All errors are load errors.
 Pipeline parse_tokenizer_json(std::string_view json, std::string_view name);
-Pipeline load_tokenizer_json(const std::filesystem::path& file);
-Pipeline load_vocab_and_merges(const std::filesystem::path& folder);
+
+// Of a folder, as AutoTokenizer of transformers takes it: tokenizer.json, or vocab.json and merges.txt, and on top of
+// it tokenizer_config.json and its kin (settings.h).
+Pipeline load_folder(const std::filesystem::path& folder);
+
+// The steps of load_folder: the parts, with the added tokens of the file; those closed; and a note where added tokens
+// have other ids than `stated`.
+Pipeline make_pipeline(TokenizerFile file, std::string_view name);
+void close_added_tokens(Pipeline& p, std::string_view name);
+void note_other_ids(Pipeline& p, const std::vector<AddedToken>& stated, std::string_view where);
 
 // The model's vocabulary and merges, checked against each other.
 void set_vocab_and_merges(Bpe& bpe, Vocab vocab, const MergeList& merges, std::string_view where);

@@ -21,7 +21,8 @@ std::int32_t read_named_id(const JsonNode& node) {
   return read_id(both[1]);
 }
 
-Template read_roberta(const JsonNode& node) {
+// Of RobertaProcessing and BertProcessing, which differ in offsets only.
+Template read_frame(const JsonNode& node) {
   node.only({"type", "sep", "cls", "trim_offsets", "add_prefix_space"});
   const std::int32_t cls = read_named_id(node.at("cls")), sep = read_named_id(node.at("sep"));
   return {{{false, {cls}}, {true, {}}, {false, {sep}}}};
@@ -63,12 +64,12 @@ void read(const JsonNode& node, std::optional<Template>& found) {
     for (const JsonNode& n : node.at("processors").elements()) read(n, found);
   } else if (type == "ByteLevel") {
     node.only({"type", "add_prefix_space", "trim_offsets", "use_regex"});
-  } else if (type == "RobertaProcessing" || type == "TemplateProcessing") {
+  } else if (type == "RobertaProcessing" || type == "BertProcessing" || type == "TemplateProcessing") {
     if (found) node.at("type").refuse("a second post-processor that adds tokens is not supported");
-    found = type == "RobertaProcessing" ? read_roberta(node) : read_template(node);
+    found = type == "TemplateProcessing" ? read_template(node) : read_frame(node);
   } else {
     node.at("type").refuse("this post-processor is not supported",
-                           "RobertaProcessing, TemplateProcessing, ByteLevel or Sequence");
+                           "RobertaProcessing, BertProcessing, TemplateProcessing, ByteLevel or Sequence");
   }
 }
 

@@ -1,6 +1,6 @@
-// Post-processors: which special tokens stand around a text. RobertaProcessing, TemplateProcessing, ByteLevel (which
-// concerns offsets only) and Sequence; any other is refused by name. Pairs of texts are not encoded here, so what a
-// template says of them is not read.
+// Post-processors: which special tokens stand around a text. RobertaProcessing, BertProcessing,
+// TemplateProcessing, ByteLevel (which concerns offsets only) and Sequence; any other is refused by name. Pairs of
+// texts are not encoded here, so what a template says of them is not read.
 #pragma once
 
 #include <cstdint>

@@ -5,6 +5,7 @@
 
 #include "base/utf8.h"
 #include "text/byte_alphabet.h"
+#include "text/metaspace.h"
 #include "text/patterns.h"
 #include "text/unicode.h"
 
@@ -124,33 +125,26 @@ const Regex& gpt2_pattern() {
   return regex;
 }
 
-void prefix_with_space(Words& words) {
+// Writes every word anew: `prefix(i)` and then what `rewritten` makes of each part of it.
+template <class Prefix, class Rewritten>
+void rewrite_each(Words& words, Prefix prefix, Rewritten rewritten) {
   Words out;
-  out.text.reserve(words.text.size() + words.spans.size());
+  out.text.reserve(words.text.size() + words.text.size() / 4 + words.spans.size());
   out.spans.reserve(words.spans.size());
   for (std::size_t i = 0; i < words.spans.size(); ++i) {
+    const std::string_view word = words[i];
     const std::size_t begin = out.text.size();
-    if (words[i][0] != ' ') out.text += ' ';
-    out.text += words[i];
+    const std::size_t first = words.at_start(i) ? std::min(words.origin - words.spans[i].begin, word.size()) : 0;
+    out.text += prefix(i);
+    out.text += rewritten(word.substr(0, first));
+    if (first > 0) out.origin = out.text.size();
+    out.text += rewritten(word.substr(first));
     out.spans.push_back({begin, out.text.size()});
   }
   words = std::move(out);
 }
 
-void spell_bytes(Words& words) {
-  const auto& alphabet = byte_alphabet();
-  std::string text;
-  text.reserve(words.text.size() + words.text.size() / 4);
-  for (Match& span : words.spans) {
-    const std::size_t begin = text.size();
-    for (std::size_t i = span.begin; i < span.end; ++i) {
-      const ByteCharacter& c = alphabet[static_cast<unsigned char>(words.text[i])];
-      text.append(c.bytes, c.size);
-    }
-    span = {begin, text.size()};
-  }
-  words.text = std::move(text);
-}
+std::string_view no_prefix(std::size_t) { return {}; }
 
 // Llama 3's, Qwen 2's and GPT-4o's. In these a match that begins with something else goes on with line breaks only,
 // never with U+0020, and none looks further than one character beyond white space.
@@ -169,9 +163,13 @@ class ByteLevel : public PreTokenizer {
  public:
   ByteLevel(bool add_prefix_space, bool use_regex) : add_prefix_space_(add_prefix_space), use_regex_(use_regex) {}
   void apply(Words& words) const override {
-    if (add_prefix_space_) prefix_with_space(words);
+    const auto as_it_is = [](std::string_view part) { return part; };
+    if (add_prefix_space_) {
+      rewrite_each(
+          words, [&](std::size_t i) { return words[i][0] == ' ' ? std::string_view() : " "; }, as_it_is);
+    }
     if (use_regex_) cut_by_regex(words, gpt2_pattern(), Behavior::isolated, false);
-    spell_bytes(words);
+    rewrite_each(words, no_prefix, spell_bytes);
   }
   // No match of the pattern goes on with white space, and none looks further than one character beyond white space. A
   // prefix is added to what does not begin with U+0020.
@@ -245,6 +243,59 @@ class Whitespace : public PreTokenizer {
   }
 };
 
+// Spaces become the replacement, words begin with it.
+class Metaspace : public PreTokenizer {
+ public:
+  explicit Metaspace(const JsonNode& node) : mark_(read_metaspace(node)) {}
+  void apply(Words& words) const override {
+    const auto prefix = [&](std::size_t i) {
+      const bool prepend = mark_.prepend == Prepend::always || (mark_.prepend == Prepend::first && words.at_start(i));
+      const bool marked = words[i][0] == ' ' || words[i].starts_with(mark_.replacement);
+      return prepend && !marked ? std::string_view(mark_.replacement) : std::string_view();
+    };
+    rewrite_each(words, prefix, [&](std::string_view part) {
+      std::string out;
+      for (const char c : part) c == ' ' ? out += mark_.replacement : out += c;
+      return out;
+    });
+    if (mark_.split) cut_by_regex(words, pattern_, Behavior::merged_with_next, false);
+  }
+
+ private:
+  MetaspaceMark mark_;
+  Regex pattern_ = Regex::literal(mark_.replacement);
+};
+
+// Words between white space; BertPreTokenizer's also end at punctuation, which stands alone.
+class WhitespaceSplit : public PreTokenizer {
+ public:
+  explicit WhitespaceSplit(bool at_punctuation) : at_punctuation_(at_punctuation) {}
+  void apply(Words& words) const override {
+    cut_by_character(words, is_white_space, Behavior::removed);
+    if (at_punctuation_) cut_by_character(words, is_punctuation, Behavior::isolated);
+  }
+  CutBefore cut_before() const override { return CutBefore::white_space; }  // no word holds any
+
+ private:
+  bool at_punctuation_;
+};
+
+class CharDelimiterSplit : public PreTokenizer {
+ public:
+  explicit CharDelimiterSplit(const JsonNode& node) : delimiter_(node.at("delimiter").text()) {
+    node.only({"type", "delimiter"});
+    if (!is_one_character(delimiter_)) node.at("delimiter").wrong("one character");
+  }
+  void apply(Words& words) const override {
+    const char32_t wanted = decode_at(delimiter_, 0).code;
+    cut_by_character(
+        words, [&](char32_t c) { return c == wanted; }, Behavior::removed);
+  }
+
+ private:
+  std::string delimiter_;
+};
+
 class PreTokenizerSequence : public PreTokenizer {
  public:
   explicit PreTokenizerSequence(const JsonNode& node) {
@@ -279,17 +330,18 @@ std::unique_ptr<const PreTokenizer> make_pre_tokenizer(const JsonNode& node) {
   if (type == "Split") return std::make_unique<Split>(node);
   if (type == "Digits") return std::make_unique<Digits>(node);
   if (type == "Punctuation") return std::make_unique<Punctuation>(node);
+  if (type == "Metaspace") return std::make_unique<Metaspace>(node);
+  if (type == "CharDelimiterSplit") return std::make_unique<CharDelimiterSplit>(node);
   if (type == "Sequence") return std::make_unique<PreTokenizerSequence>(node);
-  if (type != "Whitespace") {
+  const bool known = type == "Whitespace" || type == "WhitespaceSplit" || type == "BertPreTokenizer";
+  if (!known) {
     node.at("type").refuse("this pre-tokenizer is not supported",
-                           "ByteLevel, Split, Digits, Punctuation, Whitespace or Sequence");
+                           "ByteLevel, Metaspace, Split, Digits, Punctuation, Whitespace, WhitespaceSplit, "
+                           "BertPreTokenizer, CharDelimiterSplit or Sequence");
   }
   node.only({"type"});
-  return std::make_unique<Whitespace>();
-}
-
-std::unique_ptr<const PreTokenizer> byte_level(bool add_prefix_space) {
-  return std::make_unique<ByteLevel>(add_prefix_space, true);
+  if (type == "Whitespace") return std::make_unique<Whitespace>();
+  return std::make_unique<WhitespaceSplit>(type == "BertPreTokenizer");
 }
 
 }  // namespace pkv::text

@@ -1,5 +1,6 @@
-// Pre-tokenisers: they cut normalised text into words, which merges never cross. ByteLevel, Split, Digits, Punctuation,
-// Whitespace and Sequence; any other is refused by name. Words go from one to the next as spans of one text, which a
+// Pre-tokenisers: they cut normalised text into words, which merges never cross. ByteLevel, Metaspace, Split, Digits,
+// Punctuation, Whitespace, WhitespaceSplit, BertPreTokenizer, CharDelimiterSplit and Sequence; any other is refused by
+// name. Words go from one to the next as spans of one text, which a
 // step may rewrite (ByteLevel does).
 #pragma once
 
@@ -18,6 +19,9 @@ namespace pkv::text {
 struct Words {
   std::string text;
   std::vector<Match> spans;  // of `text`
+  std::size_t origin = 0;    // bytes at the beginning of `text` that stand for the whole text's first character
+
+  bool at_start(std::size_t i) const { return spans[i].begin < origin; }
 
   std::string_view operator[](std::size_t i) const {
     return std::string_view(text).substr(spans[i].begin, spans[i].end - spans[i].begin);
@@ -39,8 +43,5 @@ class PreTokenizer {
 };
 
 std::unique_ptr<const PreTokenizer> make_pre_tokenizer(const JsonNode& node);
-
-// As GPT-2 has it; for tokenizers that come without a tokenizer.json.
-std::unique_ptr<const PreTokenizer> byte_level(bool add_prefix_space);
 
 }  // namespace pkv::text

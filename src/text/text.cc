@@ -2,10 +2,10 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "base/error.h"
-#include "base/file.h"
 #include "base/utf8.h"
 #include "text/cuts.h"
 #include "text/patterns.h"
@@ -37,12 +37,14 @@ void check(std::string_view text, std::size_t before = 0) {
 // One text on its way through a pipeline.
 class Encoding {
  public:
-  Encoding(const Pipeline& pipeline, std::string_view text) : p_(pipeline), bpe_(pipeline.bpe, text.size()) {
+  // `from_start`: no other text came before.
+  Encoding(const Pipeline& pipeline, std::string_view text, bool from_start = true)
+      : p_(pipeline), bpe_(pipeline.bpe, text.size()) {
     for (const Section& s : p_.added.split(text, false)) {
       if (s.token != nullptr) {
         ids_.push_back(s.token->id);
       } else {
-        raw(text.substr(s.begin, s.end - s.begin));
+        raw(text.substr(s.begin, s.end - s.begin), from_start && s.begin == 0);
       }
     }
   }
@@ -50,26 +52,22 @@ class Encoding {
   std::vector<std::int32_t> take() { return std::move(ids_); }
 
  private:
-  void raw(std::string_view text) {
-    if (!p_.normalizer) return normalized(text);
-    const auto changed = p_.normalizer->apply(std::string(text), kLongestText);
-    if (!changed) fail_too_long("the normalised text", "more");
-    normalized(*changed);
-  }
-
-  void normalized(std::string_view text) {
-    for (const Section& s : p_.added.split(text, true)) {
+  void raw(std::string_view text, bool from_start) {
+    Line line(std::string(text), from_start);
+    if (p_.normalizer && !p_.normalizer->apply(line, kLongestText)) fail_too_long("the normalised text", "more");
+    for (const Section& s : p_.added.split(line.text, true)) {
       if (s.token != nullptr) {
         ids_.push_back(s.token->id);
       } else {
-        words(text.substr(s.begin, s.end - s.begin));
+        words(line.text.substr(s.begin, s.end - s.begin), line.origin - std::min(line.origin, s.begin));
       }
     }
   }
 
-  void words(std::string_view text) {
+  void words(std::string text, std::size_t origin) {
     if (text.empty()) return;
-    Words words{std::string(text), {{0, text.size()}}};
+    const std::size_t size = text.size();
+    Words words{std::move(text), {{0, size}}, origin};
     if (p_.pre_tokenizer) p_.pre_tokenizer->apply(words);
     for (std::size_t i = 0; i < words.spans.size(); ++i) bpe_.encode(words[i], ids_);
   }
@@ -93,10 +91,7 @@ std::optional<std::string_view> form_of(const Pipeline& p, std::int32_t id, bool
 Tokenizer::Tokenizer(std::shared_ptr<const Pipeline> pipeline) : pipeline_(std::move(pipeline)) {}
 
 Tokenizer Tokenizer::load(const std::filesystem::path& folder) {
-  const std::filesystem::path file = folder / "tokenizer.json";
-  const bool modern = is_present(file);
-  return Tokenizer(
-      std::make_shared<const Pipeline>(modern ? load_tokenizer_json(file) : load_vocab_and_merges(folder)));
+  return Tokenizer(std::make_shared<const Pipeline>(load_folder(folder)));
 }
 
 Tokenizer Tokenizer::parse(std::string_view json, std::string_view file_name) {
@@ -185,7 +180,7 @@ std::vector<std::int32_t> Tokenizer::Reader::take(std::size_t size) {
   std::vector<std::int32_t> ids;
   if (!begun_ && add_special_tokens_) ids = special_tokens_before(pipeline_->post);
   begun_ = true;
-  const auto own = Encoding(*pipeline_, text).take();
+  const auto own = Encoding(*pipeline_, text, consumed_ == 0).take();
   ids.insert(ids.end(), own.begin(), own.end());
   consumed_ += size;
   held_.erase(0, size);

@@ -1,7 +1,8 @@
-// Tokenizers: text to ids and back, as the `tokenizers` library does it for byte-level BPE (GPT-2, RoBERTa, GPT-NeoX,
-// Falcon, Llama 3 and their kin). Load a folder, then encode and decode; Stream decodes one id at a time. Every method
-// is const and may be called from several threads at once. Truncation and padding, even if tokenizer.json asks for
-// them, are never applied: they are the caller's affair, as in transformers. What is not supported is refused on load.
+// Tokenizers: text to ids and back, as AutoTokenizer of transformers 5.24 does it for BPE: of bytes (GPT-2, RoBERTa,
+// GPT-NeoX, Falcon, Llama 3, Qwen and their kin) and of pieces with byte fallback (Llama 2, Mistral, Gemma). Load a
+// folder, then encode and decode; Stream decodes one id at a time. Every method is const and may be called from several
+// threads at once. Truncation and padding, even if tokenizer.json asks for them, are never applied: they are the
+// caller's affair, as in transformers. What is not supported is refused on load.
 #pragma once
 
 #include <cstdint>
@@ -20,12 +21,12 @@ class DecodeChain;
 
 class Tokenizer {
  public:
-  // Reads tokenizer.json, or where there is none vocab.json and merges.txt (GPT-2 or RoBERTa, told apart by
-  // tokenizer_config.json). Error::load, naming file and key, when they are missing, damaged or ask for what is not
-  // supported.
+  // Reads tokenizer.json, or where there is none vocab.json and merges.txt, and applies on top of it what
+  // tokenizer_config.json and its kin say, as transformers does. Error::load, naming file and key, when they are
+  // missing, damaged or ask for what is not supported.
   static Tokenizer load(const std::filesystem::path& folder);
 
-  // The same from the text of a tokenizer.json; `file_name` is only named in errors.
+  // Of the text of a tokenizer.json alone, as the `tokenizers` library reads it; `file_name` is only named in errors.
   static Tokenizer parse(std::string_view json, std::string_view file_name = "tokenizer.json");
 
   // Ids of `text`. `add_special_tokens` applies the post-processor (<s> ... </s>); special tokens spelled out in the
@@ -38,7 +39,8 @@ class Tokenizer {
   // A token as the vocabulary spells it ("Ġthe"). Error::usage when there is no such id.
   std::string token(std::int32_t id) const;
   std::optional<std::int32_t> id(std::string_view token) const;
-  // What the file asks for and is not done, for a user to know: truncation, padding.
+  // For a user to know: what the files ask for and is not done (truncation, padding), and where the ids are others than
+  // tokenizer.json alone would give.
   std::span<const std::string> notes() const;
 
   std::int64_t vocab_size() const;  // number of tokens, added ones included

@@ -10,23 +10,23 @@
 namespace pkv::text {
 namespace {
 
-struct Range {
+struct CodeRange {
   char32_t first, last;
 };
 
 bool within(const auto& ranges, char32_t code) {
   const auto* r = std::upper_bound(std::begin(ranges), std::end(ranges), code,
-                                   [](char32_t c, const Range& range) { return c < range.first; });
+                                   [](char32_t c, const CodeRange& range) { return c < range.first; });
   return r != std::begin(ranges) && code <= (r - 1)->last;
 }
 
 // Numbers of Unicode 15.1 to 17 that utf8proc lacks.
-constexpr Range kAddedNumbers[] = {{0x10d40, 0x10d49}, {0x116d0, 0x116e3}, {0x11bf0, 0x11bf9},
-                                   {0x11de0, 0x11de9}, {0x16130, 0x16139}, {0x16d70, 0x16d79},
-                                   {0x16ff4, 0x16ff6}, {0x1ccf0, 0x1ccf9}, {0x1e5f1, 0x1e5fa}};
+constexpr CodeRange kAddedNumbers[] = {{0x10d40, 0x10d49}, {0x116d0, 0x116e3}, {0x11bf0, 0x11bf9},
+                                       {0x11de0, 0x11de9}, {0x16130, 0x16139}, {0x16d70, 0x16d79},
+                                       {0x16ff4, 0x16ff6}, {0x1ccf0, 0x1ccf9}, {0x1e5f1, 0x1e5fa}};
 
 // Punctuation to utf8proc, but not yet to the library's tables of Unicode 8.
-constexpr Range kLaterPunctuation[] = {
+constexpr CodeRange kLaterPunctuation[] = {
     {0x61d, 0x61d},     {0x9fd, 0x9fd},     {0xa76, 0xa76},     {0xc77, 0xc77},     {0xc84, 0xc84},
     {0x1b7d, 0x1b7e},   {0x2e43, 0x2e4f},   {0x2e52, 0x2e5d},   {0x10ead, 0x10ead}, {0x10f55, 0x10f59},
     {0x10f86, 0x10f89}, {0x1144b, 0x1144f}, {0x1145a, 0x1145b}, {0x1145d, 0x1145d}, {0x11660, 0x1166c},
@@ -36,11 +36,32 @@ constexpr Range kLaterPunctuation[] = {
     {0x16fe2, 0x16fe2}, {0x1e95e, 0x1e95f},
 };
 // The other way round: punctuation then, symbols now.
-constexpr Range kFormerPunctuation[] = {{0x166d, 0x166d}, {0x111c9, 0x111c9}};
+constexpr CodeRange kFormerPunctuation[] = {{0x166d, 0x166d}, {0x111c9, 0x111c9}};
+
+// Marks to utf8proc, but not yet to the library's tables.
+constexpr CodeRange kLaterMarks[] = {
+    {0x7fd, 0x7fd},     {0x898, 0x89f},     {0x8ca, 0x8d3},     {0x9fe, 0x9fe},     {0xafa, 0xaff},
+    {0xb55, 0xb55},     {0xc04, 0xc04},     {0xc3c, 0xc3c},     {0xcf3, 0xcf3},     {0xd00, 0xd00},
+    {0xd3b, 0xd3c},     {0xd81, 0xd81},     {0xeba, 0xeba},     {0xece, 0xece},     {0x1715, 0x1715},
+    {0x180f, 0x180f},   {0x1abf, 0x1ace},   {0x1cf7, 0x1cf7},   {0x1df6, 0x1dfa},   {0xa82c, 0xa82c},
+    {0xa8ff, 0xa8ff},   {0x10d24, 0x10d27}, {0x10eab, 0x10eac}, {0x10efd, 0x10eff}, {0x10f46, 0x10f50},
+    {0x10f82, 0x10f85}, {0x11070, 0x11070}, {0x11073, 0x11074}, {0x110c2, 0x110c2}, {0x11145, 0x11146},
+    {0x111c9, 0x111c9}, {0x111ce, 0x111cf}, {0x11241, 0x11241}, {0x1133b, 0x1133b}, {0x1145e, 0x1145e},
+    {0x1182c, 0x1183a}, {0x11930, 0x11935}, {0x11937, 0x11938}, {0x1193b, 0x1193e}, {0x11940, 0x11940},
+    {0x11942, 0x11943}, {0x119d1, 0x119d7}, {0x119da, 0x119e0}, {0x119e4, 0x119e4}, {0x11a01, 0x11a0a},
+    {0x11a33, 0x11a39}, {0x11a3b, 0x11a3e}, {0x11a47, 0x11a47}, {0x11a51, 0x11a5b}, {0x11a8a, 0x11a99},
+    {0x11d31, 0x11d36}, {0x11d3a, 0x11d3a}, {0x11d3c, 0x11d3d}, {0x11d3f, 0x11d45}, {0x11d47, 0x11d47},
+    {0x11d8a, 0x11d8e}, {0x11d90, 0x11d91}, {0x11d93, 0x11d97}, {0x11ef3, 0x11ef6}, {0x11f00, 0x11f01},
+    {0x11f03, 0x11f03}, {0x11f34, 0x11f3a}, {0x11f3e, 0x11f42}, {0x13440, 0x13440}, {0x13447, 0x13455},
+    {0x16f4f, 0x16f4f}, {0x16f7f, 0x16f87}, {0x16fe4, 0x16fe4}, {0x16ff0, 0x16ff1}, {0x1cf00, 0x1cf2d},
+    {0x1cf30, 0x1cf46}, {0x1e08f, 0x1e08f}, {0x1e130, 0x1e136}, {0x1e2ae, 0x1e2ae}, {0x1e2ec, 0x1e2ef},
+    {0x1e4ec, 0x1e4ef}};
+// The other way round: U+1CF2 and U+1CF3 were marks then.
+constexpr char32_t kFirstFormerMark = 0x1cf2, kLastFormerMark = 0x1cf3;
 
 // Characters with a decomposition, a combining class or a composition that the library's normaliser, which knows
 // Unicode 9, leaves alone. To it they are starters that neither decompose nor compose.
-constexpr Range kUnknownToNormalizer[] = {
+constexpr CodeRange kUnknownToNormalizer[] = {
     {0x7fd, 0x7fd},     {0x898, 0x89f},     {0x8ca, 0x8d3},     {0x9fe, 0x9fe},     {0xc3c, 0xc3c},
     {0xd3b, 0xd3c},     {0xeba, 0xeba},     {0x1715, 0x1715},   {0x1abf, 0x1ace},   {0x1df6, 0x1dfa},
     {0x32ff, 0x32ff},   {0xa7f2, 0xa7f4},   {0xa82c, 0xa82c},   {0xab69, 0xab69},   {0x10781, 0x10785},
@@ -79,8 +100,9 @@ int combining_class(utf8proc_int32_t code) { return utf8proc_get_property(code)-
 class Stretch {
  public:
   explicit Stretch(Form form)
-      : options_(static_cast<utf8proc_option_t>(UTF8PROC_STABLE | UTF8PROC_COMPOSE |
-                                                (form == Form::nfkc ? UTF8PROC_COMPAT : 0))) {}
+      : options_(static_cast<utf8proc_option_t>(
+            UTF8PROC_STABLE | (form == Form::nfc || form == Form::nfkc ? UTF8PROC_COMPOSE : UTF8PROC_DECOMPOSE) |
+            (form == Form::nfkc || form == Form::nfkd ? UTF8PROC_COMPAT : 0))) {}
 
   void add(char32_t code) {
     utf8proc_int32_t parts[32];  // the longest decomposition, of U+FDFA, has 18
@@ -133,6 +155,13 @@ bool is_punctuation(char32_t c) {
   const auto category = utf8proc_category(static_cast<utf8proc_int32_t>(c));
   const bool now = category >= UTF8PROC_CATEGORY_PC && category <= UTF8PROC_CATEGORY_PO;
   return (now && !within(kLaterPunctuation, c)) || within(kFormerPunctuation, c);
+}
+
+bool is_mark(char32_t c) {
+  if (c < 0x300) return false;
+  if (c >= kFirstFormerMark && c <= kLastFormerMark) return true;
+  const auto category = utf8proc_category(static_cast<utf8proc_int32_t>(c));
+  return category >= UTF8PROC_CATEGORY_MN && category <= UTF8PROC_CATEGORY_ME && !within(kLaterMarks, c);
 }
 
 std::string lowercase(std::string_view text) {

@@ -12,11 +12,12 @@ namespace pkv::text {
 
 bool is_white_space(char32_t code);  // property White_Space
 bool is_number(char32_t code);       // categories Nd, Nl, No
+bool is_mark(char32_t code);         // categories M*, as of Unicode 8
 bool is_punctuation(char32_t code);  // ASCII punctuation and categories P*, as of Unicode 8
 
 std::string lowercase(std::string_view text);  // character by character, without context
 
-enum class Form { nfc, nfkc };
+enum class Form { nfc, nfd, nfkc, nfkd };
 std::string normalize(std::string_view text, Form form);
 
 }  // namespace pkv::text

@@ -7,8 +7,8 @@
 
 namespace pkv::hf {
 
-inline constexpr std::array<std::string_view, 6> kTokenizerFiles{
-    "added_tokens.json", "merges.txt", "special_tokens_map.json",
-    "tokenizer.json",    "vocab.json", "tokenizer_config.json"};  // in the order in which they are hashed
+inline constexpr std::array<std::string_view, 9> kTokenizerFiles{
+    "added_tokens.json",     "merges.txt", "special_tokens_map.json", "tokenizer.json", "vocab.json",
+    "tokenizer_config.json", "vocab.txt",  "tokenizer.model",         "tekken.json"};  // in the order of hashing
 
 }  // namespace pkv::hf

@@ -96,9 +96,8 @@ std::string config_text(const Config& source, const BitsAndBytes& q, std::string
 }
 
 std::vector<std::string> copy_companions(const fs::path& from, const fs::path& to) {
-  std::vector<std::string_view> names{"generation_config.json", "vocab.txt",           "tokenizer.model",
-                                      "spiece.model",           "chat_template.jinja", "chat_template.json",
-                                      "sentencepiece.bpe.model"};
+  std::vector<std::string_view> names{"generation_config.json", "spiece.model", "chat_template.jinja",
+                                      "chat_template.json", "sentencepiece.bpe.model"};
   names.insert(names.end(), kTokenizerFiles.begin(), kTokenizerFiles.end());
   std::vector<std::string> copied;
   for (const std::string_view name : names) {

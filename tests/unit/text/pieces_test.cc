@@ -19,12 +19,14 @@ using testing::HasSubstr;
 
 std::string normalized(std::string_view normalizer, std::string_view text) {
   const Json value = parse_json(normalizer, "normalizer");
-  return make_normalizer(JsonNode(value, "n"))->apply(std::string(text), kLongestText).value();
+  Line line{std::string(text)};
+  EXPECT_TRUE(make_normalizer(JsonNode(value, "n"))->apply(line, kLongestText));
+  return line.text;
 }
 
 std::vector<std::string> words(std::string_view pre_tokenizer, std::string_view text) {
   const Json value = parse_json(pre_tokenizer, "pre-tokenizer");
-  Words w{std::string(text), {{0, text.size()}}};
+  Words w{std::string(text), {{0, text.size()}}, 1};
   make_pre_tokenizer(JsonNode(value, "p"))->apply(w);
   std::vector<std::string> found;
   for (std::size_t i = 0; i < w.spans.size(); ++i) found.emplace_back(w[i]);

@@ -17,7 +17,7 @@ namespace {
 
 // Room text may not see the list, so its sources are read: whatever file they name is one that is fetched and hashed.
 TEST(TokenizerFiles, AreThoseThatRoomTextNames) {
-  const std::regex name(R"re("([a-z_]+\.(json|txt))")re");
+  const std::regex name(R"re("([a-z_]+\.(json|txt|model))")re");
   std::set<std::string> named;
   for (const auto& entry : std::filesystem::directory_iterator(support::source() / "src/text")) {
     if (entry.path().extension() != ".cc") continue;

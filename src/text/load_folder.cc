@@ -1,0 +1,268 @@
+// A folder's tokenizer: the vocabulary from tokenizer.json or from the older vocab.json and merges.txt, and on top of
+// it what the other files say, applied as transformers 5.24 applies it. Its classes say in code what tokenizer.json
+// says in data, and sometimes something else; then theirs holds, with a note.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <sstream>
+#include <string>
+#include <unordered_map>
+#include <unordered_set>
+#include <utility>
+
+#include "base/error.h"
+#include "base/file.h"
+#include "text/classes.h"
+#include "text/json.h"
+#include "text/pipeline.h"
+#include "text/settings.h"
+
+namespace pkv::text {
+namespace {
+
+MergeList read_merges(const std::filesystem::path& file) {
+  const MappedFile mapped(file, kLargestTokenizerFile);
+  const std::string_view text = mapped.text();
+  MergeList merges;
+  merges.reserve_bytes(text.size());
+  std::size_t number = 0;
+  for (std::size_t at = 0; at < text.size();) {
+    const std::size_t end = std::min(text.find('\n', at), text.size());
+    std::string_view line = text.substr(at, end - at);
+    at = end + 1;
+    ++number;
+    if (line.ends_with('\r')) line.remove_suffix(1);
+    if (line.empty() || line.starts_with("#version")) continue;
+    const std::size_t space = line.find(' ');
+    if (space == std::string_view::npos || line.find(' ', space + 1) != std::string_view::npos) {
+      fail_load({.what = "is not a merge",
+                 .where = fmt::format("{}: line {}", file.string(), number),
+                 .expected = "two tokens with a space between",
+                 .found = quote(line)});
+    }
+    if (!merges.add(line.substr(0, space), line.substr(space + 1))) {
+      fail_load(
+          {.what = "too many merges", .where = file.string(), .expected = fmt::format("at most {}", MergeList::kMost)});
+    }
+  }
+  return merges;
+}
+
+// Where the vocabulary comes from.
+struct Source {
+  std::string name;         // of the file, for errors
+  TokenizerFile file;       // without merges and vocabulary where others hold them
+  bool modern = false;      // tokenizer.json
+  bool byte_level = false;  // it holds that word
+};
+
+[[noreturn]] void fail_without_tokenizer(const std::filesystem::path& folder) {
+  if (is_present(folder / "vocab.txt")) {
+    fail_load({.what = "a tokenizer of the kind WordPiece, as BERT has it, is not supported",
+               .where = (folder / "vocab.txt").string(),
+               .expected = "tokenizer.json of the kind BPE, or vocab.json and merges.txt",
+               .hint = "without it: --ids 1,2,3 takes the place of a text"});
+  }
+  for (const char* other : {"tokenizer.model", "tekken.json"}) {
+    if (!is_present(folder / other)) continue;
+    fail_load({.what = fmt::format("a tokenizer of {} alone is not supported", other),
+               .where = (folder / other).string(),
+               .expected = "tokenizer.json, or vocab.json and merges.txt",
+               .hint = "AutoTokenizer.from_pretrained(folder).save_pretrained(folder) writes tokenizer.json"});
+  }
+  fail_load({.what = "there is no tokenizer here",
+             .where = folder.string(),
+             .expected = "tokenizer.json, or vocab.json and merges.txt",
+             .hint = "save the tokenizer beside the model with tokenizer.save_pretrained"});
+}
+
+Source find_source(const std::filesystem::path& folder) {
+  Source s;
+  const std::filesystem::path json = folder / "tokenizer.json", vocab = folder / "vocab.json",
+                              merges = folder / "merges.txt";
+  if (is_present(json)) {
+    const MappedFile mapped(json, kLargestTokenizerFile);
+    s.name = json.string();
+    s.modern = true;
+    s.byte_level = mapped.text().find("\"ByteLevel\"") != std::string_view::npos;
+    s.file = read_tokenizer_json(mapped.text(), s.name);
+    if (!s.file.rest.is_object()) JsonNode(s.file.rest, s.name).wrong("an object");
+    return s;
+  }
+  if (!is_present(vocab) || !is_present(merges)) fail_without_tokenizer(folder);
+  s.name = folder.string();
+  read_vocab_json(MappedFile(vocab, kLargestTokenizerFile).text(), vocab.string(), s.file.vocab);
+  s.file.merges = read_merges(merges);
+  s.file.has_vocab = s.file.has_merges = true;
+  s.file.rest = Json::Object();
+  return s;
+}
+
+// The class's tokens where no file names one, those under names of their own in front of the files'; and the token of
+// padding that tokenizer.json names.
+void add_defaults(const TokenizerClass& c, const Json& rest, Settings& s) {
+  std::vector<std::pair<std::string, Mention>> own;
+  std::istringstream words{std::string(c.tokens)};
+  for (std::string role, content; words >> role >> content;) {
+    if (std::find(kRoles.begin(), kRoles.end(), role) != kRoles.end()) {
+      s.named.try_emplace(role, special_mention(content));
+      continue;
+    }
+    own.emplace_back(role, special_mention(content));
+  }
+  put_before(s, std::move(own));
+  const Json* padding = rest.find("padding");
+  const Json* pad = padding == nullptr ? nullptr : padding->find("pad_token");
+  if (pad != nullptr && pad->is_text() && c.parts.empty())
+    s.named.try_emplace("pad_token", special_mention(pad->text()));
+}
+
+// Named tokens in transformers' order.
+std::vector<const Mention*> named_tokens(const Settings& s) {
+  std::vector<const Mention*> named;
+  for (const std::string_view role : kRoles) {
+    if (const auto it = s.named.find(role); it != s.named.end() && it->second) named.push_back(&*it->second);
+  }
+  for (const auto& [name, mention] : s.model_specific) named.push_back(&mention);
+  return named;
+}
+
+// Those with an id in a file, by that id; then the named ones that are not yet there; then the extra ones.
+std::vector<AddedToken> tokens_on_top(const Pipeline& p, const Settings& s) {
+  const auto named = named_tokens(s);
+  std::unordered_set<std::string_view> names, there;
+  for (const Mention* m : named) names.insert(m->token.content);
+  for (const AddedToken& t : p.added.all()) there.insert(t.content);
+  std::vector<const Mention*> chosen;
+  for (const auto& [id, m] : s.added) {
+    there.insert(m.token.content);
+    chosen.push_back(&m);
+  }
+  std::unordered_map<std::string_view, std::vector<const Mention*>> by_content;
+  std::vector<const Mention*> more = named;
+  for (const Mention& m : s.extra) more.push_back(&m);
+  for (const Mention* m : more) {
+    // A content twice with other flags is added twice, and the last flags hold; so transformers has it.
+    std::vector<const Mention*>& same = by_content[m->token.content];
+    const auto equal = [&](const Mention* other) { return *other == *m; };
+    if (there.contains(m->token.content) || std::any_of(same.begin(), same.end(), equal)) continue;
+    same.push_back(m);
+    chosen.push_back(m);
+  }
+  std::vector<AddedToken> tokens;
+  for (const Mention* m : chosen) {
+    Mention token = *m;
+    if (names.contains(token.token.content)) make_special(token);
+    tokens.push_back(std::move(token.token));
+  }
+  return tokens;
+}
+
+std::vector<AddedToken> once_more(const Settings& s, Again how) {
+  std::vector<const Mention*> mentions = named_tokens(s);
+  for (const Mention& m : s.extra) mentions.push_back(&m);
+  std::vector<AddedToken> tokens;
+  for (const Mention* m : mentions) {
+    Mention again = how == Again::without_flags ? special_mention(m->token.content) : *m;
+    make_special(again);
+    tokens.push_back(std::move(again.token));
+  }
+  return tokens;
+}
+
+std::int32_t id_of_role(const Pipeline& p, const Settings& s, std::string_view role) {
+  const auto it = s.named.find(role);
+  const bool named = it != s.named.end() && it->second;
+  const AddedToken* t = named ? p.added.find(std::string_view(it->second->token.content)) : nullptr;
+  if (t == nullptr) fail_load({.what = fmt::format("there is no {} to put around a text", role), .where = s.where});
+  return t->id;
+}
+
+bool has_role(const Settings& s, std::string_view role) {
+  const auto it = s.named.find(role);
+  return it != s.named.end() && it->second.has_value();
+}
+
+// Without such a token transformers adds none.
+Template bos_and_eos(const Pipeline& p, const Settings& s, bool bos, bool eos) {
+  Template t;
+  if (bos && has_role(s, "bos_token")) t.parts.push_back({false, {id_of_role(p, s, "bos_token")}});
+  t.parts.push_back({true, {}});
+  if (eos && has_role(s, "eos_token")) t.parts.push_back({false, {id_of_role(p, s, "eos_token")}});
+  return t;
+}
+
+void set_frame(Pipeline& p, const TokenizerClass& c, const Settings& s, bool has_post_processor) {
+  const bool said = s.add_bos || s.add_eos;
+  if (c.frame == Frame::roberta) {
+    p.post = {{{false, {id_of_role(p, s, "cls_token")}}, {true, {}}, {false, {id_of_role(p, s, "sep_token")}}}};
+  } else if (c.frame == Frame::rebuilt || said || !has_post_processor) {
+    p.post = bos_and_eos(p, s, s.add_bos.value_or(c.adds_bos), s.add_eos.value_or(false));
+  }
+}
+
+// What the class builds in the place of what the file says.
+void take_parts(Source& source, const TokenizerClass& c, const Settings& s, std::vector<std::string>& notes) {
+  const auto unk = s.named.find("unk_token");
+  const bool has_unk = unk != s.named.end() && unk->second;
+  Json parts = parts_of(c, s, has_unk ? std::string_view(unk->second->token.content) : "None");
+  Json& rest = source.file.rest;
+  if (source.modern) {
+    if (const std::string other = differences(rest, parts); !other.empty()) {
+      notes.push_back(
+          fmt::format("{}: {} of transformers builds its own {}, and ids follow that; with the file's they "
+                      "may be others",
+                      source.name, c.name, other));
+    }
+    for (const char* kept : {"truncation", "padding", "post_processor"}) {
+      if (const Json* value = rest.find(kept)) parts.members()[kept] = *value;
+    }
+  }
+  rest = std::move(parts);
+}
+
+}  // namespace
+
+Pipeline load_folder(const std::filesystem::path& folder) {
+  Source source = find_source(folder);
+  Settings s = read_settings(folder, source.modern ? &source.file.rest : nullptr);
+  std::string unknown;
+  const TokenizerClass& c = choose_class(s, source.byte_level, unknown);
+  if (!source.modern && !c.reads_merges) {
+    const bool named = !s.tokenizer_class.empty() || !s.class_of_model.empty() || !s.model_type.empty();
+    if (!named) {
+      fail_load({.what = "nothing says whether this is a GPT-2 or a RoBERTa tokenizer",
+                 .where = folder.string(),
+                 .hint = "add tokenizer_class to tokenizer_config.json, or save the tokenizer with tokenizer.json"});
+    }
+    fail_load({.what = fmt::format("{}: a tokenizer of this class needs a tokenizer.json", "tokenizer_class"),
+               .where = s.where,
+               .expected = "GPT2Tokenizer or RobertaTokenizer",
+               .found = s.tokenizer_class.empty() ? s.model_type : s.tokenizer_class});
+  }
+  add_defaults(c, source.file.rest, s);
+  std::vector<std::string> notes = std::move(s.notes);
+  if (!unknown.empty()) {
+    notes.push_back(
+        fmt::format("{}: {} of transformers may build parts of its own, which is not done here", source.name, unknown));
+  }
+  if (!c.parts.empty()) take_parts(source, c, s, notes);
+  const bool has_post_processor = JsonNode(source.file.rest, source.name).has("post_processor");
+  Pipeline p = make_pipeline(std::move(source.file), source.name);
+  p.notes.insert(p.notes.end(), notes.begin(), notes.end());
+
+  p.added.add(tokens_on_top(p, s), p.bpe.vocab, p.normalizer.get(), s.where);
+  if (c.again != Again::no) p.added.add(once_more(s, c.again), p.bpe.vocab, p.normalizer.get(), s.where);
+  std::vector<AddedToken> stated;
+  for (const auto& [id, m] : s.added) {
+    stated.push_back(m.token);
+    stated.back().id = id;
+  }
+  if (!source.modern || !c.parts.empty() || s.added_where != source.name) note_other_ids(p, stated, s.added_where);
+  set_frame(p, c, s, has_post_processor);
+  p.added.split_special_tokens(s.split_special_tokens);
+  close_added_tokens(p, source.name);
+  return p;
+}
+
+}  // namespace pkv::text
