@@ -110,7 +110,36 @@ StoredMatrix four_bits(const FindTensor& find, const std::string& name, quant::F
   return stored;
 }
 
-StoredMatrix eight_bits(const FindTensor& find, const std::string& name, std::int64_t out, std::int64_t in) {
+// A forward on a card left the codes in an order of that card's, which only the bitsandbytes of the time can undo.
+[[noreturn]] void fail_layout(const containers::Tensor& codes, std::string found) {
+  fail_load({.what = "codes are in the order of a graphics card",
+             .where = fmt::format("{}: tensor '{}'", codes.file->path().string(), codes.name),
+             .expected = "weight_format 'row' (0)",
+             .found = std::move(found),
+             .hint = "quantise the original model anew; bitsandbytes since 0.43.1 does not read this order either"});
+}
+
+// The layout: a tensor, or in older files an entry that is none.
+void require_rows(const FindTensor& find, const FindOther& other, const std::string& module, StoredMatrix& stored) {
+  static constexpr std::array<std::string_view, 4> kNames{"row", "col32", "col_turing", "col_ampere"};
+  const std::string name = module + ".weight_format";
+  const containers::Tensor& codes = *find(module + ".weight");
+  if (find(name) != nullptr) {
+    const containers::Tensor& format = part(find, name, codes, DType::u8, 1, stored);
+    const auto number = static_cast<std::size_t>(format.data[0]);
+    if (number != 0) {
+      fail_layout(codes, number < kNames.size() ? fmt::format("{} ({})", kNames[number], number)
+                                                : fmt::format("the unknown number {}", number));
+    }
+  }
+  const containers::Other* entry = other ? other(name) : nullptr;
+  if (entry == nullptr) return;
+  stored.used.push_back(entry->name);
+  if (entry->kind != "None" && entry->value != kNames[0] && entry->value != "0") fail_layout(codes, entry->describe());
+}
+
+StoredMatrix eight_bits(const FindTensor& find, const FindOther& other, const std::string& name, std::int64_t out,
+                        std::int64_t in) {
   const std::string module = module_of(name);
   const containers::Tensor& codes = *find(name);
   if (codes.dtype != DType::i8 || codes.shape != std::vector<std::int64_t>{out, in}) {
@@ -122,10 +151,7 @@ StoredMatrix eight_bits(const FindTensor& find, const std::string& name, std::in
   m.format = quant::Format::int8, m.out = out, m.in = in, m.decoded = DType::f16;
   m.codes = View(codes.data.data(), DType::i8, {out, in});
   m.scales = View(part(find, module + ".SCB", codes, DType::f32, out, stored).data.data(), DType::f32, {out});
-  if (find(module + ".weight_format") != nullptr) {
-    const containers::Tensor& format = part(find, module + ".weight_format", codes, DType::u8, 1, stored);
-    if (format.data[0] != std::byte{0}) contradicts(format, "0: rows", "an old tiled layout");
-  }
+  require_rows(find, other, module, stored);
   return stored;
 }
 
@@ -137,7 +163,7 @@ std::string module_of(const std::string& tensor) {
 }
 
 std::optional<StoredMatrix> stored_matrix(const FindTensor& find, const std::string& name, std::int64_t out,
-                                          std::int64_t in) {
+                                          std::int64_t in, const FindOther& other) {
   const containers::Tensor* codes = find(name);
   if (codes == nullptr) return std::nullopt;
   for (const quant::Format format : quant::formats()) {
@@ -145,14 +171,31 @@ std::optional<StoredMatrix> stored_matrix(const FindTensor& find, const std::str
     const auto state = fmt::format("{}.quant_state.bitsandbytes__{}", name, quant::name_of(format));
     if (const containers::Tensor* t = find(state)) return four_bits(find, name, format, *t, out, in);
   }
-  if (find(module_of(name) + ".SCB") != nullptr) return eight_bits(find, name, out, in);
+  if (find(module_of(name) + ".SCB") != nullptr) return eight_bits(find, other, name, out, in);
   return std::nullopt;
 }
 
-std::optional<float> read_quantization_config(const hf::Config& config) {
+std::string QuantizationConfig::disagrees(const std::string& file, std::optional<quant::Format> found) const {
+  const bool said = eight_bits || four_bits;
+  const std::string where = file + ": quantization_config";
+  if (!found) {
+    if (!said) return {};
+    return fmt::format("{} says that the weights are quantised to {} bits, but they are not: they are used as they are",
+                       where, eight_bits ? 8 : 4);
+  }
+  if (!said)
+    return fmt::format("{} says nothing of the weights being quantised, but they are: to {}", where,
+                       quant::name_of(*found));
+  if (quant::traits(*found).has_blocks() == four_bits) return {};
+  return fmt::format("{} says that the weights are quantised to {} bits, but they are in {}", where, eight_bits ? 8 : 4,
+                     quant::name_of(*found));
+}
+
+QuantizationConfig read_quantization_config(const hf::Config& config) {
+  QuantizationConfig said;
   if (!config.has("quantization_config")) {
     config.without_effect({"quantization_config"});
-    return std::nullopt;
+    return said;
   }
   const hf::Config& c = config.child("quantization_config");
   if (c.text_or({"quant_method"}, "bitsandbytes") != "bitsandbytes") {
@@ -160,11 +203,13 @@ std::optional<float> read_quantization_config(const hf::Config& config) {
   }
   if (c.flag_or({"llm_int8_has_fp16_weight"}, false)) c.unsupported("llm_int8_has_fp16_weight", "false");
   // Which matrices are quantised, and how, their tensors say.
-  c.without_effect({"load_in_4bit", "_load_in_4bit", "load_in_8bit", "_load_in_8bit", "bnb_4bit_quant_type",
-                    "bnb_4bit_use_double_quant", "bnb_4bit_compute_dtype", "bnb_4bit_quant_storage",
-                    "llm_int8_skip_modules", "llm_int8_enable_fp32_cpu_offload"});
-  if (!c.has("llm_int8_threshold")) return std::nullopt;
-  return static_cast<float>(c.number({"llm_int8_threshold"}));
+  const auto asked = [&](std::string_view key) { return c.flag_or_none({key}).value_or(false); };
+  said.four_bits = asked("load_in_4bit") | asked("_load_in_4bit");
+  said.eight_bits = asked("load_in_8bit") | asked("_load_in_8bit");
+  c.without_effect({"bnb_4bit_quant_type", "bnb_4bit_use_double_quant", "bnb_4bit_compute_dtype",
+                    "bnb_4bit_quant_storage", "llm_int8_skip_modules", "llm_int8_enable_fp32_cpu_offload"});
+  if (c.has("llm_int8_threshold")) said.threshold = static_cast<float>(c.number({"llm_int8_threshold"}));
+  return said;
 }
 
 }  // namespace pkv::model

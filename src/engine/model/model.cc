@@ -63,25 +63,27 @@ Loaded load_page(const Source& source, const kernels::Backend* backend, const Lo
   Reader reader(source, backend, options);
   Loaded loaded;
   const Architecture& architecture = architecture_of(whole);
-  const std::optional<float> threshold = read_quantization_config(whole);
+  const QuantizationConfig quantization = read_quantization_config(whole);
   for (const hf::Config* part : {&whole, &config}) {
     hf::accept_common_keys(*part);
     part->without_effect({"bos_token_id", "eos_token_id", "pad_token_id", "sep_token_id"});  // for those who generate
   }
   if (&whole != &config) accept_other_models(whole, reader);
   loaded.page = architecture.load(reader);
+  reader.refuse_others();
   loaded.notes.assign(source.notes().begin(), source.notes().end());
   for (const std::string& key : whole.unread()) {
     loaded.notes.push_back(fmt::format("{}: unknown key ignored: {}", config.file(), key));
   }
-  loaded.notes.insert(loaded.notes.end(), reader.notes().begin(), reader.notes().end());
-  for (const std::string& name : reader.unused()) {
-    loaded.notes.push_back(fmt::format("tensor not used by this architecture: {}", name));
+  if (std::string said = quantization.disagrees(config.file(), reader.stored_format()); !said.empty()) {
+    loaded.notes.push_back(std::move(said));
   }
+  loaded.notes.insert(loaded.notes.end(), reader.notes().begin(), reader.notes().end());
+  std::ranges::move(reader.unused(), std::back_inserter(loaded.notes));
   loaded.weights = reader.inventory();
   loaded.memory = reader.take_memory();
   loaded.quantized = reader.take_quantized();
-  loaded.int8 = {.threshold = options.int8_threshold.value_or(threshold.value_or(Int8{}.threshold)),
+  loaded.int8 = {.threshold = options.int8_threshold.value_or(quantization.threshold.value_or(Int8{}.threshold)),
                  .outliers_of_call = options.int8_outliers_of_call};
   return loaded;
 }

@@ -365,10 +365,10 @@ View Pass::dense(const Projection& projection, Act act) {
   return out;
 }
 
-void Pass::logits(const View& input, const View& weight, const View& bias, float scale, float cap) {
+void Pass::logits(const View& input, const Projection& output, float scale, float cap) {
   if (taps_ != nullptr) tap(taps_->head, input);
   const View out = result();
-  multiply(input, {.weight = weight, .bias = bias}, {.x = {}, .out = out});
+  multiply(input, output, {.x = {}, .out = out});
   if (scale != 1 || cap > 0) call(&Ops::scale, {.x = out, .out = out, .factor = scale, .cap = cap});
 }
 

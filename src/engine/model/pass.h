@@ -99,7 +99,7 @@ class Pass {
   // act(x . weight^T + bias) [rows, hidden].
   View dense(const Projection& projection, kernels::Act act);
   // The last verb: logits = input . weight^T + bias; of these `scale` times as much, limited softly to [-cap, cap].
-  void logits(const View& input, const View& weight, const View& bias = {}, float scale = 1, float cap = 0);
+  void logits(const View& input, const Projection& output, float scale = 1, float cap = 0);
 
   View result();  // [wanted rows, vocab] on the device
 

@@ -3,32 +3,23 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <limits>
+#include <array>
+#include <utility>
 
 #include "base/error.h"
 #include "engine/kernels/call.h"
+#include "engine/model/reader_values.h"
 #include "engine/tensor/element.h"
 
 namespace pkv::model {
 namespace {
 
-// Elements of `t`, taken as unsigned numbers, that lie in [least, least + count) without their sign.
-template <class Bits>
-std::int64_t count_bits(const containers::Tensor& t, Bits least, Bits count) {
-  constexpr Bits kMagnitude = std::numeric_limits<Bits>::max() / 2;
-  const std::int64_t n = t.view().elements();
-  std::int64_t found = 0;
-  for (std::int64_t i = 0; i < n; ++i) {
-    found += static_cast<Bits>((load_element<Bits>(t.data.data(), i) & kMagnitude) - least) < count ? 1 : 0;
-  }
-  return found;
-}
-
-// Finite elements that fp16 has no number for: from 65520 on of fp32, from 65536 on of bf16.
-std::int64_t beyond_f16(const containers::Tensor& t) {
-  if (t.dtype == DType::f32) return count_bits<std::uint32_t>(t, 0x477ff000u, 0x7f800000u - 0x477ff000u);
-  if (t.dtype == DType::bf16) return count_bits<std::uint16_t>(t, 0x4780u, 0x7f80u - 0x4780u);
-  return 0;
+void require_shape(const containers::Tensor& t, std::span<const std::int64_t> shape) {
+  if (std::ranges::equal(shape, t.shape)) return;
+  fail_load({.what = "tensor has the wrong shape",
+             .where = fmt::format("{}: tensor '{}'", t.file->path().string(), t.name),
+             .expected = shape_text(shape) + ", by config.json",
+             .found = shape_text(t.shape)});
 }
 
 }  // namespace
@@ -48,33 +39,70 @@ void Reader::progress(const containers::Tensor& t) {
   if (backend_ != nullptr && options_.progress) options_.progress(std::min(done_, total_), total_);
 }
 
-const containers::Tensor* Reader::find(std::string_view name) const {
-  if (const containers::Tensor* t = source_.find(prefix_ + std::string(name))) return t;
-  return source_.find(name);
+// With the prefix once, twice and without it, each as files of TensorFlow's days have it too; in the order of names.
+std::vector<std::string> Reader::names_of(std::string_view name) const {
+  static constexpr std::array<std::array<std::string_view, 2>, 2> kOld{
+      {{"LayerNorm.weight", "LayerNorm.gamma"}, {"LayerNorm.bias", "LayerNorm.beta"}}};
+  std::vector<std::string> names{std::string(name)};
+  for (const auto& [now, once] : kOld) {
+    if (name.ends_with(now)) names.push_back(std::string(name.substr(0, name.size() - now.size())) + std::string(once));
+  }
+  if (!prefix_.empty()) {
+    const std::size_t plain = names.size();
+    for (std::size_t i = 0; i < 2 * plain; ++i) names.push_back(prefix_ + names[i]);
+  }
+  std::ranges::sort(names);
+  return names;
 }
 
-const containers::Tensor& Reader::expect(const std::string& name, std::initializer_list<std::int64_t> shape) {
+const containers::Tensor* Reader::find(std::string_view name) const {
+  for (const std::string& candidate : names_of(name)) {
+    if (const containers::Tensor* t = source_.find(candidate)) return t;
+  }
+  return nullptr;
+}
+
+const containers::Other* Reader::find_other(std::string_view name) const {
+  const std::span<const containers::Other> others = source_.others();
+  for (const std::string& candidate : names_of(name)) {
+    const auto at = std::ranges::lower_bound(others, candidate, {}, &containers::Other::name);
+    if (at != others.end() && at->name == candidate) return &*at;
+  }
+  return nullptr;
+}
+
+std::optional<StoredMatrix> Reader::find_stored(const std::string& name, std::int64_t out, std::int64_t in) const {
+  return stored_matrix([this](const std::string& n) { return find(n); }, name, out, in,
+                       [this](const std::string& n) { return find_other(n); });
+}
+
+// The same tensor under other names: marked as used, and a word when it is not the same.
+void Reader::compare_others(const std::string& name, const containers::Tensor& used) {
+  for (const std::string& candidate : names_of(name)) {
+    const containers::Tensor* t = source_.find(candidate);
+    if (t == nullptr || t == &used || !used_.insert(t->name).second || same_values(*t, used)) continue;
+    notes_.push_back(
+        fmt::format("tensors '{}' and '{}' are one to this architecture, but have other values: the first is used, as "
+                    "transformers does",
+                    used.name, t->name));
+  }
+}
+
+const containers::Tensor& Reader::expect(const std::string& name, std::span<const std::int64_t> shape) {
   const containers::Tensor* t = find(name);
-  if (t == nullptr) {
-    fail_load({.what = "tensor is missing",
-               .where = source_.path().string(),
-               .expected = fmt::format("'{}{}' or '{}' of shape {}", prefix_, name, name, shape_text(shape)),
-               .found = fmt::format("{} tensors, none of that name", source_.tensors().size()),
-               .hint = fmt::format("pkv inspect {} --tensors", source_.path().string())});
+  if (t == nullptr) fail_missing(name, shape);
+  require_shape(*t, shape);
+  if (!is_float(t->dtype) && t->dtype != DType::f64) fail_dtype(*t);
+  if (t->dtype == DType::f64 && !std::exchange(noted_f64_, true)) {
+    notes_.push_back("tensors in fp64 are computed with in fp32, to which they are rounded");
   }
-  if (!std::equal(shape.begin(), shape.end(), t->shape.begin(), t->shape.end())) {
-    fail_load({.what = "tensor has the wrong shape",
-               .where = fmt::format("{}: tensor '{}'", t->file->path().string(), t->name),
-               .expected = shape_text(shape) + ", by config.json",
-               .found = shape_text(t->shape)});
-  }
-  if (!is_float(t->dtype)) {
-    fail_load({.what = "tensor has a number format that weights cannot have",
-               .where = fmt::format("{}: tensor '{}'", t->file->path().string(), t->name),
-               .expected = "F32, F16 or BF16",
-               .found = std::string(safetensors_name(t->dtype))});
+  if (t->dtype == DType::f64) note_beyond(*t, DType::f32);
+  if (!prefix_.empty() && t->name.starts_with(prefix_ + prefix_) && !std::exchange(noted_doubled_, true)) {
+    notes_.push_back(fmt::format(
+        "tensor names begin with '{0}' twice ('{1}'), which is read as once, as by transformers", prefix_, t->name));
   }
   if (used_.insert(t->name).second) inventory_.parameters += t->view().elements();
+  compare_others(name, *t);
   return *t;
 }
 
@@ -90,9 +118,14 @@ void Reader::count(const quant::Matrix& m) {
   if (m.traits().has_blocks()) inventory_.block = std::max(inventory_.block, m.block);
 }
 
+Products Reader::product_of(const Projection& l) {
+  if (l.quantized) return {.weights = l.quantized.elements(), .bytes = l.quantized.bytes()};
+  return {.weights = l.weight.elements(), .bytes = l.weight.bytes()};
+}
+
 void Reader::count_product(const Projection& l) {
-  inventory_.products.weights += l.quantized ? l.quantized.elements() : l.weight.elements();
-  inventory_.products.bytes += l.quantized ? l.quantized.bytes() : l.weight.bytes();
+  inventory_.products.weights += product_of(l).weights;
+  inventory_.products.bytes += product_of(l).bytes;
 }
 
 View Reader::keep(const Buffer& host) {
@@ -106,18 +139,18 @@ View Reader::keep(const Buffer& host) {
 }
 
 View Reader::keep_matrix(const containers::Tensor& t, bool transpose) {
-  const View stored = t.view();
-  const DType dtype = options_.dtype.value_or(t.dtype);
+  const DType dtype = options_.dtype.value_or(dtype_to_compute_with(t));
   progress(t);
-  View kept(stored.data, dtype, {stored[transpose ? 1 : 0], stored[transpose ? 0 : 1]});
+  View kept(t.data.data(), dtype, {t.shape[transpose ? 1 : 0], t.shape[transpose ? 0 : 1]});
   count(kept);
   if (backend_ == nullptr) return kept;
-  View placed = stored;
+  Buffer narrow;  // lives until the values are converted
+  View placed = values_of(t, narrow);
   kernels::Memory memory = kernels::place(*backend_, placed);
   if (transpose || dtype != t.dtype) {
     kernels::Memory converted(*backend_, kept.bytes());
     kept.data = converted.data();
-    if (dtype == DType::f16) note_beyond_f16(t);
+    if (dtype == DType::f16) note_beyond(t, DType::f16);
     call(*backend_, &kernels::Ops::convert, {.from = placed, .to = kept, .transpose = transpose});
     placed = kept;
     memory = std::move(converted);
@@ -133,29 +166,54 @@ View Reader::keep_packed(View matrix, kernels::Memory memory) {
   return matrix;
 }
 
-void Reader::note_beyond_f16(const containers::Tensor& t) {
-  const std::int64_t lost = beyond_f16(t);
+void Reader::note_beyond(const containers::Tensor& t, DType dtype) {
+  if (backend_ == nullptr) return;
+  const std::int64_t lost = count_beyond(t, dtype);
   if (lost == 0) return;
-  notes_.push_back(
-      fmt::format("tensor '{}': {} values are too large for fp16 and became infinite; bf16 holds them", t.name, lost));
+  notes_.push_back(fmt::format("tensor '{}': {} values are too large for {} and became infinite{}", t.name, lost,
+                               name_of(dtype), dtype == DType::f16 ? "; bf16 holds them" : ""));
 }
 
 View Reader::matrix(const std::string& name, std::int64_t rows, std::int64_t columns) {
-  return keep_matrix(expect(name, {rows, columns}), false);
+  return keep_matrix(expect(name, std::array{rows, columns}), false);
 }
 
 Buffer Reader::wide_vector(const std::string& name, std::int64_t size) {
-  const containers::Tensor& t = expect(name, {size});
+  const containers::Tensor& t = expect(name, std::array{size});
   Buffer wide(DType::f32, {size});
   widen(t, wide.span<float>());
   return wide;
 }
 
 void Reader::widen(const containers::Tensor& t, std::span<float> to) const {
-  if (backend_ != nullptr) load_elements(t.data.data(), t.dtype, 0, to);
+  if (backend_ == nullptr) return;
+  Buffer narrow;
+  const View values = values_of(t, narrow);
+  load_elements(values.data, values.dtype, 0, to);
 }
 
 View Reader::vector(const std::string& name, std::int64_t size) { return keep(wide_vector(name, size)); }
+
+View Reader::vector(const std::string& name, const std::string& twin, std::int64_t size, bool tied) {
+  const containers::Tensor *own = find(name), *other = find(twin);
+  if (own == nullptr && other == nullptr) fail_missing(tied ? twin : name, std::array{size});
+  if (own == nullptr) {
+    if (!tied) {
+      notes_.push_back(
+          fmt::format("tensor '{}' is missing, and config.json says that it is not tied: '{}' is used; "
+                      "transformers 5 would take zeros",
+                      name, other->name));
+    }
+    return vector(twin, size);
+  }
+  const View kept = vector(name, size);
+  if (other != nullptr && other != own) {
+    expect(twin, std::array{size});
+    inventory_.parameters -= size;
+    if (tied && !same_values(*own, *other)) note_untied(*own, *other);
+  }
+  return kept;
+}
 
 View Reader::constants(const std::vector<float>& values) {
   if (backend_ == nullptr) return {};
@@ -187,11 +245,11 @@ Norm Reader::head_norm(const std::vector<std::string>& names, std::int64_t heads
                        bool centred) {
   Buffer weight(DType::f32, {heads, head_dim});
   if (names.size() == 1) {
-    widen(expect(names[0], {heads, head_dim}), weight.span<float>());
+    widen(expect(names[0], std::array{heads, head_dim}), weight.span<float>());
   } else {
     const auto dim = static_cast<std::size_t>(head_dim);
     for (std::size_t h = 0; h < names.size(); ++h) {
-      widen(expect(names[h], {head_dim}), weight.span<float>().subspan(h * dim, dim));
+      widen(expect(names[h], std::array{head_dim}), weight.span<float>().subspan(h * dim, dim));
     }
   }
   return {.weight = keep(weight), .bias = {}, .eps = static_cast<float>(eps), .centred = centred};
@@ -211,22 +269,38 @@ Projection Reader::conv1d(const std::string& name, std::int64_t in, std::int64_t
   return linear;
 }
 
-View Reader::output(const std::string& name, const View& embedding, bool tied) {
-  inventory_.output = module_of(name);
-  if (const containers::Tensor* stored = find(name); stored != nullptr && tied) used_.insert(stored->name);
-  const View kept = tied ? embedding : matrix(name, embedding[0], embedding[1]);
-  inventory_.output_product = {.weights = kept.elements(), .bytes = kept.bytes()};
-  return kept;
+void Reader::note_untied(const containers::Tensor& used, const containers::Tensor& other) {
+  notes_.push_back(
+      fmt::format("config.json ties '{}' to '{}', but the file holds other values for each: they are not tied, as in "
+                  "transformers 5; tie_word_embeddings should be false",
+                  used.name, other.name));
 }
 
-std::vector<std::string> Reader::unused() const {
-  std::vector<std::string> names;
-  for (const containers::Tensor& t : source_.tensors()) {
-    const bool idle = std::ranges::any_of(idle_, [&](const std::string& s) { return t.name.ends_with(s); }) ||
-                      std::ranges::any_of(others_, [&](const std::string& s) { return t.name.starts_with(s); });
-    if (!idle && !used_.contains(t.name)) names.push_back(t.name);
+View Reader::embedding(const std::string& name, const std::string& output, Card& card) {
+  output_ = output;
+  inventory_.output = module_of(output);
+  const containers::Tensor *own = find(name), *head = find(output);
+  if (card.tied && own != nullptr && head != nullptr && head != own) {
+    const bool quantised = find_stored(output, card.vocab, card.hidden).has_value();
+    if (!quantised) require_shape(*head, std::array{card.vocab, card.hidden});
+    card.tied = !quantised && same_values(*own, *head);
+    if (card.tied) used_.insert(head->name);
+    if (!card.tied) note_untied(*head, *own);
   }
-  return names;
+  tied_ = card.tied;
+  embedding_ = matrix(tied_ && own == nullptr && head != nullptr ? output : name, card.vocab, card.hidden);
+  return embedding_;
+}
+
+Projection Reader::output() {
+  Projection output{.weight = embedding_};
+  if (!tied_) {
+    const std::int64_t vocab = embedding_[0], hidden = embedding_[1];
+    auto stored = find_stored(output_, vocab, hidden);
+    output = stored ? keep_stored(*std::move(stored), output_) : Projection{.weight = matrix(output_, vocab, hidden)};
+  }
+  inventory_.output_product = product_of(output);
+  return output;
 }
 
 }  // namespace pkv::model

@@ -1,6 +1,7 @@
-// Reader: a page's way to its config and tensors. It finds tensors with and without the base model's prefix, checks
-// shapes and dtypes, keeps account of what was used, and converts what cannot be used in place (vectors to fp32, Conv1D
-// matrices transposed, matrices to the number format asked for). Without a backend it only checks: no weight is read.
+// Reader: a page's way to its config and tensors. It finds tensors with and without the base model's prefix and by the
+// names of old files, compares those that are stored twice, checks shapes and dtypes, keeps account of what was used,
+// and converts what cannot be used in place (vectors and fp64 to fp32, Conv1D matrices transposed, matrices to the
+// number format asked for). Without a backend it only checks: no weight is read but those that are stored twice.
 #pragma once
 
 #include <optional>
@@ -12,6 +13,7 @@
 
 #include "engine/kernels/backend.h"
 #include "engine/model/blocks.h"
+#include "engine/model/card.h"
 #include "engine/model/checkpoint.h"
 #include "engine/model/formats.h"
 #include "engine/model/inventory.h"
@@ -37,7 +39,8 @@ class Reader {
 
   const hf::Config& config() const { return text_config(source_.config()); }
 
-  // Tensors named `name` are also looked for as `prefix` + `name`, which wins when both are there.
+  // Tensors named `name` are also looked for as `prefix` + `name`, with and without it twice. Of several that are there
+  // the first by name is used, as transformers does, and a note says so when the others have other values.
   void base_prefix(std::string_view prefix) { prefix_ = prefix; }
 
   bool has(std::string_view name) const { return find(name) != nullptr; }
@@ -46,6 +49,9 @@ class Reader {
   // that weights cannot have. So for all that follow.
   View matrix(const std::string& name, std::int64_t rows, std::int64_t columns);  // [rows, columns], as asked for
   View vector(const std::string& name, std::int64_t size);                        // [size], fp32
+  // The same of a vector that is stored under either name or both, which `tied` says are one. Where they are not,
+  // `name` is used.
+  View vector(const std::string& name, const std::string& twin, std::int64_t size, bool tied);
   View constants(const std::vector<float>& values);  // [values.size()], fp32, placed as a tensor of their own
 
   // NAME.weight and NAME.bias. What is multiplied may be quantised, in the file or by the options; Error::usage where
@@ -58,8 +64,11 @@ class Reader {
   Projection linear(const std::string& name, std::int64_t out, std::int64_t in, bool bias = true);
   Projection conv1d(const std::string& name, std::int64_t in, std::int64_t out);  // stored [in, out]; given [out, in]
 
-  // The output matrix [vocab, hidden]: `embedding` itself when the config ties them (stored or not), else `name`.
-  View output(const std::string& name, const View& embedding, bool tied);
+  // The embedding [card.vocab, card.hidden], and in `output()` the output layer's matrix of that shape, of the given
+  // names. Where `card.tied` says that they are one, the file may hold either or both; both with other values are not
+  // tied, as in transformers 5: then `card.tied` becomes false, and a note says so.
+  View embedding(const std::string& name, const std::string& output, Card& card);
+  Projection output();  // without a bias
 
   // Says that tensors whose names end like this have no effect (masks and position tables kept as buffers).
   void without_effect(std::string_view suffix) { idle_.push_back(std::string(suffix)); }
@@ -67,8 +76,15 @@ class Reader {
   // The same of tensors whose names begin like this (other models that the source holds).
   void without_effect_below(std::string_view prefix) { others_.push_back(std::string(prefix)); }
 
-  // Tensors of the source that nobody asked for.
+  // Error::load for an entry of the source that is no tensor, belongs to a module whose tensors are used, and is not
+  // known: it may change what they mean.
+  void refuse_others() const;
+
+  // Tensors and other entries of the source that nobody asked for, a line each.
   std::vector<std::string> unused() const;
+
+  // Format of the matrices that are stored quantised, where there are any.
+  std::optional<quant::Format> stored_format() const { return stored_format_; }
 
   // What was loaded so far amounts to.
   const Inventory& inventory() const { return inventory_; }
@@ -77,8 +93,15 @@ class Reader {
   std::span<const std::string> notes() const { return notes_; }  // what converting has lost
 
  private:
+  std::vector<std::string> names_of(std::string_view name) const;
   const containers::Tensor* find(std::string_view name) const;
-  const containers::Tensor& expect(const std::string& name, std::initializer_list<std::int64_t> shape);
+  const containers::Other* find_other(std::string_view name) const;
+  std::optional<StoredMatrix> find_stored(const std::string& name, std::int64_t out, std::int64_t in) const;
+  [[noreturn]] void fail_missing(const std::string& name, std::span<const std::int64_t> shape) const;
+  [[noreturn]] void fail_dtype(const containers::Tensor& t) const;
+  void note_untied(const containers::Tensor& used, const containers::Tensor& other);
+  void compare_others(const std::string& name, const containers::Tensor& used);
+  const containers::Tensor& expect(const std::string& name, std::span<const std::int64_t> shape);
   Buffer wide_vector(const std::string& name, std::int64_t size);
   void widen(const containers::Tensor& t, std::span<float> to) const;
   View keep(const Buffer& host);
@@ -92,12 +115,13 @@ class Reader {
   Projection keep_decoded(quant::Matrix m, DType dtype);
   Projection encode(const containers::Tensor& t, bool transposed);
   void nest_scales(quant::Matrix& m, QuantizedMatrix& kept);
-  void note_beyond_f16(const containers::Tensor& t);
+  void note_beyond(const containers::Tensor& t, DType dtype);
   void note_not_finite(const containers::Tensor& t);
   void note_infinite_rows(const quant::Matrix& m, const std::string& name);
   bool skips(const std::string& name) const;
   void count(const View& matrix);
   void count(const quant::Matrix& m);
+  static Products product_of(const Projection& linear);
   void count_product(const Projection& linear);
   void progress(const containers::Tensor& t);
 
@@ -111,6 +135,10 @@ class Reader {
   std::vector<std::string> notes_;
   Inventory inventory_;
   std::vector<QuantizedMatrix> quantized_;
+  std::optional<quant::Format> stored_format_;
+  std::string output_;  // name of the output matrix
+  View embedding_;      // the output matrix too, when tied
+  bool tied_ = false, noted_f64_ = false, noted_doubled_ = false;
   bool any_plain_ = false, noted_odd_rows_ = false;
   std::int64_t done_ = 0, total_ = 0;
 };

@@ -2,12 +2,14 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <utility>
 
 #include "base/error.h"
 #include "engine/kernels/call.h"
 #include "engine/model/reader.h"
+#include "engine/model/reader_values.h"
 #include "engine/tensor/element.h"
 
 namespace pkv::model {
@@ -16,17 +18,6 @@ namespace {
 // "a.b" is in "x.a.b.weight", as a whole run of its parts.
 bool names_part(const std::string& module, const std::string& name) {
   return !module.empty() && ("." + name + ".").find("." + module + ".") != std::string::npos;
-}
-
-// Elements all of whose `exponent` bits are set.
-template <class Bits>
-std::int64_t not_finite(const containers::Tensor& t, unsigned exponent) {
-  const std::int64_t n = t.view().elements();
-  std::int64_t count = 0;
-  for (std::int64_t i = 0; i < n; ++i) {
-    count += (load_element<Bits>(t.data.data(), i) & exponent) == exponent ? 1 : 0;
-  }
-  return count;
 }
 
 }  // namespace
@@ -38,10 +29,8 @@ bool Reader::skips(const std::string& name) const {
 
 // [out, in], which may be stored [in, out] while it is not quantised.
 Projection Reader::keep_linear(const std::string& name, std::int64_t out, std::int64_t in, bool transposed) {
-  if (auto stored = stored_matrix([this](const std::string& n) { return find(n); }, name, out, in)) {
-    return keep_stored(*std::move(stored), name);
-  }
-  const containers::Tensor& t = transposed ? expect(name, {in, out}) : expect(name, {out, in});
+  if (auto stored = find_stored(name, out, in)) return keep_stored(*std::move(stored), name);
+  const containers::Tensor& t = transposed ? expect(name, std::array{in, out}) : expect(name, std::array{out, in});
   if (options_.quantize && !skips(t.name)) return encode(t, transposed);
   inventory_.plain.push_back(module_of(t.name));
   return {.weight = keep_matrix(t, transposed)};
@@ -69,6 +58,7 @@ void Reader::require_as_stored(const StoredMatrix& stored, const std::string& na
 Projection Reader::keep_stored(StoredMatrix stored, const std::string& name) {
   quant::Matrix& m = stored.matrix;
   for (const std::string& tensor : stored.used) used_.insert(tensor);
+  stored_format_ = m.format;
   inventory_.parameters += m.elements();
   inventory_.nested |= stored.nested;
   progress(*find(name));
@@ -121,11 +111,10 @@ Projection Reader::keep_decoded(quant::Matrix m, DType dtype) {
 
 Projection Reader::encode(const containers::Tensor& t, bool transposed) {
   const Quantize& how = *options_.quantize;
-  const View stored = t.view();
-  const DType dtype = options_.dtype.value_or(t.dtype);
+  const DType dtype = options_.dtype.value_or(dtype_to_compute_with(t));
   quant::Matrix m;
   m.format = how.format, m.block = how.block.value_or(quant::kDefaultBlock), m.decoded = dtype;
-  m.out = stored[transposed ? 1 : 0], m.in = stored[transposed ? 0 : 1];
+  m.out = t.shape[transposed ? 1 : 0], m.in = t.shape[transposed ? 0 : 1];
   progress(t);
   if (backend_ == nullptr) {
     count(m);
@@ -135,13 +124,14 @@ Projection Reader::encode(const containers::Tensor& t, bool transposed) {
   m.codes = m.codes_in(codes.data());
   m.scales = m.scales_in(scales.data());
   t.file->will_read(t.data);
-  View placed = stored;
+  Buffer narrow;  // lives until the values are encoded
+  View placed = values_of(t, narrow);
   const kernels::Memory raw = kernels::place(*backend_, placed);
   if (transposed || dtype != t.dtype) {
     View turned(nullptr, dtype, {m.out, m.in});
     const kernels::Memory copy(*backend_, turned.bytes());
     turned.data = copy.data();
-    if (dtype == DType::f16) note_beyond_f16(t);
+    if (dtype == DType::f16) note_beyond(t, DType::f16);
     call(*backend_, &kernels::Ops::convert, {.from = placed, .to = turned, .transpose = transposed});
     call(*backend_, &kernels::Ops::encode, {.from = turned, .to = m});
   } else {
@@ -161,9 +151,7 @@ Projection Reader::encode(const containers::Tensor& t, bool transposed) {
 }
 
 void Reader::note_not_finite(const containers::Tensor& t) {
-  const std::int64_t lost = t.dtype == DType::f32   ? not_finite<std::uint32_t>(t, 0x7f800000u)
-                            : t.dtype == DType::f16 ? not_finite<std::uint16_t>(t, 0x7c00u)
-                                                    : not_finite<std::uint16_t>(t, 0x7f80u);
+  const std::int64_t lost = count_not_finite(t);
   if (lost == 0) return;
   notes_.push_back(
       fmt::format("tensor '{}': {} values are NaN or infinite, which {} cannot hold: other numbers stand "

@@ -208,6 +208,13 @@ void PickleReader::build() {
     fail("BUILD on something else than an OrderedDict", "an OrderedDict, a dict",
          fmt::format("{}, {}", name_of(object.kind), name_of(state.kind)));
   }
+  const std::span<const PickleValue> items = pickle_.items(state);
+  for (std::size_t i = 0; i + 1 < items.size(); i += 2) {
+    const std::string_view key = items[i].is(Kind::text) ? pickle_.text(items[i]) : name_of(items[i].kind);
+    if (key == "_metadata") continue;
+    count_values(2);
+    pickle_.attributes_.emplace_back(key.substr(0, 100));
+  }
 }
 
 void PickleReader::persistent() {

@@ -45,13 +45,14 @@ class Pickle {
   static constexpr std::string_view kOrderedDict = "collections.OrderedDict";
 
   // `bytes` must outlive it. `globals`: "module.name" of those that may appear. `file` is only named in errors, which
-  // are load errors. kOrderedDict called with nothing is an empty dict, and what is built onto such a dict (the
-  // `_metadata` of a state dict) is read and dropped.
+  // are load errors. kOrderedDict called with nothing is an empty dict; of what is built onto such a dict the names are
+  // kept, but for the `_metadata` of a state dict: versions of modules.
   Pickle(std::string_view bytes, std::span<const std::string_view> globals, std::string_view file);
 
   const PickleValue& root() const { return root_; }
   std::string_view text(const PickleValue& value) const;
   std::span<const PickleValue> items(const PickleValue& value) const;
+  std::span<const std::string> attributes() const { return attributes_; }  // names of what was built onto a dict
   std::string_view global(const PickleValue& value) const { return globals_[static_cast<std::size_t>(value.number)]; }
 
  private:
@@ -65,6 +66,7 @@ class Pickle {
   std::span<const std::string_view> globals_;
   std::vector<PickleValue> values_;  // of tuples, calls and ids
   std::vector<Container> containers_;
+  std::vector<std::string> attributes_;
   PickleValue root_;
 };
 

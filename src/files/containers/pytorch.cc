@@ -126,10 +126,9 @@ class Builder {
     const ZipEntry* pickle = archive_.find("data.pkl");
     StateDict state = parse_state_dict(text_of(pickle->data), archive_.place("data.pkl"));
     for (Entry& e : state.entries) add(e);
-    if (!state.others.empty()) {
-      built_.notes.push_back(fmt::format("{} holds entries that are no tensors ({}; the first is {})",
-                                         std::filesystem::path(file_).filename().string(), state.others.size(),
-                                         state.others.front()));
+    built_.others = std::move(state.others);
+    for (const std::string& note : state.notes) {
+      built_.notes.push_back(fmt::format("{} holds {}", std::filesystem::path(file_).filename().string(), note));
     }
     return std::move(built_);
   }
@@ -204,7 +203,7 @@ TensorFile open_pytorch(const std::filesystem::path& path) {
   const std::shared_ptr<const MappedFile> file(opened, &opened->file);  // keeps the copies alive too
   for (Tensor& t : read.tensors) t.file = file;
   for (Unreadable& t : read.unreadable) t.file = file;
-  return {path, std::move(read.tensors), std::move(read.unreadable), std::move(read.notes)};
+  return {path, std::move(read.tensors), std::move(read.unreadable), std::move(read.others), std::move(read.notes)};
 }
 
 }  // namespace pkv::containers

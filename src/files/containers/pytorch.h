@@ -24,6 +24,7 @@ TensorFile open_pytorch(const std::filesystem::path& path);
 struct PyTorchTensors {
   std::vector<Tensor> tensors;
   std::vector<Unreadable> unreadable;
+  std::vector<Other> others;
   std::vector<std::string> notes;
   std::vector<std::unique_ptr<std::byte[]>> copies;  // data of the tensors that were not dense
 };

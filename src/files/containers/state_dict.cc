@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 #include <limits>
+#include <set>
 #include <span>
 #include <utility>
 
@@ -22,7 +23,9 @@ using Kind = PickleValue::Kind;
 using Values = std::span<const PickleValue>;
 
 constexpr std::string_view kTensorV2 = "torch._utils._rebuild_tensor_v2", kTensorV3 = "torch._utils._rebuild_tensor_v3",
-                           kParameter = "torch._utils._rebuild_parameter", kUntyped = "torch.storage.UntypedStorage";
+                           kParameter = "torch._utils._rebuild_parameter",
+                           kParameterWithState = "torch._utils._rebuild_parameter_with_state",
+                           kUntyped = "torch.storage.UntypedStorage";
 
 // What a storage's class, or with an untyped one the dtype beside it, says about an element.
 struct Element {
@@ -51,7 +54,7 @@ constexpr auto kElements = std::to_array<Element>({
     {"torch.float8_e5m2fnuz", "F8_E5M2FNUZ", 1},
     {"torch.float8_e8m0fnu", "F8_E8M0", 1},
 });
-constexpr std::array kOthers{Pickle::kOrderedDict, kTensorV2, kTensorV3, kParameter, kUntyped};
+constexpr std::array kOthers{Pickle::kOrderedDict, kTensorV2, kTensorV3, kParameter, kParameterWithState, kUntyped};
 
 constexpr auto kGlobals = [] {
   std::array<std::string_view, kElements.size() + kOthers.size()> all;
@@ -64,6 +67,8 @@ const Element* element_of(std::string_view global) {
   const auto at = std::ranges::find(kElements, global, &Element::global);
   return at == kElements.end() ? nullptr : &*at;
 }
+
+constexpr std::size_t kMostOthers = 100'000;
 
 class Reader {
  public:
@@ -80,6 +85,7 @@ class Reader {
     const Values items = pickle_.items(root);
     for (std::size_t i = 0; i < items.size(); i += 2) add(items[i], items[i + 1]);
     check_names();
+    note_attributes();
     return std::move(read_);
   }
 
@@ -97,7 +103,26 @@ class Reader {
     return value.is(Kind::call) && pickle_.global(pickle_.items(value)[0]) == function;
   }
   bool is_tensor(const PickleValue& value) const {
-    return is_call(value, kTensorV2) || is_call(value, kTensorV3) || is_call(value, kParameter);
+    return is_call(value, kTensorV2) || is_call(value, kTensorV3) || is_parameter(value);
+  }
+  bool is_parameter(const PickleValue& value) const {
+    return is_call(value, kParameter) || is_call(value, kParameterWithState);
+  }
+
+  // Whether a tensor is somewhere in it. A value may hold others many times, or itself: each is looked into once,
+  // whoever holds it, since one with a tensor ends the reading.
+  bool holds_tensors(const PickleValue& value) {
+    std::vector<PickleValue> left{value};
+    while (!left.empty()) {
+      const PickleValue next = left.back();
+      left.pop_back();
+      if (is_tensor(next)) return true;
+      if (!next.is(Kind::dict) && !next.is(Kind::list) && !next.is(Kind::tuple)) continue;
+      const Values items = pickle_.items(next);  // an empty tuple is where the next one is
+      if (items.empty() || !looked_into_.emplace(next.is(Kind::tuple), next.number).second) continue;
+      left.insert(left.end(), items.begin(), items.end());
+    }
+    return false;
   }
 
   void add(const PickleValue& key, const PickleValue& value) {
@@ -109,14 +134,50 @@ class Reader {
     }
     name_ = pickle_.text(key);
     names_.push_back(name_);
-    if (value.is(Kind::dict)) {
-      fail("is a dict: this is a training checkpoint, not a state dict", "a tensor", "a dict",
+    if (is_tensor(value)) return read_.entries.push_back(tensor(value));
+    if (holds_tensors(value)) {
+      const std::string kind(name_of(value.kind));
+      fail(fmt::format("is {} of tensors: this is a training checkpoint, not a state dict", kind), "a tensor", kind,
            "with PyTorch, save the state dict of the model alone, or call its save_pretrained()");
     }
-    if (is_tensor(value)) return read_.entries.push_back(tensor(value));
-    constexpr std::size_t kMostOthers = 100'000;
     if (read_.others.size() == kMostOthers) fail("too many entries that are no tensors");
-    read_.others.push_back(fmt::format("{}, {}", quote(name_), name_of(value.kind)));
+    read_.others.push_back({.name = std::string(name_), .kind = name_of(value.kind), .value = text_of(value)});
+  }
+
+  std::string text_of(const PickleValue& value) const {
+    constexpr std::size_t kKept = 100;
+    if (value.is(Kind::text)) return std::string(pickle_.text(value).substr(0, kKept));
+    if (value.is(Kind::boolean)) return value.number != 0 ? "True" : "False";
+    return value.is(Kind::integer) ? std::to_string(value.number) : "";
+  }
+
+  // Attributes that a program gave to parameters or to the dict itself. They change no value.
+  void note_attributes() {
+    if (!attributes_.empty()) {
+      read_.notes.push_back(
+          fmt::format("parameters with attributes of their own, which are not used ({}; the first: {})",
+                      attributes_.size(), attributes_.front()));
+    }
+    const auto& built = pickle_.attributes();
+    if (built.empty()) return;
+    read_.notes.push_back(fmt::format("attributes of the state dict, which are not used ({}; the first: {})",
+                                      built.size(), quote(built.front(), 40)));
+  }
+
+  // The state of a parameter: a dict, or a tuple of that and of what it keeps in slots.
+  void count_attributes(const PickleValue& state) {
+    const Values parts = state.is(Kind::tuple) ? pickle_.items(state) : Values(&state, 1);
+    for (const PickleValue& part : parts) {
+      if (part.is(Kind::none)) continue;
+      if (!part.is(Kind::dict)) fail("has a state in another form", "a dict", std::string(name_of(part.kind)));
+      const Values items = pickle_.items(part);
+      for (std::size_t i = 0; i + 1 < items.size(); i += 2) {
+        if (attributes_.size() == kMostOthers) fail("too many attributes");
+        const std::string key = items[i].is(Kind::text) ? quote(pickle_.text(items[i]), 40) : "?";
+        attributes_.push_back(fmt::format("{} of {}, {}", key, quote(name_),
+                                          is_tensor(items[i + 1]) ? "a tensor" : name_of(items[i + 1].kind)));
+      }
+    }
   }
 
   // Arguments of a call, checked against what they may be at least and at most.
@@ -150,8 +211,14 @@ class Reader {
          value.is(Kind::global) ? std::string(pickle_.global(value)) : std::string(name_of(value.kind)));
   }
 
-  StateDict::Entry tensor(PickleValue value) const {
-    if (is_call(value, kParameter)) value = arguments(value, 3, 3)[0];
+  StateDict::Entry tensor(PickleValue value) {
+    if (is_call(value, kParameterWithState)) {
+      const Values given = arguments(value, 4, 4);
+      count_attributes(given[3]);
+      value = given[0];
+    } else if (is_call(value, kParameter)) {
+      value = arguments(value, 3, 3)[0];
+    }
     const bool typed = is_call(value, kTensorV2);
     if (!typed && !is_call(value, kTensorV3)) fail("is a parameter of something else than a tensor");
     const Values given = typed ? arguments(value, 6, 7) : arguments(value, 7, 8);
@@ -232,6 +299,8 @@ class Reader {
   Pickle pickle_;
   std::string_view file_, name_;
   std::vector<std::string_view> names_;
+  std::vector<std::string> attributes_;                  // "'note' of 'wte.weight', a text"
+  std::set<std::pair<bool, std::int64_t>> looked_into_;  // whether it is a tuple, and where it is
   StateDict read_;
 };
 

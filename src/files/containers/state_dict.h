@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "engine/tensor/dtype.h"
+#include "files/containers/tensor_file.h"
 
 namespace pkv::containers {
 
@@ -28,8 +29,9 @@ struct StateDict {
 
     bool dense() const;  // row-major without gaps
   };
-  std::vector<Entry> entries;       // in the order of the file, names unique and UTF-8; each within its storage
-  std::vector<std::string> others;  // entries that are no tensors: "'step', an integer"
+  std::vector<Entry> entries;      // in the order of the file, names unique and UTF-8; each within its storage
+  std::vector<Other> others;       // entries that are no tensors
+  std::vector<std::string> notes;  // what else the pickle says, and is not used: attributes of tensors and of the dict
 };
 
 // `pickle` must outlive the result. `file` is only named in errors, which are load errors.

@@ -46,11 +46,17 @@ void fail_unreadable(const Unreadable& tensor) {
              .hint = "convert the weights to bf16, fp16 or fp32"});
 }
 
+std::string Other::describe() const {
+  constexpr std::size_t kShown = 40;
+  return fmt::format("{}, {}{}", quote(name), kind, value.empty() ? "" : ": " + quote(value, kShown));
+}
+
 TensorFile::TensorFile(std::filesystem::path path, std::vector<Tensor> tensors, std::vector<Unreadable> unreadable,
-                       std::vector<std::string> notes)
+                       std::vector<Other> others, std::vector<std::string> notes)
     : path_(std::move(path)),
       tensors_(std::move(tensors)),
       unreadable_(std::move(unreadable)),
+      others_(std::move(others)),
       notes_(std::move(notes)),
       by_name_(tensors_.size()) {
   std::ranges::sort(unreadable_, {}, &Unreadable::name);

@@ -40,15 +40,25 @@ struct Unreadable {
 };
 [[noreturn]] void fail_unreadable(const Unreadable& tensor);
 
+// An entry that is no tensor, as a PyTorch checkpoint may hold beside them.
+struct Other {
+  std::string name;
+  std::string_view kind;  // "a text", "an integer", "None"; of static storage
+  std::string value;      // a text, or an integer, True or False as written; empty for others
+
+  std::string describe() const;  // "'step', an integer: 7"
+};
+
 class TensorFile {
  public:
   // No two may have the same name. `notes`: what a reader of a report should know.
   TensorFile(std::filesystem::path path, std::vector<Tensor> tensors, std::vector<Unreadable> unreadable,
-             std::vector<std::string> notes = {});
+             std::vector<Other> others = {}, std::vector<std::string> notes = {});
 
   const std::filesystem::path& path() const { return path_; }
   std::span<const Tensor> tensors() const { return tensors_; }            // in the order of the file
   std::span<const Unreadable> unreadable() const { return unreadable_; }  // sorted by name
+  std::span<const Other> others() const { return others_; }               // in the order of the file
   std::span<const std::string> notes() const { return notes_; }
   bool has(std::string_view name) const;            // readable or not
   const Tensor* find(std::string_view name) const;  // null when absent; error when unreadable
@@ -58,6 +68,7 @@ class TensorFile {
   std::filesystem::path path_;
   std::vector<Tensor> tensors_;
   std::vector<Unreadable> unreadable_;
+  std::vector<Other> others_;
   std::vector<std::string> notes_;
   std::vector<std::size_t> by_name_;  // places in tensors_
 };

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstring>
 #include <utility>
 
 #include "base/error.h"
@@ -29,8 +30,9 @@ struct Weights {
 };
 constexpr std::array<Weights, 2> kWeights{{{"model.safetensors", kSafeTensors}, {"pytorch_model.bin", kPyTorch}}};
 
-containers::TensorFile open_tensors(const fs::path& path, std::string_view extension) {
-  return extension == kPyTorch ? containers::open_pytorch(path) : containers::SafeTensors::open(path);
+bool same_values(const containers::Tensor& a, const containers::Tensor& b) {
+  if (a.dtype != b.dtype || a.shape != b.shape || a.data.size() != b.data.size()) return false;
+  return a.data.empty() || std::memcmp(a.data.data(), b.data.data(), a.data.size()) == 0;
 }
 
 void check_folder(const fs::path& path) {
@@ -119,7 +121,7 @@ Folder Folder::open(const fs::path& path) {
 void Folder::open_weights() {
   if (const std::string named = weights_named(*config_); !named.empty()) {
     if (named.ends_with(kIndexEnd)) return open_index(path_ / named, kSafeTensors);
-    return add(containers::SafeTensors::open(path_ / named));
+    return add(open_tensors(path_ / named, kSafeTensors));
   }
   for (const Weights& weights : kWeights) {
     const fs::path single = path_ / weights.single, index = path_ / weights.index();
@@ -146,39 +148,80 @@ void Folder::open_index(const fs::path& path, std::string_view extension) {
     }
     shards.push_back(open_tensors(path_ / name, extension));
   }
-  for (const Index::Entry& e : index.entries) {
-    if (shards[e.shard].has(e.tensor)) continue;
-    fail_load({.what = "tensor is missing",
-               .where = fmt::format("{}: tensor {}", shards[e.shard].path().string(), quote(e.tensor)),
-               .expected = fmt::format("in this shard, as {} says", path.filename().string())});
-  }
-  for (const containers::TensorFile& shard : shards) note_unnamed(index, shard, path.filename().string());
+  note_index(index, shards, path.filename().string());
   for (const containers::TensorFile& shard : shards) add(shard);
 }
 
-// transformers loads whatever the shards hold, and so do we; but not in silence.
-void Folder::note_unnamed(const Index& index, const containers::TensorFile& shard, std::string_view index_name) {
-  std::vector<std::string_view> unnamed;
-  const auto look = [&](const auto& tensor) {
-    if (index.find(tensor.name) == nullptr) unnamed.push_back(tensor.name);
+// transformers loads whatever the shards hold, wherever the index says that it is, and so do we; but not in silence.
+// Whether a tensor that is nowhere is missed, its page knows: a tied output layer is not.
+void Folder::note_index(const Index& index, std::span<const containers::TensorFile> shards,
+                        std::string_view index_name) {
+  const auto note = [&](std::span<const std::string_view> names, std::string_view what) {
+    if (names.empty()) return;
+    notes_.push_back(fmt::format("{} ({}; the first is {})", what, names.size(), quote(std::ranges::min(names))));
   };
-  std::ranges::for_each(shard.tensors(), look);
-  std::ranges::for_each(shard.unreadable(), look);
-  if (unnamed.empty()) return;
-  notes_.push_back(fmt::format("{} holds tensors that {} does not name ({}; the first is {})",
-                               shard.path().filename().string(), index_name, unnamed.size(),
-                               quote(std::ranges::min(unnamed))));
+  std::vector<std::string_view> elsewhere, nowhere;
+  for (const Index::Entry& e : index.entries) {
+    if (shards[e.shard].has(e.tensor)) continue;
+    const bool found = std::ranges::any_of(shards, [&](const auto& shard) { return shard.has(e.tensor); });
+    (found ? elsewhere : nowhere).push_back(e.tensor);
+  }
+  note(elsewhere, fmt::format("{} names the wrong shard for tensors", index_name));
+  note(nowhere, fmt::format("{} names tensors that no shard holds", index_name));
+  for (const containers::TensorFile& shard : shards) {
+    std::vector<std::string_view> unnamed;
+    const auto look = [&](const auto& tensor) {
+      if (index.find(tensor.name) == nullptr) unnamed.push_back(tensor.name);
+    };
+    std::ranges::for_each(shard.tensors(), look);
+    std::ranges::for_each(shard.unreadable(), look);
+    note(unnamed, fmt::format("{} holds tensors that {} does not name", shard.path().filename().string(), index_name));
+  }
+  const std::vector<std::string_view> unread(index.unread.begin(), index.unread.end());
+  note(unread, fmt::format("{} has keys that nobody here knows", index_name));
+}
+
+containers::TensorFile Folder::open_tensors(const fs::path& path, std::string_view extension) {
+  if (extension == kPyTorch) return containers::open_pytorch(path);
+  containers::SafeTensors file = containers::SafeTensors::open(path);
+  read_metadata(file);
+  return file;
+}
+
+// safetensors' save_model keeps one of several tensors that are the same memory, and writes the names of the others
+// into the metadata, each with that of the one kept.
+void Folder::read_metadata(const containers::SafeTensors& file) {
+  std::vector<std::string_view> unread;
+  for (const auto& [key, value] : file.metadata()) {
+    if (!file.has(key) && file.has(value)) {
+      aliases_.emplace(key, value);
+    } else if (key != "format" || (value != "pt" && value != "np")) {
+      unread.push_back(key);
+    }
+  }
+  if (unread.empty()) return;
+  const std::string first(unread.front());
+  notes_.push_back(fmt::format("{}: metadata that is not used ({}; the first is {}: {})",
+                               file.path().filename().string(), unread.size(), quote(first, 40),
+                               quote(file.metadata().at(first), 40)));
 }
 
 void Folder::add(const containers::TensorFile& file) {
   files_.push_back(file.path());
+  std::ranges::copy(file.others(), std::back_inserter(others_));
   std::ranges::copy(file.notes(), std::back_inserter(notes_));
   std::ranges::copy(file.tensors(), std::back_inserter(tensors_));
   std::ranges::copy(file.unreadable(), std::back_inserter(unreadable_));
 }
 
+// A tensor may be in two shards if it is the same in both.
 void Folder::sort_names() {
-  std::ranges::sort(tensors_, {}, &containers::Tensor::name);
+  std::ranges::stable_sort(tensors_, {}, &containers::Tensor::name);
+  std::ranges::stable_sort(others_, {}, &containers::Other::name);
+  const auto again = std::ranges::unique(tensors_, [](const containers::Tensor& a, const containers::Tensor& b) {
+    return a.name == b.name && same_values(a, b);
+  });
+  tensors_.erase(again.begin(), again.end());
   std::ranges::sort(unreadable_, {}, &containers::Unreadable::name);
 
   struct Place {
@@ -191,7 +234,7 @@ void Folder::sort_names() {
   std::ranges::sort(all, {}, &Place::name);
   const auto twice = std::ranges::adjacent_find(all, {}, &Place::name);
   if (twice == all.end()) return;
-  fail_load({.what = "tensor is in two shards",
+  fail_load({.what = "tensor is in two shards, with other values",
              .where = fmt::format("{}: tensor {}", path_.string(), quote(twice->name)),
              .found = fmt::format("{} and {}", twice->file->path().filename().string(),
                                   std::next(twice)->file->path().filename().string())});
@@ -217,7 +260,8 @@ const containers::Tensor* Folder::find(std::string_view name) const {
   const auto other_name = [](const containers::Unreadable& t) -> std::string_view { return t.name; };
   const auto other = std::ranges::lower_bound(unreadable_, name, {}, other_name);
   if (other != unreadable_.end() && other->name == name) containers::fail_unreadable(*other);
-  return nullptr;
+  const auto alias = aliases_.find(name);
+  return alias == aliases_.end() ? nullptr : find(alias->second);
 }
 
 }  // namespace pkv::hf

@@ -5,6 +5,8 @@
 #pragma once
 
 #include <filesystem>
+#include <functional>
+#include <map>
 #include <memory>
 #include <span>
 #include <string>
@@ -12,6 +14,10 @@
 #include <vector>
 
 #include "files/hf/source.h"
+
+namespace pkv::containers {
+class SafeTensors;
+}
 
 namespace pkv::hf {
 
@@ -38,6 +44,7 @@ class Folder final : public Source {
   std::span<const containers::Tensor> tensors() const override { return tensors_; }  // of all files
   std::span<const containers::Unreadable> unreadable() const override { return unreadable_; }
   const containers::Tensor* find(std::string_view name) const override;
+  std::span<const containers::Other> others() const override { return others_; }
   std::vector<TokenizerPart> tokenizer() const override;
 
   std::span<const std::string> notes() const override { return notes_; }
@@ -45,7 +52,9 @@ class Folder final : public Source {
  private:
   void open_weights();
   void open_index(const std::filesystem::path& index, std::string_view extension);
-  void note_unnamed(const Index& index, const containers::TensorFile& shard, std::string_view index_name);
+  containers::TensorFile open_tensors(const std::filesystem::path& path, std::string_view extension);
+  void read_metadata(const containers::SafeTensors& file);
+  void note_index(const Index& index, std::span<const containers::TensorFile> shards, std::string_view index_name);
   void add(const containers::TensorFile& file);
   void sort_names();
 
@@ -54,6 +63,9 @@ class Folder final : public Source {
   std::vector<std::filesystem::path> files_;
   std::vector<containers::Tensor> tensors_;
   std::vector<containers::Unreadable> unreadable_;
+  std::vector<containers::Other> others_;
+  std::map<std::string, std::string, std::less<>>
+      aliases_;  // other names of tensors, as safetensors' metadata has them
   std::vector<std::string> notes_;
 };
 

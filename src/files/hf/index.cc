@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <map>
 #include <utility>
 
@@ -13,7 +14,11 @@
 namespace pkv::hf {
 namespace {
 
-// Takes weight_map; lets everything else (metadata) pass, to a limited depth.
+// Keys of the index's metadata that say nothing about the weights, or nothing that is needed.
+constexpr std::array<std::string_view, 5> kMetadata{"format", "mergekit_version", "save_format", "total_parameters",
+                                                    "total_size"};
+
+// Takes weight_map; lets everything else (metadata) pass, to a limited depth, and names what is not known.
 class IndexReader : public JsonEvents {
  public:
   IndexReader(std::string_view text, std::string_view file, std::string_view extension)
@@ -37,11 +42,15 @@ class IndexReader : public JsonEvents {
   bool key(std::string& name) override {
     if (depth_ == 1) {
       in_map_ = name == "weight_map";
+      in_metadata_ = name == "metadata";
+      if (!in_map_ && !in_metadata_) add_unread(name);
       if (in_map_ && std::exchange(has_map_, true)) {
         fail_load({.what = "weight_map appears twice", .where = std::string(file_)});
       }
     } else if (in_map_) {
       tensor_ = std::move(name);
+    } else if (in_metadata_ && depth_ == 2 && std::ranges::count(kMetadata, name) == 0) {
+      add_unread("metadata." + name);
     }
     return true;
   }
@@ -99,6 +108,11 @@ class IndexReader : public JsonEvents {
     index_.entries.push_back({std::move(tensor_), number});
   }
 
+  void add_unread(const std::string& name) {
+    constexpr std::size_t kMost = 1000;
+    if (index_.unread.size() < kMost) index_.unread.push_back(name.substr(0, 100));
+  }
+
   // Numbers were given in order of appearance; now they follow the names.
   void number_shards() {
     std::vector<std::size_t> place_of(shards_.size());
@@ -114,7 +128,7 @@ class IndexReader : public JsonEvents {
   std::map<std::string, std::size_t> shards_;
   std::string tensor_;
   std::size_t depth_ = 0;
-  bool in_map_ = false, has_map_ = false;
+  bool in_map_ = false, in_metadata_ = false, has_map_ = false;
 };
 
 }  // namespace

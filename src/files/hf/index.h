@@ -18,6 +18,7 @@ struct Index {
   };
   std::vector<std::string> shards;  // plain file names with the extension; sorted
   std::vector<Entry> entries;       // sorted by tensor
+  std::vector<std::string> unread;  // keys that nobody knows: "metadata.made_by"
 
   const Entry* find(std::string_view tensor) const;  // null when absent
 };

@@ -33,8 +33,11 @@ class Source {
 
   virtual std::span<const containers::Tensor> tensors() const = 0;         // sorted by name
   virtual std::span<const containers::Unreadable> unreadable() const = 0;  // likewise
-  // Null when absent; load error when its dtype cannot be read.
+  // Null when absent; load error when its dtype cannot be read. A tensor that the files also know by another name is
+  // found by both.
   virtual const containers::Tensor* find(std::string_view name) const = 0;
+  // Entries beside the tensors that are none, sorted by name: whoever knows what they mean uses or refuses them.
+  virtual std::span<const containers::Other> others() const { return {}; }
 
   virtual std::vector<TokenizerPart> tokenizer() const = 0;  // in the order of kTokenizerFiles; empty: there is none
 

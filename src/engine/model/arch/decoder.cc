@@ -25,7 +25,7 @@ void run(const Decoder& m, Pass& p) {
     p.end_layer();
   }
   p.head();
-  p.logits(p.norm(m.norm), m.head, m.head_bias, m.logit_scale, m.logit_cap);
+  p.logits(p.norm(m.norm), m.head, m.logit_scale, m.logit_cap);
 }
 
 void run(const Parallel& parallel, Pass& p) {
@@ -41,7 +41,7 @@ void run(const Parallel& parallel, Pass& p) {
     p.end_layer();
   }
   p.head();
-  p.logits(p.norm(m.norm), m.head, m.head_bias, m.logit_scale, m.logit_cap);
+  p.logits(p.norm(m.norm), m.head, m.logit_scale, m.logit_cap);
 }
 
 namespace {
@@ -370,7 +370,6 @@ std::unique_ptr<Page> load_decoder(Reader& in) {
   Decoder m{.card = read_card(c, row),
             .embedding = {},
             .head = {},
-            .head_bias = {},
             .rotations = {},
             .layers = {},
             .norm = {}};
@@ -385,14 +384,15 @@ std::unique_ptr<Page> load_decoder(Reader& in) {
 
   const std::string prefix = prefix_of(in, row.names);
   in.base_prefix(prefix);
-  m.embedding = in.matrix(std::string(row.names.embedding) + ".weight", m.card.vocab, m.card.hidden);
+  const std::string head(row.names.head), inside = "language_model." + head;
+  const std::string output = (in.has(inside + ".weight") ? inside : head) + ".weight";
+  m.embedding = in.embedding(std::string(row.names.embedding) + ".weight", output, m.card);
   for (std::int64_t i = 0; i < m.card.layers; ++i) {
     m.layers.push_back(layers.read(i, kinds[static_cast<std::size_t>(i)]));
   }
   m.norm = layers.norm(std::string(row.names.norm));
-  const std::string head(row.names.head), inside = "language_model." + head;
-  m.head = in.output((in.has(inside + ".weight") ? inside : head) + ".weight", m.embedding, m.card.tied);
-  if (is_set(c, row.biases.head)) m.head_bias = in.vector(head + ".bias", m.card.vocab);
+  m.head = in.output();
+  if (is_set(c, row.biases.head)) m.head.bias = in.vector(head + ".bias", m.card.vocab);
   in.without_effect("rotary_emb.inv_freq");
   if (!parallel) return std::make_unique<PageOf<Decoder>>(std::move(m));
   m.card.notes += std::string(m.card.notes.empty() ? "" : ", ") + "parallel attention";

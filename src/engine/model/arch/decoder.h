@@ -26,7 +26,8 @@ struct Decoder {
   };
 
   Card card;
-  View embedding, head, head_bias;
+  View embedding;
+  Projection head;
   std::vector<Rotation> rotations;
   std::vector<Layer> layers;
   Norm norm;

@@ -21,7 +21,8 @@ struct Falcon {
   Card card;
   bool parallel, two_norms;
   std::vector<Rotation> rotations;  // one or none
-  View word_embeddings, lm_head;
+  View word_embeddings;
+  Projection lm_head;
   std::vector<Layer> h;
   Norm ln_f;
 };
@@ -151,7 +152,7 @@ std::unique_ptr<Page> load_falcon(Reader& in) {
   Falcon m{
       .card = read_card(c, s, theta), .parallel = s.parallel, .two_norms = s.parallel && s.norms == 2, .rotations = {}};
   if (!s.alibi) m.rotations.push_back(default_rotation(in, theta, m.card.head_dim));
-  m.word_embeddings = in.matrix("word_embeddings.weight", m.card.vocab, m.card.hidden);
+  m.word_embeddings = in.embedding("word_embeddings.weight", "lm_head.weight", m.card);
   const View slopes = s.alibi ? in.constants(alibi_slopes(m.card.heads)) : View();
   for (std::int64_t i = 0; i < m.card.layers; ++i) {
     m.h.push_back(read_layer(in, m.card, s, i, act));
@@ -159,7 +160,7 @@ std::unique_ptr<Page> load_falcon(Reader& in) {
     a.alibi = {.slopes = slopes, .scale = a.scale, .bf16 = true};
   }
   m.ln_f = in.norm("ln_f", m.card.hidden, s.eps);
-  m.lm_head = in.output("lm_head.weight", m.word_embeddings, m.card.tied);
+  m.lm_head = in.output();
   in.without_effect("rotary_emb.inv_freq");
   in.without_effect("rotary.inv_freq");
   return std::make_unique<PageOf<Falcon>>(std::move(m));

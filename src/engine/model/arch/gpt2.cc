@@ -16,7 +16,8 @@ struct Layer {
 
 struct Gpt2 {
   Card card;
-  View wte, wpe, lm_head;
+  View wte, wpe;
+  Projection lm_head;
   std::vector<Layer> h;
   Norm ln_f;
 };
@@ -77,11 +78,11 @@ std::unique_ptr<Page> load_gpt2(Reader& in) {
                                : kernels::Act::gelu_tanh;
   in.base_prefix("transformer.");
   Gpt2 m{.card = read_card(c), .wte = {}, .wpe = {}, .lm_head = {}, .h = {}, .ln_f = {}};
-  m.wte = in.matrix("wte.weight", m.card.vocab, m.card.hidden);
+  m.wte = in.embedding("wte.weight", "lm_head.weight", m.card);
   m.wpe = in.matrix("wpe.weight", m.card.context, m.card.hidden);
   for (std::int64_t i = 0; i < m.card.layers; ++i) m.h.push_back(read_layer(in, m.card, i, eps, act));
   m.ln_f = in.norm("ln_f", m.card.hidden, eps);
-  m.lm_head = in.output("lm_head.weight", m.wte, m.card.tied);
+  m.lm_head = in.output();
   in.without_effect(".attn.bias");  // the causal mask, kept as a buffer
   in.without_effect(".attn.masked_bias");
   return std::make_unique<PageOf<Gpt2>>(std::move(m));

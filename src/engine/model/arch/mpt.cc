@@ -23,7 +23,8 @@ struct Block {
 
 struct Mpt {
   Card card;
-  View wte, lm_head;
+  View wte;
+  Projection lm_head;
   std::vector<Block> blocks;
   Norm norm_f;
 };
@@ -163,13 +164,13 @@ std::unique_ptr<Page> load_mpt(Reader& in) {
   Mpt m{.card = read_card(c), .wte = {}, .lm_head = {}, .blocks = {}, .norm_f = {}};
   const Options o = read_options(c, m.card);
   const View slopes = in.constants(o.slopes);
-  m.wte = in.matrix("wte.weight", m.card.vocab, m.card.hidden);
+  m.wte = in.embedding("wte.weight", "lm_head.weight", m.card);
   for (std::int64_t i = 0; i < m.card.layers; ++i) {
     m.blocks.push_back(read_block(in, m.card, o, i));
     m.blocks.back().attn.alibi.slopes = slopes;
   }
   m.norm_f = norm(in, "norm_f", m.card, o);
-  m.lm_head = in.output("lm_head.weight", m.wte, m.card.tied);
+  m.lm_head = in.output();
   return std::make_unique<PageOf<Mpt>>(std::move(m));
 }
 

@@ -22,7 +22,7 @@ struct Roberta {
   std::vector<Layer> layers;
   Projection head_dense;
   Norm head_norm;
-  View decoder, decoder_bias;
+  Projection decoder;
 };
 
 Card read_card(const hf::Config& c, std::int64_t padding) {
@@ -81,15 +81,7 @@ void run(const Roberta& m, Pass& p) {
   }
   p.head();
   p.replace(p.dense(m.head_dense, kernels::Act::gelu));
-  p.logits(p.norm(m.head_norm), m.decoder, m.decoder_bias);
-}
-
-// Stored once or twice: as the head's own and as the decoder's. Tied, they are the same.
-View read_decoder_bias(Reader& in, const Card& card) {
-  const bool own = in.has("lm_head.bias"), decoders = in.has("lm_head.decoder.bias");
-  const bool use_decoders = decoders && (!own || !card.tied);
-  if (own && decoders) in.without_effect(use_decoders ? "lm_head.bias" : "lm_head.decoder.bias");
-  return in.vector(use_decoders ? "lm_head.decoder.bias" : "lm_head.bias", card.vocab);
+  p.logits(p.norm(m.head_norm), m.decoder);
 }
 
 }  // namespace
@@ -103,7 +95,8 @@ std::unique_ptr<Page> load_roberta(Reader& in) {
   in.base_prefix("roberta.");
   Roberta m{.card = read_card(c, padding)};
   const std::int64_t hidden = m.card.hidden;
-  m.word = in.matrix("embeddings.word_embeddings.weight", m.card.vocab, hidden);
+  const bool tied = m.card.tied;
+  m.word = in.embedding("embeddings.word_embeddings.weight", "lm_head.decoder.weight", m.card);
   m.position = in.matrix("embeddings.position_embeddings.weight", m.card.context + padding + 1, hidden);
   m.token_type =
       in.matrix("embeddings.token_type_embeddings.weight", c.integer_or({"type_vocab_size"}, 2, 1, kMaxTokens), hidden);
@@ -114,8 +107,9 @@ std::unique_ptr<Page> load_roberta(Reader& in) {
   }
   m.head_dense = in.linear("lm_head.dense", hidden, hidden);
   m.head_norm = in.norm("lm_head.layer_norm", hidden, eps);
-  m.decoder = in.output("lm_head.decoder.weight", m.word, m.card.tied);
-  m.decoder_bias = read_decoder_bias(in, m.card);
+  m.decoder = in.output();
+  // Stored once or twice: as the decoder's, which is added, and as the head's own.
+  m.decoder.bias = in.vector("lm_head.decoder.bias", "lm_head.bias", m.card.vocab, tied);
   in.without_effect("embeddings.position_ids");  // 0, 1, 2, ... kept as a buffer
   in.without_effect("pooler.dense.weight");      // of the classification models
   in.without_effect("pooler.dense.bias");

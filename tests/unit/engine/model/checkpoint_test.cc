@@ -46,7 +46,7 @@ class Parts {
     put("w.weight.quant_state.bitsandbytes__" + format, DType::u8, {static_cast<std::int64_t>(json.size())}, json);
   }
 
-  std::string error(std::int64_t out = kOut, std::int64_t in = kIn) const {
+  std::string error(std::int64_t out = kOut, std::int64_t in = kIn, const containers::Other* other = nullptr) const {
     static const auto file = std::make_shared<const MappedFile>("/proc/self/exe");
     std::map<std::string, containers::Tensor> tensors;
     for (const auto& [name, part] : parts_) {
@@ -61,7 +61,10 @@ class Parts {
       return at == tensors.end() ? nullptr : &at->second;
     };
     try {
-      return stored_matrix(find, "w.weight", out, in) ? "no error" : "no matrix";
+      const auto find_other = [&](const std::string& name) {
+        return other != nullptr && other->name == name ? other : nullptr;
+      };
+      return stored_matrix(find, "w.weight", out, in, find_other) ? "no error" : "no matrix";
     } catch (const Error& e) {
       EXPECT_EQ(e.kind(), Error::Kind::load) << e.what();
       return e.what();
@@ -241,12 +244,31 @@ TEST(StoredMatrix, EightBitsDamaged) {
       {"scales cut off", [](Parts& p) { p.floats("w.SCB", {1}); }, {"'w.SCB'", "F32 with 6 elements", "F32 [1]"}},
       {"an old layout",
        [](Parts& p) { p["w.weight_format"].bytes = "\x02"; },
-       {"'w.weight_format'", "0: rows", "an old tiled layout"}},
+       {"'w.weight'", "in the order of a graphics card", "expected: weight_format 'row' (0)", "col_turing (2)"}},
+      {"an unknown layout", [](Parts& p) { p["w.weight_format"].bytes = "\x09"; }, {"the unknown number 9"}},
       {"a text for a layout",
        [](Parts& p) { p.put("w.weight_format", DType::u8, {3}, "row"); },
        {"U8 with 1 elements", "U8 [3]"}},
   };
   expect_refused(eight_bits, damages);
+}
+
+// Before 0.43.1, bitsandbytes wrote a text into PyTorch's files, which is no tensor.
+TEST(StoredMatrix, TheLayoutAsATextOfAPyTorchFile) {
+  const auto said = [](std::string_view kind, std::string value) {
+    const containers::Other other{.name = "w.weight_format", .kind = kind, .value = std::move(value)};
+    Parts p = eight_bits();
+    p.erase("w.weight_format");
+    return p.error(kOut, kIn, &other);
+  };
+  EXPECT_EQ(said("a text", "row"), "no error");
+  EXPECT_EQ(said("None", ""), "no error");
+  for (const char* layout : {"col32", "col_turing", "col_ampere", "rows", ""}) {
+    EXPECT_THAT(said("a text", layout), AllOf(HasSubstr("'w.weight': codes are in the order of a graphics card"),
+                                              HasSubstr("'w.weight_format', a text"), HasSubstr(layout)));
+  }
+  EXPECT_EQ(said("an integer", "0"), "no error");
+  EXPECT_THAT(said("an integer", "2"), HasSubstr("an integer: '2'"));
 }
 
 std::string config_error(const std::string& quantization) {
@@ -268,6 +290,24 @@ TEST(QuantizationConfig, OtherMethodsAreRefusedByName) {
                 AllOf(HasSubstr("config.json: quantization_config.quant_method"), HasSubstr("not supported"),
                       HasSubstr("expected: \"bitsandbytes\""), HasSubstr(method)));
   }
+}
+
+TEST(QuantizationConfig, WhatItSaysIsHeldAgainstTheTensors) {
+  const auto said = [](const std::string& quantization, std::optional<quant::Format> found) {
+    const auto config = hf::Config::parse(R"({"quantization_config": )" + quantization + "}", "config.json");
+    return read_quantization_config(config).disagrees("config.json", found);
+  };
+  const std::string four = R"({"load_in_4bit": true, "load_in_8bit": false})", eight = R"({"_load_in_8bit": true})";
+  EXPECT_EQ(said("null", {}), "");
+  EXPECT_EQ(said(four, quant::Format::nf4), "");
+  EXPECT_EQ(said(eight, quant::Format::int8), "");
+  EXPECT_EQ(said(four, {}),
+            "config.json: quantization_config says that the weights are quantised to 4 bits, but they "
+            "are not: they are used as they are");
+  EXPECT_THAT(said(eight, {}), HasSubstr("quantised to 8 bits, but they are not"));
+  EXPECT_THAT(said(eight, quant::Format::fp4), HasSubstr("quantised to 8 bits, but they are in fp4"));
+  EXPECT_THAT(said("null", quant::Format::int8),
+              HasSubstr("says nothing of the weights being quantised, but they are"));
 }
 
 TEST(QuantizationConfig, WrongValuesAreRefusedByName) {

@@ -84,7 +84,8 @@ TEST_F(Load, WrongShapeAndDtypeNameTheTensor) {
                                               HasSubstr("expected: [7, 6], by config.json"), HasSubstr("[6, 7]")));
   t.shape = {7, 6};
   t.dtype = DType::i32;
-  EXPECT_THAT(error_of(kGpt2, {}, {t}), AllOf(HasSubstr("expected: F32, F16 or BF16"), HasSubstr("found:    I32")));
+  EXPECT_THAT(error_of(kGpt2, {}, {t}),
+              AllOf(HasSubstr("expected: F32, F16, BF16 or F64"), HasSubstr("found:    I32")));
 }
 
 struct Refusal {

@@ -60,7 +60,7 @@ class Branches : public testing::Test {
     p.run([&] {
       p.embed(embedding.view());
       p.add(change(p, p.mlp(p.hidden(), mlp)));
-      p.logits(p.hidden(), head.view());
+      p.logits(p.hidden(), {.weight = head.view()});
     });
     std::vector<float> all(kVocab);
     backend.download(all.data(), p.result().data, all.size() * sizeof(float));

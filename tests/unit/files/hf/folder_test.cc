@@ -164,19 +164,55 @@ TEST_F(FolderTest, APipeInPlaceOfAFileDoesNotHang) {
   EXPECT_THAT(refused(), HasSubstr("model.safetensors: is not a regular file"));
 }
 
-TEST_F(FolderTest, TheIndexAndItsShardsMustAgree) {
+// transformers takes what the shards hold: a tied output layer that no shard holds is not missed, say.
+TEST_F(FolderTest, WhereTheIndexAndItsShardsDisagreeTheShardsHold) {
   put_shards();
   put_index(fmt::format(R"("a": "{0}", "b": "{0}", "c": "{1}", "d": "{1}")", kShard1, kShard2));
-  EXPECT_THAT(refused(), AllOf(HasSubstr(fmt::format("{}: tensor 'd': tensor is missing", kShard2)),
-                               HasSubstr("as model.safetensors.index.json says")));
+  EXPECT_THAT(names_of(Folder::open(folder_)), ElementsAre("a", "b", "c"));
+  EXPECT_THAT(Folder::open(folder_).notes(),
+              ElementsAre("model.safetensors.index.json names tensors that no shard holds (1; the first is 'd')"));
   put_index(fmt::format(R"("a": "{1}", "b": "{0}", "c": "{1}")", kShard1, kShard2));
-  EXPECT_THAT(refused(), HasSubstr(fmt::format("{}: tensor 'a': tensor is missing", kShard2)));
+  EXPECT_THAT(names_of(Folder::open(folder_)), ElementsAre("a", "b", "c"));
+  EXPECT_THAT(Folder::open(folder_).notes(),
+              ElementsAre("model.safetensors.index.json names the wrong shard for tensors (1; the first is 'a')"));
   put_index(R"("a": "model-00003-of-00002.safetensors")");
   EXPECT_THAT(refused(), HasSubstr("model-00003-of-00002.safetensors: shard is missing"));
   put_shards();
-  put(folder_ / kShard2, bytes_with({"c", "a"}));
-  EXPECT_THAT(refused(),
-              AllOf(HasSubstr("tensor 'a': tensor is in two shards"), HasSubstr(kShard1), HasSubstr(kShard2)));
+  put(folder_ / kShard2, bytes_with({"a", "c"}));
+  EXPECT_THAT(refused(), AllOf(HasSubstr("tensor 'a': tensor is in two shards, with other values"), HasSubstr(kShard1),
+                               HasSubstr(kShard2)));
+  put(folder_ / kShard2, bytes_with({"c", "b"}));  // 'B' each: of a whole file's second and of this one's
+  put(folder_ / kShard1, bytes_with({"a", "b"}));
+  EXPECT_THAT(names_of(Folder::open(folder_)), ElementsAre("a", "b", "c")) << "the same in both";
+}
+
+TEST_F(FolderTest, KeysOfAnIndexThatNobodyKnowsAreNoted) {
+  put_shards();
+  put(folder_ / "model.safetensors.index.json",
+      fmt::format(R"({{"metadata": {{"total_size": 3, "scale": 2}}, "layout": {{"metadata": [1]}},
+                      "weight_map": {{"a": "{0}", "b": "{0}", "c": "{1}"}}}})",
+                  kShard1, kShard2));
+  EXPECT_THAT(Folder::open(folder_).notes(), ElementsAre("model.safetensors.index.json has keys that nobody here knows "
+                                                         "(2; the first is 'layout')"));
+}
+
+// safetensors' save_model keeps one of several names of a tensor and writes down the others.
+TEST_F(FolderTest, MetadataMayGiveATensorAnotherName) {
+  const std::string entry = R"("b":{"dtype":"U8","shape":[1],"data_offsets":[0,1]})";
+  const auto with = [&](std::string_view metadata) {
+    return safetensors_bytes(fmt::format(R"({{"__metadata__":{{{}}},{}}})", metadata, entry), "x");
+  };
+  put(folder_ / "model.safetensors", with(R"("format":"pt","a":"b")"));
+  const Folder folder = Folder::open(folder_);
+  EXPECT_EQ(folder.find("a"), folder.find("b"));
+  EXPECT_NE(folder.find("a"), nullptr);
+  EXPECT_EQ(folder.find("format"), nullptr);
+  EXPECT_THAT(names_of(folder), ElementsAre("b"));
+  EXPECT_THAT(folder.notes(), IsEmpty());
+  put(folder_ / "model.safetensors", with(R"("format":"tf","a":"c","note":"x")"));
+  EXPECT_EQ(Folder::open(folder_).find("a"), nullptr);
+  EXPECT_THAT(Folder::open(folder_).notes(),
+              ElementsAre("model.safetensors: metadata that is not used (3; the first is 'a': 'c')"));
 }
 
 TEST_F(FolderTest, TensorsThatTheIndexLeavesOutAreThereAndSaid) {

@@ -108,7 +108,8 @@ TEST(PyTorch, DtypesThatPkvCannotReadAreListed) {
   EXPECT_EQ(read.unreadable[0].name, "c");
   EXPECT_EQ(read.unreadable[0].dtype, "C64");
   EXPECT_EQ(read.unreadable[0].bytes, 24u);
-  EXPECT_THAT(read.notes, ElementsAre("f.bin holds entries that are no tensors (1; the first is 'step', an integer)"));
+  ASSERT_EQ(read.others.size(), 1u);
+  EXPECT_EQ(read.others[0].describe(), "'step', an integer: '1'");
 }
 
 TEST(PyTorch, FilesOfOtherKinds) {
@@ -204,6 +205,16 @@ TEST_F(PyTorchFolder, Shards) {
   fs::remove(folder_ / "pytorch_model.bin");
   put(folder_ / "pytorch_model.bin.index.json", R"({"weight_map": {"a": "model.safetensors"}})");
   EXPECT_THAT(error_of([&] { Folder::open(folder_); }), HasSubstr("a plain file name that ends in .bin"));
+}
+
+TEST_F(PyTorchFolder, EntriesThatAreNoTensorsAreForOthersToKnow) {
+  const std::string ops = "}(" + text_op("w") + TensorOps().ops() + text_op("w_format") + text_op("tiled") + "u";
+  put(folder_ / "pytorch_model.bin", Checkpoint{.pickle = pickle_of(ops)}.bytes());
+  const Folder folder = Folder::open(folder_);
+  EXPECT_THAT(folder.notes(), IsEmpty());
+  ASSERT_EQ(folder.others().size(), 1u);
+  EXPECT_EQ(folder.others()[0].name, "w_format");
+  EXPECT_EQ(folder.others()[0].value, "tiled");
 }
 
 TEST_F(PyTorchFolder, CopiesLiveAsLongAsATensor) {
