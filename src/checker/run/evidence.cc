@@ -91,13 +91,16 @@ std::vector<const Finding*> findings_to_show(const Evidence& e) {
 }
 
 double largest_distance(const Logits& a, const Logits& b) {
+  constexpr float kInfinity = std::numeric_limits<float>::infinity();
   double largest = 0;
+  bool any_finite = a.values.empty();
   for (std::size_t i = 0; i < a.values.size(); ++i) {
-    const double apart = distance(a.values[i], b.values[i]);
-    if (std::isnan(apart)) return apart;
-    largest = std::max(largest, apart);
+    const float one = a.values[i], other = b.values[i];
+    if (std::isnan(one) || std::isnan(other) || one == kInfinity || other == kInfinity) return std::nan("");
+    any_finite = any_finite || std::isfinite(one) || std::isfinite(other);
+    largest = std::max(largest, distance(one, other));
   }
-  return largest;
+  return any_finite ? largest : std::nan("");
 }
 
 }  // namespace pkv::check

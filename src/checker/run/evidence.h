@@ -70,7 +70,8 @@ Finding control_finding(const Difference& twice);
 Finding taken_finding();
 Finding refused_finding(std::string_view experiment, std::int64_t past, const Error& said);
 
-// Largest |Δ|; NaN when any logit is. Both of the same shape.
+// Largest |Δ|; NaN when any logit is NaN or infinity, or none is finite: such do not tell. -infinity is that of a token
+// that is masked. Both of the same shape.
 double largest_distance(const Logits& a, const Logits& b);
 
 }  // namespace pkv::check
