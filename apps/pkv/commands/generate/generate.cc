@@ -90,6 +90,23 @@ bool asks_to_draw(const GenerateOptions& o) {
   return o.do_sample || (o.temperature && *o.temperature != 0) || o.top_k || o.top_p || o.min_p || o.seed;
 }
 
+// What the command line decides, so that the model's files are not held to it.
+generate::Given given_by(const GenerateOptions& o) {
+  generate::Given given{.settings = !o.no_generation_config,
+                        .temperature = o.temperature.has_value(),
+                        .top_k = o.top_k.has_value(),
+                        .top_p = o.top_p.has_value(),
+                        .min_p = o.min_p.has_value(),
+                        .repetition_penalty = o.repetition_penalty.has_value(),
+                        .max_new_tokens = o.max_new_tokens.has_value(),
+                        .num_sequences = o.num_sequences.has_value(),
+                        .stop = !o.stop.empty(),
+                        .ignore_eos = o.ignore_eos};
+  if (o.greedy || o.temperature == 0) given.do_sample = false;
+  if (asks_to_draw(o)) given.do_sample = true;
+  return given;
+}
+
 // What the command line says wins over the model's files.
 void sampling_of(const GenerateOptions& o, generate::Sampling& s) {
   const bool asked = asks_to_draw(o), greedy = o.greedy || o.temperature == 0;
@@ -122,7 +139,6 @@ generate::Options options_of(const GenerateOptions& o, const generate::Defaults&
   const auto tokens = generate::default_new_tokens(defaults, card, static_cast<std::int64_t>(prompt));
   if (!o.max_new_tokens && !tokens.note.empty()) note(tokens.note);
   options.max_new_tokens = o.max_new_tokens.value_or(tokens.count);
-  if (o.ignore_eos) options.eos_token_id.clear();
   options.use_past = !o.no_past;
   options.log_probabilities = options.logits_hash = o.output.is(Form::json);
   options.beyond_context = o.beyond_context;
@@ -184,9 +200,10 @@ int run(const GenerateOptions& o) {
   const bool from_past = !o.past.file.empty() && !o.prompt.given();
   const std::optional<text::Tokenizer> tokenizer = find_tokenizer(folder, !o.prompt.ids && !from_past);
   const model::Model model = load_model(folder, o.engine);
-  const generate::Defaults defaults = generate::defaults_of(model, !o.no_generation_config);
+  const generate::Defaults defaults = generate::defaults_of(model, given_by(o));
   for (const std::string& line : defaults.notes) note(line);
   const Prompt prompt = prompt_of(o, from_past, tokenizer, defaults);
+  generate::require_done(defaults, std::ssize(prompt.ids));
   std::optional<model::Restored> restored;
   if (!o.past.file.empty()) restored = restore(o.past, model, prompt.ids, o.engine.threads);
   generate::Options options = options_of(o, defaults, model.card(), prompt.ids.size());
