@@ -1,16 +1,17 @@
 #!/usr/bin/env python3
 """Record a transformers model with and without its past, for `pkv check --recorded`.
 
-Needs PyTorch and transformers. The text is fed twice: at once, and in pieces, where each piece is given the
-past_key_values that the call before returned. Nothing else is done to help, so faults of the library show.
+Needs PyTorch and transformers. The text is fed twice: at once, and in pieces, where each piece is given the past that
+the call before returned. Nothing else is done to help, so faults of the library show.
 
 Usage:
     record_transformers.py gpt2 "I like to eat"
     record_transformers.py models/tiny-mpt "I like to eat" --splits all-single --output-dir /tmp/mpt
-    record_transformers.py mosaicml/mpt-7b "I like to eat" --trust-remote-code --dtype bfloat16 --device cuda
+    record_transformers.py mosaicml/mpt-7b "I like to eat" --trust-remote-code --dtype bf16 --device cuda
     record_transformers.py tiiuae/falcon-7b "I like to eat" --load-in-8bit --device cuda --splits 3,2
-    record_transformers.py gpt2 "I like to eat" --dtype float16 --device cuda --probes --hidden
-    record_transformers.py ./my-model "I like to eat" --patch my_changes.py --probes
+    record_transformers.py gpt2 "I like to eat" --dtype fp16 --device cuda --hidden
+    record_transformers.py ./my-model "I like to eat" --patch my_changes.py
+    record_transformers.py ./folder "I like to eat" --gguf-file model-q8_0.gguf
     pkv check --recorded without.safetensors with.safetensors
 
 --splits says how the text is cut:
@@ -18,23 +19,28 @@ Usage:
     all-single    one token at a time
     3,5           pieces of 3, then of 5 tokens; what is left makes the last piece
 
---probes adds the extra runs by which `pkv check --recorded` tells the cause of a difference, some 40 for a short text
-(record_probes.py beside this file); --hidden adds the states after each layer, by which it tells where the runs part.
+Beside the two runs some 25 more are recorded, by which `pkv check --recorded` tells the cause of a difference
+(record_probes.py beside this file); --no-probes leaves them out. --hidden adds the states after each layer.
 --patch takes a Python file with a function patch(model), called once the model is loaded: your own changes to it.
---random-weights needs no more of the model than its config.json, and --ids no tokenizer.
+--random-weights needs no more of the model than its config.json, and --ids no tokenizer. Who has a model in memory
+calls record_model(model, ids, pieces, folder) instead.
 
-What comes out, in --output-dir: without.safetensors and with.safetensors. Each holds `ids` int64 [n], `logits` [n, vocab]
-in the type that the model gives and, as text in the metadata: model, family, format, values_format, past_format, backend,
-layers, width, text, pieces (lengths of the pieces, "4,1") and past_lengths (tokens in the past that each call returned,
-"4,5"; 0 where it returned none). docs/recorded.md has the rest.
+What comes out, in --output-dir: without.safetensors and with.safetensors. Each holds `ids` int64 [n], `logits` [rows,
+vocab] in the type that the model gives and, as text in the metadata: model, family, format, values_format, past_format,
+backend, layers, width, text, pieces (lengths of the pieces, "4,1") and past_lengths (tokens in the past that each call
+returned, "4,5"; 0 where it returned none, -1 where it does not say). Of long texts and large vocabularies only some
+rows are written; `rows` in the metadata says which. docs/recorded.md has the rest.
 """
 
 import argparse
 import importlib.util
 import os
 import sys
+import warnings
 
 import record_probes
+
+FORMATS = {"fp32": "float32", "fp16": "float16", "bf16": "bfloat16"}
 
 
 def cut(count, splits):
@@ -53,16 +59,19 @@ def cut(count, splits):
     return pieces + [left] if left else pieces
 
 
-def past_length(past):
-    """Tokens in the past that the library handed over, as far as it says; 0 for none."""
-    if past is None:
-        return 0
-    if hasattr(past, "get_seq_length"):
-        return int(past.get_seq_length())
-    try:  # versions before 4.36: tuples of (keys, values); Falcon of 2023 puts the length second to last
-        return int(past[0][0].shape[-2]) if len(past) else 0
-    except (TypeError, IndexError, AttributeError):
-        return 0
+def be_quiet():
+    """What libraries have to say goes to nobody: errors come as exceptions."""
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    warnings.filterwarnings("ignore")
+    import logging
+
+    import transformers
+
+    logging.getLogger("torch").setLevel(logging.ERROR)
+    transformers.utils.logging.set_verbosity_error()
+    transformers.utils.logging.disable_progress_bar()
 
 
 def past_format(past):
@@ -70,7 +79,7 @@ def past_format(past):
     try:
         keys = past.layers[0].keys if hasattr(past, "layers") else past[0][0]
         return str(keys.dtype).removeprefix("torch.")
-    except (TypeError, IndexError, AttributeError):
+    except (TypeError, IndexError, AttributeError, KeyError):
         return None
 
 
@@ -91,6 +100,8 @@ def load(args):
     major, minor = (int(x) for x in transformers.__version__.split(".")[:2])
     dtype_key = "dtype" if (major, minor) >= (4, 56) else "torch_dtype"
     attention = {"attn_implementation": args.attn} if args.attn else {}
+    if args.gguf_file:
+        options["gguf_file"] = args.gguf_file
     given = {**attention, **quantized, **options}
     if args.random_weights:
         torch.manual_seed(0)
@@ -122,77 +133,103 @@ def ids_of(args):
             sys.exit(f"--ids takes numbers such as 1,2,3; it was given '{args.ids}'")
     import transformers
 
+    gguf = {"gguf_file": args.gguf_file} if args.gguf_file else {}
     tokenizer = transformers.AutoTokenizer.from_pretrained(args.model, trust_remote_code=args.trust_remote_code,
-                                                           revision=args.revision)
+                                                           revision=args.revision, **gguf)
     return tokenizer(args.text)["input_ids"]
-
-
-def feed(model, ids, pieces, hidden):
-    """(logits [n, vocab], length of the past that each call returned, the last past, hidden states or None)"""
-    import torch
-
-    past, rows, states, lengths, start = None, [], [], [], 0
-    more = {"output_hidden_states": True} if hidden else {}
-    for length in pieces:
-        piece = torch.tensor([ids[start:start + length]], device=model.device)
-        given = {} if past is None else {"past_key_values": past}
-        with torch.no_grad():
-            out = model(input_ids=piece, use_cache=True, **given, **more)
-        rows.append(record_probes.logits_of(out))
-        if hidden:
-            states.append(record_probes.hidden_of(out))
-        past = getattr(out, "past_key_values", None)
-        lengths.append(past_length(past))
-        start += length
-    return torch.cat(rows), lengths, past, torch.cat(states, dim=1) if hidden else None
 
 
 def width(config):
     """Terms of the longest sum in a layer: what rounding depends on."""
     hidden = getattr(config, "hidden_size", None) or 0
     names = ("intermediate_size", "ffn_hidden_size", "n_inner", "ffn_dim")
-    inner = max([getattr(config, name, None) or 0 for name in names])
+    inner = max([number for number in (getattr(config, name, None) for name in names) if isinstance(number, int)] + [0])
     return max(hidden, inner or 4 * hidden) or None
 
 
-def description(args, model):
+def description(model, known):
     import torch
     import transformers
 
-    c = model.config
+    c = model.config.get_text_config()
     attention = getattr(c, "_attn_implementation", None) or "its own"
-    number_format = "fp4" if args.load_in_4bit else "int8" if args.load_in_8bit else args.dtype
-    known = {"model": args.model, "family": c.model_type, "format": number_format, "values_format": args.dtype,
-             "text": args.text,
-             "backend": f"transformers {transformers.__version__} torch {torch.__version__} {args.device} {attention}",
-             "layers": getattr(c, "num_hidden_layers", None), "width": width(c)}
-    return {k: str(v) for k, v in known.items() if v is not None}
+    values = str(model.dtype).removeprefix("torch.")
+    device = str(model.device).split(":")[0]
+    all_of_it = {"model": type(model).__name__, "family": c.model_type, "format": values, "values_format": values,
+                 "backend": f"transformers {transformers.__version__} torch {torch.__version__} {device} {attention}",
+                 "layers": getattr(c, "num_hidden_layers", None), "width": width(c), **known}
+    return {k: str(v) for k, v in all_of_it.items() if v is not None}
 
 
 def write(path, tensors, metadata):
     from safetensors.torch import save_file
 
-    save_file({name: t.contiguous() for name, t in tensors.items()}, path, metadata=metadata)
+    unknown = unknown_names(tensors, metadata)
+    if unknown:
+        raise ValueError(f"names that recorded_names.json does not list: {', '.join(unknown)}")
+    shared = set()  # the format has no two names for one memory
+    for name, t in tensors.items():
+        tensors[name] = t.clone() if t.data_ptr() in shared else t
+        shared.add(t.data_ptr())
+    save_file(tensors, path, metadata=metadata)
 
 
-def record(args, name, model, ids, pieces):
+def unknown_names(tensors, metadata):
+    listed = record_probes.NAMES
+
+    def known(name, some):
+        return name in some or any(x.endswith("*") and name.startswith(x[:-1]) for x in some)
+
+    bad = [name for name in metadata if not known(name, listed["metadata"])]
+    for name in tensors:
+        kind, _, rest = name.partition(".")
+        causes = [part.split("=")[0] for part in rest.split("+")]
+        if name in ("ids", "logits", "hidden") or kind == "probe" and known(rest, listed["runs"]):
+            continue
+        if kind != "suppose" or not all(cause in listed["suppose"] for cause in causes):
+            bad.append(name)
+    return bad
+
+
+def record_model(model, ids, pieces, folder, probes=True, hidden=False, known=None):
+    """Writes both files of a model into a folder: its text `ids` whole, and in `pieces`, which are lengths. `known`:
+    metadata of your own, such as {"model": "mine"}. Lines on what was left out. NoPast where nothing can be handed over."""
     import torch
 
-    logits, lengths, past, states = feed(model, ids, pieces, args.hidden)
-    as_text = lambda numbers: ",".join(str(n) for n in numbers)
-    path = os.path.join(args.output_dir, f"{name}.safetensors")
-    tensors = {"ids": torch.tensor(ids), "logits": logits}
-    metadata = {**description(args, model), "pieces": as_text(pieces), "past_lengths": as_text(lengths)}
+    runs, n = record_probes.Runs(model), len(ids)
+    vocab = runs.whole(ids[:2], rows=[0]).shape[-1]
+    rows = record_probes.rows_to_keep(n, pieces, vocab)
+    listed = lambda numbers: ",".join(str(x) for x in numbers)
+    runs.count = 0
+    without, without_lengths, _, states = record_probes.fed(runs, ids, [n], rows, hidden)
+    other, lengths, past, other_states = record_probes.fed(runs, ids, pieces, rows, hidden)
+    told = description(model, known or {})
+    if len(rows) < n:
+        told["rows"] = listed(rows)
     if past_format(past):
-        metadata["past_format"] = past_format(past)
-    if states is not None:
-        tensors["hidden"] = states
-    if args.probes and len(pieces) > 1:
-        probes, more = record_probes.record(model, ids, len(ids) - pieces[-1], past_length, args.hidden)
-        tensors.update(probes)
-        metadata.update(more)
-    write(path, tensors, metadata)
-    print(f"{path}: pieces {as_text(pieces)}, past {as_text(lengths)}, {len(tensors)} tensors")
+        told["past_format"] = past_format(past)
+    tensors, more = {}, {}
+    if probes and len(pieces) > 1:
+        tensors, more = record_probes.record(runs, ids, pieces, rows, other, without,
+                                             past is not None, hidden)
+    if len(set(ids)) == 1:
+        runs.left_out.append("a text that says anything: one token, repeated, looks the same wherever attention looks")
+    if runs.left_out:
+        more["left_out"] = "\n".join(runs.left_out)
+    for name, logits, own, some, parts, past_lengths in (
+            ("without", without, states, {}, [n], without_lengths), ("with", other, other_states, tensors, pieces, lengths)):
+        all_of_them = {"ids": torch.tensor(ids), "logits": in_own_type(logits), **some}
+        if own is not None:
+            all_of_them["hidden"] = own.contiguous()
+        write(os.path.join(folder, f"{name}.safetensors"), all_of_them,
+              {**told, **(more if name == "with" else {}), "pieces": listed(parts), "past_lengths": listed(past_lengths)})
+    return runs.left_out, runs.count
+
+
+def in_own_type(logits):
+    import torch
+
+    return (logits.float() if logits.dtype == torch.float64 else logits).contiguous()
 
 
 def parse():
@@ -202,13 +239,15 @@ def parse():
     parser.add_argument("--ids", help="token ids instead of a text: 1,2,3")
     parser.add_argument("--splits", default="last", help="last, all-single, or lengths such as 3,5")
     parser.add_argument("--output-dir", default=".")
-    parser.add_argument("--dtype", default="float32", choices=["float32", "float16", "bfloat16"])
+    parser.add_argument("--dtype", default="float32", choices=list(FORMATS) + list(FORMATS.values()))
     parser.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1, mps, ...")
     parser.add_argument("--attn", help="attention implementation: eager, sdpa, flash_attention_2")
     parser.add_argument("--revision", help="branch, tag or commit on the Hub")
     parser.add_argument("--trust-remote-code", action="store_true", help="run the code that comes with the model")
-    parser.add_argument("--probes", action="store_true", help="the extra runs that tell causes apart")
+    parser.add_argument("--probes", action=argparse.BooleanOptionalAction, default=True,
+                        help="the extra runs that tell causes apart (the default)")
     parser.add_argument("--hidden", action="store_true", help="the states after each layer, too")
+    parser.add_argument("--gguf-file", metavar="FILE", help="weights and tokenizer of a GGUF file in the folder")
     parser.add_argument("--patch", metavar="FILE", help="a Python file with a function patch(model)")
     parser.add_argument("--random-weights", action="store_true", help="weights drawn at random, not read")
     bits = parser.add_mutually_exclusive_group()
@@ -218,12 +257,14 @@ def parse():
     if (args.text is None) == (args.ids is None):
         parser.error("give a text, or --ids")
     args.text = args.text or ""
+    args.dtype = FORMATS.get(args.dtype, args.dtype)
     return args
 
 
 def main():
     args = parse()
     try:
+        be_quiet()
         ids, model = ids_of(args), load(args)
     except ImportError as error:
         sys.exit(f"a package is missing: {error}. Install it with: pip install torch transformers safetensors")
@@ -233,8 +274,17 @@ def main():
         sys.exit(f"the text makes {len(ids)} token(s); two are needed, one for the past and one after it")
     os.makedirs(args.output_dir, exist_ok=True)
     pieces = cut(len(ids), args.splits)
-    record(args, "without", model, ids, [len(ids)])
-    record(args, "with", model, ids, pieces)
+    format_ = "fp4" if args.load_in_4bit else "int8" if args.load_in_8bit else args.dtype
+    try:
+        left_out, count = record_model(model, ids, pieces, args.output_dir, args.probes, args.hidden,
+                                       {"model": args.model, "format": format_, "values_format": args.dtype,
+                                        "text": args.text})
+    except record_probes.NoPast as error:
+        sys.exit(f"not recorded: {error}")
+    for line in left_out:
+        print(f"left out: {line}")
+    print(f"{args.output_dir}: without.safetensors, with.safetensors; pieces {','.join(map(str, pieces))}, "
+          f"the text was fed {count} times")
 
 
 if __name__ == "__main__":

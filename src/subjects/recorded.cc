@@ -51,10 +51,11 @@ session::Logits logits_of(const containers::SafeTensors& file, const containers:
   return {.vocab = t.shape[1], .values = floats_of(file, t)};
 }
 
-session::Logits read_logits(const containers::SafeTensors& file, std::size_t tokens) {
+// Of all tokens, or of some rows.
+session::Logits read_logits(const containers::SafeTensors& file, std::size_t expected) {
   const containers::Tensor& t = file.get("logits");
-  const bool rows = t.shape.size() == 2 && t.shape[0] == static_cast<std::int64_t>(tokens) && t.shape[1] > 0;
-  if (!rows) fail_tensor(file, t, fmt::format("F32, F16 or BF16 [{}, vocab]", tokens));
+  const bool rows = t.shape.size() == 2 && t.shape[0] == static_cast<std::int64_t>(expected) && t.shape[1] > 0;
+  if (!rows) fail_tensor(file, t, fmt::format("F32, F16 or BF16 [{}, vocab]", expected));
   return logits_of(file, t);
 }
 
@@ -124,13 +125,22 @@ std::string values_format(const containers::SafeTensors& file, const std::string
   return name;
 }
 
+std::vector<std::string> words_of(const std::string& text, char between) {
+  std::vector<std::string> words;
+  std::istringstream all(text);
+  for (std::string word; std::getline(all, word, between);) {
+    if (!word.empty()) words.push_back(word);
+  }
+  return words;
+}
+
 std::optional<check::Probes> read_probes(const containers::SafeTensors& file) {
   const std::string version = value_of(file, "probes");
   if (version.empty()) return std::nullopt;
-  if (version != "1") {
+  if (version != "1" && version != "2") {
     fail_load({.what = "probes of another version",
                .where = file.path().string() + ": metadata 'probes'",
-               .expected = "1",
+               .expected = "1 or 2",
                .found = version,
                .hint = "a newer pkv, or the tools/record_transformers.py of this one"});
   }
@@ -141,13 +151,27 @@ std::optional<check::Probes> read_probes(const containers::SafeTensors& file) {
     if (name.starts_with(kSupposed)) probes.supposed[std::string(name.substr(kSupposed.size()))] = logits_of(file, t);
     if (!name.starts_with(kRun)) continue;
     const std::string run(name.substr(kRun.size()));
-    if (run.ends_with(kStates))
+    if (run == "states_apart")
+      probes.states_apart = states_of(file, t);
+    else if (run.ends_with(kStates))
       probes.states[run.substr(0, run.size() - kStates.size())] = states_of(file, t);
     else
       probes.runs[run] = logits_of(file, t);
   }
   probes.twice_lengths = numbers_of(file, "probe_twice_lengths");
   probes.wide_format = format_name(value_of(file, "probe_wide_format"));
+  if (const std::int64_t rows = number_of(file, "probe_rows"); rows > 0) probes.rows = rows;
+  if (const auto said = numbers_of(file, "probe_cropped_length", kUnknown); !said.empty()) {
+    probes.cropped_length = said.front();
+  }
+  probes.supposed_for = value_of(file, "supposed_for");
+  probes.tried = words_of(value_of(file, "tried"), ' ');
+  probes.left_out = words_of(value_of(file, "left_out"), '\n');
+  for (std::string& line : probes.left_out) line = printable(line);
+  constexpr std::string_view kRows = "rows.probe.";
+  for (const auto& [key, value] : file.metadata()) {
+    if (key.starts_with(kRows)) probes.at[key.substr(kRows.size())] = numbers_of(file, key);
+  }
   return probes;
 }
 
@@ -157,7 +181,8 @@ check::Recording read_recording(const std::filesystem::path& path) {
   const containers::SafeTensors file = containers::SafeTensors::open(path);
   check::Recording r;
   r.ids = read_ids(file);
-  r.logits = read_logits(file, r.ids.size());
+  r.at = numbers_of(file, "rows");
+  r.logits = read_logits(file, r.whole() ? r.ids.size() : r.at.size());
   r.text = value_of(file, "text");
   r.description = {.name = value_of(file, "model"),
                    .family = value_of(file, "family"),

@@ -8,8 +8,11 @@
 #include <filesystem>
 #include <fstream>
 #include <map>
+#include <ranges>
 #include <set>
 
+#include "base/file.h"
+#include "base/json_node.h"
 #include "checker/check/document.h"
 #include "foreign/faults.h"
 #include "foreign/recorder.h"
@@ -158,6 +161,38 @@ void hold_against_known(const std::vector<Cell>& cells, bool probes, const std::
     return;
   }
   EXPECT_TRUE(unknown.empty()) << fmt::format("{}", fmt::join(unknown, "\n"));
+}
+
+// Whether a name is listed, as it is or by a star: "later.*".
+bool listed(const std::string& name, const std::vector<std::string>& names) {
+  return std::ranges::any_of(names, [&](const std::string& x) {
+    return x == name || (x.ends_with("*") && name.starts_with(x.substr(0, x.size() - 1)));
+  });
+}
+
+std::vector<std::string> names_of(const char* list) {
+  const std::filesystem::path file = support::source() / "tools" / "recorded_names.json";
+  const Json document = parse_json(read_file(file, 1 << 20), file.string());
+  std::vector<std::string> names;
+  for (const JsonNode& name : JsonNode(document, file.string()).at(list).elements()) names.push_back(name.text());
+  return names;
+}
+
+// The list that tools/record_transformers.py holds its names against, too.
+TEST(Foreign, WritesTheNamesOfTheScript) {
+  const std::vector<std::string> runs = names_of("runs"), supposed = names_of("suppose");
+  for (const Planted& planted : all_faults()) {
+    Program program(planted.shape, planted.formats[0], planted.fault);
+    const Recorded r = record(program, text_of(planted.shape, 24, 11), {10, 8, 6}, true);
+    for (const auto& [name, logits] : r.with.probes->runs) EXPECT_TRUE(listed(name, runs)) << name;
+    for (const auto& [names, logits] : r.with.probes->supposed) {
+      for (const auto name : std::views::split(names, '+')) {
+        const std::string one(name.begin(), name.end()), cause = one.substr(0, one.find('='));
+        EXPECT_TRUE(listed(cause, supposed)) << names;
+        EXPECT_NE(check::find_cause(cause), nullptr) << cause;
+      }
+    }
+  }
 }
 
 TEST(Foreign, WithProbesNoFaultIsMisnamedOrMissed) {

@@ -3,7 +3,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
+#include <limits>
 #include <map>
+#include <optional>
 #include <set>
 
 namespace pkv::foreign {
@@ -14,6 +17,7 @@ using Sees = std::function<bool(int q, int k)>;
 using Places = std::function<int(int q)>;
 
 constexpr int kMostRows = 16, kMostChanged = 8, kAllCounts = 16;
+constexpr std::size_t kMostKept = 4;
 
 Ids slice(const Ids& ids, std::int64_t first, std::int64_t end) { return {ids.begin() + first, ids.begin() + end}; }
 
@@ -22,41 +26,129 @@ Ids joined(Ids a, const Ids& b) {
   return a;
 }
 
+Logits rows_of(const Logits& all, std::int64_t first, std::int64_t count) {
+  const auto from = all.values.begin() + first * all.vocab;
+  return {all.vocab, {from, from + count * all.vocab}};
+}
+
+double largest(const Logits& all) {
+  double most = 0;
+  for (const float x : all.values) most = std::max<double>(most, std::abs(x));
+  return most;
+}
+
+double apart(const Logits& a, const Logits& b) {
+  double most = 0;
+  for (std::size_t i = 0; i < a.values.size(); ++i) {
+    const double off = std::abs(double{a.values[i]} - b.values[i]);
+    most = std::isnan(off) ? std::numeric_limits<double>::infinity() : std::max(most, off);
+  }
+  return most;
+}
+
+// Share of the difference that a simulation explains.
+double explained(const Logits& seen, const Logits& right, const Logits& simulated) {
+  double off = 0, all = 0;
+  for (std::size_t i = 0; i < seen.values.size(); ++i) {
+    off += std::pow(double{seen.values[i]} - simulated.values[i], 2);
+    all += std::pow(double{seen.values[i]} - right.values[i], 2);
+  }
+  return all > 0 ? 1 - std::sqrt(off / all) : 0;
+}
+
+// Of the numbers of a format, relative to their size; logits are written in fp32 at most.
+double steps(const Format& format) { return std::ldexp(1.0, 1 - std::min(format.bits, 24)); }
+
+std::string without_number(const std::string& name) {
+  std::string bare;
+  for (std::size_t i = 0; i < name.size(); ++i) {
+    if (name[i] == '=') {
+      while (i + 1 < name.size() && name[i + 1] != '+') ++i;
+    } else {
+      bare += name[i];
+    }
+  }
+  return bare;
+}
+
+struct Fed {
+  Logits logits;
+  std::vector<std::optional<std::int64_t>> lengths;
+  PastPtr past;
+  std::vector<std::vector<float>> hidden;  // as embedded and after each layer: [tokens, width]
+};
+
+// In pieces, each with the past that the call before it handed back.
+Fed fed_in(Program& program, const Ids& text, const std::vector<std::int64_t>& pieces) {
+  Fed fed{.logits = {program.shape().vocab, {}}};
+  fed.hidden.resize(static_cast<std::size_t>(program.shape().layers) + 1);
+  std::int64_t at = 0;
+  for (const std::int64_t piece : pieces) {
+    const Out out = program.call({slice(text, at, at + piece)}, fed.past);
+    fed.logits.values.insert(fed.logits.values.end(), out.logits[0].begin(), out.logits[0].end());
+    for (std::size_t l = 0; l < fed.hidden.size(); ++l) {
+      fed.hidden[l].insert(fed.hidden[l].end(), out.hidden[0][l].begin(), out.hidden[0][l].end());
+    }
+    fed.past = out.past;
+    fed.lengths.emplace_back(out.past == nullptr ? 0 : out.past->length());
+    at += piece;
+  }
+  return fed;
+}
+
 class Recorder {
  public:
-  Recorder(Program& program, const Ids& text, std::int64_t past)
-      : program_(program), text_(text), other_(another(text, program.shape().vocab)), past_(past) {
-    last_ = std::min<std::int64_t>(std::ssize(text), past + kMostRows);
+  Recorder(Program& program, const Ids& text, const std::vector<std::int64_t>& pieces, const Logits& recorded,
+           const Logits& right)
+      : program_(program),
+        text_(text),
+        pieces_(pieces),
+        recorded_(recorded),
+        right_(right),
+        other_(another(text, program.shape().vocab)),
+        past_(std::ssize(text) - pieces.back()) {
+    last_ = std::min<std::int64_t>(std::ssize(text), past_ + kMostRows);
     ids_ = slice(text, 0, last_);
-    rest_ = slice(text, past, last_);
+    rest_ = slice(text, past_, last_);
   }
 
-  check::Probes probes();
+  check::Probes probes(bool keeps);
 
  private:
+  struct Tried {
+    double share, far;
+    Logits logits;
+  };
+  using Variants = std::map<std::string, std::pair<Sees, Places>>;
+
+  std::int64_t rows() const { return last_ - past_; }
   Logits logits(const std::vector<float>& values) const { return {program_.shape().vocab, values}; }
   Logits whole(const Ids& ids, const Handed& handed = {}) {
     return logits(program_.call({ids}, nullptr, handed).logits[0]);
   }
-  Logits after(const Ids& prefix, const Ids& rest) {
-    const PastPtr past = program_.call({prefix}).past;
-    return logits(program_.call({rest}, past).logits[0]);
+  Logits end_of(const Ids& ids, const Handed& handed = {}) {
+    return rows_of(whole(ids, handed), std::ssize(ids) - rows(), rows());
   }
-  Logits from(Logits all, std::int64_t first, std::int64_t end = -1) const {
-    if (end < 0) end = all.rows();
-    all.values = {all.values.begin() + first * all.vocab, all.values.begin() + end * all.vocab};
-    return all;
-  }
+  PastPtr past_of(const Ids& prefix) { return program_.call({prefix}).past; }
+  Logits go_on(const PastPtr& past) { return logits(program_.call({rest_}, past).logits[0]); }
+  Ids prefix() const { return slice(ids_, 0, past_); }
+  Ids other_prefix() const { return slice(other_, 0, past_); }
+  Ids other_rest() const { return slice(other_, past_, last_); }
+
   Handed handed(const Sees& sees, const Places& place) const;
-  void suppositions(check::Probes& p);
+  void uses(check::Probes& p);
+  std::optional<std::pair<Logits, Logits>> wide_pair(check::Probes& p);
+  void suppositions(check::Probes& p, const std::string& run, const Logits& seen, const Logits& right, double noise);
+  void attempt(const Variants& variants, const Logits& seen, const Logits& right);
   void changes(check::Probes& p);
-  void second_uses(check::Probes& p);
-  void wider(check::Probes& p);
 
   Program& program_;
   const Ids& text_;
+  const std::vector<std::int64_t>& pieces_;
+  const Logits &recorded_, &right_;
   Ids other_, ids_, rest_;
   std::int64_t past_, last_ = 0;
+  std::map<std::string, Tried> tried_;
 };
 
 // Windows of the model's own layers are kept: a mask that is handed over stands in the place of the program's own.
@@ -85,16 +177,20 @@ std::set<int> counts(int n, int past) {
 }
 
 std::map<std::string, Sees> masks(int n, int past) {
-  const bool several = n - past > 1;
   std::map<std::string, Sees> all{
       {"past-ignored", [past](int q, int k) { return past <= k && k <= q; }},
       {"top-left-mask", [past](int q, int k) { return k <= q - past; }},
   };
-  if (several) all["later-tokens-seen"] = [](int, int) { return true; };
+  if (n - past > 1) all["later-tokens-seen"] = [](int, int) { return true; };
   if (past > 1) all["last-of-past-lost"] = [past](int q, int k) { return k <= q && k != past - 1; };
+  return all;
+}
+
+std::map<std::string, Sees> masks_with_numbers(int n, int past) {
+  std::map<std::string, Sees> all;
   for (const int c : counts(n, past)) {
     all[fmt::format("window={}", c)] = [c](int q, int k) { return q - c < k && k <= q; };
-    if (several) {
+    if (n - past > 1) {
       all[fmt::format("window-of-call={}", c)] = [c, n](int q, int k) { return std::min(n - c, q) <= k && k <= q; };
     }
     if (c < past) all[fmt::format("first-dropped={}", c)] = [c](int q, int k) { return c <= k && k <= q; };
@@ -107,6 +203,11 @@ std::map<std::string, Places> places(int n, int past) {
                                     {"position-one-far", [](int q) { return q + 1; }},
                                     {"position-one-short", [](int q) { return q - 1; }}};
   if (n - past > 1) all["position-frozen"] = [past](int) { return past; };
+  return all;
+}
+
+std::map<std::string, Places> places_with_numbers(int n, int past) {
+  std::map<std::string, Places> all;
   for (const int c : counts(n, past)) {
     if (c < n - 2) all[fmt::format("position-stops={}", c)] = [c](int q) { return std::min(q, c); };
     if (2 <= c && c <= kAllCounts / 2) all[fmt::format("position-from-padding={}", c)] = [c](int q) { return q + c; };
@@ -114,20 +215,69 @@ std::map<std::string, Places> places(int n, int past) {
   return all;
 }
 
-void Recorder::suppositions(check::Probes& p) {
+void Recorder::attempt(const Variants& variants, const Logits& seen, const Logits& right) {
+  for (const auto& [name, variant] : variants) {
+    if (tried_.contains(name)) continue;
+    Logits own = end_of(ids_, handed(variant.first, variant.second));
+    tried_[name] = {explained(seen, right, own), apart(seen, own), std::move(own)};
+  }
+}
+
+// The nearest alone are written: what is further away decides nothing.
+void Recorder::suppositions(check::Probes& p, const std::string& run, const Logits& seen, const Logits& right,
+                            double noise) {
   const int n = static_cast<int>(last_), past = static_cast<int>(past_);
-  const auto run = [&](const Sees& sees, const Places& place) { return from(whole(ids_, handed(sees, place)), past); };
-  const auto all_masks = masks(n, past);
-  p.runs["right_positions"] = run(nullptr, [](int q) { return q; });
-  p.runs["right_mask"] = run([](int q, int k) { return k <= q; }, nullptr);
-  for (const auto& [name, sees] : all_masks) p.supposed[name] = run(sees, nullptr);
-  for (const auto& [name, place] : places(n, past)) {
-    p.supposed[name] = run(nullptr, place);
-    for (const char* mask : {"past-ignored", "top-left-mask", "later-tokens-seen"}) {
-      if (!all_masks.contains(mask) || name.find('=') != std::string::npos) continue;
-      p.supposed[std::string(mask) + "+" + name] = run(all_masks.at(mask), place);
+  p.supposed_for = run;
+  tried_.clear();
+  const Logits heeded = end_of(ids_, handed([](int q, int k) { return k <= q; }, [](int q) { return q; }));
+  p.runs["right_mask"] = p.runs["right_positions"] = heeded;
+  const auto found = [&] {
+    return std::ranges::any_of(tried_, [&](const auto& t) { return t.second.share >= 0.5 && t.second.far <= noise; });
+  };
+  if (apart(heeded, right) <= noise) {
+    const auto some_masks = masks(n, past), more_masks = masks_with_numbers(n, past);
+    const auto some_places = places(n, past), more_places = places_with_numbers(n, past);
+    Variants stage;
+    for (const auto& [name, sees] : some_masks) stage[name] = {sees, nullptr};
+    for (const auto& [name, place] : some_places) {
+      stage[name] = {nullptr, place};
+      for (const char* mask : {"past-ignored", "top-left-mask", "later-tokens-seen"}) {
+        if (some_masks.contains(mask)) stage[std::string(mask) + "+" + name] = {some_masks.at(mask), place};
+      }
+    }
+    attempt(stage, seen, right);
+    if (!found()) {
+      stage.clear();
+      for (const auto& [name, sees] : more_masks) stage[name] = {sees, nullptr};
+      for (const auto& [name, place] : more_places) stage[name] = {nullptr, place};
+      attempt(stage, seen, right);
+    }
+    if (!found()) {
+      const auto best = [&](const std::vector<std::string>& names) {
+        return *std::ranges::max_element(names, {}, [&](const std::string& name) { return tried_.at(name).share; });
+      };
+      std::vector<std::string> place_names;
+      for (const auto& [name, place] : some_places) place_names.push_back(name);
+      const std::string place = best(place_names), mask = best({"past-ignored", "top-left-mask"});
+      stage.clear();
+      for (const auto& [name, sees] : more_masks) {
+        if (!name.starts_with("window-of-call")) stage[name + "+" + place] = {sees, some_places.at(place)};
+      }
+      for (const auto& [name, own] : more_places) stage[mask + "+" + name] = {some_masks.at(mask), own};
+      attempt(stage, seen, right);
     }
   }
+  std::vector<std::pair<double, std::string>> nearest;
+  std::set<std::string> names;
+  for (const auto& [name, tried] : tried_) {
+    if (tried.share > 0) nearest.emplace_back(-tried.share, name);
+    names.insert(without_number(name));
+  }
+  std::ranges::sort(nearest);
+  nearest.resize(std::min(nearest.size(), kMostKept));
+  for (const auto& [share, name] : nearest) p.supposed[name] = tried_.at(name).logits;
+  p.tried = {names.begin(), names.end()};
+  if (!found()) changes(p);
 }
 
 void Recorder::changes(check::Probes& p) {
@@ -136,100 +286,137 @@ void Recorder::changes(check::Probes& p) {
     if (past_ > kMostChanged && i >= half && i < past_ - half) continue;
     Ids changed = ids_;
     changed[static_cast<std::size_t>(i)] = other_[static_cast<std::size_t>(i)];
-    p.runs[fmt::format("changed.{}", i)] = after(slice(changed, 0, past_), rest_);
-    p.runs[fmt::format("changed_whole.{}", i)] = from(whole(changed), past_);
+    p.runs[fmt::format("changed.{}", i)] = go_on(past_of(slice(changed, 0, past_)));
+    p.runs[fmt::format("changed_whole.{}", i)] = end_of(changed);
   }
 }
 
-// One past handed over twice; two alive at once; a batch of two; a copy that goes on while the other is fed; a past
-// that was longer.
-void Recorder::second_uses(check::Probes& p) {
-  const Ids prefix = slice(ids_, 0, past_), other = slice(other_, 0, past_), other_rest = slice(other_, past_, last_);
-  const PastPtr once = program_.call({prefix}).past;
-  if (once == nullptr) return;
-  program_.call({rest_}, once);
-  p.twice_lengths = {once->length()};
-  p.runs["twice"] = logits(program_.call({rest_}, once).logits[0]);
-  p.twice_lengths.push_back(once->length());
-
-  const PastPtr a = program_.call({prefix}).past, b = program_.call({other}).past;
-  p.runs["beside_another"] = logits(program_.call({rest_}, a).logits[0]);
-  p.runs["other_past"] = logits(program_.call({rest_}, b).logits[0]);
-
-  const PastPtr both = program_.call({prefix, other}).past;
+// A batch of two with a past, a copy that goes on while the other is fed, a past that was longer.
+void Recorder::uses(check::Probes& p) {
+  const PastPtr both = program_.call({prefix(), other_prefix()}).past;
   const Out batched = program_.call({rest_, rest_}, both);
   p.runs["batched_past"] = logits(batched.logits[0]);
   p.runs["batched_other_past"] = logits(batched.logits[1]);
 
-  const PastPtr original = program_.call({prefix}).past, fork = program_.copy(original);
-  program_.call({other_rest}, original);
-  p.runs["forked"] = logits(program_.call({rest_}, fork).logits[0]);
+  const PastPtr original = past_of(prefix()), fork = program_.copy(original);
+  go_on(fork);
+  program_.call({other_rest()}, original);
+  p.runs["forked"] = go_on(fork);
+  p.runs["forked_whole"] = end_of(joined(ids_, rest_));
 
-  const PastPtr longer = program_.call({joined(prefix, other_rest)}).past;
+  const PastPtr longer = past_of(joined(prefix(), other_rest()));
   if (program_.crop(longer, past_)) {
     p.cropped_length = longer->length();
-    p.runs["cropped"] = logits(program_.call({rest_}, longer).logits[0]);
+    p.runs["cropped"] = go_on(longer);
+  } else {
+    p.left_out.push_back("probe.cropped: the past says that it cannot be cut");
   }
 }
 
-void Recorder::wider(check::Probes& p) {
-  Program wide = program_.in_wider_format();
-  std::swap(wide, program_);
+// (with, without) of all positions.
+std::optional<std::pair<Logits, Logits>> Recorder::wide_pair(check::Probes& p) {
+  const Fed without = fed_in(program_, text_, {std::ssize(text_)}), with = fed_in(program_, text_, pieces_);
   p.wide_format = program_.format().name;
-  p.runs["wide_without"] = from(whole(ids_), past_);
-  p.runs["wide_with"] = after(slice(ids_, 0, past_), rest_);
-  std::swap(wide, program_);
+  p.runs["wide_without"] = without.logits;
+  p.runs["wide_with"] = with.logits;
+  p.states_apart = {.width = 2, .layers = {}, .attended = {}};
+  const std::int64_t d = program_.shape().width;
+  for (std::size_t l = 0; l < with.hidden.size(); ++l) {
+    std::vector<float> layer;
+    for (std::int64_t r = past_; r < last_; ++r) {
+      float off = 0, size = 0;
+      for (std::int64_t i = r * d; i < (r + 1) * d; ++i) {
+        off = std::max(off, std::abs(without.hidden[l][i] - with.hidden[l][i]));
+        size = std::max(size, std::abs(without.hidden[l][i]));
+      }
+      layer.insert(layer.end(), {off, size});
+    }
+    p.states_apart.layers.push_back(layer);
+  }
+  return std::pair{with.logits, without.logits};
 }
 
-check::Probes Recorder::probes() {
-  const Ids prefix = slice(ids_, 0, past_), other = slice(other_, 0, past_);
-  check::Probes p{.past = past_};
-  p.runs["whole_again"] = whole(text_);
-  after(other, rest_);
-  p.runs["again"] = after(prefix, rest_);
-  p.runs["batched"] = from(logits(program_.call({text_, other_}).logits[0]), past_, last_);
-  p.supposed["new-tokens-alone"] = whole(rest_);
-  p.supposed["past-of-another-text"] = from(whole(joined(other, rest_)), past_);
-  p.supposed["past-changed-in-place"] = from(whole(joined(ids_, rest_)), last_);
-  p.supposed["past-not-rewound"] = from(whole(joined(joined(prefix, slice(other_, past_, last_)), rest_)), last_);
-  const PastPtr kept = program_.call({prefix}).past;
-  if (kept != nullptr && kept->length() > 0) {
-    suppositions(p);
-    changes(p);
-  }
+check::Probes Recorder::probes(bool keeps) {
+  check::Probes p{.past = past_, .rows = rows()};
   const std::int64_t n = std::ssize(text_);
-  for (const std::int64_t i : std::set<std::int64_t>{1, std::max<std::int64_t>(n / 2, 1), n - 1}) {
-    p.runs[fmt::format("later.{}", i)] = from(whole(joined(slice(text_, 0, i), slice(other_, i, n))), 0, i);
+  p.runs["whole_again"] = whole(text_);
+  const PastPtr a = past_of(prefix()), b = past_of(other_prefix());
+  p.runs["beside_another"] = go_on(a);
+  p.runs["other_past"] = go_on(b);
+  const PastPtr once = past_of(prefix());
+  const Logits again = p.runs["again"] = go_on(once);
+  if (keeps) {
+    p.twice_lengths = {once->length()};
+    if (once->length() == past_) {
+      p.runs["twice"] = go_on(once);
+      p.twice_lengths.push_back(once->length());
+    }
   }
-  second_uses(p);
-  wider(p);
+  p.runs["batched"] = rows_of(logits(program_.call({text_, other_}).logits[0]), past_, rows());
+  p.supposed["new-tokens-alone"] = whole(rest_);
+  p.supposed["past-of-another-text"] = end_of(joined(other_prefix(), rest_));
+  for (const std::int64_t i : std::set<std::int64_t>{1, std::max<std::int64_t>(n / 2, 1), n - 1}) {
+    p.runs[fmt::format("later.{}", i)] = rows_of(whole(joined(slice(text_, 0, i), slice(other_, i, n))), 0, i);
+  }
+  if (keeps) uses(p);
+
+  const Logits right = rows_of(right_, past_, rows());
+  const bool in_two = pieces_.size() == 2;
+  const Logits seen = rows_of(recorded_, past_, rows());
+  const double scale = largest(right_), few = program_.format().bits >= 24 ? 16 : 4;
+  const double narrow = steps(program_.format()) * scale;
+  Program in_wide = program_.in_wider_format();
+  std::swap(in_wide, program_);
+  const auto wide = wide_pair(p);
+  const double fine = 16 * steps(program_.format()) * scale;
+  const Logits wide_right = rows_of(wide->second, past_, rows());
+  bool done = !keeps;
+  if (!done && apart(wide->first, wide->second) > fine) {
+    const Logits probed = in_two ? rows_of(wide->first, past_, rows()) : go_on(past_of(prefix()));
+    if (!in_two) p.runs["wide_again"] = probed;
+    done = true;
+    if (apart(probed, wide_right) > fine) {
+      p.supposed["new-tokens-alone"] = whole(rest_);
+      p.supposed["past-of-another-text"] = end_of(joined(other_prefix(), rest_));
+      suppositions(p, in_two ? "wide_with" : "wide_again", probed, wide_right, fine);
+    }
+  }
+  std::swap(in_wide, program_);
+  if (!done) {
+    const double least = few * narrow;
+    if (in_two && apart(seen, right) > least) {
+      suppositions(p, "", seen, right, 2 * least);
+    } else if (apart(again, right) > least) {
+      suppositions(p, "again", again, right, 2 * least);
+    } else if (p.runs.contains("cropped") && apart(p.runs["cropped"], right) > least) {
+      suppositions(p, "cropped", p.runs["cropped"], right, 2 * least);
+    }
+  }
+  const auto if_apart = [&](const char* run, const char* cause, const Ids& before) {
+    const Logits& expected = p.runs.contains(std::string(run) + "_whole") ? p.runs[std::string(run) + "_whole"] : right;
+    if (!p.runs.contains(run) || apart(p.runs[run], expected) <= few * narrow) return;
+    p.supposed[cause] = end_of(joined(before, rest_));
+  };
+  if_apart("twice", "past-changed-in-place", ids_);
+  if_apart("forked", "past-changed-in-place", joined(prefix(), other_rest()));
+  if_apart("cropped", "past-not-rewound", joined(prefix(), other_rest()));
   return p;
 }
 
-// Fed in pieces, each with the past that the call before it handed back.
-check::Recording fed(Program& program, const Ids& text, const std::vector<std::int64_t>& pieces) {
+check::Recording described(Program& program, const Ids& text, const std::vector<std::int64_t>& pieces, Fed fed) {
   const Shape& s = program.shape();
-  check::Recording r{.description = {.name = "foreign",
-                                     .family = "foreign",
-                                     .system = "tests/foreign",
-                                     .format = program.format().name,
-                                     .values_format = program.format().name,
-                                     .logits_format = program.format().name,
-                                     .layers = s.layers,
-                                     .width = std::max(s.width, s.inner)},
-                     .ids = text,
-                     .logits = {s.vocab, {}},
-                     .pieces = pieces};
-  PastPtr past;
-  std::int64_t at = 0;
-  for (const std::int64_t piece : pieces) {
-    const Out out = program.call({slice(text, at, at + piece)}, past);
-    r.logits.values.insert(r.logits.values.end(), out.logits[0].begin(), out.logits[0].end());
-    past = out.past;
-    r.past_lengths.emplace_back(past == nullptr ? 0 : past->length());
-    at += piece;
-  }
-  return r;
+  return {.description = {.name = "foreign",
+                          .family = "foreign",
+                          .system = "tests/foreign",
+                          .format = program.format().name,
+                          .values_format = program.format().name,
+                          .logits_format = program.format().name,
+                          .layers = s.layers,
+                          .width = std::max(s.width, s.inner)},
+          .ids = text,
+          .logits = std::move(fed.logits),
+          .pieces = pieces,
+          .past_lengths = std::move(fed.lengths)};
 }
 
 }  // namespace
@@ -245,8 +432,13 @@ Ids another(const Ids& text, int vocab) {
 }
 
 Recorded record(Program& program, const Ids& text, const std::vector<std::int64_t>& pieces, bool probes) {
-  Recorded r{fed(program, text, {std::ssize(text)}), fed(program, text, pieces)};
-  if (probes && pieces.size() > 1) r.with.probes = Recorder(program, text, std::ssize(text) - pieces.back()).probes();
+  const std::vector<std::int64_t> whole{std::ssize(text)};
+  Fed without = fed_in(program, text, whole), with = fed_in(program, text, pieces);
+  const bool keeps = with.past != nullptr;
+  Recorded r{described(program, text, whole, std::move(without)), described(program, text, pieces, std::move(with))};
+  if (probes && pieces.size() > 1) {
+    r.with.probes = Recorder(program, text, pieces, r.with.logits, r.without.logits).probes(keeps);
+  }
   return r;
 }
 

@@ -43,6 +43,8 @@ enum class CauseId : std::uint8_t {
   past_of_another_text,
   past_changed_in_place,
   past_not_rewound,
+  past_shared,
+  batch_rows_mixed,
   rows_not_independent,
   first_dropped,
   window,

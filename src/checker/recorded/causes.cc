@@ -10,6 +10,7 @@
 #include "checker/compare/columns.h"
 #include "checker/recorded/probed.h"
 #include "checker/recorded/probes.h"
+#include "checker/recorded/uses.h"
 #include "checker/run/evidence.h"
 
 namespace pkv::check {
@@ -47,6 +48,7 @@ class RecordedSearch {
   }
   void search();
   void observe(CauseSearch& search, const Logits& faulty) const;
+  void observe(CauseSearch& search, const Logits& faulty, const Logits& right, double noise) const;
   std::optional<Logits> simulate(std::span<const Supposition> what) const;
   bool honoured(const Cause& cause) const;
   void found(CauseId id, std::string evidence) { add_found(found_, id, std::move(evidence)); }
@@ -60,13 +62,17 @@ class RecordedSearch {
 };
 
 void RecordedSearch::observe(CauseSearch& search, const Logits& faulty) const {
+  observe(search, faulty, p_.right(), bound());
+}
+
+void RecordedSearch::observe(CauseSearch& search, const Logits& faulty, const Logits& right, double noise) const {
   Observation o{.ids = {p_.with.ids.begin(), p_.with.ids.begin() + p_.past() + p_.rows()},
                 .past = p_.past(),
-                .right = p_.right(),
+                .right = right,
                 .faulty = faulty,
                 .other = {}};
   const double apart = largest_distance(o.right, o.faulty);
-  if (!std::isfinite(apart) || apart <= bound()) return;
+  if (!std::isfinite(apart) || apart <= noise) return;
   search.observations.push_back(std::move(o));
 }
 
@@ -75,6 +81,14 @@ void RecordedSearch::search() {
   search.tolerance = {false, std::max(bound(), runs_.evidence.noise)};
   search.none_kept = runs_.evidence.exists.shown == Answer::no;
   search.simulate = [this](const Observation&, std::span<const Supposition> what) { return simulate(what); };
+  if (const auto supposed = p_.supposed_for()) {  // there alone the simulations are the program's own arithmetic
+    const auto& [faulty, right] = *supposed;
+    const double noise = p_.supposed_noise(bound());
+    search.tolerance.bound = noise;
+    observe(search, faulty, right, noise);
+    found_ = find_causes(search);
+    return;
+  }
   if (p_.recorded_so()) observe(search, p_.recorded());
   if (p_.seen() != nullptr && (!p_.recorded_so() || p_.seen()->values != p_.recorded().values)) {
     observe(search, *p_.seen());
@@ -116,6 +130,7 @@ void RecordedSearch::add_evidence() {
     found(CauseId::past_changed_in_place,
           "handed over once, the past gives the right logits; the second time it does not");
   }
+  add_causes_of_uses(found_, p_);
   if (auto rounding = recorded_rounding(runs_, p_.with)) found_.causes.push_back(std::move(*rounding));
   if (!certain()) add_rounding_of_past();
 }

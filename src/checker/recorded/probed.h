@@ -3,16 +3,18 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <optional>
 #include <string_view>
+#include <utility>
 
+#include "checker/compare/bound.h"
+#include "checker/compare/compare.h"
 #include "checker/recorded/recorded.h"
 
 namespace pkv::check {
 
-inline constexpr std::int64_t most_probed_rows = 16;
-
 inline std::int64_t probed_rows(const Recording& r) {
-  return std::min(std::ssize(r.ids) - r.probes->past, most_probed_rows);
+  return std::min(std::ssize(r.ids) - r.probes->past, r.probes->rows);
 }
 
 struct Probed {
@@ -28,10 +30,38 @@ struct Probed {
   const Logits* seen() const { return run("again"); }
 
   // Of the same tokens: without past, and as recorded first with it.
-  Logits right() const { return slice(without.logits, past(), rows()); }
-  Logits recorded() const { return slice(with.logits, past(), rows()); }
+  Logits right() const { return slice(without.logits, without.row_of(past()), rows()); }
+  Logits recorded() const { return slice(with.logits, with.row_of(past()), rows()); }
+  // The position in the text of a row of a run that holds some of it.
+  std::int64_t place_of(std::string_view run, std::int64_t row) const {
+    const auto at = probes.at.find(run);
+    return at == probes.at.end() ? row : at->second[static_cast<std::size_t>(row)];
+  }
   // Whether the recorded run is of that very call.
   bool recorded_so() const { return with.pieces.size() == 2 && with.pieces[0] == past(); }
+  // What was seen where the suppositions were made, and what should have come; null where that is not recorded.
+  std::optional<std::pair<Logits, Logits>> supposed_for() const {
+    const std::string& name = probes.supposed_for;
+    const Logits* seen = run(name);
+    if (seen == nullptr) return std::nullopt;
+    if (!name.starts_with("wide")) return std::pair{*seen, right()};
+    const Logits* whole = run("wide_without");
+    if (whole == nullptr) return std::nullopt;
+    const auto of_call = [&](const Logits& all, std::string_view of) {
+      for (std::int64_t r = 0; r < all.rows(); ++r) {
+        if (place_of(of, r) == past() && r + rows() <= all.rows()) return slice(all, r, rows());
+      }
+      return all;
+    };
+    return std::pair{name == "wide_with" ? of_call(*seen, name) : *seen, of_call(*whole, "wide_without")};
+  }
+  // What rounding explains there; `narrow`: of the recorded runs.
+  double supposed_noise(double narrow) const {
+    if (!probes.supposed_for.starts_with("wide")) return narrow;
+    Description wide = with.description;
+    wide.values_format = wide.logits_format = "fp32";
+    return rounding_bound(wide, largest_logit(right().values)).value;
+  }
   // A past that was handed over says that it still holds what it held.
   bool claims_unchanged() const { return !probes.twice_lengths.empty() && probes.twice_lengths[0] == past(); }
 

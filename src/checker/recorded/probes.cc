@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "checker/compare/columns.h"
 #include "checker/recorded/probed.h"
+#include "checker/recorded/uses.h"
 #include "checker/run/evidence.h"
 
 namespace pkv::check {
@@ -21,7 +22,10 @@ std::int64_t number_after(std::string_view name, std::string_view start) {
   return number;
 }
 
+bool is_wide(std::string_view name) { return name == "wide_without" || name == "wide_with"; }
+
 std::int64_t rows_of_run(const Recording& r, std::string_view name) {
+  if (const auto at = r.probes->at.find(name); at != r.probes->at.end()) return std::ssize(at->second);
   if (name == "whole_again") return std::ssize(r.ids);
   if (const std::int64_t first = number_after(name, "later."); first >= 0) return first;
   return probed_rows(r);
@@ -58,8 +62,10 @@ void add_control(Runs& runs, const Probed& p) {
   if (whole == nullptr) return;
   Difference twice;
   for (std::int64_t r = 0; r < whole->rows(); ++r) {
-    twice.add(compare_row(p.without.logits.row(r), whole->row(r), logits_precision(p.without.description)), {0, r},
-              p.tolerance);
+    const std::int64_t place = p.place_of("whole_again", r), row = p.without.row_of(place);
+    if (row < 0) continue;
+    twice.add(compare_row(p.without.logits.row(row), whole->row(r), logits_precision(p.without.description)),
+              {0, place}, p.tolerance);
   }
   runs.evidence.noise = twice.max_abs;
   runs.evidence.control = control_finding(twice);
@@ -90,6 +96,19 @@ void add_second_use(Runs& runs, const Probed& p) {
 
 }  // namespace
 
+void require_places(const Recording& r, const std::string& name, const Places& at, std::int64_t tokens) {
+  std::int64_t least = 0;
+  for (const std::int64_t place : at) {
+    if (place < least || place >= tokens) {
+      fail_load({.what = "not a recording: rows of positions that are not in the text, or not in order",
+                 .where = fmt::format("{}: '{}'", r.description.name, name),
+                 .expected = fmt::format("{} .. {}", least, tokens - 1),
+                 .found = fmt::format("{}", place)});
+    }
+    least = place + 1;
+  }
+}
+
 void require_sound_probes(const Recording& r) {
   if (!r.probes) return;
   const Probes& p = *r.probes;
@@ -99,11 +118,19 @@ void require_sound_probes(const Recording& r) {
                .expected = fmt::format("1 .. {}", std::ssize(r.ids) - 1),
                .found = fmt::format("{}", p.past)});
   }
+  for (const std::int64_t last = p.past + probed_rows(r); const std::int64_t place : {p.past, last - 1}) {
+    if (r.row_of(place) >= 0 && r.row_of(last - 1) - r.row_of(p.past) == last - 1 - p.past) continue;
+    fail_load({.what = "not a recording: the logits of a probed token are missing",
+               .where = r.description.name,
+               .expected = fmt::format("rows {} .. {}", p.past, last - 1)});
+  }
+  for (const auto& [name, at] : p.at) require_places(r, "rows.probe." + name, at, std::ssize(r.ids));
   for (const auto& [name, logits] : p.runs) {
     require_token(r, name, "changed.", p.past);
     require_token(r, name, "changed_whole.", p.past);
     require_token(r, name, "later.", std::ssize(r.ids));
-    require_shape(r, "probe." + name, logits, rows_of_run(r, name));
+    const bool of_all = is_wide(name) && logits.rows() == std::ssize(r.ids);
+    require_shape(r, "probe." + name, logits, of_all ? std::ssize(r.ids) : rows_of_run(r, name));
   }
   for (const auto& [name, states] : p.states) {
     const std::int64_t expected = rows_of_run(r, name) * r.states.width;
@@ -131,6 +158,7 @@ void add_probes(Runs& runs, const Recording& without, const Recording& with) {
                             {}});
   }
   add_second_use(runs, p);
+  add_uses(runs, p);
 }
 
 }  // namespace pkv::check

@@ -11,6 +11,9 @@
 
 namespace pkv::check {
 
+// Load error where they are not places of a text of so many tokens, or do not rise; `name` says what they are.
+void require_places(const Recording& recording, const std::string& name, const Places& at, std::int64_t tokens);
+
 // Load error when a run has not the rows that its name asks for.
 void require_sound_probes(const Recording& recording);
 

@@ -26,9 +26,15 @@ namespace {
 
 void require_sound(const Recording& r) {
   const auto tokens = std::ssize(r.ids), rows = r.logits.rows();
-  if (rows != tokens || std::ssize(r.logits.values) != rows * r.logits.vocab) {
-    contradiction(r, "a recording needs a row of logits for every token", tokens, rows);
+  const auto expected = r.whole() ? tokens : std::ssize(r.at);
+  if (rows != expected || std::ssize(r.logits.values) != rows * r.logits.vocab) {
+    contradiction(
+        r, r.whole() ? "a recording needs a row of logits for every token" : "a row of logits for each of its rows",
+        expected, rows);
   }
+  require_places(r, "rows", r.at, tokens);
+  if (!r.whole() && r.at.back() != tokens - 1)
+    contradiction(r, "the logits of the last token are missing", tokens - 1, r.at.back());
   const auto fed = std::accumulate(r.pieces.begin(), r.pieces.end(), std::int64_t{0});
   const bool positive = std::all_of(r.pieces.begin(), r.pieces.end(), [](auto p) { return p > 0; });
   if (!r.pieces.empty() && (fed != tokens || !positive)) {
@@ -109,7 +115,9 @@ struct Comparison {
   Difference rows(std::int64_t from, std::int64_t count, std::int64_t past) const {
     Difference sum;
     for (std::int64_t r = from; r < from + count; ++r) {
-      sum.add(compare_row(without.logits.row(r), with.logits.row(r), logits), {past, with.past_tokens + r}, tolerance);
+      const std::int64_t a = without.row_of(r), b = with.row_of(r);
+      if (a < 0 || b < 0) continue;
+      sum.add(compare_row(without.logits.row(a), with.logits.row(b), logits), {past, with.past_tokens + r}, tolerance);
     }
     return sum;
   }
@@ -154,6 +162,20 @@ std::vector<std::string> notes_of(const Recording& without, const Recording& wit
   if (with.pieces.empty()) {
     notes.push_back("How the second recording was fed is not known: all positions are compared.");
   }
+  const auto shown = std::ranges::count_if(with.at, [&](auto place) { return without.row_of(place) >= 0; });
+  if (!with.whole() || !without.whole()) {
+    notes.push_back(fmt::format("Logits of {} of {} positions are in both recordings, and compared.",
+                                with.whole() ? std::ssize(without.at) : shown, std::ssize(with.ids)));
+  }
+  const auto other_token = [&](std::int32_t id) { return id != with.ids.front(); };
+  if (with.ids.size() > 1 && std::ranges::none_of(with.ids, other_token)) {
+    notes.push_back(
+        "The text is one token, repeated: it looks the same wherever attention looks, so that a past that "
+        "is not used may give the same logits. Another text tells more.");
+  }
+  if (with.probes) {
+    for (const std::string& line : with.probes->left_out) notes.push_back("Not recorded: " + line + ".");
+  }
   return notes;
 }
 
@@ -161,7 +183,11 @@ std::vector<std::string> notes_of(const Recording& without, const Recording& wit
 class RecordedStages : public Stages {
  public:
   RecordedStages(const Recording& without, const Recording& with)
-      : without_(without), with_(with), subject_(without, with), other_(another_text(with.ids, with.logits.vocab)) {}
+      : without_(without),
+        with_(with),
+        subject_(without, with),
+        other_(another_text(with.ids, with.logits.vocab)),
+        all_(without.whole() && with.whole() ? Logits{} : subject_.whole_text()) {}
 
   Runs run() override;
   Inside look_inside(const Runs& runs, Outcome) override {
@@ -172,12 +198,13 @@ class RecordedStages : public Stages {
 
  private:
   Setting setting(const Runs& runs) {
-    return {subject_, {with_.ids, other_, without_.logits}, runs.subject, runs.tolerance()};
+    return {subject_, {with_.ids, other_, all_.vocab > 0 ? all_ : without_.logits}, runs.subject, runs.tolerance()};
   }
 
   const Recording &without_, &with_;
   RecordedSubject subject_;
   std::vector<std::int32_t> other_;
+  Logits all_;  // without past, where some rows are missing
 };
 
 Runs RecordedStages::run() {
@@ -190,9 +217,9 @@ Runs RecordedStages::run() {
   runs.notes = notes_of(without_, with_);
   runs.bound = wider_bound(without_, with_);
   runs.evidence = evidence_of(with_);
-  const auto last = std::ssize(with_.ids) - 1;
-  runs.table = article_table(without_.logits.row(last), with_.logits.row(last));
-  static_cast<Histograms&>(runs) = histograms_of(without_.logits.row(last), with_.logits.row(last));
+  const auto right = without_.logits.row(without_.logits.rows() - 1), other = with_.logits.row(with_.logits.rows() - 1);
+  runs.table = article_table(right, other);
+  static_cast<Histograms&>(runs) = histograms_of(right, other);
   runs.results = results_of({without_, with_, coarser_logits(without_, with_), runs.tolerance()});
   add_probes(runs, without_, with_);
   for (const auto& r : runs.results) runs.total.add(r.difference);
@@ -213,6 +240,12 @@ Causes RecordedStages::explain(const Runs& runs, const Inside&, Outcome logits) 
 }
 
 }  // namespace
+
+std::int64_t Recording::row_of(std::int64_t position) const {
+  if (whole()) return position;
+  const auto found = std::ranges::lower_bound(at, position);
+  return found == at.end() || *found != position ? -1 : found - at.begin();
+}
 
 Report compare_recordings(const Recording& without_past, const Recording& with_past) {
   if (in_pieces(without_past) && with_past.pieces.size() == 1) {

@@ -18,6 +18,8 @@ class RecordedSubject : public Subject {
 
   Description describe() const override { return with_.description; }
   std::unique_ptr<Session> fresh() override;
+  // Of the run without past, all positions; zeros where either recording lacks one, so that nothing parts there.
+  Logits whole_text() const;
 
  private:
   const Recording &without_, &with_;

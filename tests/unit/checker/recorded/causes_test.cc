@@ -317,6 +317,99 @@ TEST(RecordedCauses, ASecondUseCountsWhereThePastSaysItIsUnchanged) {
   EXPECT_THAT(confirmed(r), testing::ElementsAre("past-changed-in-place"));
 }
 
+// Of a large vocabulary: the rows that decide.
+void keep_rows(Recording& r, const Places& at) {
+  Logits some{r.logits.vocab, {}};
+  for (const std::int64_t place : at) {
+    const auto row = r.logits.row(place);
+    some.values.insert(some.values.end(), row.begin(), row.end());
+  }
+  r.logits = some;
+  r.at = at;
+}
+
+void keep_rows(Recording& r, const std::string& run, const Places& at) {
+  Recording of_run{.description = {}, .ids = r.ids, .logits = r.probes->runs.at(run)};
+  keep_rows(of_run, at);
+  r.probes->runs[run] = of_run.logits;
+  r.probes->at[run] = at;
+}
+
+Recording few_rows(Recording r) {
+  keep_rows(r, {0, 2, 4, 5, 6});
+  if (!r.probes) return r;
+  r.probes->rows = 3;
+  keep_rows(r, "whole_again", {0, 6});
+  keep_rows(r, "later.3", {0, 2});
+  keep_rows(r, "later.6", {4, 5});
+  return r;
+}
+
+TEST(RecordedCauses, FewRowsTellTheSame) {
+  for (const auto& [cause, bugs] : simulated()) {
+    Recorder recorder(bugs(), 4);
+    Recording with = recorder.with();
+    add_simulations(*with.probes);
+    const Report r = compare_recordings(few_rows(recorder.without()), few_rows(with));
+    EXPECT_THAT(confirmed(r), testing::ElementsAre(cause.substr(0, cause.find('=')))) << r.verdict.sentence;
+    EXPECT_EQ(r.causality.holds, Answer::yes) << r.causality.sentence;
+    EXPECT_EQ(r.evidence.control.shown, Answer::yes);
+    EXPECT_THAT(r.notes, testing::Contains("Logits of 5 of 7 positions are in both recordings, and compared."));
+  }
+  Bugs looks_ahead;
+  looks_ahead.sees = [](Call, auto, auto) { return true; };
+  Recorder recorder(looks_ahead, 4);
+  const Report r = compare_recordings(few_rows(recorder.without()), few_rows(recorder.with()));
+  EXPECT_EQ(r.causality.holds, Answer::no) << r.causality.sentence;
+}
+
+TEST(RecordedCauses, SuppositionsInAWiderFormatAreHeldAgainstTheRunThere) {
+  Recorder recorder({}, 4), wide(top_left(), 4);
+  Recording without = recorder.without(), with = wide.with();
+  with.description.values_format = without.description.values_format = "bf16";
+  add_simulations(*with.probes);
+  with.probes->wide_format = "fp32";
+  with.probes->supposed_for = "wide_with";
+  with.probes->runs["wide_without"] = without.logits;
+  with.probes->runs["wide_with"] = with.logits;
+  for (float& x : with.logits.values) x += 0.01f;  // rounding
+  EXPECT_THAT(confirmed(compare_recordings(without, with)), testing::ElementsAre("top-left-mask"));
+}
+
+TEST(RecordedCauses, PastsThatAreNotUsedAlone) {
+  const auto told = [](const std::string& run, const std::string& like) {
+    Recorder recorder({}, 4);
+    Recording with = recorder.with();
+    for (const char* name : {"beside_another", "batched_past", "forked", "cropped"}) {
+      with.probes->runs[name] = with.probes->runs.at("again");
+    }
+    with.probes->runs["batched_other_past"] = with.probes->runs.at("other_past");
+    with.probes->supposed["past-changed-in-place"] = with.probes->supposed["past-not-rewound"] =
+        with.probes->supposed.at("new-tokens-alone");
+    if (!run.empty()) {
+      with.probes->runs[run] = like.empty() ? with.probes->runs.at("other_past") : with.probes->supposed.at(like);
+    }
+    return compare_recordings(recorder.without(), with);
+  };
+  EXPECT_TRUE(told("", "").verdict.holds());
+  EXPECT_THAT(confirmed(told("beside_another", "")), testing::ElementsAre("past-shared"));
+  EXPECT_THAT(confirmed(told("other_past", "new-tokens-alone")), testing::ElementsAre("past-shared"));
+  EXPECT_THAT(confirmed(told("batched_past", "")), testing::ElementsAre("batch-rows-mixed"));
+  EXPECT_THAT(confirmed(told("forked", "past-changed-in-place")), testing::ElementsAre("past-changed-in-place"));
+  EXPECT_THAT(confirmed(told("cropped", "past-not-rewound")), testing::ElementsAre("past-not-rewound"));
+  const Report other = told("cropped", "");
+  EXPECT_EQ(other.verdict.outcome, Outcome::differs);
+  EXPECT_TRUE(confirmed(other).empty());
+}
+
+TEST(RecordedCauses, WhatWasLeftOutIsSaid) {
+  Recorder recorder({}, 4);
+  Recording with = recorder.with();
+  with.probes->left_out = {"probe.cropped: the past cannot be cut"};
+  EXPECT_THAT(compare_recordings(recorder.without(), with).notes,
+              testing::Contains("Not recorded: probe.cropped: the past cannot be cut."));
+}
+
 TEST(RecordedCauses, ChangesFromRunToRun) {
   Recorder recorder({}, 4);
   Recording with = with_added(recorder.with(), 0.5f);
@@ -367,6 +460,10 @@ TEST(RecordedCauses, ErrorsSayWhatIsWrong) {
                 r.probes->supposed["window=2"] = {.vocab = 2, .values = {1, 2}};
               }),
               HasSubstr("'suppose.window=2'"));
+  EXPECT_THAT(error_of([](Recording& r) { r = few_rows(r), r.at = {0, 4, 2, 5, 6}; }), HasSubstr("not in order"));
+  EXPECT_THAT(error_of([](Recording& r) { keep_rows(r, {0, 4, 5}); }), HasSubstr("the last token are missing"));
+  EXPECT_THAT(error_of([](Recording& r) { keep_rows(r, {0, 5, 6}); }), HasSubstr("a probed token are missing"));
+  EXPECT_THAT(error_of([](Recording& r) { r.probes->at["later.3"] = {0, 7, 8}; }), HasSubstr("'rows.probe.later.3'"));
   EXPECT_THAT(error_of([](Recording& r) {
                 r.states = {.width = 2, .layers = {{1, 2, 3}}};
               }),
