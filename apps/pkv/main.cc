@@ -12,6 +12,7 @@
 #include "options/option_set.h"
 #include "terminal/progress.h"
 #include "terminal/say.h"
+#include "version.h"
 
 namespace {
 
@@ -28,7 +29,7 @@ int end(int code, std::string_view why) {
 int main(int argc, char** argv) {
   std::signal(SIGPIPE, SIG_IGN);  // a closed pipe is an error when writing, not a silent death
   try {
-    return run_chosen(pkv_command(), "pkv " PKV_VERSION, argc, argv);
+    return run_chosen(pkv_command(), version_line(), argc, argv);
   } catch (const pkv::Error& e) {
     return end(code_of(e.kind()), e.what());
   } catch (const std::bad_alloc&) {

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <sched.h>
 
+#include <algorithm>
 #include <fstream>
 #include <set>
 #include <string>
@@ -52,6 +53,12 @@ int physical_cores() {
     cores.insert(siblings);
   }
   return cores.empty() ? 1 : static_cast<int>(cores.size());
+}
+
+int processors() {
+  cpu_set_t allowed;
+  if (sched_getaffinity(0, sizeof allowed, &allowed) == 0) return std::max(1, CPU_COUNT(&allowed));
+  return std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
 }
 
 WorkerPool::WorkerPool(int threads) {

@@ -15,6 +15,9 @@ namespace pkv {
 // Processor cores this process may run on, hyper-threads of one core counted once. At least 1.
 int physical_cores();
 
+// Threads that can run at once: hyper-threads counted each. At least 1.
+int processors();
+
 class WorkerPool {
  public:
   // `threads` >= 1 counts the caller too; 0 means physical_cores(). Error::usage when the system cannot start them.

@@ -43,6 +43,20 @@ foreach(pair "src/*.h|include/pkv" "models/*|share/pkv/models")
   endforeach()
 endforeach()
 
+# So is what people and shells read, and the recorder, which the program names from where it was moved to.
+foreach(file share/man/man1/pkv.1 share/bash-completion/completions/pkv share/zsh/site-functions/_pkv
+        share/fish/vendor_completions.d/pkv.fish share/pkv/tools/record_transformers.py share/pkv/tools/record_probes.py)
+  file(READ ${SCRATCH}/moved/${file} text)
+  if(NOT text MATCHES "pkv")
+    message(FATAL_ERROR "${file} says nothing of pkv")
+  endif()
+endforeach()
+file(WRITE ${SCRATCH}/other/config.json "{\"model_type\": \"llama\"}")
+execute_process(COMMAND ${SCRATCH}/moved/bin/pkv check ${SCRATCH}/other RESULT_VARIABLE status ERROR_VARIABLE said)
+if(NOT status EQUAL 3 OR NOT said MATCHES "python3 [^\n]*moved/share/pkv/tools/record_transformers.py")
+  message(FATAL_ERROR "of a model that it does not run the installed program says:\n${said}")
+endif()
+
 set(flags "")
 if(SANITIZE)
   set(flags "-fsanitize=${SANITIZE} -fno-sanitize-recover=all")

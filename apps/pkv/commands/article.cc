@@ -8,7 +8,6 @@
 #include <map>
 
 #include "base/error.h"
-#include "base/file.h"
 #include "checker/article/document.h"
 #include "checker/check/check.h"
 #include "checker/recorded/recorded.h"
@@ -100,7 +99,6 @@ constexpr Telling<Runs> kArticleForms[] = {
     {Form::md, [](const Runs& runs, const show::Terminal&) { return show::as_markdown(article::document(runs)); }}};
 
 int run_article(const ArticleOptions& options) {
-  require_writable(options.output.file);
   const auto models = chosen_models(options.models);
   const auto runs = article::published_runs();
   Runs told;
@@ -108,8 +106,10 @@ int run_article(const ArticleOptions& options) {
     const std::string label = fmt::format("{}/{} {}", told.size() + 1, runs.size(), run.name);
     told.push_back(retell(run, models.find(run.model->key)->second, options.engine, label));
   }
-  options.output.write(options.output.told(told, kArticleForms));
-  return std::all_of(told.begin(), told.end(), article::explained) ? holds : does_not_hold;
+  const auto explained = std::count_if(told.begin(), told.end(), article::explained);
+  options.output.write(options.output.told(told, kArticleForms),
+                       fmt::format("{} of {} runs explained", explained, told.size()));
+  return explained == std::ssize(told) ? holds : does_not_hold;
 }
 
 }  // namespace

@@ -2,13 +2,13 @@
 #include "checker/check/check.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <memory>
 #include <new>
 
 #include "base/error.h"
-#include "base/file.h"
 #include "checker/measure/measure.h"
 #include "checker/recorded/recorded.h"
 #include "commands/commands.h"
@@ -108,15 +108,21 @@ int list_as(const OutputOptions& output) {
   return holds;
 }
 
+// Of a report that goes to a file.
+std::string verdict_line(const check::Report& r) {
+  const auto tone = r.verdict.holds() ? show::Tone::good : show::Tone::bad;
+  const std::string start = fmt::format("{}: {} ", show::printable(r.subject.name), show::mark_of(tone));
+  return start + fmt::format("{}: {}", name_of(r.verdict.outcome), r.verdict.sentence);
+}
+
 int run_check(const CheckOptions& options) {
   if (options.engine.as == "help") return list_as(options.output);
-  require_writable(options.output.file);
   check::Report report = options.recorded.empty()
                              ? check_model(options.models.at(0), options)
                              : check::compare_recordings(subjects::read_recording(options.recorded[0]),
                                                          subjects::read_recording(options.recorded[1]));
   say_where(report);
-  options.output.write(options.output.told(report, kCheckForms));
+  options.output.write(options.output.told(report, kCheckForms), verdict_line(report));
   return report.verdict.holds() ? holds : does_not_hold;
 }
 
@@ -147,15 +153,22 @@ std::vector<CheckOptions> one_by_one(const CheckOptions& options) {
   return all;
 }
 
+std::string verdict_lines(const Review& r) {
+  std::vector<std::string> lines;
+  for (const check::Report& report : r.reports) lines.push_back(verdict_line(report));
+  for (const check::NotChecked& other : r.others) lines.push_back(fmt::format("{}: ? not checked", other.model));
+  return fmt::format("{}", fmt::join(lines, "\n"));
+}
+
 // A model that cannot be checked does not keep the others from it; its error is said at once and counts in the end.
 int run_review(CheckOptions options) {
   if (options.engine.as == "help") return list_as(options.output);
-  require_writable(options.output.file);
   if (options.models.empty()) {
     for (const auto& folder : bundled_models()) options.models.push_back(folder.string());
   }
   if (options.formats.empty()) options.formats.emplace_back();
   for (const CheckOptions& one : one_by_one(options)) require_sense(one);
+  options.text = options.text.kept();
   Review review;
   int code = holds;
   const auto not_checked = [&](const std::string& model, const std::string& message, ExitCode why) {
@@ -179,7 +192,7 @@ int run_review(CheckOptions options) {
       not_checked(model, fmt::format("{}: internal error: {}", model, e.what()), internal_error);
     }
   }
-  options.output.write(options.output.told(review, kReviewForms));
+  options.output.write(options.output.told(review, kReviewForms), verdict_lines(review));
   return code;
 }
 
@@ -193,13 +206,15 @@ void require_no_model_options(std::span<const std::string_view> given) {
   }
 }
 
-std::string misuse(const CheckOptions& options, std::span<const std::string_view> given) {
+void require_subject(const CheckOptions& options, std::span<const std::string_view> given) {
   const bool list = options.engine.as == "help" && options.models.empty();
   if (!list && options.models.empty() == options.recorded.empty()) {
-    return "check: give a MODEL, or two files with --recorded";
+    fail_usage({.what = options.models.empty() ? "nothing to check" : "MODEL and --recorded cannot be given together",
+                .where = "pkv check",
+                .expected = "a MODEL, or two files with --recorded",
+                .hint = "pkv check tiny-gpt2"});
   }
   if (!options.recorded.empty()) require_no_model_options(given);
-  return {};
 }
 
 }  // namespace
@@ -214,7 +229,7 @@ Command check_command() {
                    "pkv check tiny-mpt --load-in nf4 --double-quant", "pkv check tiny-falcon --as transformers-2023",
                    "pkv check tiny-falcon --output html --output-file report.html",
                    "pkv check --recorded without.safetensors with.safetensors"},
-      .misuse = [o](std::span<const std::string_view> given) { return misuse(*o, given); },
+      .misuse = [o](std::span<const std::string_view> given) { require_subject(*o, given); },
       .run = [o] { return run_check(*o); }};
   command.add({.name = "MODEL", .target = &o->models, .help = "a folder, a bundled model, or a Hub model", .words = 1});
   o->declare(command, kCheckForms, "-v shows the logits, every experiment and the proofs");
@@ -244,7 +259,7 @@ Command review_command() {
                .target = &o->formats,
                .help = "number formats of the weights in memory, each model in each: fp32,int8,nf4 (default: as "
                        "stored)",
-               .check = one_of(load_in_names()),
+               .check = one_of(load_in_names(), kFloatSpellings),
                .commas = true});
   return command;
 }

@@ -28,9 +28,10 @@ Command pkv_command() {
               .examples = {"pkv review                       check all bundled models",
                            "pkv check tiny-gpt2 --text \"I like to eat\"",
                            "pkv check --help                 options of a command"}};
-  for (const auto command : {check_command, review_command, logits_command, tokenize_command, inspect_command,
-                             perplexity_command, quantize_command, article_command, generate_command, past_command,
-                             bench_command, download_command, cache_command}) {
+  for (const auto command :
+       {check_command, review_command, logits_command, tokenize_command, inspect_command, perplexity_command,
+        quantize_command, article_command, generate_command, past_command, bench_command, download_command,
+        cache_command, help_command, version_command, completion_command, man_command}) {
     pkv.commands.push_back(command());
   }
   return pkv;

@@ -19,6 +19,10 @@ Command past_command();
 Command bench_command();
 Command download_command();
 Command cache_command();
+Command version_command();
+Command help_command();        // in version.cc
+Command completion_command();  // in manual.cc
+Command man_command();         // in manual.cc
 
 // pkv itself, with all of them.
 Command pkv_command();

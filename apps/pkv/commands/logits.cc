@@ -18,8 +18,10 @@
 #include "options/saved_past.h"
 #include "options/shared.h"
 #include "options/text.h"
+#include "show/columns.h"
 #include "subjects/engine.h"
 #include "subjects/recorded.h"
+#include "terminal/say.h"
 
 namespace pkv::program {
 namespace {
@@ -74,6 +76,7 @@ int run(const LogitsOptions& options) {
     r.past_lengths.push_back(session->length());
   }
   subjects::write_recording(options.output_file, r);
+  note(fmt::format("logits of {} written to {}", show::counted(std::ssize(r.ids), "token"), options.output_file));
   return holds;
 }
 
@@ -101,7 +104,7 @@ Command logits_command() {
                .help = "feed the text in pieces of these lengths: 3,1 (default: in one)"});
   o->past.declare(command, {"--as", "--pieces"});
   command.add({beyond_context(o->beyond_context),
-               {.name = "--output-file", .target = &o->output_file, .help = "the file to write", .required = true}});
+               {.name = "-o,--output-file", .target = &o->output_file, .help = "the file to write", .required = true}});
   return command;
 }
 

@@ -71,13 +71,14 @@ std::string saved_json(const SaveOptions& options, const model::SavedPast& saved
 }
 
 int run_save(const SaveOptions& options) {
-  if (!options.prompt.given()) {
-    fail_usage({.what = "no text to save the past of", .expected = "--prompt, --prompt-file or --ids"});
+  const TextOptions prompt = options.prompt.kept();
+  if (!prompt.text && !prompt.ids) {
+    fail_usage({.what = "no text to save the past of", .expected = "--text, --text-file or --ids, or a text on stdin"});
   }
   const std::filesystem::path folder = find_model(options.model);
   const model::Model model = load_model(folder, options.engine);
   model::require_savable(model);
-  const Input input = read_input(options.prompt, folder);
+  const Input input = read_input(prompt, folder);
   require_context(model.card(), std::ssize(input.ids), options.beyond_context);
   save(options, model, input.ids);
   const model::SavedPast saved = model::open_past(options.past_file);
@@ -176,12 +177,12 @@ Command save_command() {
   Command command{.name = "save",
                   .help = "Feed a text and write its past to a file",
                   .notes = "A past can be turned back into its text: keep the file as you would keep the text.",
-                  .examples = {"pkv past save tiny-gpt2 --prompt \"I like to eat\" --past-file eat.safetensors",
-                               "pkv past save tiny-mpt --prompt-file story.txt --load-in nf4 --past-file "
+                  .examples = {"pkv past save tiny-gpt2 --text \"I like to eat\" --past-file eat.safetensors",
+                               "pkv past save tiny-mpt --text-file story.txt --load-in nf4 --past-file "
                                "story.safetensors"},
                   .run = [o] { return run_save(*o); }};
   command.add(model_word(o->model, "a model folder or a bundled model"));
-  o->prompt.declare(command, prompt_words("the text", "token ids: 1,2,3"));
+  o->prompt.declare(command, {.text_help = "the text; -: stdin (default: what is piped in)", .prompt = true});
   command.add({{.name = "--past-file",
                 .target = &o->past_file,
                 .help = "the file to write, readable by its owner only",

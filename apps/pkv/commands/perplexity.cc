@@ -4,10 +4,11 @@
 #include <fmt/format.h>
 
 #include <fstream>
+#include <iostream>
 #include <memory>
+#include <sstream>
 
 #include "base/error.h"
-#include "base/file.h"
 #include "checker/perplexity/document.h"
 #include "commands/commands.h"
 #include "engine/model/model.h"
@@ -29,8 +30,8 @@ namespace {
 constexpr std::size_t kPart = 64 << 10;  // bytes of the file read at once
 
 struct PerplexityOptions {
-  std::string model, file;
-  bool no_special_tokens = false;
+  std::string model;
+  TextOptions text;
   std::optional<std::int64_t> context, stride;
   std::int64_t chunk = 512;
   std::string against;
@@ -38,11 +39,11 @@ struct PerplexityOptions {
   OutputOptions output;
 };
 
-// The ids of a file, read part by part.
+// The ids of a file, or of the stream that is called so, read part by part.
 class FileIds {
  public:
-  FileIds(const std::string& path, const text::Tokenizer& tokenizer, bool special)
-      : path_(path), file_(path, std::ios::binary), reader_(tokenizer, special), part_(kPart, '\0') {
+  FileIds(const std::string& path, std::istream& file, const text::Tokenizer& tokenizer, bool special)
+      : path_(path), file_(file), reader_(tokenizer, special), part_(kPart, '\0') {
     if (!file_) fail_load({.what = "cannot read the file", .where = path});
     if (!reader_.streams()) note("this tokenizer's text cannot be cut safely: the whole file is held in memory");
   }
@@ -51,6 +52,7 @@ class FileIds {
     file_.read(part_.data(), static_cast<std::streamsize>(part_.size()));
     const auto got = static_cast<std::size_t>(file_.gcount());
     if (file_.bad()) fail_load({.what = "cannot read the file", .where = path_});
+    if (bytes_ == 0) note_byte_order_mark(std::string_view(part_).substr(0, got), path_);
     bytes_ += got;
     const auto more = encode(std::string_view(part_).substr(0, got));
     ids.insert(ids.end(), more.begin(), more.end());
@@ -66,11 +68,12 @@ class FileIds {
   } catch (const Error& e) {
     Error::Text said = e.text();
     said.where = said.where.empty() ? path_ : fmt::format("{}: {}", path_, said.where);
+    if (said.hint.empty()) said.hint = fmt::format("iconv -f LATIN1 -t UTF-8 {}, where it is Latin-1", path_);
     throw Error(e.kind(), said);
   }
 
   std::string path_;
-  std::ifstream file_;
+  std::istream& file_;
   text::Tokenizer::Reader reader_;
   std::string part_;
   std::uint64_t bytes_ = 0;
@@ -127,17 +130,34 @@ Progress in_bytes(const Progress& bar, const FileIds& ids, const std::string& fi
   };
 }
 
+// What holds the text: its name, and the stream.
+struct Source {
+  std::string name;
+  std::unique_ptr<std::istream> stream;
+};
+
+Source source_of(const TextOptions& text) {
+  if (text.file && *text.file != "-")
+    return {*text.file, std::make_unique<std::ifstream>(*text.file, std::ios::binary)};
+  if (text.text && *text.text != "-") return {"--text", std::make_unique<std::istringstream>(*text.text)};
+  if (!text.text && !text.file && !piped()) {
+    fail_usage({.what = "no text to predict", .expected = "--text-file, --text, or a text on stdin"});
+  }
+  tell_that_stdin_is_read();
+  return {"stdin", std::make_unique<std::istream>(std::cin.rdbuf())};
+}
+
 int run(const PerplexityOptions& options) {
-  require_writable(options.output.file);
+  const Source source = source_of(options.text);
   const std::filesystem::path folder = find_model(options.model);
   subjects::EngineSubject subject(load_model(folder, options.engine), hf::display_name(folder));
   require_causal(subject.model().card(), options.model);
   const perplexity::Windows windows = windows_of(options, subject.model().card());
   const auto reference = load_reference(options, folder, subject.model().backend());
-  FileIds ids(options.file, load_tokenizer(folder), !options.no_special_tokens);
+  FileIds ids(source.name, *source.stream, load_tokenizer(folder), !options.text.no_special_tokens);
   WorkerPool pool(options.engine.threads);
   perplexity::Result p = perplexity::run(subject, reference.get(), std::ref(ids), windows, pool,
-                                         in_bytes(progress_bar(hf::display_name(folder)), ids, options.file));
+                                         in_bytes(progress_bar(hf::display_name(folder)), ids, source.name));
   p.bytes = ids.bytes();
   options.output.write(options.output.told(p, kPerplexityForms));
   return holds;
@@ -156,18 +176,15 @@ Command perplexity_command() {
                                "pkv perplexity tiny-mpt --text-file story.txt --dtype fp32 --past-dtype fp16 "
                                "--against fp32"},
                   .run = [o] { return run(*o); }};
+  command.add(model_word(o->model));
+  o->text.declare(command, {.text_help = "the text; -: stdin (default: what is piped in)"});
+  command.remove("--ids");
+  command.option("--text-file").help = "a file with the text, taken as it is, of any length; -: stdin";
   command.add(
-      {model_word(o->model),
-       {.name = "--text-file",
-        .target = &o->file,
-        .help = "a file with the text, taken as it is, of any length",
-        .check = {Check::Kind::existing_file},
-        .required = true},
-       no_special_tokens(o->no_special_tokens),
-       {.name = "--against",
+      {{.name = "--against",
         .target = &o->against,
         .help = "compare with the same model in this number format",
-        .check = one_of(load_in_names())},
+        .check = one_of(load_in_names(), kFloatSpellings)},
        {.name = "--context", .target = &o->context, .help = "tokens of a window (default: the model's context)"},
        {.name = "--stride",
         .target = &o->stride,

@@ -6,7 +6,6 @@
 #include <set>
 
 #include "base/error.h"
-#include "base/file.h"
 #include "base/json_writer.h"
 #include "commands/commands.h"
 #include "exit_code.h"
@@ -27,11 +26,12 @@ struct TokenizeOptions {
   bool decode = false, skip_special_tokens = false;
 };
 
-// --text, --text-file, or else stdin.
+// --text, --text-file, or else stdin: a text, or ids.
 std::string read_source(const TokenizeOptions& options) {
-  if (options.text.text) return *options.text.text;
-  if (options.text.file) return read_file(*options.text.file, 1u << 30);
-  return read_text("-");
+  const TextOptions& given = options.text;
+  if (given.text && *given.text != "-") return *given.text;
+  const std::string file = given.file.value_or("-");
+  return options.decode ? read_bytes(file) : read_text(file);
 }
 
 void note_unknown(const text::Tokenizer& tokenizer, const std::vector<std::int32_t>& ids) {
@@ -46,7 +46,7 @@ int run(const TokenizeOptions& options) {
   const text::Tokenizer tokenizer = load_tokenizer(find_model(options.model));
   std::vector<std::int32_t> ids;
   if (options.text.ids) {
-    ids = parse_ids(*options.text.ids, "--ids");
+    ids = options.text.read_ids();
   } else if (options.decode) {
     ids = parse_ids(read_source(options), "the ids to decode");
   } else {
@@ -80,10 +80,14 @@ Command tokenize_command() {
       .help = "Text to token ids, or back",
       .examples = {"pkv tokenize tiny-gpt2 --text \"I like to eat\"",
                    "pkv tokenize tiny-gpt2 --output json < story.txt", "pkv tokenize tiny-gpt2 --decode --ids 40,12,7"},
-      .misuse = [o](auto) { return o->text.ids && !o->decode ? "--ids: is for --decode" : ""; },
+      .misuse =
+          [o](auto) {
+            if (!o->text.ids || o->decode) return;
+            fail_usage({.what = "is for --decode", .where = "--ids", .hint = "--text, or --decode --ids 1,2,3"});
+          },
       .run = [o] { return run(*o); }};
   command.add(model_word(o->model));
-  o->text.declare(command, {.text_help = "the text (default: read from stdin)"});
+  o->text.declare(command, {.text_help = "the text; -: stdin (default: stdin)"});
   command.add(
       {{.name = "--decode", .target = &o->decode, .help = "ids to text: ids from --ids, --text, --text-file or stdin"},
        {.name = "--skip-special-tokens",

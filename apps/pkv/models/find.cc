@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "base/nearest.h"
 #include "engine/model/architectures.h"
 #include "files/hf/config.h"
 #include "models/hub.h"
@@ -20,14 +21,19 @@ namespace fs = std::filesystem;
 
 constexpr std::string_view kWhereModelsAre = "PKV_MODELS set to the folder that holds them";
 
-// $PKV_MODELS, beside the installed program, or in the source folder that the program was built from.
-fs::path models_folder() {
-  if (const char* set = std::getenv("PKV_MODELS"); set != nullptr && *set != '\0') return set;
+// Beside the installed program, or in the source folder that the program was built from.
+fs::path installed_or_source(const fs::path& name) {
   std::error_code error;
   const fs::path program = fs::read_symlink("/proc/self/exe", error);
-  const fs::path installed = program.parent_path().parent_path() / PKV_DATADIR / "pkv" / "models";
-  if (!error && fs::is_directory(installed, error)) return installed;
-  return PKV_SOURCE_MODELS;
+  const fs::path installed = program.parent_path().parent_path() / PKV_DATADIR / "pkv" / name;
+  if (!error && fs::exists(installed, error)) return installed;
+  return fs::path(PKV_SOURCES) / name;
+}
+
+// $PKV_MODELS, or those that came with the program.
+fs::path models_folder() {
+  if (const char* set = std::getenv("PKV_MODELS"); set != nullptr && *set != '\0') return set;
+  return installed_or_source("models");
 }
 
 // Place of the model's architecture in the list of them, which is the article's order; behind them all where its config
@@ -86,6 +92,41 @@ std::optional<fs::path> find_bundled(const std::string& model) {
   return {};
 }
 
+// Can only be a path: no name on the Hub looks so.
+bool is_path(const std::string& model) {
+  return model.starts_with('.') || model.starts_with('/') || model.starts_with('~') ||
+         std::ranges::count(model, '/') > 1 || model.ends_with('/');
+}
+
+// What stands in the folder that a path leads to.
+std::vector<std::string> listing_beside(const fs::path& path) {
+  std::vector<std::string> names;
+  const fs::path parent = path.has_parent_path() ? path.parent_path() : fs::path(".");
+  std::error_code error;
+  for (fs::directory_iterator at(parent, error), end; !error && at != end; at.increment(error)) {
+    names.push_back(at->path().filename().string());
+  }
+  std::ranges::sort(names);
+  return names;
+}
+
+void refuse_folder_of_models(const fs::path& path) {
+  constexpr std::size_t kFew = 8;
+  std::error_code error;
+  if (!fs::is_directory(path, error) || fs::exists(path / "config.json", error)) return;
+  std::vector<std::string> names;
+  for (const fs::path& model : models_in(path)) names.push_back(model.filename().string());
+  if (names.empty()) return;
+  const std::string first = (path / names[0]).lexically_normal().string();
+  const bool more = names.size() > kFew;
+  names.resize(std::min(names.size(), kFew));
+  fail_load({.what = "is a folder of model folders",
+             .where = path.string(),
+             .expected = "one of them, or all with pkv review",
+             .found = fmt::format("{}{}", fmt::join(names, ", "), more ? ", ..." : ""),
+             .hint = first});
+}
+
 // What a MODEL may be, for one that is none.
 std::string what_models_are() {
   const std::vector<std::string> names = bundled_names();
@@ -95,10 +136,28 @@ std::string what_models_are() {
 
 }  // namespace
 
+fs::path recorder() {
+  const fs::path script = installed_or_source(fs::path("tools") / "record_transformers.py");
+  std::error_code error;
+  const fs::path near = fs::relative(script, error);
+  return !error && near.native().size() < script.native().size() ? near : script;
+}
+
 fs::path find_model(const std::string& model) {
   std::error_code error;
-  if (fs::exists(model, error)) return model;
+  if (fs::exists(model, error)) {
+    refuse_folder_of_models(model);
+    return model;
+  }
   if (const auto bundled = find_bundled(model)) return *bundled;
+  if (is_path(model)) {
+    const std::vector<std::string> names = listing_beside(model);
+    const std::vector<std::string_view> views(names.begin(), names.end());
+    fail_load({.what = "no such folder",
+               .where = model,
+               .expected = "a model folder",
+               .hint = did_you_mean(fs::path(model).filename().string(), views)});
+  }
   if (const std::string why = hub::why_no_id(model); !why.empty()) {
     fail_load({.what = "no such model",
                .where = model,
@@ -114,7 +173,10 @@ fs::path find_model(const std::string& model) {
     Error::Text text = e.text();
     if (!maybe_not_hub || !text.expected.empty()) throw;
     text.expected = what_models_are();
-    if (bundled_names().empty()) text.hint = fmt::format("{}, or {}", kWhereModelsAre, text.hint);
+    const std::vector<std::string> names = bundled_names();
+    const std::string meant = did_you_mean(model, std::vector<std::string_view>(names.begin(), names.end()));
+    if (!meant.empty()) text.hint = fmt::format("{} Else {}", meant, text.hint);
+    if (names.empty()) text.hint = fmt::format("{}, or {}", kWhereModelsAre, text.hint);
     throw Error(e.kind(), text);
   }
 }

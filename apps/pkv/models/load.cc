@@ -3,8 +3,10 @@
 #include <fmt/format.h>
 
 #include "base/error.h"
+#include "engine/model/architectures.h"
 #include "engine/model/model.h"
 #include "files/hf/hf.h"
+#include "models/way_round.h"
 #include "subjects/faults.h"
 #include "terminal/progress.h"
 #include "terminal/say.h"
@@ -28,9 +30,17 @@ void require_int8(const model::Model& model, const EngineOptions& options) {
 
 }  // namespace
 
+hf::Folder open_folder(const fs::path& folder) try {
+  hf::Folder opened = hf::Folder::open(folder);
+  model::architecture_of(opened.config());
+  return opened;
+} catch (const Error& e) {
+  throw with_way_round(e, folder);
+}
+
 model::Model load_model(const fs::path& folder, const EngineOptions& options) {
   model::LoadOptions formats = options.load_options();
-  hf::Folder opened = hf::Folder::open(folder);
+  hf::Folder opened = open_folder(folder);
   if (const std::string changed = subjects::load_as(options.as, opened, formats); !changed.empty()) note(changed);
   if (formats.quantize) {
     formats.progress =
@@ -42,19 +52,24 @@ model::Model load_model(const fs::path& folder, const EngineOptions& options) {
   return model;
 }
 
-text::Tokenizer load_tokenizer(const fs::path& folder) {
+text::Tokenizer load_tokenizer(const fs::path& folder, std::string_view otherwise) try {
   text::Tokenizer tokenizer = text::Tokenizer::load(folder);
   for (const std::string& line : tokenizer.notes()) note(line);
   return tokenizer;
+} catch (const Error& e) {
+  if (otherwise.empty()) throw;
+  Error::Text text = e.text();
+  text.hint += fmt::format("{}{}", text.hint.empty() ? "" : ", or ", otherwise);
+  throw Error(e.kind(), text);
 }
 
 Input read_input(const TextOptions& options, const fs::path& model) {
   Input input;
   if (options.ids) {
-    input.ids = parse_ids(*options.ids, "--ids");
+    input.ids = options.read_ids();
   } else {
-    input.text = options.file ? read_text(*options.file) : options.text.value_or(std::string(kArticleText));
-    input.ids = load_tokenizer(model).encode(input.text, !options.no_special_tokens);
+    input.text = options.read().value_or(std::string(kArticleText));
+    input.ids = load_tokenizer(model, "token ids: --ids 1,2,3").encode(input.text, !options.no_special_tokens);
   }
   if (input.ids.empty()) fail_usage({.what = "the text has no tokens", .hint = "--text \"I like to eat\""});
   return input;

@@ -3,10 +3,12 @@
 #include <fmt/format.h>
 
 #include "base/error.h"
+#include "base/pool.h"
 #include "engine/kernels/backend.h"
 #include "engine/kernels/kernels.h"
 #include "engine/model/formats.h"
 #include "subjects/faults.h"
+#include "terminal/say.h"
 
 namespace pkv::program {
 namespace {
@@ -51,7 +53,7 @@ void EngineOptions::declare(Command& command) {
   command.add({.name = "--past-dtype",
                .target = &past_dtype,
                .help = "number format of the past (default: that of the weights)",
-               .check = one_of(kFloats)});
+               .check = one_of(kFloats, kFloatSpellings)});
 }
 
 void EngineOptions::declare_as(Command& command) {
@@ -74,11 +76,18 @@ void EngineOptions::declare_threads(Command& command) {
                .target = &threads,
                .help = "threads (default: one per physical core)",
                .check = within(1, 1024)});
+  command.before.emplace_back([this] {
+    const int most = processors();
+    if (threads <= most) return;
+    note(fmt::format("--threads {}: more than the {} here would wait for each other; {} are used", threads,
+                     most == 1 ? "1 processor" : fmt::format("{} processors", most), most));
+    threads = most;
+  });
 }
 
 void EngineOptions::declare_load_in(Command& command, std::span<const std::string_view> names, std::string_view help) {
   command.add(
-      {{.name = "--load-in", .target = &load_in, .help = help, .check = one_of(names)},
+      {{.name = "--load-in", .target = &load_in, .help = help, .check = one_of(names, kFloatSpellings)},
        {.name = "--double-quant", .target = &double_quant, .help = "fp4, nf4: scales in 8 bits"},
        {.name = "--block-size", .target = &block_size, .help = "fp4, nf4: weights that share a scale (default: 64)"},
        {.name = "--skip",
@@ -89,7 +98,7 @@ void EngineOptions::declare_load_in(Command& command, std::span<const std::strin
 }
 
 void EngineOptions::declare_dtype(Command& command, std::string_view help) {
-  command.add({.name = "--dtype", .target = &dtype, .help = help, .check = one_of(kFloats)});
+  command.add({.name = "--dtype", .target = &dtype, .help = help, .check = one_of(kFloats, kFloatSpellings)});
 }
 
 void set_load_in(model::LoadOptions& options, const std::string& name) {

@@ -22,6 +22,13 @@ namespace pkv::program {
 // The number formats that a model can be loaded in.
 std::span<const std::string_view> load_in_names();
 
+// "float16" and the like, as other programs call number formats.
+inline constexpr std::pair<std::string_view, std::string_view> kFloatSpellings[] = {
+    {"float32", "fp32"},       {"float16", "fp16"},       {"bfloat16", "bf16"},      {"float", "fp32"},
+    {"half", "fp16"},          {"f32", "fp32"},           {"f16", "fp16"},           {"FP32", "fp32"},
+    {"FP16", "fp16"},          {"BF16", "bf16"},          {"F32", "fp32"},           {"F16", "fp16"},
+    {"torch.float32", "fp32"}, {"torch.float16", "fp16"}, {"torch.bfloat16", "bf16"}};
+
 // Names are those of the command line; empty ones were not given.
 struct EngineOptions {
   std::string backend = "cpu";

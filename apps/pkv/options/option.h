@@ -14,6 +14,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <variant>
 #include <vector>
 
@@ -34,26 +35,34 @@ struct Check {
     at_least,         // a number of at least `least`
     existing_file,    // but no folder
     existing_folder,  // but no file
+    readable,         // an existing file, or "-", which is stdin
     size,             // "500MB", "2GiB": a number of bytes of at least `least`
   };
   Kind kind = Kind::any;
   std::span<const std::string_view> choices{};
   std::int64_t least = 0, most = 0;
+  // Of one_of: how others spell a choice, and the choice.
+  std::span<const std::pair<std::string_view, std::string_view>> spellings{};
 };
-inline Check one_of(std::span<const std::string_view> choices) { return {Check::Kind::one_of, choices}; }
+using Spellings = std::span<const std::pair<std::string_view, std::string_view>>;
+inline Check one_of(std::span<const std::string_view> choices, Spellings spellings = {}) {
+  return {.kind = Check::Kind::one_of, .choices = choices, .spellings = spellings};
+}
 inline Check within(std::int64_t least, std::int64_t most) { return {Check::Kind::within, {}, least, most}; }
 inline Check at_least(std::int64_t least) { return {Check::Kind::at_least, {}, least}; }
 
 struct Option {
-  std::string_view name;  // "--text"; "-y,--yes"; without dashes, "MODEL", a word that is known by its place
+  std::string_view name;    // "--text"; "-y,--yes"; without dashes, "MODEL", a word that is known by its place
+  std::string_view also{};  // another name of it, which was its name once: "--prompt"
   Target target;
   std::string_view help;
   Check check{};
   std::string_view value{};  // what help calls the value, where that says more than its type: "GLOB"
   bool required = false;
-  bool shows_default = false;  // help shows what the target holds
-  bool commas = false;         // of a list: "a,b" is two
-  int words = 0;               // of a list: exactly so many words follow; 0: as many as there are
+  bool shows_default = false;    // help shows what the target holds
+  std::string_view otherwise{};  // what help shows as the default
+  bool commas = false;           // of a list: "a,b" is two
+  int words = 0;                 // of a list: exactly so many words follow; 0: as many as there are
   std::array<std::string_view, 2> excludes{}, needs{};  // names of options declared before
 };
 
@@ -63,11 +72,12 @@ struct Command {
   std::string_view notes{};                   // paragraphs after it
   std::vector<std::string_view> examples{};
   std::vector<Option> options{};
-  // What is wrong with the options that were given, as "OPTION: is for --decode", or nothing. `given`: the names of
-  // those options, in the order of `options`. Asked before `run`; may throw Error::usage instead.
-  std::function<std::string(std::span<const std::string_view> given)> misuse{};
-  std::function<int()> run{};       // after the targets are set; gives the exit code
-  std::vector<Command> commands{};  // of a command that is only a group: one of these must be given
+  // Error::usage where the options that were given make no sense together. `given`: the names of those options, in the
+  // order of `options`.
+  std::function<void(std::span<const std::string_view> given)> misuse{};
+  std::vector<std::function<void()>> before{};  // called before `run`, after `misuse`; may throw as it
+  std::function<int()> run{};                   // after the targets are set; gives the exit code
+  std::vector<Command> commands{};              // of a command that is only a group: one of these must be given
 
   Command& add(const Option& option);
   Command& add(std::initializer_list<Option> more);

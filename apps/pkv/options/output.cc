@@ -1,16 +1,21 @@
 #include "options/output.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
+#include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <filesystem>
 
 #include "base/error.h"
 #include "base/file.h"
 #include "terminal/progress.h"
+#include "terminal/say.h"
 #include "terminal/width.h"
 
 namespace pkv::program {
@@ -22,13 +27,34 @@ std::string_view name_of(Form form) {
 
 void OutputOptions::declare(Command& command, const std::vector<Form>& forms) {
   for (const Form one : forms) choices.push_back(name_of(one));
-  form = choices.front();
-  command.add({{.name = "--output",
-                .target = &form,
-                .help = "form of the result",
-                .check = one_of(choices),
-                .shows_default = true},
-               {.name = "--output-file", .target = &file, .help = "write the result to this file instead of stdout"}});
+  command.add(
+      {{.name = "--output",
+        .target = &form,
+        .help = "form of the result (default: as the file's name says, else the first)",
+        .check = one_of(choices)},
+       {.name = "-o,--output-file", .target = &file, .help = "write the result to this file instead of stdout"}});
+  command.before.emplace_back([this] {
+    chosen();
+    require_writable(file);
+  });
+}
+
+std::string_view OutputOptions::chosen() const {
+  using Ending = std::pair<std::string_view, Form>;
+  static constexpr Ending kEndings[] = {{".json", Form::json},  {".csv", Form::csv},  {".md", Form::md},
+                                        {".html", Form::html},  {".htm", Form::html}, {".xml", Form::junit},
+                                        {".markdown", Form::md}};
+  if (!form.empty() || choices.empty()) return form;
+  const std::string ending = std::filesystem::path(file).extension();
+  const auto* found = std::ranges::find(kEndings, ending, &Ending::first);
+  if (found == std::end(kEndings)) return choices.front();
+  const std::string_view name = name_of(found->second);
+  if (std::ranges::find(choices, name) != choices.end()) return name;
+  fail_usage(
+      {.what = fmt::format("this command does not write {}", name),
+       .where = file,
+       .expected = fmt::format("a name that ends otherwise, or --output with one of {}", fmt::join(choices, ", ")),
+       .found = ending});
 }
 
 void OutputOptions::declare_verbose(Command& command, std::string_view rest_of_it) {
@@ -43,6 +69,13 @@ show::Terminal OutputOptions::terminal() const {
           .rest = verbose ? "" : std::string(rest)};
 }
 
+// As a program ends that does not ask to be told of it.
+[[noreturn]] static void end_without_reader() {
+  std::signal(SIGPIPE, SIG_DFL);
+  std::raise(SIGPIPE);
+  std::_Exit(128 + SIGPIPE);
+}
+
 bool OutputOptions::colour() const {
   const char* no_colour = std::getenv("NO_COLOR");
   const char* terminal = std::getenv("TERM");
@@ -50,13 +83,17 @@ bool OutputOptions::colour() const {
   return file.empty() && (no_colour == nullptr || *no_colour == '\0') && !dumb && isatty(STDOUT_FILENO) != 0;
 }
 
-void OutputOptions::write(std::string_view text) const {
+void OutputOptions::write(std::string_view text, std::string_view verdict) const {
   if (!file.empty()) {
     write_file(file, text);
+    clear_progress();
+    if (!verdict.empty()) say(fmt::format("{}\n", verdict));
+    note(fmt::format("written to {}", file));
     return;
   }
   clear_progress();
   if (std::fwrite(text.data(), 1, text.size(), stdout) != text.size() || std::fflush(stdout) != 0) {
+    if (errno == EPIPE) end_without_reader();
     fail_load({.what = fmt::format("cannot write: {}", std::strerror(errno)), .where = "stdout"});
   }
 }

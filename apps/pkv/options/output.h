@@ -27,7 +27,7 @@ struct Telling {
 };
 
 struct OutputOptions {
-  std::string form;                       // by its name
+  std::string form;                       // by its name; empty: as the file's name says, or the first of `choices`
   std::string file;                       // empty: stdout
   std::vector<std::string_view> choices;  // of `form`
   bool verbose = false;                   // --verbose, of commands that are short without it
@@ -45,10 +45,15 @@ struct OutputOptions {
   // --verbose; `rest_of_it`: what is said without it.
   void declare_verbose(Command& command, std::string_view rest_of_it);
 
-  bool is(Form wanted) const { return form == name_of(wanted); }
+  // The form that --output or else the ending of the file's name asks for: by its name. Error::usage where the ending
+  // is that of a form which is none of the choices.
+  std::string_view chosen() const;
+  bool is(Form wanted) const { return chosen() == name_of(wanted); }
   bool colour() const;  // a terminal that wants it
   show::Terminal terminal() const;
-  void write(std::string_view text) const;  // Error::load when it cannot be written
+  // Error::load when it cannot be written. `verdict`: what it comes to, which is said on stderr where the text goes to
+  // a file. A pipe that nobody reads any more ends the program as it ends others.
+  void write(std::string_view text, std::string_view verdict = {}) const;
 
   // The result in the form that was asked for.
   template <class Result, std::size_t n>

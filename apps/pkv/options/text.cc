@@ -1,6 +1,9 @@
 #include "options/text.h"
 
 #include <fmt/format.h>
+#include <poll.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <charconv>
@@ -8,6 +11,8 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/utf8.h"
+#include "terminal/say.h"
 
 namespace pkv::program {
 namespace {
@@ -15,6 +20,7 @@ namespace {
 constexpr std::uint64_t kMaxText = 256 << 20;
 
 std::string read_stdin() {
+  tell_that_stdin_is_read();
   std::string text;
   while (text.size() <= kMaxText && std::cin) {
     const std::size_t size = text.size();
@@ -29,26 +35,28 @@ std::string read_stdin() {
              .found = "more"});
 }
 
+std::string name_of(const std::string& file) { return file == "-" ? "stdin" : file; }
+
+std::string way_to_utf8(std::string_view encoding, const std::string& file) {
+  return fmt::format("iconv -f {} -t UTF-8{}{}", encoding, file == "-" ? "" : " ", file == "-" ? "" : file);
+}
+
+bool begins_as_utf16(std::string_view text) { return text.starts_with("\xff\xfe") || text.starts_with("\xfe\xff"); }
+
 }  // namespace
 
 void TextOptions::declare(Command& command, const Words& words) {
-  command.add({{.name = words.text, .target = &text, .help = words.text_help},
-               {.name = words.file,
-                .target = &file,
-                .help = words.file_help,
-                .check = words.file_or_stdin ? Check() : Check{Check::Kind::existing_file},
-                .excludes = {words.text}},
-               {.name = "--ids", .target = &ids, .help = words.ids_help, .excludes = {words.text, words.file}},
-               program::no_special_tokens(no_special_tokens)});
-}
-
-TextOptions::Words prompt_words(std::string_view text_help, std::string_view ids_help) {
-  return {.text = "--prompt",
-          .text_help = text_help,
-          .file = "--prompt-file",
-          .file_help = "a file with it, taken as it is; -: stdin",
-          .ids_help = ids_help,
-          .file_or_stdin = true};
+  const std::string_view no_other;
+  command.add(
+      {{.name = "--text", .also = words.prompt ? "--prompt" : no_other, .target = &text, .help = words.text_help},
+       {.name = "--text-file",
+        .also = words.prompt ? "--prompt-file" : no_other,
+        .target = &file,
+        .help = "a file with the text, taken as it is; -: stdin",
+        .check = words.prompt ? Check() : Check{Check::Kind::readable},
+        .excludes = {"--text"}},
+       {.name = "--ids", .target = &ids, .help = words.ids_help, .excludes = {"--text", "--text-file"}},
+       program::no_special_tokens(no_special_tokens)});
 }
 
 Option no_special_tokens(bool& target) {
@@ -57,7 +65,75 @@ Option no_special_tokens(bool& target) {
           .help = "do not add the tokenizer's special tokens (<s>, </s>)"};
 }
 
-std::string read_text(const std::string& file) { return file == "-" ? read_stdin() : read_file(file, kMaxText); }
+std::optional<std::string> TextOptions::read() const {
+  if (was_read || ids || (text && *text != "-")) return text;
+  if (text || file) return read_text(file.value_or("-"));
+  if (!piped()) return std::nullopt;
+  std::string read = read_text("-");
+  if (!read.empty()) return read;
+  note("stdin is empty, and not taken for the text");
+  return std::nullopt;
+}
+
+std::vector<std::int32_t> TextOptions::read_ids() const {
+  return parse_ids(*ids == "-" ? read_bytes("-") : *ids, "--ids");
+}
+
+TextOptions TextOptions::kept() const {
+  TextOptions kept = *this;
+  if (ids && *ids == "-") kept.ids = read_bytes("-");
+  kept.text = read();
+  kept.was_read = true;
+  return kept;
+}
+
+void tell_that_stdin_is_read() {
+  if (isatty(STDIN_FILENO) != 0) {
+    note("reading stdin; Ctrl-D ends it");
+    return;
+  }
+  constexpr int kPatience = 1000;  // milliseconds
+  pollfd waiting{STDIN_FILENO, POLLIN, 0};
+  if (piped() && poll(&waiting, 1, kPatience) == 0) note("waiting for the text on stdin; < /dev/null: there is none");
+}
+
+bool piped() {
+  struct stat status {};
+  if (fstat(STDIN_FILENO, &status) != 0) return false;
+  return S_ISFIFO(status.st_mode) || S_ISREG(status.st_mode) || S_ISSOCK(status.st_mode);
+}
+
+std::string read_bytes(const std::string& file) { return file == "-" ? read_stdin() : read_file(file, kMaxText); }
+
+std::string read_text(const std::string& file) {
+  std::string text = read_bytes(file);
+  require_utf8(text, file);
+  note_byte_order_mark(text, file);
+  return text;
+}
+
+void require_utf8(std::string_view text, const std::string& file) {
+  if (begins_as_utf16(text)) {
+    fail_usage({.what = "the text is not UTF-8",
+                .where = name_of(file),
+                .expected = "UTF-8",
+                .found = "UTF-16, by its first two bytes",
+                .hint = way_to_utf8("UTF-16", file)});
+  }
+  const auto at = first_invalid_utf8(text);
+  if (!at) return;
+  fail_usage({.what = "the text is not UTF-8",
+              .where = fmt::format("{}: offset {}", name_of(file), *at),
+              .expected = "UTF-8",
+              .found = fmt::format("byte 0x{:02X}", static_cast<unsigned char>(text[*at])),
+              .hint = way_to_utf8("LATIN1", file) + ", where it is Latin-1"});
+}
+
+void note_byte_order_mark(std::string_view text, const std::string& file) {
+  if (!text.starts_with("\xef\xbb\xbf")) return;
+  note(fmt::format("{} begins with a byte order mark, which is part of the text; tail -c +4 leaves it out",
+                   name_of(file)));
+}
 
 std::vector<std::int32_t> parse_ids(std::string_view list, std::string_view option) {
   std::vector<std::int32_t> ids;

@@ -65,18 +65,18 @@ std::vector<std::int32_t> saved_ids(const SavedPastOptions& past) {
   if (!past.ignore_unfit) return model::open_past(past.file).ids;
   fail_usage({.what = "there is nothing to go on with when the saved past does not fit",
               .where = "--ignore-unfit-past",
-              .expected = "--prompt, --prompt-file or --ids"});
+              .expected = "--text, --text-file or --ids"});
 }
 
 // As transformers' pipeline: a prompt without tokens becomes the token that begins a text.
-Prompt prompt_of(const GenerateOptions& o, bool from_past, const std::optional<text::Tokenizer>& tokenizer,
-                 const generate::Defaults& defaults) {
+Prompt prompt_of(const GenerateOptions& o, const std::optional<std::string>& text, bool from_past,
+                 const std::optional<text::Tokenizer>& tokenizer, const generate::Defaults& defaults) {
   Prompt prompt;
   if (o.prompt.ids || from_past) {
-    prompt.ids = o.prompt.ids ? parse_ids(*o.prompt.ids, "--ids") : saved_ids(o.past);
+    prompt.ids = o.prompt.ids ? o.prompt.read_ids() : saved_ids(o.past);
     if (tokenizer) prompt.text = tokenizer->decode(prompt.ids, true);
   } else {
-    prompt.text = o.prompt.file ? read_text(*o.prompt.file) : o.prompt.text.value_or(std::string(kArticleText));
+    prompt.text = text.value_or(std::string(kArticleText));
     prompt.ids = tokenizer->encode(*prompt.text, !o.prompt.no_special_tokens);
   }
   if (prompt.ids.empty() && defaults.bos_token_id) prompt.ids = {*defaults.bos_token_id};
@@ -197,12 +197,13 @@ void require_sense(const GenerateOptions& o) {
 int run(const GenerateOptions& o) {
   require_sense(o);
   const std::filesystem::path folder = find_model(o.model);
-  const bool from_past = !o.past.file.empty() && !o.prompt.given();
+  const std::optional<std::string> text = o.prompt.read();
+  const bool from_past = !o.past.file.empty() && !text && !o.prompt.ids;
   const std::optional<text::Tokenizer> tokenizer = find_tokenizer(folder, !o.prompt.ids && !from_past);
   const model::Model model = load_model(folder, o.engine);
   const generate::Defaults defaults = generate::defaults_of(model, given_by(o));
   for (const std::string& line : defaults.notes) note(line);
-  const Prompt prompt = prompt_of(o, from_past, tokenizer, defaults);
+  const Prompt prompt = prompt_of(o, text, from_past, tokenizer, defaults);
   generate::require_done(defaults, std::ssize(prompt.ids));
   std::optional<model::Restored> restored;
   if (!o.past.file.empty()) restored = restore(o.past, model, prompt.ids, o.engine.threads);
@@ -256,7 +257,8 @@ void declare_draws(Command& command, GenerateOptions& o) {
 }
 
 void declare_end(Command& command, GenerateOptions& o) {
-  command.add({{.name = "--max-new-tokens",
+  command.add({{.name = "--new-tokens",
+                .also = "--max-new-tokens",
                 .target = &o.max_new_tokens,
                 .help = "tokens to write (default: as the model says, or 20)",
                 .check = at_least(1)},
@@ -271,18 +273,21 @@ void declare_end(Command& command, GenerateOptions& o) {
 
 Command generate_command() {
   auto o = std::make_shared<GenerateOptions>();
-  Command command{.name = "generate",
-                  .help = "Write on after a prompt",
-                  .notes = "Ctrl-C or SIGTERM ends the text where it is; the exit code is then 130 or 143.",
-                  .examples = {"pkv generate tiny-gpt2 --prompt \"My friend likes\" --max-new-tokens 100",
-                               "pkv generate tiny-falcon --temperature 0.8 --top-p 0.95 --seed 1 --num-sequences 3",
-                               "pkv generate tiny-mpt --prompt-file - --stop \".\" < story.txt",
-                               "pkv generate tiny-gpt2 --no-past --output json",
-                               "pkv generate tiny-gpt2 --past-file eat.safetensors"},
-                  .run = [o] { return run(*o); }};
+  Command command{
+      .name = "generate",
+      .help = "Write on after a prompt",
+      .notes = "Ctrl-C or SIGTERM ends the text where it is; the exit code is then 130 or 143.",
+      .examples = {"pkv generate tiny-gpt2 --text \"My friend likes\" --new-tokens 100",
+                   "pkv generate tiny-falcon --temperature 0.8 --top-p 0.95 --seed 1 --num-sequences 3",
+                   "pkv generate tiny-mpt --stop \".\" < story.txt", "pkv generate tiny-gpt2 --no-past --output json",
+                   "pkv generate tiny-gpt2 --past-file eat.safetensors"},
+      .run = [o] { return run(*o); }};
   command.add(model_word(o->model, "a model folder or a bundled model"));
-  o->prompt.declare(command, prompt_words("the text to continue (default: \"I like to eat\")",
-                                          "token ids: 1,2,3; needs no tokenizer"));
+  o->prompt.declare(command,
+                    {.text_help = "the text to continue; -: stdin (default: what is piped in, else \"I like to "
+                                  "eat\")",
+                     .ids_help = "token ids: 1,2,3; -: stdin; needs no tokenizer",
+                     .prompt = true});
   declare_end(command, *o);
   declare_draws(command, *o);
   command.add({{.name = "--no-generation-config",

@@ -1,0 +1,91 @@
+#include "models/way_round.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <array>
+#include <fstream>
+#include <string>
+#include <vector>
+
+#include "base/nearest.h"
+#include "engine/model/architectures.h"
+#include "files/hf/config.h"
+#include "models/find.h"
+#include "options/text.h"
+#include "show/environment.h"
+
+namespace pkv::program {
+namespace {
+
+namespace fs = std::filesystem;
+
+// What to paste; where there is only little to see of it, the lines stand under each other.
+std::string recording(const fs::path& model) {
+  const std::vector<std::string> record{"python3", recorder().string(), model.string(), std::string(kArticleText)};
+  return fmt::format(
+      "what transformers does with it can be checked (pip install torch transformers):\n"
+      "            {}\n"
+      "            pkv check --recorded without.safetensors with.safetensors",
+      show::shell_command(record));
+}
+
+std::vector<std::string_view> known_types() {
+  std::vector<std::string_view> all;
+  for (const model::Architecture& a : model::architectures()) {
+    all.insert(all.end(), a.model_types.begin(), a.model_types.end());
+  }
+  return all;
+}
+
+// The model_type of a folder's config; empty where it says none.
+std::string type_of(const fs::path& model) {
+  try {
+    return hf::Config::open(model / "config.json").text_or({"model_type"}, "");
+  } catch (const Error&) {
+    return {};
+  }
+}
+
+bool is_gguf(const fs::path& file) {
+  std::array<char, 4> magic{};
+  std::ifstream(file, std::ios::binary).read(magic.data(), magic.size());
+  return std::string_view(magic.data(), magic.size()) == "GGUF";
+}
+
+// The file itself, or the first of a folder that has no config.
+fs::path gguf_of(const fs::path& model) {
+  std::error_code error;
+  if (fs::is_regular_file(model, error)) return is_gguf(model) ? model : fs::path();
+  std::vector<fs::path> found;
+  if (fs::exists(model / "config.json", error)) return {};
+  for (fs::directory_iterator at(model, error), end; !error && at != end; at.increment(error)) {
+    if (at->path().extension() == ".gguf") found.push_back(at->path());
+  }
+  return found.empty() ? fs::path() : *std::ranges::min_element(found);
+}
+
+}  // namespace
+
+Error with_way_round(const Error& error, const fs::path& model) {
+  if (const fs::path gguf = gguf_of(model); !gguf.empty()) {
+    return {error.kind(),
+            {.what = "is GGUF, which pkv's engine does not run",
+             .where = gguf.string(),
+             .expected = "a folder that save_pretrained wrote",
+             .hint = "the model that it was made from; " + recording("ORGANISATION/NAME")}};
+  }
+  const std::string type = type_of(model);
+  if (type.empty() || model::find_architecture(type) != nullptr) return error;
+  const std::vector<std::string_view> known = known_types();
+  const std::string meant = did_you_mean(type, known);
+  return {error.kind(),
+          {.what = "pkv's own engine does not run models of this type",
+           .where = (model / "config.json").string() + ": model_type",
+           .expected = fmt::format("one of {}", fmt::join(known, ", ")),
+           .found = type,
+           .hint = (meant.empty() ? "" : meant + " Else ") + recording(model)}};
+}
+
+}  // namespace pkv::program
