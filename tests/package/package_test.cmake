@@ -51,7 +51,7 @@ foreach(file share/man/man1/pkv.1 share/bash-completion/completions/pkv share/zs
     message(FATAL_ERROR "${file} says nothing of pkv")
   endif()
 endforeach()
-file(WRITE ${SCRATCH}/other/config.json "{\"model_type\": \"llama\"}")
+file(WRITE ${SCRATCH}/other/config.json "{\"model_type\": \"mamba\"}")
 execute_process(COMMAND ${SCRATCH}/moved/bin/pkv check ${SCRATCH}/other RESULT_VARIABLE status ERROR_VARIABLE said)
 if(NOT status EQUAL 3 OR NOT said MATCHES "python3 [^\n]*moved/share/pkv/tools/record_transformers.py")
   message(FATAL_ERROR "of a model that it does not run the installed program says:\n${said}")
