@@ -56,7 +56,7 @@ Names names_of(const std::vector<Command>& commands) {
 }
 
 // Within single quotes of a shell; `doubled`: characters that want a backslash besides.
-std::string quoted(std::string_view text, std::string_view doubled = {}) {
+std::string in_quotes(std::string_view text, std::string_view doubled = {}) {
   std::string all = "'";
   for (const char c : text) {
     if (doubled.find(c) != std::string_view::npos) all += '\\';
@@ -120,7 +120,7 @@ std::string zsh_option(const Option& option) {
   std::string all;
   for (const std::string& name : names) {
     const std::string others = names.size() > 1 ? fmt::format("({})", fmt::join(names, " ")) : "";
-    all += fmt::format(" \\\n      {}", quoted(others + name + help + value));
+    all += fmt::format(" \\\n      {}", in_quotes(others + name + help + value));
   }
   return all;
 }
@@ -128,10 +128,10 @@ std::string zsh_option(const Option& option) {
 std::string zsh_words(const Option& option) {
   const std::string many = is_list(option.target) ? "*" : "";
   if (wants_model(option)) {
-    return fmt::format(" \\\n      {}", quoted(fmt::format("{}:MODEL:_pkv_models", many)));
+    return fmt::format(" \\\n      {}", in_quotes(fmt::format("{}:MODEL:_pkv_models", many)));
   }
   return fmt::format(" \\\n      {}",
-                     quoted(fmt::format("{}:{}:{}", many, option.name, wants_file(option) ? "_files" : "")));
+                     in_quotes(fmt::format("{}:{}:{}", many, option.name, wants_file(option) ? "_files" : "")));
 }
 
 std::string zsh_function(const std::string& called) {
@@ -143,7 +143,7 @@ std::string zsh_function(const std::string& called) {
 std::string zsh_group(const Command& command, const std::string& called) {
   std::string text = "  local -a commands=(\n";
   for (const Command& one : command.commands) {
-    text += fmt::format("    {}\n", quoted(fmt::format("{}:{}", one.name, first_clause(one.help))));
+    text += fmt::format("    {}\n", in_quotes(fmt::format("{}:{}", one.name, first_clause(one.help))));
   }
   text += "  )\n  local state\n  _arguments -C '--help[help]' '1: :->command' '*:: :->rest'\n";
   text += "  case $state in\n    command) _describe command commands ;;\n    rest)\n      case $words[1] in\n";
@@ -172,15 +172,15 @@ std::string fish_condition(const std::string& called) {
 }
 
 std::string fish_option(const Option& option, const std::string& condition) {
-  std::string text = fmt::format("complete -c pkv -n {}", quoted(condition));
+  std::string text = fmt::format("complete -c pkv -n {}", in_quotes(condition));
   for (const std::string& name : spellings(option)) {
     text += name.starts_with("--") ? " -l " + name.substr(2) : " -s " + name.substr(1);
   }
   if (!is_flag(option)) text += wants_file(option) ? " -r -F" : " -x";
   if (option.check.kind == Check::Kind::one_of) {
-    text += fmt::format(" -a {}", quoted(fmt::format("{}", fmt::join(option.check.choices, " "))));
+    text += fmt::format(" -a {}", in_quotes(fmt::format("{}", fmt::join(option.check.choices, " "))));
   }
-  return text + fmt::format(" -d {}\n", quoted(first_clause(option.help)));
+  return text + fmt::format(" -d {}\n", in_quotes(first_clause(option.help)));
 }
 
 }  // namespace
@@ -232,13 +232,13 @@ std::string fish_completion(const Command& program, std::span<const std::string>
         here += fmt::format("; and not __fish_seen_subcommand_from {}", fmt::join(names_of(command.commands), " "));
       }
       text +=
-          fmt::format("complete -c pkv -f -n {} -a {} -d {}\n", quoted(here), one.name, quoted(first_clause(one.help)));
+          fmt::format("complete -c pkv -f -n {} -a {} -d {}\n", in_quotes(here), one.name, in_quotes(first_clause(one.help)));
     }
     for (const Option& option : command.options) {
       if (!by_place(option)) text += fish_option(option, condition);
       if (wants_model(option) && !models.empty()) {
-        text += fmt::format("complete -c pkv -n {} -a {}\n", quoted(condition),
-                            quoted(fmt::format("{}", fmt::join(models, " "))));
+        text += fmt::format("complete -c pkv -n {} -a {}\n", in_quotes(condition),
+                            in_quotes(fmt::format("{}", fmt::join(models, " "))));
       }
     }
   });
