@@ -1,20 +1,28 @@
-// pkv inspect: what is in a model folder, without reading its weights.
+// pkv inspect: what is in a model folder, or in any folder or file, without reading its weights.
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <array>
+#include <map>
 #include <memory>
+#include <optional>
 
+#include "base/error.h"
+#include "base/json.h"
 #include "base/json_writer.h"
 #include "commands/commands.h"
 #include "engine/model/model.h"
+#include "engine/model/outline.h"
 #include "exit_code.h"
 #include "files/hf/hf.h"
+#include "files/hf/look.h"
 #include "models/find.h"
 #include "options/output.h"
 #include "options/shared.h"
 #include "show/columns.h"
 #include "terminal/say.h"
+#include "text/text.h"
 
 namespace pkv::program {
 namespace {
@@ -34,14 +42,56 @@ std::string not_quantised(const model::Inventory& w) {
   return w.plain.size() <= kFew ? names : fmt::format("{} and {} more layers", names, w.plain.size() - kFew);
 }
 
+// Lines of a name and a value; none without a value.
+class Lines {
+ public:
+  void operator()(std::string_view name, const std::string& value) {
+    if (!value.empty()) text += fmt::format("{:<15}{}\n", name, value);
+  }
+  void tensors(std::span<const containers::Tensor> all, std::span<const containers::Unreadable> unreadable) {
+    text += "\n";
+    for (const containers::Tensor& t : all) {
+      text += fmt::format("{:<60} {:<5} {}\n", t.name, safetensors_name(t.dtype), shape_text(t.shape));
+    }
+    for (const containers::Unreadable& t : unreadable) {
+      text += fmt::format("{:<60} {:<5} {} (pkv can't read this dtype)\n", t.name, t.dtype, shape_text(t.shape));
+    }
+  }
+  std::string text;
+};
+
+// What there is of a tokenizer: how many tokens it has, or why it cannot be used. None: the folder has no such file.
+struct TokenizerFound {
+  std::optional<std::int64_t> tokens;
+  std::string problem;
+};
+std::optional<TokenizerFound> find_tokenizer(const std::filesystem::path& folder) {
+  static constexpr std::array<std::string_view, 6> kFiles{"tokenizer.json", "vocab.json",   "tokenizer.model",
+                                                          "vocab.txt",      "spiece.model", "sentencepiece.bpe.model"};
+  std::error_code error;
+  const auto there = [&](std::string_view name) { return std::filesystem::exists(folder / name, error); };
+  if (std::ranges::none_of(kFiles, there)) return std::nullopt;
+  try {
+    return TokenizerFound{.tokens = text::Tokenizer::load(folder).vocab_size(), .problem = {}};
+  } catch (const Error& e) {
+    return TokenizerFound{.tokens = {}, .problem = in_one_line(e)};
+  }
+}
+
+std::string text_of(const std::optional<TokenizerFound>& tokenizer) {
+  if (!tokenizer) return "none here";
+  if (!tokenizer->tokens) return "cannot be used: " + tokenizer->problem;
+  return fmt::format("{} tokens", show::grouped(*tokenizer->tokens));
+}
+
+std::int64_t past_bytes(const model::Inspection& found) {
+  const model::Card& c = found.card;
+  return 2 * c.layers * c.kv_heads * c.head_dim * static_cast<std::int64_t>(size_of(found.past_dtype));
+}
+
 std::string as_text(const hf::Folder& folder, const model::Inspection& found, bool tensors) {
   const model::Card& c = found.card;
-  const std::int64_t past =
-      2 * c.layers * c.kv_heads * c.head_dim * static_cast<std::int64_t>(size_of(found.past_dtype));
-  std::string s;
-  const auto line = [&s](std::string_view name, const std::string& value) {
-    if (!value.empty()) s += fmt::format("{:<15}{}\n", name, value);
-  };
+  Lines line;
   line("model", folder.path().string());
   line("family", c.notes.empty() ? c.family : fmt::format("{} ({})", c.family, c.notes));
   line("model_type", c.model_type);
@@ -56,18 +106,105 @@ std::string as_text(const hf::Folder& folder, const model::Inspection& found, bo
   line("parameters", show::grouped(found.weights.parameters));
   line("weights", fmt::format("{}, {}", found.weights.describe(), megabytes(found.weights.bytes)));
   line("not quantised", not_quantised(found.weights));
-  line("past", fmt::format("{} bytes a token ({})", show::grouped(past), name_of(found.past_dtype)));
+  line("past", fmt::format("{} bytes a token ({})", show::grouped(past_bytes(found)), name_of(found.past_dtype)));
+  line("tokenizer", text_of(find_tokenizer(folder.path())));
   for (const auto& file : folder.files()) line("file", file.filename().string());
   for (const std::string& note : found.notes) line("note", note);
-  if (!tensors) return s;
-  s += "\n";
-  for (const containers::Tensor& t : folder.tensors()) {
-    s += fmt::format("{:<60} {:<5} {}\n", t.name, safetensors_name(t.dtype), shape_text(t.shape));
+  if (tensors) line.tensors(folder.tensors(), folder.unreadable());
+  return line.text;
+}
+
+// What is there of what pkv does not run, and what keeps it from being run.
+struct Unrunnable {
+  std::string path;
+  hf::Look look;
+  model::Outline outline;  // empty without a config
+  std::optional<TokenizerFound> tokenizer;
+  std::vector<Error> why;
+};
+
+// Number formats of the tensors, with the bytes of each: "F32, 2.7 MB; U8, 0.1 MB".
+std::string formats_of(const hf::Look& look) {
+  std::map<std::string, std::uint64_t> bytes;
+  for (const containers::Tensor& t : look.tensors) bytes[std::string(safetensors_name(t.dtype))] += t.data.size();
+  for (const containers::Unreadable& t : look.unreadable) bytes[std::string(t.dtype)] += t.bytes;
+  std::string text;
+  for (const auto& [dtype, n] : bytes) {
+    text += fmt::format("{}{}, {}", text.empty() ? "" : "; ", dtype, megabytes(n));
   }
-  for (const containers::Unreadable& t : folder.unreadable()) {
-    s += fmt::format("{:<60} {:<5} {} (pkv can't read this dtype)\n", t.name, t.dtype, shape_text(t.shape));
+  return text;
+}
+
+// The number format that keys and values would have: the config's, else that of the largest tensor.
+DType past_dtype(const Unrunnable& found) {
+  if (found.outline.dtype && is_float(*found.outline.dtype)) return *found.outline.dtype;
+  DType dtype = DType::f32;
+  std::size_t most = 0;
+  for (const containers::Tensor& t : found.look.tensors) {
+    if (is_float(t.dtype) && t.data.size() > most) most = t.data.size(), dtype = t.dtype;
   }
-  return s;
+  return dtype;
+}
+
+std::string past_text(const Unrunnable& found) {
+  const model::Outline& o = found.outline;
+  if (!o.past) return o.no_past;
+  const DType dtype = past_dtype(found);
+  const auto bytes = [&](std::int64_t values) {
+    return show::grouped(values * static_cast<std::int64_t>(size_of(dtype)));
+  };
+  std::string text = fmt::format("{} bytes a token ({})", bytes(o.past->values), name_of(dtype));
+  if (o.past->unfolded > 0) text += fmt::format(", latents; {} unfolded", bytes(o.past->unfolded));
+  if (o.past->layers != *o.layers) text += fmt::format(", in {} of {} layers", o.past->layers, *o.layers);
+  if (o.past->windowed > 0) text += fmt::format("; {} of them keep a window alone", o.past->windowed);
+  return text;
+}
+
+void add_outline(Lines& line, const model::Outline& o) {
+  const auto number = [](const std::optional<std::int64_t>& n) { return n ? show::grouped(*n) : std::string(); };
+  line("model_type", o.model_type.empty() ? "not said" : o.model_type);
+  line("layers", number(o.layers));
+  line("hidden", number(o.hidden) + (o.hidden && o.inner ? ", inner " + number(o.inner) : ""));
+  const std::string size = o.head_dim ? fmt::format(" of size {}", *o.head_dim) : "";
+  const std::string kv = o.kv_heads ? fmt::format(", keys and values for {}", *o.kv_heads) : "";
+  line("heads", o.heads ? fmt::format("{}{}{}", *o.heads, size, kv) : "");
+  line("vocabulary", number(o.vocab));
+  line("context", o.context ? number(o.context) + " tokens" : "");
+  line("window", o.window ? number(o.window) + " tokens, in layers that have one" : "");
+  line("output layer", !o.tied ? "" : *o.tied ? "tied to the embedding" : "its own matrix");
+  line("quantised", o.quantised_by.empty() ? "" : "by " + o.quantised_by);
+}
+
+// What a file says beside its tensors.
+void add_said(Lines& line, const hf::Look& look) {
+  constexpr std::size_t kFew = 20;
+  for (std::size_t i = 0; i < std::min(kFew, look.said.size()); ++i) {
+    line("says", fmt::format("{}: {}", look.said[i].first, look.said[i].second));
+  }
+  if (look.said.size() > kFew) line("says", fmt::format("{} more", look.said.size() - kFew));
+}
+
+std::string as_text(const Unrunnable& found, bool tensors) {
+  const hf::Look& look = found.look;
+  Lines line;
+  line(look.folder ? "model" : "file", found.path);
+  if (!look.folder) line("kind", look.kind);
+  if (look.config) add_outline(line, found.outline);
+  if (!look.files.empty()) {
+    line("elements", fmt::format("{} in {} tensors", show::grouped(look.parameters()),
+                                 show::grouped(std::ssize(look.tensors) + std::ssize(look.unreadable))));
+    line("weights", formats_of(look));
+  }
+  if (look.config) line("past", past_text(found));
+  if (look.folder || found.tokenizer) line("tokenizer", text_of(found.tokenizer));
+  if (look.folder) {
+    for (const auto& file : look.files) line("file", file.filename().string());
+  }
+  add_said(line, look);
+  if (tensors && !look.files.empty()) line.tensors(look.tensors, look.unreadable);
+  if (!found.why.empty()) line.text += "\nWhat keeps it from being run:\n";
+  for (const Error& e : found.why) line.text += fmt::format("{}\n", e.what());
+  return line.text;
 }
 
 void write_card(JsonWriter& json, const model::Card& c) {
@@ -98,17 +235,78 @@ void write_tensor(JsonWriter& json, std::string_view name, std::string_view dtyp
 }
 
 // Lists without elements are left out.
-void write_tensors(JsonWriter& json, const hf::Folder& folder) {
-  if (!folder.tensors().empty()) {
+void write_tensors(JsonWriter& json, std::span<const containers::Tensor> tensors,
+                   std::span<const containers::Unreadable> unreadable) {
+  if (!tensors.empty()) {
     json.array("tensors", [&] {
-      for (const auto& t : folder.tensors()) write_tensor(json, t.name, safetensors_name(t.dtype), t.shape);
+      for (const auto& t : tensors) write_tensor(json, t.name, safetensors_name(t.dtype), t.shape);
     });
   }
-  if (!folder.unreadable().empty()) {
+  if (!unreadable.empty()) {
     json.array("unreadable", [&] {
-      for (const auto& t : folder.unreadable()) write_tensor(json, t.name, t.dtype, t.shape);
+      for (const auto& t : unreadable) write_tensor(json, t.name, t.dtype, t.shape);
     });
   }
+}
+
+void write_tokenizer(JsonWriter& json, const std::optional<TokenizerFound>& found) {
+  if (!found) return;
+  json.object("tokenizer", [&] {
+    if (found->tokens) json.member("tokens", *found->tokens);
+    if (!found->problem.empty()) json.member("problem", found->problem);
+  });
+}
+
+void write_files(JsonWriter& json, std::span<const std::filesystem::path> files) {
+  json.array("files", [&] {
+    for (const auto& file : files) json.value(file.filename().string());
+  });
+}
+
+// What the config does not say is left out.
+void write_outline(JsonWriter& json, const model::Outline& o) {
+  const auto member = [&](std::string_view name, const auto& value) {
+    if (value) json.member(name, *value);
+  };
+  if (!o.model_type.empty()) json.member("model_type", o.model_type);
+  member("layers", o.layers);
+  member("hidden", o.hidden);
+  member("inner", o.inner);
+  member("heads", o.heads);
+  member("kv_heads", o.kv_heads);
+  member("head_dim", o.head_dim);
+  member("vocab", o.vocab);
+  member("context", o.context);
+  member("window", o.window);
+  member("tied", o.tied);
+  if (!o.quantised_by.empty()) json.member("quantised_by", o.quantised_by);
+}
+
+std::string as_json(const Unrunnable& found, bool tensors) {
+  const hf::Look& look = found.look;
+  JsonWriter json;
+  json.open_object();
+  json.member("schema", "pkv-inspect/1");
+  json.member("model", found.path);
+  json.member("runs", false);
+  if (!look.folder && !look.kind.empty()) json.member("kind", look.kind);
+  if (look.config) {
+    write_outline(json, found.outline);
+    const auto size = static_cast<std::int64_t>(size_of(past_dtype(found)));
+    if (found.outline.past) json.member("past_bytes_per_token", found.outline.past->values * size);
+  }
+  if (!look.files.empty()) {
+    json.member("elements", look.parameters());
+    json.member("bytes", look.bytes());
+  }
+  write_tokenizer(json, found.tokenizer);
+  write_files(json, look.files);
+  json.array("problems", [&] {
+    for (const Error& e : found.why) json.value(in_one_line(e));
+  });
+  if (tensors) write_tensors(json, look.tensors, look.unreadable);
+  json.close_object();
+  return json.text() + "\n";
 }
 
 std::string as_json(const hf::Folder& folder, const model::Inspection& found, bool tensors) {
@@ -120,25 +318,53 @@ std::string as_json(const hf::Folder& folder, const model::Inspection& found, bo
   json.member("parameters", found.weights.parameters);
   json.member("format", found.weights.format());
   json.member("weight_bytes", found.weights.bytes);
+  json.member("past_bytes_per_token", past_bytes(found));
   json.member("notes", found.notes);
   if (found.weights.quantized) {
     if (found.weights.block != 0) json.member("block_size", found.weights.block);
     json.member("double_quant", found.weights.nested);
     json.member("not_quantised", found.weights.plain);
   }
-  json.array("files", [&] {
-    for (const auto& file : folder.files()) json.value(file.filename().string());
-  });
-  if (tensors) write_tensors(json, folder);
+  write_tokenizer(json, find_tokenizer(folder.path()));
+  write_files(json, folder.files());
+  if (tensors) write_tensors(json, folder.tensors(), folder.unreadable());
   json.close_object();
   return json.text() + "\n";
 }
 
+// An error that sends its reader to this command, for those who are here.
+Error without_hint_to_inspect(const Error& e) {
+  Error::Text text = e.text();
+  if (text.hint.starts_with("pkv inspect")) text.hint.clear();
+  return Error(e.kind(), text);
+}
+
+Unrunnable look_at(const std::filesystem::path& path, const Error& why) {
+  Unrunnable found{.path = path.string(), .look = hf::look(path), .outline = {}, .tokenizer = {}, .why = {}};
+  if (found.look.config) found.outline = model::outline_of(*found.look.config);
+  if (found.look.folder) found.tokenizer = find_tokenizer(path);
+  found.why.push_back(without_hint_to_inspect(why));
+  for (const Error& e : found.look.faults) {
+    if (std::string_view(e.what()) != why.what()) found.why.push_back(e);
+  }
+  return found;
+}
+
 int run(const InspectOptions& options) {
-  const hf::Folder folder = hf::Folder::open(find_model(options.model));
-  const model::Inspection found = model::inspect(folder);
-  options.output.write(options.output.is(Form::json) ? as_json(folder, found, options.tensors)
-                                                     : as_text(folder, found, options.tensors));
+  const std::filesystem::path path = find_model(options.model);
+  const bool json = options.output.is(Form::json);
+  std::optional<Error> why;
+  try {
+    const hf::Folder folder = hf::Folder::open(path);
+    const model::Inspection found = model::inspect(folder);
+    options.output.write(json ? as_json(folder, found, options.tensors) : as_text(folder, found, options.tensors));
+    return holds;
+  } catch (const Error& e) {
+    if (e.kind() != Error::Kind::load) throw;
+    why = e;
+  }
+  const Unrunnable found = look_at(path, *why);
+  options.output.write(json ? as_json(found, options.tensors) : as_text(found, options.tensors));
   return holds;
 }
 
@@ -147,8 +373,12 @@ int run(const InspectOptions& options) {
 Command inspect_command() {
   auto o = std::make_shared<InspectOptions>();
   Command command{.name = "inspect",
-                  .help = "What is in a model folder; reads no weights",
-                  .examples = {"pkv inspect tiny-falcon", "pkv inspect ./my-model --tensors --output json"},
+                  .help = "What is in a model folder, or in any folder or file; reads no weights",
+                  .notes =
+                      "Of what pkv cannot run it shows what there is, and below that what keeps it from being run; the "
+                      "exit code is 0.",
+                  .examples = {"pkv inspect tiny-falcon", "pkv inspect ./my-model --tensors --output json",
+                               "pkv inspect ./model.safetensors --tensors"},
                   .run = [o] { return run(*o); }};
   command.add({model_word(o->model), {.name = "--tensors", .target = &o->tensors, .help = "list the tensors too"}});
   o->output.declare(command, {Form::table, Form::json});

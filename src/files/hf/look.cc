@@ -1,0 +1,180 @@
+#include "files/hf/look.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+#include <functional>
+
+#include "base/file.h"
+#include "base/json.h"
+#include "files/containers/pytorch.h"
+#include "files/containers/safetensors.h"
+#include "files/hf/index.h"
+
+namespace pkv::hf {
+namespace {
+
+namespace fs = std::filesystem;
+
+class Looking {
+ public:
+  Look take() {
+    std::ranges::sort(look_.files);
+    std::ranges::stable_sort(look_.tensors, {}, &containers::Tensor::name);
+    std::ranges::stable_sort(look_.unreadable, {}, &containers::Unreadable::name);
+    return std::move(look_);
+  }
+
+  // config.json and all weights of the kind that is preferred, whatever an index says of them.
+  void at_folder(const fs::path& path) {
+    look_.folder = true;
+    if (fs::exists(path / "config.json")) {
+      attempt([&] { look_.config = std::make_unique<Config>(Config::open(path / "config.json")); });
+    }
+    for (const std::string_view extension : {".safetensors", ".bin"}) {
+      std::error_code error;
+      for (fs::directory_iterator at(path, error), end; !error && at != end; at.increment(error)) {
+        const std::string name = at->path().filename().string();
+        if (at->path().extension().string() != extension || name == "training_args.bin") continue;
+        attempt([&] { weights(at->path()); });
+      }
+      if (!look_.files.empty()) return;
+    }
+  }
+
+  void at_file(const fs::path& path) {
+    const MappedFile file(path);
+    const std::string_view text = file.text();
+    if (text.starts_with("GGUF")) {
+      gguf(text);
+    } else if (is_json(text)) {
+      json(path, text);
+    } else {
+      attempt([&] { weights(path); });
+      if (look_.kind.empty()) look_.kind = "none that is known here";
+    }
+  }
+
+ private:
+  void attempt(const std::function<void()>& read) {
+    try {
+      read();
+    } catch (const Error& e) {
+      look_.faults.push_back(e);
+    }
+  }
+
+  void add(const containers::TensorFile& file) {
+    look_.files.push_back(file.path());
+    look_.tensors.insert(look_.tensors.end(), file.tensors().begin(), file.tensors().end());
+    look_.unreadable.insert(look_.unreadable.end(), file.unreadable().begin(), file.unreadable().end());
+    for (const containers::Other& other : file.others()) {
+      look_.said.emplace_back(other.name, other.value.empty() ? std::string(other.kind) : quote(other.value, kShown));
+    }
+  }
+
+  static bool is_pytorch(const fs::path& path) {
+    const MappedFile file(path);
+    const std::string_view text = file.text();
+    return text.starts_with("PK") || text.starts_with('\x80') || path.extension() == ".bin" ||
+           (text.size() > kTarMark && text.substr(kTarMark).starts_with("ustar"));
+  }
+
+  void weights(const fs::path& path) {
+    if (is_pytorch(path)) {
+      look_.kind = "PyTorch";
+      return add(containers::open_pytorch(path));
+    }
+    const containers::SafeTensors file = containers::SafeTensors::open(path);
+    look_.kind = "safetensors";
+    add(file);
+    for (const auto& [key, value] : file.metadata()) look_.said.emplace_back(quote(key, kShown), quote(value, kShown));
+  }
+
+  static bool is_json(std::string_view text) {
+    if (text.starts_with("\xef\xbb\xbf")) text.remove_prefix(3);
+    const std::size_t first = text.find_first_not_of(" \t\r\n");
+    return first != text.npos && text[first] == '{';
+  }
+
+  void json(const fs::path& path, std::string_view text) {
+    look_.kind = "JSON";
+    if (path.filename().string().ends_with(".index.json")) {
+      const bool pytorch = path.filename().string().find(".bin") != std::string::npos;
+      attempt([&] {
+        const Index index = parse_index(text, path.string(), pytorch ? ".bin" : ".safetensors");
+        look_.kind = "an index of shards";
+        look_.said.emplace_back("tensors", std::to_string(index.entries.size()));
+        for (const std::string& shard : index.shards) {
+          look_.said.emplace_back("shard",
+                                  shard + (fs::exists(path.parent_path() / shard) ? "" : ", which is missing"));
+        }
+      });
+      return;
+    }
+    constexpr std::size_t kMostConfig = Config::kMaxFile;
+    attempt([&] {
+      if (text.size() <= kMostConfig) look_.config = std::make_unique<Config>(Config::parse(text, path.string()));
+    });
+  }
+
+  // The first numbers of the header.
+  void gguf(std::string_view text) {
+    look_.kind = "GGUF, which pkv does not read";
+    constexpr std::size_t kHeader = 24;
+    if (text.size() < kHeader) return;
+    const auto number = [&](std::size_t at, std::size_t size) {
+      std::uint64_t n = 0;
+      std::memcpy(&n, text.data() + at, size);
+      return std::to_string(n);
+    };
+    look_.said = {{"version", number(4, 4)}, {"tensors", number(8, 8)}, {"keys", number(16, 8)}};
+    attempt([] {
+      fail_load({.what = "pkv does not read GGUF",
+                 .hint = "the model's folder as save_pretrained writes it; transformers opens some GGUF files with "
+                         "from_pretrained(FOLDER, gguf_file=NAME)"});
+    });
+  }
+
+  static constexpr std::size_t kShown = 60, kTarMark = 257;
+  Look look_;
+};
+
+}  // namespace
+
+std::int64_t Look::parameters() const {
+  std::int64_t sum = 0;
+  const auto count = [&](const std::vector<std::int64_t>& shape) {
+    std::int64_t n = 1;
+    for (const std::int64_t dim : shape) {
+      if (__builtin_mul_overflow(n, dim, &n)) return;
+    }
+    sum += n;
+  };
+  for (const containers::Tensor& t : tensors) count(t.shape);
+  for (const containers::Unreadable& t : unreadable) count(t.shape);
+  return sum;
+}
+
+std::uint64_t Look::bytes() const {
+  std::uint64_t sum = 0;
+  for (const containers::Tensor& t : tensors) sum += t.data.size();
+  for (const containers::Unreadable& t : unreadable) sum += t.bytes;
+  return sum;
+}
+
+Look look(const fs::path& path) {
+  if (!is_present(path)) fail_load({.what = "no such file or folder", .where = path.string()});
+  Looking looking;
+  std::error_code error;
+  if (fs::is_directory(path, error)) {
+    looking.at_folder(path);
+  } else {
+    looking.at_file(path);
+  }
+  return looking.take();
+}
+
+}  // namespace pkv::hf
