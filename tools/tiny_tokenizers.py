@@ -1,4 +1,4 @@
-"""The four byte-level BPE tokenizers of the bundled models, each built in the manner of its family.
+"""The five byte-level BPE tokenizers of the bundled models, each built in the manner of its family.
 
 Used by train_tiny_models.py. `train(name, texts)` gives a tokenizers.Tokenizer; `save(name, tokenizer, folder)` writes
 tokenizer.json, tokenizer_config.json and special_tokens_map.json, and for tiny-gpt2 also vocab.json and merges.txt.
@@ -14,6 +14,10 @@ END_OF_TEXT = "<|endoftext|>"
 FALCON_SPECIALS = [f">>{word}<<" for word in "TITLE ABSTRACT INTRODUCTION SUMMARY COMMENT ANSWER QUESTION DOMAIN PREFIX "
                    "SUFFIX MIDDLE".split()] + [END_OF_TEXT]
 ROBERTA_SPECIALS = ["<s>", "<pad>", "</s>", "<unk>"]
+QWEN_SPECIALS = [END_OF_TEXT, "<|im_start|>", "<|im_end|>"]
+# What Qwen2 and Qwen3 cut a text by before BPE: contractions in any case, letters with one sign before them, single digits.
+QWEN_PIECES = (r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+"
+               r"|\s+(?!\S)|\s+")
 WHITESPACE_RUNS = [" " * n for n in range(8, 1, -1)]  # longest first, as GPT-NeoX numbers them
 
 
@@ -79,7 +83,19 @@ def falcon(texts):
     return trained_bpe(t, texts, VOCAB_SIZE, FALCON_SPECIALS)
 
 
-BUILDERS = {"tiny-gpt2": gpt2, "tiny-roberta": roberta, "tiny-mpt": mpt, "tiny-falcon": falcon}
+def qwen3(texts):
+    t = Tokenizer(models.BPE())
+    t.normalizer = normalizers.NFC()
+    t.pre_tokenizer = pre_tokenizers.Sequence([
+        pre_tokenizers.Split(Regex(QWEN_PIECES), behavior="isolated"),
+        pre_tokenizers.ByteLevel(add_prefix_space=False, trim_offsets=False, use_regex=False),
+    ])
+    t.post_processor = processors.ByteLevel(add_prefix_space=False, trim_offsets=False, use_regex=False)
+    t.decoder = decoders.ByteLevel(add_prefix_space=False, trim_offsets=False, use_regex=False)
+    return trained_bpe(t, texts, VOCAB_SIZE, QWEN_SPECIALS)
+
+
+BUILDERS = {"tiny-gpt2": gpt2, "tiny-roberta": roberta, "tiny-mpt": mpt, "tiny-falcon": falcon, "tiny-qwen3": qwen3}
 
 ENDS = {"bos_token": END_OF_TEXT, "eos_token": END_OF_TEXT}
 SPECIAL_MAPS = {
@@ -88,6 +104,7 @@ SPECIAL_MAPS = {
                      "pad_token": "<pad>", "sep_token": "</s>", "unk_token": "<unk>"},
     "tiny-mpt": {**ENDS, "unk_token": END_OF_TEXT},
     "tiny-falcon": {"additional_special_tokens": FALCON_SPECIALS[:-1], "eos_token": END_OF_TEXT},
+    "tiny-qwen3": {"eos_token": END_OF_TEXT, "pad_token": END_OF_TEXT},
 }
 CONFIGS = {
     "tiny-gpt2": {"add_prefix_space": False, "model_max_length": 256, "tokenizer_class": "GPT2Tokenizer"},
@@ -97,6 +114,8 @@ CONFIGS = {
     "tiny-falcon": {"add_prefix_space": False, "clean_up_tokenization_spaces": False, "model_max_length": 256,
                     "model_input_names": ["input_ids", "attention_mask"],
                     "tokenizer_class": "PreTrainedTokenizerFast"},
+    "tiny-qwen3": {"add_prefix_space": False, "clean_up_tokenization_spaces": False, "model_max_length": 256,
+                   "tokenizer_class": "Qwen2Tokenizer"},
 }
 
 

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""Train and measure the four bundled models: tiny-gpt2, tiny-roberta, tiny-mpt, tiny-falcon.
+"""Train and measure the five bundled models: tiny-gpt2, tiny-roberta, tiny-mpt, tiny-falcon, tiny-qwen3.
 
 Usage:
-    train_tiny_models.py --output-dir models                      all four side by side, on a GPU if there is one
+    train_tiny_models.py --output-dir models                      all five side by side, on a GPU if there is one
     train_tiny_models.py --output-dir /tmp/try --steps 20 --corpus-bytes 300000     a quick try on any machine
     train_tiny_models.py --measure models                         recompute every figure from the saved folders
 
@@ -71,7 +71,17 @@ def falcon_model(tokenizer):
         bias=False, alibi=False, bos_token_id=11, eos_token_id=11))
 
 
-MODELS = {"tiny-gpt2": gpt2_model, "tiny-roberta": roberta_model, "tiny-mpt": mpt_model, "tiny-falcon": falcon_model}
+def qwen3_model(tokenizer):
+    end = tokenizer.token_to_id("<|endoftext|>")
+    return transformers.Qwen3ForCausalLM(transformers.Qwen3Config(
+        vocab_size=tokenizer.get_vocab_size(), hidden_size=WIDTH, intermediate_size=256, num_hidden_layers=5,
+        num_attention_heads=HEADS, num_key_value_heads=2, head_dim=24, max_position_embeddings=CONTEXT,
+        use_sliding_window=True, sliding_window=64, max_window_layers=2,  # layers 0 and 1 see everything
+        tie_word_embeddings=True, bos_token_id=end, eos_token_id=end))
+
+
+MODELS = {"tiny-gpt2": gpt2_model, "tiny-roberta": roberta_model, "tiny-mpt": mpt_model, "tiny-falcon": falcon_model,
+          "tiny-qwen3": qwen3_model}
 
 
 # --- batches ----------------------------------------------------------------------------------------------------------
@@ -236,7 +246,7 @@ def save_one(name, model, tokenizer, record, args):
     print(f"{name} saved: {record}", flush=True)
 
 
-# --- all four ---------------------------------------------------------------------------------------------------------
+# --- all five ---------------------------------------------------------------------------------------------------------
 
 
 def write_corpus(args):
