@@ -16,7 +16,10 @@ std::span<const Architecture> architectures() {
   static const std::vector<Architecture> all = [] {
     std::vector<Architecture> list{
         {.family = "GPT-2", .model_types = {"gpt2"}, .load = arch::load_gpt2, .conv1d = true},
-        {.family = "RoBERTa", .model_types = {"roberta"}, .load = arch::load_roberta, .encoder = true},
+        {.family = "RoBERTa",
+         .model_types = {"roberta", "camembert", "xlm-roberta"},
+         .load = arch::load_roberta,
+         .encoder = true},
         {.family = "MPT", .model_types = {"mpt"}, .load = arch::load_mpt},
         {.family = "Falcon", .model_types = {"falcon", "RefinedWeb", "RefinedWebModel"}, .load = arch::load_falcon},
     };

@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "base/error.h"
+#include "base/json.h"
 
 namespace pkv::model::arch {
 
@@ -19,13 +20,12 @@ kernels::Act read_activation(const hf::Config& config, hf::Names names) {
 }
 
 double read_rope_theta(const hf::Config& config) {
-  // transformers 5 nests it, transformers 4 had it at the top, older files left it to the code: 10000.
-  if (config.has("rope_scaling"))
-    config.unsupported("rope_scaling", "null: only default rotary positions are implemented");
-  config.without_effect({"rope_scaling"});
-  const hf::Config& rope = config.child("rope_parameters");
+  // transformers 5 nests it, transformers 4 had it at the top, older files left it to the code: 10000. What
+  // transformers 4 called rope_scaling goes before rope_parameters, unless it is empty.
+  const bool old = !config.child("rope_scaling").json().empty();
+  const hf::Config& rope = config.child(old ? "rope_scaling" : "rope_parameters");
   const std::string type = rope.text_or({"rope_type", "type"}, "default");
-  if (type != "default") rope.unsupported("rope_type", "\"default\"");
+  if (type != "default") rope.unsupported(rope.has("rope_type") ? "rope_type" : "type", "\"default\"");
   if (rope.number_or_none({"partial_rotary_factor"}).value_or(1) != 1) rope.unsupported("partial_rotary_factor", "1");
   const double top = config.number_or({"rope_theta"}, 10000);
   const double theta = rope.number_or({"rope_theta"}, top);

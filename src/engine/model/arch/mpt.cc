@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/error.h"
+#include "base/json.h"
 #include "engine/model/arch/arch.h"
 #include "files/hf/common_keys.h"
 
@@ -82,7 +83,9 @@ void refuse_unsupported(const hf::Config& c, const hf::Config& attn) {
   if (attn.flag_or({"prefix_lm"}, false)) attn.unsupported("prefix_lm", "false");
   if (attn.flag_or({"qk_ln"}, false)) attn.unsupported("qk_ln", "false");
   if (attn.flag_or({"attn_uses_sequence_id"}, false)) attn.unsupported("attn_uses_sequence_id", "false");
-  if (c.has("logit_scale")) c.unsupported("logit_scale", "null");
+  if (const Json* scale = c.value({"logit_scale"}); scale != nullptr && (!scale->is_number() || scale->number() != 1)) {
+    c.unsupported("logit_scale", "null or 1");
+  }
   const std::string norm = c.text_or({"norm_type"}, "low_precision_layernorm");
   if (norm != "low_precision_layernorm" && norm != "layernorm") {
     c.unsupported("norm_type", "\"low_precision_layernorm\" or \"layernorm\"");

@@ -27,7 +27,7 @@ struct Roberta {
 
 Card read_card(const hf::Config& c, std::int64_t padding) {
   Card card{.family = "RoBERTa",
-            .model_type = "roberta",
+            .model_type = c.text({"model_type"}),
             .positions = Positions::learned,
             .first_position = padding + 1,
             .final_norm = false,

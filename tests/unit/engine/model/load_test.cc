@@ -62,10 +62,10 @@ class Load : public testing::Test {
 };
 
 TEST_F(Load, UnknownModelTypeListsThoseThereAre) {
-  EXPECT_THAT(
-      error_of(kGpt2, {{"model_type", "lama"}}),
-      AllOf(HasSubstr("config.json: model_type: unknown model_type"), HasSubstr("gpt2, roberta, mpt, falcon"),
-            HasSubstr("the nearest is llama"), HasSubstr("found:    lama"), HasSubstr("record_transformers.py")));
+  EXPECT_THAT(error_of(kGpt2, {{"model_type", "lama"}}),
+              AllOf(HasSubstr("config.json: model_type: unknown model_type"),
+                    HasSubstr("gpt2, roberta, camembert, xlm-roberta, mpt, falcon"), HasSubstr("the nearest is llama"),
+                    HasSubstr("found:    lama"), HasSubstr("record_transformers.py")));
   EXPECT_THAT(error_of({{"model_type", "several"}, {"text_config", {{"model_type", "qwen4"}}}}, {}),
               AllOf(HasSubstr("text_config.model_type: unknown"), HasSubstr("the nearest is qwen"),
                     HasSubstr("found:    qwen4")));
@@ -197,6 +197,37 @@ TEST_F(Load, AContradictionBetweenConfigAndWeightsIsAnError) {
       .name = "blocks.0.norm_1.bias", .dtype = DType::f32, .shape = {6}, .data = bytes.first(6 * 4)};
   EXPECT_THAT(error_of(kMpt, {{"no_bias", true}}, {wte, bias}),
               AllOf(HasSubstr("contradict each other"), HasSubstr("blocks.0.norm_1.bias")));
+}
+
+// What transformers 4 called rope_scaling may say the default by its name, with a base of its own.
+TEST_F(Load, RopeScalingMayBeTheDefault) {
+  const hf::Folder folder = hf::Folder::open(support::golden_data() / "falcon-7b-shape");
+  const auto theta_of = [&](const json& changes) {
+    json config = json::parse(read_file(folder.path() / "config.json", 1 << 20));
+    config.update(changes);
+    write_file(folder_ / "config.json", config.dump());
+    fs::copy_file(folder.path() / "model.safetensors", folder_ / "model.safetensors", fs::copy_options::skip_existing);
+    return inspect(hf::Folder::open(folder_)).card.rotary_theta;
+  };
+  EXPECT_EQ(theta_of({{"rope_scaling", {{"rope_type", "default"}, {"rope_theta", 5000}}}}), 5000);
+  EXPECT_EQ(theta_of({{"rope_scaling", {{"type", "default"}}}, {"rope_theta", 7000}}), 7000);
+  EXPECT_EQ(theta_of({{"rope_scaling", json::object()}, {"rope_parameters", {{"rope_theta", 3000}}}}), 3000);
+  EXPECT_EQ(theta_of({{"rope_scaling", nullptr}, {"rope_parameters", {{"rope_theta", 3000}}}}), 3000);
+}
+
+// One page by several names.
+TEST_F(Load, RobertaByOtherNames) {
+  const hf::Folder folder = hf::Folder::open(support::golden_data() / "roberta-decoder");
+  fs::copy_file(folder.path() / "model.safetensors", folder_ / "model.safetensors");
+  for (const char* name : {"camembert", "xlm-roberta"}) {
+    json config = json::parse(read_file(folder.path() / "config.json", 1 << 20));
+    config["model_type"] = name;
+    write_file(folder_ / "config.json", config.dump());
+    const Inspection found = inspect(hf::Folder::open(folder_));
+    EXPECT_EQ(found.card.model_type, name);
+    EXPECT_EQ(found.card.family, "RoBERTa");
+    EXPECT_EQ(found.notes, inspect(folder).notes);
+  }
 }
 
 // No format of 8 or 4 bits holds NaN or infinity; whoever reads the report has to know that there were some.
