@@ -78,10 +78,12 @@ std::optional<TokenizerFound> find_tokenizer(const std::filesystem::path& folder
   }
 }
 
-std::string text_of(const std::optional<TokenizerFound>& tokenizer) {
+// `vocab`: of the model, where that is known.
+std::string text_of(const std::optional<TokenizerFound>& tokenizer, std::optional<std::int64_t> vocab) {
   if (!tokenizer) return "none here";
   if (!tokenizer->tokens) return "cannot be used: " + tokenizer->problem;
-  return fmt::format("{} tokens", show::grouped(*tokenizer->tokens));
+  const bool larger = vocab && *tokenizer->tokens > *vocab;
+  return fmt::format("{} tokens{}", show::grouped(*tokenizer->tokens), larger ? ", more than the model has" : "");
 }
 
 std::int64_t past_bytes(const model::Inspection& found) {
@@ -107,7 +109,7 @@ std::string as_text(const hf::Folder& folder, const model::Inspection& found, bo
   line("weights", fmt::format("{}, {}", found.weights.describe(), megabytes(found.weights.bytes)));
   line("not quantised", not_quantised(found.weights));
   line("past", fmt::format("{} bytes a token ({})", show::grouped(past_bytes(found)), name_of(found.past_dtype)));
-  line("tokenizer", text_of(find_tokenizer(folder.path())));
+  line("tokenizer", text_of(find_tokenizer(folder.path()), c.vocab));
   for (const auto& file : folder.files()) line("file", file.filename().string());
   for (const std::string& note : found.notes) line("note", note);
   if (tensors) line.tensors(folder.tensors(), folder.unreadable());
@@ -196,7 +198,7 @@ std::string as_text(const Unrunnable& found, bool tensors) {
     line("weights", formats_of(look));
   }
   if (look.config) line("past", past_text(found));
-  if (look.folder || found.tokenizer) line("tokenizer", text_of(found.tokenizer));
+  if (look.folder || found.tokenizer) line("tokenizer", text_of(found.tokenizer, found.outline.vocab));
   if (look.folder) {
     for (const auto& file : look.files) line("file", file.filename().string());
   }

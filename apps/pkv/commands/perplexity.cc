@@ -42,8 +42,14 @@ struct PerplexityOptions {
 // The ids of a file, or of the stream that is called so, read part by part.
 class FileIds {
  public:
-  FileIds(const std::string& path, std::istream& file, const text::Tokenizer& tokenizer, bool special)
-      : path_(path), file_(file), reader_(tokenizer, special), part_(kPart, '\0') {
+  FileIds(const std::string& path, std::istream& file, const text::Tokenizer& tokenizer, bool special,
+          std::int64_t vocab)
+      : path_(path),
+        file_(file),
+        tokenizer_(tokenizer),
+        reader_(tokenizer, special),
+        vocab_(vocab),
+        part_(kPart, '\0') {
     if (!file_) fail_load({.what = "cannot read the file", .where = path});
     if (!reader_.streams()) note("this tokenizer's text cannot be cut safely: the whole file is held in memory");
   }
@@ -55,6 +61,7 @@ class FileIds {
     if (bytes_ == 0) note_byte_order_mark(std::string_view(part_).substr(0, got), path_);
     bytes_ += got;
     const auto more = encode(std::string_view(part_).substr(0, got));
+    require_in_vocabulary(more, tokenizer_, vocab_);
     ids.insert(ids.end(), more.begin(), more.end());
     return got > 0;
   }
@@ -74,7 +81,9 @@ class FileIds {
 
   std::string path_;
   std::istream& file_;
+  text::Tokenizer tokenizer_;
   text::Tokenizer::Reader reader_;
+  std::int64_t vocab_;
   std::string part_;
   std::uint64_t bytes_ = 0;
 };
@@ -154,7 +163,8 @@ int run(const PerplexityOptions& options) {
   require_causal(subject.model().card(), options.model);
   const perplexity::Windows windows = windows_of(options, subject.model().card());
   const auto reference = load_reference(options, folder, subject.model().backend());
-  FileIds ids(source.name, *source.stream, load_tokenizer(folder), !options.text.no_special_tokens);
+  FileIds ids(source.name, *source.stream, load_tokenizer(folder), !options.text.no_special_tokens,
+              subject.model().card().vocab);
   WorkerPool pool(options.engine.threads);
   perplexity::Result p = perplexity::run(subject, reference.get(), std::ref(ids), windows, pool,
                                          in_bytes(progress_bar(hf::display_name(folder)), ids, source.name));

@@ -2,9 +2,14 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <system_error>
+
 #include "base/error.h"
+#include "base/json.h"
 #include "engine/model/architectures.h"
 #include "engine/model/model.h"
+#include "engine/model/outline.h"
 #include "files/hf/hf.h"
 #include "models/way_round.h"
 #include "subjects/faults.h"
@@ -69,10 +74,30 @@ Input read_input(const TextOptions& options, const fs::path& model) {
     input.ids = options.read_ids();
   } else {
     input.text = options.read().value_or(std::string(kArticleText));
-    input.ids = load_tokenizer(model, "token ids: --ids 1,2,3").encode(input.text, !options.no_special_tokens);
+    const text::Tokenizer tokenizer = load_tokenizer(model, "token ids: --ids 1,2,3");
+    input.ids = tokenizer.encode(input.text, !options.no_special_tokens);
+    std::error_code error;
+    if (fs::exists(model / "config.json", error)) {  // whoever opens the model is told if it is missing
+      const auto vocab = model::outline_of(hf::Config::open(model / "config.json")).vocab;
+      if (vocab) require_in_vocabulary(input.ids, tokenizer, *vocab);
+    }
   }
   if (input.ids.empty()) fail_usage({.what = "the text has no tokens", .hint = "--text \"I like to eat\""});
   return input;
+}
+
+void require_in_vocabulary(std::span<const std::int32_t> ids, const text::Tokenizer& tokenizer, std::int64_t vocab) {
+  const auto at = std::ranges::find_if(ids, [&](std::int32_t id) { return id >= vocab; });
+  if (at == ids.end()) return;
+  const std::int64_t tokens = tokenizer.vocab_size();
+  fail_usage(
+      {.what = "the text has a token that the model does not have: its tokenizer is larger than the model",
+       .where = fmt::format("token {}, id {}", quote(tokenizer.token(*at)), *at),
+       .expected = fmt::format("ids from 0 to {}, by vocab_size in config.json", vocab - 1),
+       .found = fmt::format("a tokenizer of {} tokens", tokens),
+       .hint = fmt::format("a text without it; whoever made the model: model.resize_token_embeddings({}), and save "
+                           "it again",
+                           std::max<std::int64_t>(tokens, *at + 1))});
 }
 
 void require_context(const model::Card& card, std::int64_t tokens, bool beyond_context) {

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -30,8 +31,11 @@ struct Input {
   std::string text;  // empty when ids were given
   std::vector<std::int32_t> ids;
 };
-// Of the article's text where none is given. Error::usage when it has no tokens.
+// Of the article's text where none is given. Error::usage when it has no tokens, or one that the model does not have.
 Input read_input(const TextOptions& options, const std::filesystem::path& model);
+
+// Error::usage that names the token for an id of `tokenizer` that a model of `vocab` tokens does not have.
+void require_in_vocabulary(std::span<const std::int32_t> ids, const text::Tokenizer& tokenizer, std::int64_t vocab);
 
 // Error::usage when `tokens` go beyond the model's context.
 void require_context(const model::Card& card, std::int64_t tokens, bool beyond_context);

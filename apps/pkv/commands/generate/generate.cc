@@ -204,6 +204,7 @@ int run(const GenerateOptions& o) {
   const generate::Defaults defaults = generate::defaults_of(model, given_by(o));
   for (const std::string& line : defaults.notes) note(line);
   const Prompt prompt = prompt_of(o, text, from_past, tokenizer, defaults);
+  if (tokenizer && !o.prompt.ids) require_in_vocabulary(prompt.ids, *tokenizer, model.card().vocab);
   generate::require_done(defaults, std::ssize(prompt.ids));
   std::optional<model::Restored> restored;
   if (!o.past.file.empty()) restored = restore(o.past, model, prompt.ids, o.engine.threads);
