@@ -1,15 +1,14 @@
 #include "models/way_round.h"
 
 #include <fmt/format.h>
-#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <array>
 #include <fstream>
+#include <optional>
 #include <string>
 #include <vector>
 
-#include "base/nearest.h"
 #include "engine/model/architectures.h"
 #include "files/hf/config.h"
 #include "models/find.h"
@@ -31,21 +30,16 @@ std::string recording(const fs::path& model) {
       show::shell_command(record));
 }
 
-std::vector<std::string_view> known_types() {
-  std::vector<std::string_view> all;
-  for (const model::Architecture& a : model::architectures()) {
-    all.insert(all.end(), a.model_types.begin(), a.model_types.end());
-  }
-  return all;
-}
-
-// The model_type of a folder's config; empty where it says none.
-std::string type_of(const fs::path& model) {
+// Why the engine does not know the type of a folder's model, where it does not.
+std::optional<Error> unknown_type(const fs::path& model) {
+  std::optional<hf::Config> config;
   try {
-    return hf::Config::open(model / "config.json").text_or({"model_type"}, "");
-  } catch (const Error&) {
-    return {};
+    config.emplace(hf::Config::open(model / "config.json"));
+    if (!config->text_or({"model_type"}, "").empty()) model::architecture_of(*config);
+  } catch (const Error& error) {
+    if (config) return error;
   }
+  return std::nullopt;
 }
 
 bool is_gguf(const fs::path& file) {
@@ -76,16 +70,13 @@ Error with_way_round(const Error& error, const fs::path& model) {
              .expected = "a folder that save_pretrained wrote",
              .hint = "the model that it was made from; " + recording("ORGANISATION/NAME")}};
   }
-  const std::string type = type_of(model);
-  if (type.empty() || model::find_architecture(type) != nullptr) return error;
-  const std::vector<std::string_view> known = known_types();
-  const std::string meant = did_you_mean(type, known);
-  return {error.kind(),
-          {.what = "pkv's own engine does not run models of this type",
-           .where = (model / "config.json").string() + ": model_type",
-           .expected = fmt::format("one of {}", fmt::join(known, ", ")),
-           .found = type,
-           .hint = (meant.empty() ? "" : meant + " Else ") + recording(model)}};
+  const std::optional<Error> unknown = unknown_type(model);
+  if (!unknown) return error;
+  Error::Text text = unknown->text();
+  const bool meant = text.hint.starts_with("did you mean");
+  text.hint = (meant ? text.hint.substr(0, text.hint.find('?') + 1) + " Else " : "") + recording(model);
+  text.what = "pkv's own engine does not run models of this type";
+  return {error.kind(), text};
 }
 
 }  // namespace pkv::program

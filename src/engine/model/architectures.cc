@@ -1,12 +1,15 @@
 #include "engine/model/architectures.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <string>
-#include <utility>
+#include <string_view>
+#include <vector>
 
 #include "base/error.h"
+#include "base/nearest.h"
 #include "engine/model/arch/arch.h"
 #include "engine/model/arch/decoder.h"
 
@@ -38,42 +41,20 @@ const Architecture* find_architecture(std::string_view model_type) {
   return nullptr;
 }
 
-namespace {
-
-// How many letters have to be put in, taken out or changed to make one name of another.
-std::size_t distance(std::string_view a, std::string_view b) {
-  std::vector<std::size_t> row(b.size() + 1);
-  for (std::size_t j = 0; j <= b.size(); ++j) row[j] = j;
-  for (std::size_t i = 1; i <= a.size(); ++i) {
-    std::size_t diagonal = std::exchange(row[0], i);
-    for (std::size_t j = 1; j <= b.size(); ++j) {
-      const std::size_t changed = diagonal + (a[i - 1] == b[j - 1] ? 0 : 1);
-      diagonal = std::exchange(row[j], std::min({changed, row[j] + 1, row[j - 1] + 1}));
-    }
-  }
-  return row.back();
-}
-
-}  // namespace
-
 const Architecture& architecture_of(const hf::Config& whole) {
   const hf::Config& config = text_config(whole);
   const std::string type = config.text({"model_type"});
   if (const Architecture* a = find_architecture(type)) return *a;
-  std::string known, nearest;
-  std::size_t least = type.size() + 1;
-  for (const Architecture& a : architectures()) {
-    for (const std::string_view name : a.model_types) {
-      known += (known.empty() ? "" : ", ") + std::string(name);
-      if (const std::size_t d = distance(type, name); d < least) least = d, nearest = name;
-    }
-  }
+  std::vector<std::string_view> known;
+  for (const Architecture& a : architectures()) known.insert(known.end(), a.model_types.begin(), a.model_types.end());
+  const std::string meant = did_you_mean(type, known);
   fail_load({.what = "unknown model_type",
              .where = fmt::format("{}: {}model_type", config.file(), &config == &whole ? "" : "text_config."),
-             .expected = fmt::format("one of {}; the nearest is {}", known, nearest),
+             .expected = fmt::format("one of {}", fmt::join(known, ", ")),
              .found = type,
-             .hint = "record its runs in Python with tools/record_transformers.py and judge them with pkv check "
-                     "--recorded (docs/recorded.md)"});
+             .hint = fmt::format("{}{}record its runs in Python with tools/record_transformers.py and judge them with "
+                                 "pkv check --recorded (docs/recorded.md)",
+                                 meant, meant.empty() ? "" : " Else ")});
 }
 
 }  // namespace pkv::model
