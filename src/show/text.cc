@@ -236,7 +236,7 @@ class Text {
     for (const Row& row : table.rows) {
       if (row.left_out.empty()) continue;
       std::string& names = names_by_reason[row.left_out];
-      names += (names.empty() ? "" : "; ") + row.cells.front().shown;
+      names += (names.empty() ? "" : "; ") + row.cells[columns_for(terminal, table).front()].shown;
     }
   }
 

@@ -19,6 +19,7 @@
 #include "options/engine.h"
 #include "options/output.h"
 #include "options/text.h"
+#include "show/environment.h"
 #include "subjects/engine.h"
 #include "terminal/progress.h"
 
@@ -93,10 +94,18 @@ article::RetoldRun retell(const PublishedRun& run, const std::string& model, con
 }
 
 using Runs = std::vector<article::RetoldRun>;
+show::Document page_of(const Runs& runs) {
+  show::Document page = article::document(runs);
+  page.environment = show::environment("pkv " PKV_VERSION);
+  page.command = show::shell_command(show::started_with());
+  return page;
+}
+
 constexpr Telling<Runs> kArticleForms[] = {
     {Form::table, [](const Runs& runs, const show::Terminal& t) { return show::as_text(article::document(runs), t); }},
     {Form::json, [](const Runs& runs, const show::Terminal&) { return article::report_json(runs); }},
-    {Form::md, [](const Runs& runs, const show::Terminal&) { return show::as_markdown(article::document(runs)); }}};
+    {Form::md, [](const Runs& runs, const show::Terminal&) { return show::as_markdown(article::document(runs)); }},
+    {Form::html, [](const Runs& runs, const show::Terminal&) { return show::as_html(page_of(runs)); }}};
 
 int run_article(const ArticleOptions& options) {
   const auto models = chosen_models(options.models);
@@ -121,7 +130,8 @@ Command article_command() {
                   .notes =
                       "Exit code: 0 when the cause of every fault is found and the past of every causal model "
                       "holds, else 1.",
-                  .examples = {"pkv article", "pkv article --models gpt2=./gpt2,mpt=./mpt-7b --output md"},
+                  .examples = {"pkv article", "pkv article -o article.html",
+                               "pkv article --models gpt2=./gpt2,mpt=./mpt-7b --output md"},
                   .run = [o] { return run_article(*o); }};
   command.add({.name = "--models",
                .target = &o->models,

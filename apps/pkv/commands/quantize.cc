@@ -62,6 +62,7 @@ std::string as_json(const QuantizeOptions& options, const model::Model& model, c
   JsonWriter json;
   json.open_object();
   json.member("schema", "pkv-quantize/1");
+  json.member("model", hf::display_name(options.model));
   json.member("folder", options.folder);
   json.member("format", options.engine.load_in);
   json.member("block_size", found.block == 0 ? std::optional<std::int64_t>() : found.block);

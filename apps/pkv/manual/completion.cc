@@ -229,10 +229,11 @@ std::string fish_completion(const Command& program, std::span<const std::string>
     for (const Command& one : command.commands) {
       std::string here = condition;
       if (!called.empty()) {
-        here += fmt::format("; and not __fish_seen_subcommand_from {}", fmt::join(names_of(command.commands), " "));
+        here +=
+            fmt::format("; and not __fish_seen_subcommand_from {}", fmt::join(command_names(command.commands), " "));
       }
-      text +=
-          fmt::format("complete -c pkv -f -n {} -a {} -d {}\n", in_quotes(here), one.name, in_quotes(first_clause(one.help)));
+      text += fmt::format("complete -c pkv -f -n {} -a {} -d {}\n", in_quotes(here), one.name,
+                          in_quotes(first_clause(one.help)));
     }
     for (const Option& option : command.options) {
       if (!by_place(option)) text += fish_option(option, condition);

@@ -62,14 +62,17 @@ const ResultColumn kResultColumns[] = {
     {{.key = "left_out", .readers = data_only}, [](const Result& r) { return show::words(r.left_out); }},
 };
 
-// Of what was left out a program is told its name, that nothing ran, and why.
-show::Table experiments(const std::vector<Result>& results) {
+// Of what was left out a program is told its name, that nothing ran, and why. So that the lines of several models can
+// stand under each other, each says whose it is.
+show::Table experiments(const std::string& model, const std::vector<Result>& results) {
   show::Table table = show::table_of<Result>(kResultColumns, results);
   for (std::size_t i = 0; i < results.size(); ++i) {
     if (results[i].left_out.empty()) continue;
     table.rows[i].left_out = results[i].left_out;
     for (std::size_t c = 3; c + 1 < table.columns.size(); ++c) table.rows[i].cells[c].data = "";
   }
+  table.columns.insert(table.columns.begin(), {.key = "model", .readers = data_only});
+  for (show::Row& row : table.rows) row.cells.insert(row.cells.begin(), show::words(model));
   return table;
 }
 
@@ -155,7 +158,8 @@ show::Block what_was_done(const Report& r) {
 void add_parting(std::vector<show::Block>& body, const Report& r) {
   const Picture map = heat_map(r), layers = layers_chart(r);
   if (!r.parting && !map && !layers) return;
-  body.push_back(heading("Where the runs part"));
+  const bool nowhere = !r.parting && r.total.max_abs == 0;
+  body.push_back(heading(nowhere ? "The runs part nowhere" : "Where the runs part"));
   if (r.parting) body.push_back(told(show::capital(r.parting->sentence) + "."));
   for (const Picture& picture : {map, layers}) {
     if (picture) body.push_back(*picture);
@@ -168,7 +172,8 @@ std::vector<show::Block> body(const Report& r) {
     if (picture) all.push_back(*picture);
   }
   add_parting(all, r);
-  all.insert(all.end(), {heading("Ways to use a past, each tried"), {experiments(r.results)}, what_was_done(r)});
+  all.insert(all.end(),
+             {heading("Ways to use a past, each tried"), {experiments(r.subject.name, r.results)}, what_was_done(r)});
   all.insert(all.end(), {heading("Was anything tested?"), {proofs(r)}});
   if (r.total.same_bits && !r.subject.promises_same_bits) all.push_back(told(r.bound.reason));
   return all;

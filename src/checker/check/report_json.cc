@@ -240,6 +240,7 @@ void write_pictures(JsonWriter& w, const Report& r) {
 void write_json(JsonWriter& w, const Report& r) {
   w.object([&] {
     w.member("schema", "pkv-check/2");
+    w.member("model", r.subject.name);
     write(under(w, "verdict"), r.verdict);
     each(w, "causes", r.causes);
     w.member("causes_tried", r.causes_tried);

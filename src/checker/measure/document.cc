@@ -124,7 +124,7 @@ show::Table reuse_table(const std::vector<Reuse>& reuse) {
     if (way > 0) table.columns.push_back({.name = "times", .brief = ""});
   }
   table.columns.push_back({.name = "saved past", .brief = "saved"});
-  table.columns.push_back({.name = "hash of the logits", .readers = told_at_length});
+  table.columns.push_back({.name = "hash of the logits", .readers = show::plain});
   for (const Reuse& u : reuse) {
     show::Row& row = table.rows.emplace_back();
     row.cells.push_back(show::words(show::grouped(u.prefix)));
@@ -282,6 +282,9 @@ show::Answer answer(const Result& r) {
 
 }  // namespace
 
+// The figure could as well be half of it.
+static bool too_noisy(const Ratio& faster) { return faster.error && *faster.error > faster.times / 2; }
+
 std::string headline(const Result& r) {
   if (!r.holds()) {
     const Disagreement& d = r.disagreements.front();
@@ -305,6 +308,7 @@ std::string headline(const Result& r) {
                         way == Reuse::disk ? "from the disk" : "in memory");
     break;
   }
+  if (g != nullptr && too_noisy(g->faster())) text += "The runs scatter too much to say how many times: repeat them. ";
   return text + fmt::format("The same logits bit for bit in every variant: {} compared.",
                             show::counted(r.rows_compared, "row"));
 }

@@ -136,6 +136,7 @@ std::string report_json(const Result& r) {
   JsonWriter w;
   w.object([&] {
     w.member("schema", "pkv-bench/1");
+    w.member("model", r.subject.name);
     w.member("holds", r.holds());
     w.member("finding", headline(r));
     write_subject(w, r);

@@ -152,6 +152,7 @@ std::string report_json(const Result& p) {
   JsonWriter w;
   w.object([&] {
     w.member("schema", "pkv-perplexity/1");
+    w.member("model", p.subject.name);
     write_subject(w, "subject", p.subject);
     w.member("context", p.windows.context);
     w.member("stride", p.windows.stride);

@@ -51,6 +51,43 @@ Html drawing() {
   return {fmt::format("<footer>\n{}\n</footer>\n<script>\n{}</script>\n", notice.markup, script())};
 }
 
+constexpr std::size_t kShort = 24;  // letters of a cell that has no need to be broken
+
+// About: of what is between tags.
+std::size_t columns_of_text(const Html& html) {
+  std::size_t count = 0;
+  bool tag = false;
+  for (const char c : html.markup) {
+    if (c == '<') tag = true;
+    if (!tag && (c & 0xC0) != 0x80) ++count;
+    if (c == '>') tag = false;
+  }
+  return count;
+}
+
+// A table that is wider than its box has its rows stand as lists of what they hold. Without scripts it is scrolled.
+constexpr const char* kFitTables = R"js(<script>
+(() => {
+"use strict";
+const boxes = [...document.querySelectorAll(".scroll")];
+const fit = (box) => {
+  const table = box.firstElementChild;
+  table.classList.remove("stacked");
+  if (table.scrollWidth > box.clientWidth && box.clientWidth > 0) table.classList.add("stacked");
+};
+const widths = new Map();
+const watch = new ResizeObserver((entries) => {
+  for (const { target } of entries) {
+    if (widths.get(target) === target.clientWidth) continue;
+    widths.set(target, target.clientWidth);
+    fit(target);
+  }
+});
+for (const box of boxes) fit(box), watch.observe(box);
+})();
+</script>
+)js";
+
 bool holds_words(const Table& table, std::size_t column) { return column < table.words.size() && table.words[column]; }
 
 }  // namespace
@@ -130,9 +167,11 @@ Html verdict(Tone tone, std::string_view headline, const Html& inside) {
 }
 
 Html table(const Table& table) {
-  const auto cell = [&](std::size_t column, const char* name, std::string_view scope, const Html& inside) {
-    std::string attributes(scope);
-    if (holds_words(table, column)) attributes += attributes.empty() ? "class=\"words\"" : " class=\"words\"";
+  const auto cell = [&](std::size_t column, const char* name, std::string attributes, const Html& inside) {
+    if (holds_words(table, column)) {
+      const bool is_long = columns_of_text(inside) > kShort;
+      attributes += fmt::format("{}class=\"words{}\"", attributes.empty() ? "" : " ", is_long ? " long" : "");
+    }
     return element(name, attributes, inside).markup;
   };
   std::string head, body;
@@ -140,7 +179,9 @@ Html table(const Table& table) {
   for (const auto& row : table.rows) {
     std::string cells;
     for (std::size_t i = 0; i < row.size(); ++i) {
-      cells += i == 0 ? cell(i, "th", "scope=\"row\"", row[i]) : cell(i, "td", "", row[i]);
+      const std::string heading = i < table.head.size() ? escaped(table.head[i]) : "";
+      cells += i == 0 ? cell(i, "th", "scope=\"row\"", row[i])
+                      : cell(i, "td", fmt::format("data-of=\"{}\"", heading), row[i]);
     }
     body += line("tr", cells).markup;
   }
@@ -190,9 +231,9 @@ std::string file(const File& file) {
       "script-src 'unsafe-inline'\">\n"
       "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n"
       "<title>{0}</title>\n<style>\n{1}</style>\n</head>\n<body>\n<header>\n<h1>{0}</h1>\n{2}</header>\n"
-      "<main>\n{3}</main>\n{4}</body>\n</html>\n",
+      "<main>\n{3}</main>\n{4}{5}</body>\n</html>\n",
       title.markup, style(), file.lead.markup.empty() ? "" : "<p class=\"lead\">" + file.lead.markup + "</p>\n",
-      file.body.markup, draws_charts() ? drawing().markup : "");
+      file.body.markup, kFitTables, draws_charts() ? drawing().markup : "");
 }
 
 }  // namespace pkv::show::html
