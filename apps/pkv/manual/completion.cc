@@ -49,7 +49,7 @@ void for_each_command(const Command& command, const std::string& words, const au
   }
 }
 
-Names names_of(const std::vector<Command>& commands) {
+Names command_names(const std::vector<Command>& commands) {
   Names names;
   for (const Command& one : commands) names.emplace_back(one.name);
   return names;
@@ -94,7 +94,7 @@ std::string bash_values(const Option& option) {
 }
 
 std::string bash_case(const Command& command, const std::string& called, std::span<const std::string> models) {
-  Names words = command.commands.empty() ? options_of(command) : names_of(command.commands);
+  Names words = command.commands.empty() ? options_of(command) : command_names(command.commands);
   const Option* placed = word_by_place(command);
   if (placed != nullptr && wants_model(*placed)) words.insert(words.end(), models.begin(), models.end());
   const bool files = placed != nullptr && wants_file(*placed);

@@ -135,6 +135,14 @@ show::Table reuse_table(const std::vector<Reuse>& reuse) {
   return table;
 }
 
+std::vector<std::string> hashes_of(const std::vector<Reuse>& reuse) {
+  std::vector<std::string> hashes;
+  for (const Reuse& u : reuse) {
+    hashes.push_back(fmt::format("{} (prefix {})", hash_text(u.hash), show::grouped(u.prefix)));
+  }
+  return hashes;
+}
+
 void add_reuse(Blocks& body, const Result& r) {
   if (r.reuse.empty()) return;
   body.push_back({show::Heading{"Reuse of a prefix"}, told_at_length});
@@ -143,6 +151,7 @@ void add_reuse(Blocks& body, const Result& r) {
   for (const std::string& sentence : worth_sentences(r)) {
     body.push_back(paragraph(sentence, show::all_readers, true));
   }
+  body.push_back(paragraph(fmt::format("Hashes of the logits: {}.", fmt::join(hashes_of(r.reuse), ", ")), show::page));
   body.push_back({reuse_chart(r.reuse)});
 }
 
@@ -163,9 +172,7 @@ std::string memory_and_hashes(const Result& r) {
   for (const Generation& g : r.generation) {
     hashes.push_back(fmt::format("{} (prompt {})", hash_text(g.hash), prompt_text(g)));
   }
-  for (const Reuse& u : r.reuse) {
-    hashes.push_back(fmt::format("{} (prefix {})", hash_text(u.hash), show::grouped(u.prefix)));
-  }
+  for (std::string& hash : hashes_of(r.reuse)) hashes.push_back(std::move(hash));
   if (!hashes.empty()) facts += fmt::format("Hash of the logits: {}.", fmt::join(hashes, ", "));
   return facts;
 }

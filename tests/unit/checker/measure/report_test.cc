@@ -172,7 +172,7 @@ TEST(ReportSvg, DrawsNoMorePointsThanCanBeSeen) {
   o.repetitions = 1;
   o.seconds = 100;
   const std::string text = report_svg(measured(toy, o));
-  const std::regex path("<path d=\"M([^H\"]*)\" fill");
+  const std::regex path("<path d=\"M([^H\"]*)\" class=\"line\"");
   int curves = 0;
   for (std::sregex_iterator at(text.begin(), text.end(), path), end; at != end; ++at, ++curves) {
     const std::string points = (*at)[1];
@@ -180,6 +180,23 @@ TEST(ReportSvg, DrawsNoMorePointsThanCanBeSeen) {
   }
   EXPECT_EQ(curves, 4);
   EXPECT_NE(text.find("3,000</text>"), std::string::npos);
+}
+
+// 1, 2 or 5 times a power of ten, whatever the first and the last token are.
+TEST(ReportSvg, HasRoundTicksAndFollowsDarkMode) {
+  Toy toy;
+  Options o;
+  o.new_tokens = 700;
+  o.prompt_tokens = {16};
+  o.repetitions = 1;
+  o.seconds = 100;
+  const std::string text = report_svg(measured(toy, o));
+  const std::regex tick(R"(text-anchor="middle" class="tick">([0-9,]+)</text>)");
+  std::vector<std::string> ticks;
+  for (std::sregex_iterator at(text.begin(), text.end(), tick), end; at != end; ++at) ticks.push_back((*at)[1]);
+  EXPECT_EQ(ticks, (std::vector<std::string>{"200", "400", "600", "200", "400", "600"}));
+  EXPECT_NE(text.find("prefers-color-scheme: dark"), std::string::npos);
+  EXPECT_EQ(text.find("fill=\"#"), std::string::npos) << "a colour of its own";
 }
 
 TEST(ReportSvg, IsEmptyWithoutGeneration) {
