@@ -301,7 +301,7 @@ def compare(program, seed, count, vocabularies):
             classes[wanted[0]] += 1
             if "error" in got:
                 counts["refused by us alone"] += 1
-                print("refused:", got["error"].splitlines()[0])
+                print(f"refused {n}:", got["error"].splitlines()[0])
                 continue
             for one, other in zip(wanted[1], got["texts"]):
                 if one is None:

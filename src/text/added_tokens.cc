@@ -66,12 +66,7 @@ void AddedTokens::add(std::vector<AddedToken> tokens, const Vocab& vocab, const 
       fail_load({.what = fmt::format("the added token {} normalises to nothing", quote(t.content)),
                  .where = std::string(where)});
     }
-    bytes_ += t.form.size();
-    if (too_long || bytes_ > kMostBytes) {
-      fail_load({.what = "the added tokens are too long",
-                 .where = std::string(where),
-                 .expected = fmt::format("at most {} bytes together", kMostBytes)});
-    }
+    count_bytes(t.form.size() + (too_long ? kMostBytes : 0), where);
     if (old != nullptr) {
       t.id = old->id;
       *old = std::move(t);
@@ -79,10 +74,34 @@ void AddedTokens::add(std::vector<AddedToken> tokens, const Vocab& vocab, const 
     }
     const auto in_vocab = vocab.id(t.content);
     t.id = in_vocab ? *in_vocab : next++;
-    by_content_[t.content] = tokens_.size();
-    by_id_[t.id] = tokens_.size();
-    tokens_.push_back(std::move(t));
+    keep(std::move(t));
   }
+}
+
+void AddedTokens::add_by_id(std::vector<AddedToken> tokens, std::string_view where) {
+  for (AddedToken& t : tokens) {
+    if (by_content_.contains(t.content)) {
+      fail_load({.what = fmt::format("two added tokens are {}", quote(t.content)), .where = std::string(where)});
+    }
+    t.form = t.content;
+    count_bytes(t.form.size(), where);
+    if (t.special) once_special_.insert(t.content);
+    keep(std::move(t));
+  }
+}
+
+void AddedTokens::count_bytes(std::size_t more, std::string_view where) {
+  bytes_ += more;
+  if (bytes_ <= kMostBytes) return;
+  fail_load({.what = "the added tokens are too long",
+             .where = std::string(where),
+             .expected = fmt::format("at most {} bytes together", kMostBytes)});
+}
+
+void AddedTokens::keep(AddedToken token) {
+  by_content_[token.content] = tokens_.size();
+  by_id_[token.id] = tokens_.size();
+  tokens_.push_back(std::move(token));
 }
 
 std::optional<std::string> AddedTokens::close() {

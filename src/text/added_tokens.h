@@ -43,6 +43,8 @@ class AddedTokens {
   // `tokens` is not looked at. Empty ones are passed over. `where` is only named in errors, which are load errors: a
   // token that normalises to nothing, and more than kMostBytes.
   void add(std::vector<AddedToken> tokens, const Vocab& vocab, const Normalizer* normalizer, std::string_view where);
+  // Likewise, but each with its own id, which nothing else has, and not normalised.
+  void add_by_id(std::vector<AddedToken> tokens, std::string_view where);
   void split_special_tokens(bool split) { splits_special_ = split; }  // as other text, in place of finding them
   std::optional<std::string> close();  // a form that two tokens are found by, if there is one; the first gets it
 
@@ -56,6 +58,8 @@ class AddedTokens {
  private:
   bool alone(std::string_view text, std::size_t begin, std::size_t end) const;
   std::int32_t next_id(const Vocab& vocab) const;
+  void count_bytes(std::size_t more, std::string_view where);
+  void keep(AddedToken token);
 
   std::vector<AddedToken> tokens_;
   std::unordered_map<std::int32_t, std::size_t> by_id_;

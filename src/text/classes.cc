@@ -52,7 +52,7 @@ constexpr std::string_view kStrip = R"(,{"type":"Strip","content":" ","start":1,
 constexpr std::string_view kBackend = "TokenizersBackend", kRoberta = "RobertaTokenizer";
 
 constexpr std::array<TokenizerClass, 11> kClasses{{
-    {.name = kBackend, .tokens = "", .parts = ""},
+    {.name = kBackend, .tokens = "", .parts = "", .reads_pieces = true},
     {.name = "GPT2Tokenizer", .tokens = kGpt2Tokens, .parts = kByteLevelParts, .reads_merges = true},
     {.name = "CodeGenTokenizer", .tokens = kGpt2Tokens, .parts = kByteLevelParts, .reads_merges = true},
     {.name = kRoberta,
@@ -66,17 +66,22 @@ constexpr std::array<TokenizerClass, 11> kClasses{{
      .parts = kNeoxParts,
      .frame = Frame::rebuilt,
      .reads_merges = true},
-    {.name = "LlamaTokenizer", .tokens = "bos_token <s> eos_token </s> unk_token <unk>", .parts = kLlamaParts},
+    {.name = "LlamaTokenizer",
+     .tokens = "bos_token <s> eos_token </s> unk_token <unk>",
+     .parts = kLlamaParts,
+     .reads_pieces = true},
     {.name = "CodeLlamaTokenizer",
      .tokens = "bos_token <s> eos_token </s> unk_token <unk> prefix_token ▁<PRE> middle_token ▁<MID> "
                "suffix_token ▁<SUF> eot_token ▁<EOT> fill_token <FILL_ME>",
      .parts = kLlamaParts,
      .frame = Frame::rebuilt,
+     .reads_pieces = true,
      .adds_bos = true,
      .unk_in_model = true},
     {.name = "GemmaTokenizer",
      .tokens = "bos_token <bos> eos_token <eos> unk_token <unk> pad_token <pad> mask_token <mask>",
      .parts = kGemmaParts,
+     .reads_pieces = true,
      .unk_in_model = true},
     {.name = "Qwen2Tokenizer",
      .tokens = kQwenTokens,
@@ -199,7 +204,7 @@ std::string replaced(std::string text, std::string_view word, std::string_view b
 
 std::string_view scheme_of(const TokenizerClass& c, bool prefix, const Settings& s) {
   if (!prefix) return "never";
-  return s.says_legacy && s.legacy && c.name == "LlamaTokenizer" ? "always" : "first";
+  return s.legacy.value_or(false) && c.name == "LlamaTokenizer" ? "always" : "first";
 }
 
 // Without what has no influence on ids, and with one spelling for one meaning.

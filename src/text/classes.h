@@ -27,6 +27,7 @@ struct TokenizerClass {
   std::string_view parts;   // a tokenizer.json without vocabulary; empty for one that takes what the file says
   Frame frame = Frame::kept;
   bool reads_merges = false;  // vocab.json and merges.txt will do
+  bool reads_pieces = false;  // tokenizer.model will do
   bool adds_bos = false;      // unless settings say otherwise
   bool unk_in_model = false;  // the unk_token is the model's, too
   Again again = Again::no;

@@ -206,9 +206,13 @@ void read(Layout layout, std::string_view text, std::string_view name, Tokenizer
 }  // namespace
 
 bool MergeList::add(std::string_view left, std::string_view right) {
-  if (items_.size() == kMost) return false;
+  return add(left, right, static_cast<std::uint32_t>(items_.size()));
+}
+
+bool MergeList::add(std::string_view left, std::string_view right, std::uint32_t rank) {
+  if (items_.size() == kMost || left.size() + right.size() > UINT32_MAX - bytes_.size()) return false;
   items_.push_back({static_cast<std::uint32_t>(bytes_.size()), static_cast<std::uint32_t>(left.size()),
-                    static_cast<std::uint32_t>(right.size())});
+                    static_cast<std::uint32_t>(right.size()), rank});
   bytes_ += left;
   bytes_ += right;
   return true;

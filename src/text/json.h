@@ -21,14 +21,18 @@ class MergeList {
   static constexpr std::size_t kMost = 1 << 22;
 
   void reserve_bytes(std::size_t n) { bytes_.reserve(n); }  // of all tokens; pages not written cost nothing
-  bool add(std::string_view left, std::string_view right);  // false when there are kMost already
+  // False when there are kMost already. Ranks are those of the order in which merges are added.
+  bool add(std::string_view left, std::string_view right);
+  bool add(std::string_view left, std::string_view right, std::uint32_t rank);
   std::size_t size() const { return items_.size(); }
   std::string_view left(std::size_t i) const;
   std::string_view right(std::size_t i) const;
+  std::uint32_t rank(std::size_t i) const { return items_[i].rank; }
 
  private:
   struct Item {
     std::uint32_t begin, left, right;  // in bytes_: where, and the sizes
+    std::uint32_t rank;
   };
   std::string bytes_;
   std::vector<Item> items_;

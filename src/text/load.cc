@@ -75,7 +75,7 @@ void set_vocab_and_merges(Bpe& bpe, Vocab vocab, const MergeList& merges, std::s
     const std::string both = std::string(left) + std::string(right.substr(cut));
     const auto merged = bpe.vocab.id(both);
     if (!merged) fail_merge(where, i, "the merged token", both);
-    bpe.merges.set(*a, *b, {static_cast<std::uint32_t>(i), *merged});
+    bpe.merges.set(*a, *b, {merges.rank(i), *merged});
   }
   bpe.prepare();
 }

@@ -15,7 +15,9 @@
 #include "text/classes.h"
 #include "text/json.h"
 #include "text/pipeline.h"
+#include "text/sentencepiece.h"
 #include "text/settings.h"
+#include "text/tekken.h"
 
 namespace pkv::text {
 namespace {
@@ -50,51 +52,57 @@ MergeList read_merges(const std::filesystem::path& file) {
 
 // Where the vocabulary comes from.
 struct Source {
-  std::string name;         // of the file, for errors
-  TokenizerFile file;       // without merges and vocabulary where others hold them
-  bool modern = false;      // tokenizer.json
-  bool byte_level = false;  // it holds that word
+  enum class Kind { json, merges, pieces };
+
+  Kind kind = Kind::json;
+  std::string name;           // of the file, for errors
+  TokenizerFile file;         // for pieces empty until the class is known
+  SentencePieceModel pieces;  // of tokenizer.model
+  bool byte_level = false;    // tokenizer.json holds that word
 };
 
 [[noreturn]] void fail_without_tokenizer(const std::filesystem::path& folder) {
   if (is_present(folder / "vocab.txt")) {
     fail_load({.what = "a tokenizer of the kind WordPiece, as BERT has it, is not supported",
                .where = (folder / "vocab.txt").string(),
-               .expected = "tokenizer.json of the kind BPE, or vocab.json and merges.txt",
+               .expected = "tokenizer.json of the kind BPE, vocab.json and merges.txt, tokenizer.model or tekken.json",
                .hint = "without it: --ids 1,2,3 takes the place of a text"});
-  }
-  for (const char* other : {"tokenizer.model", "tekken.json"}) {
-    if (!is_present(folder / other)) continue;
-    fail_load({.what = fmt::format("a tokenizer of {} alone is not supported", other),
-               .where = (folder / other).string(),
-               .expected = "tokenizer.json, or vocab.json and merges.txt",
-               .hint = "AutoTokenizer.from_pretrained(folder).save_pretrained(folder) writes tokenizer.json"});
   }
   fail_load({.what = "there is no tokenizer here",
              .where = folder.string(),
-             .expected = "tokenizer.json, or vocab.json and merges.txt",
+             .expected = "tokenizer.json, vocab.json and merges.txt, tokenizer.model or tekken.json",
              .hint = "save the tokenizer beside the model with tokenizer.save_pretrained"});
 }
 
+Source read_source_json(const std::filesystem::path& file) {
+  const MappedFile mapped(file, kLargestTokenizerFile);
+  Source s{.name = file.string()};
+  s.byte_level = mapped.text().find("\"ByteLevel\"") != std::string_view::npos;
+  s.file = read_tokenizer_json(mapped.text(), s.name);
+  if (!s.file.rest.is_object()) JsonNode(s.file.rest, s.name).wrong("an object");
+  return s;
+}
+
 Source find_source(const std::filesystem::path& folder) {
+  const auto json = folder / "tokenizer.json", vocab = folder / "vocab.json", merges = folder / "merges.txt",
+             pieces = folder / "tokenizer.model";
+  if (is_present(json)) return read_source_json(json);
   Source s;
-  const std::filesystem::path json = folder / "tokenizer.json", vocab = folder / "vocab.json",
-                              merges = folder / "merges.txt";
-  if (is_present(json)) {
-    const MappedFile mapped(json, kLargestTokenizerFile);
-    s.name = json.string();
-    s.modern = true;
-    s.byte_level = mapped.text().find("\"ByteLevel\"") != std::string_view::npos;
-    s.file = read_tokenizer_json(mapped.text(), s.name);
-    if (!s.file.rest.is_object()) JsonNode(s.file.rest, s.name).wrong("an object");
-    return s;
+  if (is_present(vocab) && is_present(merges)) {
+    s.kind = Source::Kind::merges;
+    s.name = folder.string();
+    read_vocab_json(MappedFile(vocab, kLargestTokenizerFile).text(), vocab.string(), s.file.vocab);
+    s.file.merges = read_merges(merges);
+    s.file.has_vocab = s.file.has_merges = true;
+    s.file.rest = Json::Object();
+  } else if (is_present(pieces)) {
+    s.kind = Source::Kind::pieces;
+    s.name = pieces.string();
+    s.pieces = read_sentencepiece(MappedFile(pieces, kLargestTokenizerFile).text(), s.name);
+    s.file.rest = Json::Object();
+  } else {
+    fail_without_tokenizer(folder);
   }
-  if (!is_present(vocab) || !is_present(merges)) fail_without_tokenizer(folder);
-  s.name = folder.string();
-  read_vocab_json(MappedFile(vocab, kLargestTokenizerFile).text(), vocab.string(), s.file.vocab);
-  s.file.merges = read_merges(merges);
-  s.file.has_vocab = s.file.has_merges = true;
-  s.file.rest = Json::Object();
   return s;
 }
 
@@ -115,6 +123,11 @@ void add_defaults(const TokenizerClass& c, const Json& rest, Settings& s) {
   const Json* pad = padding == nullptr ? nullptr : padding->find("pad_token");
   if (pad != nullptr && pad->is_text() && c.parts.empty())
     s.named.try_emplace("pad_token", special_mention(pad->text()));
+}
+
+const std::vector<Mention>& extra_tokens(const Settings& s) {
+  static const std::vector<Mention> none;
+  return s.extra ? *s.extra : s.additional ? *s.additional : none;
 }
 
 // Named tokens in transformers' order.
@@ -140,7 +153,7 @@ std::vector<AddedToken> tokens_on_top(const Pipeline& p, const Settings& s) {
   }
   std::unordered_map<std::string_view, std::vector<const Mention*>> by_content;
   std::vector<const Mention*> more = named;
-  for (const Mention& m : s.extra) more.push_back(&m);
+  for (const Mention& m : extra_tokens(s)) more.push_back(&m);
   for (const Mention* m : more) {
     // A content twice with other flags is added twice, and the last flags hold; so transformers has it.
     std::vector<const Mention*>& same = by_content[m->token.content];
@@ -160,7 +173,7 @@ std::vector<AddedToken> tokens_on_top(const Pipeline& p, const Settings& s) {
 
 std::vector<AddedToken> once_more(const Settings& s, Again how) {
   std::vector<const Mention*> mentions = named_tokens(s);
-  for (const Mention& m : s.extra) mentions.push_back(&m);
+  for (const Mention& m : extra_tokens(s)) mentions.push_back(&m);
   std::vector<AddedToken> tokens;
   for (const Mention* m : mentions) {
     Mention again = how == Again::without_flags ? special_mention(m->token.content) : *m;
@@ -207,7 +220,7 @@ void take_parts(Source& source, const TokenizerClass& c, const Settings& s, std:
   const bool has_unk = unk != s.named.end() && unk->second;
   Json parts = parts_of(c, s, has_unk ? std::string_view(unk->second->token.content) : "None");
   Json& rest = source.file.rest;
-  if (source.modern) {
+  if (source.kind == Source::Kind::json) {
     if (const std::string other = differences(rest, parts); !other.empty()) {
       notes.push_back(
           fmt::format("{}: {} of transformers builds its own {}, and ids follow that; with the file's they "
@@ -221,24 +234,41 @@ void take_parts(Source& source, const TokenizerClass& c, const Settings& s, std:
   rest = std::move(parts);
 }
 
+void require_readable(const Source& source, const TokenizerClass& c, const Settings& s) {
+  if (source.kind == Source::Kind::json) return;
+  if (source.kind == Source::Kind::merges ? c.reads_merges : c.reads_pieces) return;
+  const std::string said = !s.tokenizer_class.empty()  ? s.tokenizer_class
+                           : !s.class_of_model.empty() ? s.class_of_model
+                                                       : s.model_type;
+  if (said.empty()) {
+    fail_load({.what = "nothing says whether this is a GPT-2 or a RoBERTa tokenizer",
+               .where = source.name,
+               .hint = "add tokenizer_class to tokenizer_config.json, or save the tokenizer with tokenizer.json"});
+  }
+  fail_load({.what = "a tokenizer of this class needs a tokenizer.json",
+             .where = s.where + ": tokenizer_class",
+             .expected = source.kind == Source::Kind::merges ? "one that reads vocab.json and merges.txt, as "
+                                                               "GPT2Tokenizer, RobertaTokenizer or Qwen2Tokenizer"
+                                                             : "one that reads tokenizer.model, as LlamaTokenizer or "
+                                                               "GemmaTokenizer",
+             .found = said});
+}
+
 }  // namespace
 
 Pipeline load_folder(const std::filesystem::path& folder) {
+  if (const auto tekken = folder / "tekken.json"; is_present(tekken) && !is_present(folder / "tokenizer.json")) {
+    return parse_tekken(MappedFile(tekken, kLargestTokenizerFile).text(), tekken.string());
+  }
   Source source = find_source(folder);
-  Settings s = read_settings(folder, source.modern ? &source.file.rest : nullptr);
+  Settings s = read_settings(folder, source.kind == Source::Kind::json ? &source.file.rest : nullptr);
   std::string unknown;
   const TokenizerClass& c = choose_class(s, source.byte_level, unknown);
-  if (!source.modern && !c.reads_merges) {
-    const bool named = !s.tokenizer_class.empty() || !s.class_of_model.empty() || !s.model_type.empty();
-    if (!named) {
-      fail_load({.what = "nothing says whether this is a GPT-2 or a RoBERTa tokenizer",
-                 .where = folder.string(),
-                 .hint = "add tokenizer_class to tokenizer_config.json, or save the tokenizer with tokenizer.json"});
-    }
-    fail_load({.what = fmt::format("{}: a tokenizer of this class needs a tokenizer.json", "tokenizer_class"),
-               .where = s.where,
-               .expected = "GPT2Tokenizer or RobertaTokenizer",
-               .found = s.tokenizer_class.empty() ? s.model_type : s.tokenizer_class});
+  require_readable(source, c, s);
+  if (source.kind == Source::Kind::pieces) {
+    const bool whole = c.parts.empty();
+    source.file = whole ? tokenizer_of(source.pieces, s, source.name) : vocabulary_of(source.pieces, source.name);
+    add_pieces_sought(source.pieces, !whole, s);
   }
   add_defaults(c, source.file.rest, s);
   std::vector<std::string> notes = std::move(s.notes);
@@ -258,7 +288,7 @@ Pipeline load_folder(const std::filesystem::path& folder) {
     stated.push_back(m.token);
     stated.back().id = id;
   }
-  if (!source.modern || !c.parts.empty() || s.added_where != source.name) note_other_ids(p, stated, s.added_where);
+  note_other_ids(p, stated, s.added_where);
   set_frame(p, c, s, has_post_processor);
   p.added.split_special_tokens(s.split_special_tokens);
   close_added_tokens(p, source.name);

@@ -18,8 +18,9 @@ std::size_t first_size(std::string_view text) { return text.empty() ? 0 : decode
 class Rewriting : public Normalizer {
  public:
   bool apply(Line& line, std::size_t most) const override {
+    const std::size_t first = rewritten(line.text.substr(0, line.origin)).size();
     line.text = rewritten(line.text);
-    if (line.from_start()) line.origin = first_size(line.text);
+    line.origin = std::min(first, line.text.size());
     return line.text.size() <= most;
   }
 

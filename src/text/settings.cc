@@ -94,14 +94,18 @@ bool says_something(const JsonNode& node, std::string_view key) {
   return found && found->value().size() > 0;
 }
 
-// extra_special_tokens, and additional_special_tokens as it was called before, which gives way to it.
+// extra_special_tokens, and additional_special_tokens as it was called before.
 void read_extra(const JsonNode& config, Settings& s) {
-  if (config.has("additional_special_tokens") && !says_something(config, "extra_special_tokens")) {
+  const bool older = config.has("additional_special_tokens");
+  if (older && !says_something(config, "extra_special_tokens")) {
     s.extra = read_list(config.at("additional_special_tokens"), false);
-  } else if (config.has("extra_special_tokens")) {
-    const JsonNode extra = config.at("extra_special_tokens");
-    extra.is_object() ? read_named_extra(extra, s) : void(s.extra = read_list(extra, false));
+    return;
   }
+  if (older) s.additional = read_list(config.at("additional_special_tokens"), false);
+  const auto extra = config.find("extra_special_tokens");
+  if (!extra) return;
+  if (extra->is_object()) return read_named_extra(*extra, s);
+  s.extra = extra->is_null() ? std::vector<Mention>() : read_list(*extra, false);
 }
 
 std::int32_t read_id_key(const std::string& key, const JsonNode& node) {
@@ -110,32 +114,28 @@ std::int32_t read_id_key(const std::string& key, const JsonNode& node) {
   return std::stoi(key);
 }
 
-void read_special_tokens_map(const JsonNode& map, const JsonNode& config, Settings& s) {
+void read_special_tokens_map(const JsonNode& map, Settings& s) {
   read_roles(map, true, s);
   read_further_names(map, true, s);
-  const auto extra_of_config = config.find("extra_special_tokens");
-  const bool had_extra = (extra_of_config && !extra_of_config->is_object()) || config.has("additional_special_tokens");
-  if (map.has("extra_special_tokens")) {
-    const JsonNode extra = map.at("extra_special_tokens");
-    if (extra.is_object()) return read_named_extra(extra, s);
-    for (Mention& m : read_list(extra, true)) {
-      if (std::find(s.extra.begin(), s.extra.end(), m) == s.extra.end()) s.extra.push_back(std::move(m));
-    }
-  } else if (map.has("additional_special_tokens") && !had_extra) {
-    s.extra = read_list(map.at("additional_special_tokens"), false);
+  if (map.has("additional_special_tokens")) s.additional = read_list(map.at("additional_special_tokens"), false);
+  if (!map.has("extra_special_tokens")) return;
+  const JsonNode extra = map.at("extra_special_tokens");
+  if (extra.is_object()) return read_named_extra(extra, s);
+  if (!s.extra) s.extra.emplace();
+  for (Mention& m : read_list(extra, true)) {
+    if (std::find(s.extra->begin(), s.extra->end(), m) == s.extra->end()) s.extra->push_back(std::move(m));
   }
 }
 
 // What transformers takes for special when it reads added_tokens.json: tokens with a role and extra ones, but for those
 // whose flags tokenizer_config.json spells out and those that special_tokens_map.json calls additional.
-std::unordered_set<std::string> special_contents(const JsonNode& map, const JsonNode& config, const Settings& s) {
+std::unordered_set<std::string> special_contents(const JsonNode& map, const Settings& s) {
   std::unordered_set<std::string> contents;
   for (const auto& [role, mention] : s.named) {
     if (mention && (mention->text_alone || map.has(role))) contents.insert(mention->token.content);
   }
-  const bool of_config = says_something(config, "additional_special_tokens") || config.has("extra_special_tokens");
-  for (const Mention& m : s.extra) {
-    if ((of_config && m.text_alone) || map.has("extra_special_tokens")) contents.insert(m.token.content);
+  for (const Mention& m : s.extra.value_or(std::vector<Mention>())) {
+    if (m.text_alone || map.has("extra_special_tokens")) contents.insert(m.token.content);
   }
   return contents;
 }
@@ -181,8 +181,8 @@ void read_flags_of_config(const JsonNode& config, bool has_tokenizer_json, Setti
   }
   s.says_add_prefix_space = config.has("add_prefix_space");
   s.add_prefix_space = config.flag_or("add_prefix_space", false);
-  s.says_legacy = config.has("legacy");
-  s.legacy = config.flag_or("legacy", false);
+  s.says_legacy = config.find("legacy").has_value();
+  if (config.has("legacy")) s.legacy = config.at("legacy").flag();
   s.split_special_tokens = config.flag_or("split_special_tokens", false);
   s.clean_up_spaces = config.flag_or("clean_up_tokenization_spaces", false);
   s.clean_up_even_bpe =
@@ -258,8 +258,8 @@ Settings read_settings(const std::filesystem::path& folder, const Json* tokenize
   } else {
     const Document map(folder, "special_tokens_map.json"), added(folder, "added_tokens.json");
     s.added_where = added.where;
-    read_special_tokens_map(map.node(), config, s);
-    read_added_tokens_json(added.node(), special_contents(map.node(), config, s), s);
+    read_special_tokens_map(map.node(), s);
+    read_added_tokens_json(added.node(), special_contents(map.node(), s), s);
     if (tokenizer_json != nullptr) read_added_tokens_of(*tokenizer_json, s);
   }
   take_flags_of_added(s);

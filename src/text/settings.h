@@ -44,13 +44,15 @@ struct Settings {
 
   std::map<std::string, std::optional<Mention>, std::less<>> named;  // of kRoles; no token where a file says null
   std::vector<std::pair<std::string, Mention>> model_specific;       // under other names: "image_token"
-  std::vector<Mention> extra;                                        // without a name
-  std::map<std::int32_t, Mention> added;                             // by the ids that files state
-  std::string added_where;                                           // the file of `added`, for notes
+  std::optional<std::vector<Mention>> extra;                         // without a name
+  std::optional<std::vector<Mention>> additional;  // likewise, by the older key; they give way to `extra`
+  std::map<std::int32_t, Mention> added;           // by the ids that files state
+  std::string added_where;                         // the file of `added`, for notes
 
   std::optional<bool> add_bos, add_eos;  // "add_bos_token"
   bool add_prefix_space = false, says_add_prefix_space = false;
-  bool legacy = false, says_legacy = false;
+  std::optional<bool> legacy;
+  bool says_legacy = false;  // or null
   bool split_special_tokens = false, clean_up_spaces = false, clean_up_even_bpe = false;
   std::vector<std::string> notes;
 };

@@ -21,9 +21,9 @@ class DecodeChain;
 
 class Tokenizer {
  public:
-  // Reads tokenizer.json, or where there is none vocab.json and merges.txt, and applies on top of it what
-  // tokenizer_config.json and its kin say, as transformers does. Error::load, naming file and key, when they are
-  // missing, damaged or ask for what is not supported.
+  // Reads tokenizer.json, or where there is none tekken.json, vocab.json and merges.txt, or tokenizer.model, and
+  // applies on top of it what tokenizer_config.json and its kin say, as transformers does. Error::load, naming file and
+  // key, when they are missing, damaged or ask for what is not supported.
   static Tokenizer load(const std::filesystem::path& folder);
 
   // Of the text of a tokenizer.json alone, as the `tokenizers` library reads it; `file_name` is only named in errors.

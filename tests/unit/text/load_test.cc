@@ -260,7 +260,7 @@ class Folders : public testing::Test {
 
 TEST_F(Folders, WithoutATokenizer) {
   EXPECT_THAT(refusal(), AllOf(HasSubstr("there is no tokenizer here"),
-                               HasSubstr("tokenizer.json, or vocab.json and merges.txt")));
+                               HasSubstr("tokenizer.json, vocab.json and merges.txt, tokenizer.model or tekken.json")));
 }
 
 TEST_F(Folders, ErrorsNameTheFile) {
@@ -321,7 +321,8 @@ TEST_F(Folders, TheOlderLayoutsErrors) {
   put("vocab.json", R"({"a":0,"b":1,"ab":2})");
   put("merges.txt", "a b\n");
   put("tokenizer_config.json", R"({"tokenizer_class":"LlamaTokenizer"})");
-  EXPECT_THAT(refusal(), HasSubstr("tokenizer_class: a tokenizer of this class needs a tokenizer.json"));
+  EXPECT_THAT(refusal(), AllOf(HasSubstr("tokenizer_class: a tokenizer of this class needs a tokenizer.json"),
+                               HasSubstr("LlamaTokenizer")));
   put("tokenizer_config.json", R"({"tokenizer_class":"RobertaTokenizerFast","cls_token":null})");
   put("merges.txt", "a b\na b c\n");
   EXPECT_THAT(refusal(), HasSubstr("merges.txt: line 2: is not a merge"));
