@@ -43,15 +43,19 @@ std::size_t Merges::slot_of(std::uint64_t pair) const {
 }
 
 void Merges::set(std::int32_t left, std::int32_t right, Rule rule) {
-  if (2 * count_ >= slots_.size()) grow();
+  if (2 * count_ >= slots_.size()) resize(2 * slots_.size());
   const std::uint64_t pair = pair_of(left, right);
   Slot& slot = slots_[slot_of(pair)];
   if (slot.pair == kFree) ++count_;
   slot = {pair, rule};
 }
 
-void Merges::grow() {
-  const std::vector<Slot> old = std::exchange(slots_, std::vector<Slot>(2 * slots_.size()));
+void Merges::reserve(std::size_t rules) {
+  if (2 * rules > slots_.size()) resize(std::bit_ceil(2 * rules));
+}
+
+void Merges::resize(std::size_t slots) {
+  const std::vector<Slot> old = std::exchange(slots_, std::vector<Slot>(slots));
   for (const Slot& s : old) {
     if (s.pair != kFree) slots_[slot_of(s.pair)] = s;
   }

@@ -25,6 +25,7 @@ class Merges {
     std::int32_t merged;
   };
 
+  void reserve(std::size_t rules);
   void set(std::int32_t left, std::int32_t right, Rule rule);  // the last one set for a pair counts
   const Rule* find(std::int32_t left, std::int32_t right) const;
 
@@ -35,7 +36,7 @@ class Merges {
   };
   static constexpr std::uint64_t kFree = ~0ULL;  // ids are not negative, so no pair looks like this
   std::size_t slot_of(std::uint64_t pair) const;
-  void grow();
+  void resize(std::size_t slots);
 
   std::vector<Slot> slots_ = std::vector<Slot>(64);  // a power of two
   std::size_t count_ = 0;

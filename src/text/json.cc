@@ -180,14 +180,14 @@ bool Reader::add_half(const std::string& text) {
 void check_strings(std::string_view text, std::string_view name) {
   bool inside = false;
   std::size_t from = 0;
-  for (std::size_t at = text.find('"'); at != text.npos; at = text.find_first_of("\"\\", at + 1)) {
+  for (std::size_t at = text.find('"'); at < text.size(); ++at) {
     if (text[at] == '\\') {
       ++at;  // whatever is escaped, a quote too
-      continue;
+    } else if (text[at] == '"') {
+      if (inside && at - from > kLongestString) break;
+      inside = !inside;
+      from = at;
     }
-    if (inside && at - from > kLongestString) break;
-    inside = !inside;
-    from = at;
   }
   if (inside && text.size() - from > kLongestString) {
     fail_load({.what = "a string is too long",

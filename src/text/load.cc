@@ -65,6 +65,9 @@ void set_vocab_and_merges(Bpe& bpe, Vocab vocab, const MergeList& merges, std::s
     fail_load({.what = fmt::format("two tokens have the id {}", *id), .where = fmt::format("{}.vocab", where)});
   }
   bpe.vocab = std::move(vocab);
+  bpe.merges.reserve(merges.size());
+  std::string both;
+  std::int32_t next = 0;  // the id of the last merged token
   for (std::size_t i = 0; i < merges.size(); ++i) {
     const std::string_view left = merges.left(i), right = merges.right(i);
     const auto a = bpe.vocab.id(left), b = bpe.vocab.id(right);
@@ -72,10 +75,15 @@ void set_vocab_and_merges(Bpe& bpe, Vocab vocab, const MergeList& merges, std::s
     if (!b) fail_merge(where, i, "the right token", right);
     const std::size_t cut = bpe.continuing_subword_prefix.size();
     if (right.size() < cut) fail_merge(where, i, "the right token without prefix", right);
-    const std::string both = std::string(left) + std::string(right.substr(cut));
-    const auto merged = bpe.vocab.id(both);
-    if (!merged) fail_merge(where, i, "the merged token", both);
-    bpe.merges.set(*a, *b, {merges.rank(i), *merged});
+    both.assign(left) += right.substr(cut);
+    // Files list the ways to make a token one after the other, and tokens in the order of their ids.
+    if (bpe.vocab.token(next) != both) next += next < INT32_MAX;
+    if (bpe.vocab.token(next) != both) {
+      const auto merged = bpe.vocab.id(both);
+      if (!merged) fail_merge(where, i, "the merged token", both);
+      next = *merged;
+    }
+    bpe.merges.set(*a, *b, {merges.rank(i), next});
   }
   bpe.prepare();
 }

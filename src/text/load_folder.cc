@@ -2,6 +2,7 @@
 // it what the other files say, applied as transformers 5.24 applies it. Its classes say in code what tokenizer.json
 // says in data, and sometimes something else; then theirs holds, with a note.
 #include <fmt/format.h>
+#include <string.h>
 
 #include <algorithm>
 #include <sstream>
@@ -77,7 +78,8 @@ struct Source {
 Source read_source_json(const std::filesystem::path& file) {
   const MappedFile mapped(file, kLargestTokenizerFile);
   Source s{.name = file.string()};
-  s.byte_level = mapped.text().find("\"ByteLevel\"") != std::string_view::npos;
+  constexpr std::string_view word = "\"ByteLevel\"";
+  s.byte_level = ::memmem(mapped.text().data(), mapped.text().size(), word.data(), word.size()) != nullptr;
   s.file = read_tokenizer_json(mapped.text(), s.name);
   if (!s.file.rest.is_object()) JsonNode(s.file.rest, s.name).wrong("an object");
   return s;

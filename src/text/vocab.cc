@@ -5,32 +5,50 @@
 
 namespace pkv::text {
 
-std::size_t Vocab::slot_of(std::string_view token) const {
+std::uint32_t Vocab::hash_of(std::string_view token) {
+  const std::uint64_t hash = std::hash<std::string_view>{}(token);
+  return static_cast<std::uint32_t>(hash ^ hash >> 32);
+}
+
+std::size_t Vocab::slot_of(std::string_view token, std::uint32_t hash) const {
   const std::size_t mask = slots_.size() - 1;
-  std::size_t slot = std::hash<std::string_view>{}(token)&mask;
-  while (slots_[slot] != 0 && text(entries_[slots_[slot] - 1]) != token) slot = (slot + 1) & mask;
+  std::size_t slot = hash & mask;
+  for (; slots_[slot].index != 0; slot = (slot + 1) & mask) {
+    if (slots_[slot].hash == hash && text(entries_[slots_[slot].index - 1]) == token) break;
+  }
   return slot;
 }
 
-void Vocab::grow() {
-  slots_.assign(std::max<std::size_t>(64, 2 * slots_.size()), 0);
-  for (std::uint32_t i = 0; i < entries_.size(); ++i) slots_[slot_of(text(entries_[i]))] = i + 1;
+void Vocab::fill_slots() {
+  std::fill(slots_.begin(), slots_.end(), Slot{});
+  const std::size_t mask = slots_.size() - 1;
+  for (std::uint32_t i = 0; i < entries_.size(); ++i) {
+    std::size_t slot = entries_[i].hash & mask;
+    while (slots_[slot].index != 0) slot = (slot + 1) & mask;
+    slots_[slot] = {i + 1, entries_[i].hash};
+  }
 }
 
 bool Vocab::add(std::string_view token, std::int32_t id) {
-  if (2 * entries_.size() >= slots_.size()) grow();
-  const std::size_t slot = slot_of(token);
-  if (slots_[slot] != 0) return false;
-  entries_.push_back({static_cast<std::uint32_t>(bytes_.size()), static_cast<std::uint32_t>(token.size()), id});
+  if (2 * entries_.size() >= slots_.size()) {
+    slots_.resize(std::max<std::size_t>(64, 4 * slots_.size()));
+    fill_slots();
+  }
+  const std::uint32_t hash = hash_of(token);
+  const std::size_t slot = slot_of(token, hash);
+  if (slots_[slot].index != 0) return false;
+  entries_.push_back({static_cast<std::uint32_t>(bytes_.size()), static_cast<std::uint32_t>(token.size()), id, hash});
   bytes_ += token;
-  slots_[slot] = static_cast<std::uint32_t>(entries_.size());
+  slots_[slot] = {static_cast<std::uint32_t>(entries_.size()), hash};
   return true;
 }
 
 std::optional<std::int32_t> Vocab::close() {
-  std::sort(entries_.begin(), entries_.end(), [](const Entry& a, const Entry& b) { return a.id < b.id; });
-  std::fill(slots_.begin(), slots_.end(), 0);
-  for (std::uint32_t i = 0; i < entries_.size(); ++i) slots_[slot_of(text(entries_[i]))] = i + 1;
+  const auto by_id = [](const Entry& a, const Entry& b) { return a.id < b.id; };
+  if (!std::is_sorted(entries_.begin(), entries_.end(), by_id)) {
+    std::sort(entries_.begin(), entries_.end(), by_id);
+    fill_slots();
+  }
   const auto twin =
       std::adjacent_find(entries_.begin(), entries_.end(), [](const Entry& a, const Entry& b) { return a.id == b.id; });
   if (twin != entries_.end()) return twin->id;
@@ -39,7 +57,7 @@ std::optional<std::int32_t> Vocab::close() {
 
 std::optional<std::int32_t> Vocab::id(std::string_view token) const {
   if (slots_.empty()) return std::nullopt;
-  const std::uint32_t index = slots_[slot_of(token)];
+  const std::uint32_t index = slots_[slot_of(token, hash_of(token))].index;
   if (index == 0) return std::nullopt;
   return entries_[index - 1].id;
 }

@@ -1,4 +1,4 @@
-// The vocabulary of a model: tokens and ids, both ways, in about thirty bytes a token beyond the token's own. Fill it
+// The vocabulary of a model: tokens and ids, both ways, in some sixty bytes a token beyond the token's own. Fill it
 // with `add`, then `close` once; afterwards it is read-only. Ids need not be contiguous. Tokens that were added to a
 // trained vocabulary are elsewhere (added_tokens.h).
 #pragma once
@@ -29,15 +29,20 @@ class Vocab {
   struct Entry {
     std::uint32_t begin, size;  // in bytes_
     std::int32_t id;
+    std::uint32_t hash;
+  };
+  struct Slot {
+    std::uint32_t index = 0, hash = 0;  // 1 + index into entries_, 0 is free; of the token, so that few are looked at
   };
 
   std::string_view text(const Entry& e) const { return std::string_view(bytes_).substr(e.begin, e.size); }
-  std::size_t slot_of(std::string_view token) const;  // where it is, or where it would go
-  void grow();
+  static std::uint32_t hash_of(std::string_view token);
+  std::size_t slot_of(std::string_view token, std::uint32_t hash) const;  // where it is, or where it would go
+  void fill_slots();
 
   std::string bytes_;
-  std::vector<Entry> entries_;        // in the order of the file until close, then by id
-  std::vector<std::uint32_t> slots_;  // 1 + index into entries_, 0 is free; open addressing, a power of two
+  std::vector<Entry> entries_;  // in the order of the file until close, then by id
+  std::vector<Slot> slots_;     // open addressing, a power of two
 };
 
 }  // namespace pkv::text
