@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Goldens for the tokenizers, made by the `tokenizers` library itself.
+"""Goldens for the tokenizers, made by the `tokenizers` library itself, and for other files by transformers
+with sentencepiece and mistral-common.
 
     tools/make_tokenizer_goldens.py                        train the small tokenizers below, write everything anew
     tools/make_tokenizer_goldens.py models/tiny-gpt2 ...   goldens for tokenizer folders that exist, nothing else
@@ -7,7 +8,7 @@
 Writes to tests/golden/tokenizers/:
 
     strings.json          the strings, one list that all goldens share
-    NAME/                 a trained tokenizer: tokenizer.json, or vocab.json and merges.txt
+    NAME/                 a trained tokenizer: tokenizer.json, vocab.json and merges.txt, tokenizer.model or tekken.json
     NAME.golden.json      what the library makes of the strings with it
 
 A golden is an object:
@@ -339,7 +340,64 @@ def behaviors():
     return trained(t, 500, ["<s>"])
 
 
-TRAINED = {f.__name__: f for f in (gpt2, roberta, neox, falcon, llama, llama3, o200k, added, whitespace, fused, behaviors)}
+DEEPSEEK = [r"\p{N}{1,3}", "[一-龥\u3040-\u309f\u30a0-\u30ff]+",
+            r"""[!"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~][A-Za-z]+|[^\r\n\p{L}\p{P}\p{S}]?[\p{L}\p{M}]+| ?[\p{P}\p{S}]+[\r\n]*"""
+            r"""|\s*[\r\n]+|\s+(?!\S)|\s+"""]
+QWEN35 = (r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?[\p{L}\p{M}]+|\p{N}| ?[^\s\p{L}\p{M}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+")
+TEKKEN = (r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+"
+          r"[\p{Ll}\p{Lm}\p{Lo}\p{M}]*|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+")
+
+
+def by_splits(patterns, normalizer=None):
+    t = Tokenizer(models.BPE())
+    if normalizer:
+        t.normalizer = normalizer
+    t.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.Split(Regex(p), "isolated") for p in patterns] + [byte_level(regex=False)])
+    t.decoder = decoders.ByteLevel()
+    return trained(t, 600, ["<|endoftext|>"])
+
+
+def deepseek():
+    return by_splits(DEEPSEEK)
+
+
+def qwen35():
+    return by_splits([QWEN35], normalizers.NFC())
+
+
+def of_pieces(pre_tokenizer, decoder, normalizer=None):
+    t = Tokenizer(models.BPE(byte_fallback=True, fuse_unk=True, unk_token="<unk>"))
+    if normalizer:
+        t.normalizer = normalizer
+    t.pre_tokenizer, t.decoder = pre_tokenizer, decoder
+    t = trained(t, 256 + 600, ["<unk>", "<s>", "</s>"] + [f"<0x{b:02X}>" for b in range(256)], alphabet=[])
+    state = json.loads(t.to_str())
+    state["added_tokens"] = state["added_tokens"][:3]  # the bytes were special only so that training put them first
+    return Tokenizer.from_str(json.dumps(state))
+
+
+def gemma():
+    return of_pieces(pre_tokenizers.Split(" ", "merged_with_previous"), decoders.Sequence([decoders.Replace("▁", " "), decoders.ByteFallback(),
+                                                                                          decoders.Fuse()]), normalizers.Replace(" ", "▁"))
+
+
+def metaspace():
+    t = of_pieces(pre_tokenizers.Metaspace("▁", "always", True), decoders.Metaspace("▁", "always", True))
+    t.add_tokens([AddedToken("Norm", normalized=True), AddedToken("[L]", lstrip=True)])
+    return t
+
+
+def metaspace_first():
+    t = of_pieces(pre_tokenizers.Metaspace("▁", "first", True), decoders.Metaspace("▁", "first", False))
+    state = json.loads(t.to_str())
+    state["pre_tokenizer"]["split"] = False
+    state["normalizer"] = {"type": "Sequence", "normalizers": [{"type": "Strip", "strip_left": True, "strip_right": False}, {"type": "NFKD"},
+                                                               {"type": "StripAccents"}]}
+    return Tokenizer.from_str(json.dumps(state))
+
+
+TRAINED = {f.__name__: f for f in (gpt2, roberta, neox, falcon, llama, llama3, o200k, added, whitespace, fused, behaviors, deepseek, qwen35, gemma,
+                                 metaspace, metaspace_first)}
 
 
 def base36(n):
@@ -376,6 +434,7 @@ def golden(tokenizer, folder, texts):
     added = tokenizer.get_added_tokens_decoder()
     some = sorted(set(list(range(0, size, max(1, size // 40))) + list(added)))
     spelled = {i: added[i].content if i in added else tokenizer.id_to_token(i) for i in some}
+    spelled = {i: token for i, token in spelled.items() if token is not None}
     return {"library": f"tokenizers {tokenizers.__version__}", "folder": folder, "vocab_size": size,
             "ids": [" ".join(map(base36, ids)) for ids in encoded],
             "with_special": [prefix, suffix], "decoded": decoded, "skipped": skipped, "random": drawn,
@@ -420,6 +479,75 @@ def save_old_style():
         yield name, transformers.AutoTokenizer.from_pretrained(folder)._tokenizer
 
 
+class Common:
+    """AutoTokenizer's tokenizer of any kind, with what golden() asks of one of the tokenizers library."""
+
+    def __init__(self, tokenizer, added):
+        self.tokenizer, self.added = tokenizer, added
+
+    def encode(self, text, add_special_tokens=True):
+        return type("Encoding", (), {"ids": self.tokenizer(text, add_special_tokens=add_special_tokens)["input_ids"]})
+
+    def decode(self, ids, skip_special_tokens):
+        ids = [i for i in ids if i < len(self.tokenizer)]
+        return self.tokenizer.decode(ids, skip_special_tokens=skip_special_tokens) if ids else ""
+
+    def get_vocab_size(self, with_added_tokens):
+        return len(self.tokenizer)
+
+    def get_added_tokens_decoder(self):
+        return self.added
+
+    def id_to_token(self, i):
+        return None  # spelled in another way
+
+
+def save_tekken():
+    """Mistral's tekken.json; the golden is what mistral-common makes of it."""
+    import base64
+    import transformers
+    from mistral_common.tokens.tokenizers.tekken import Tekkenizer
+    from transformers.convert_slow_tokenizer import bytes_to_unicode
+    byte_of = {c: b for b, c in bytes_to_unicode().items()}
+    vocab = json.loads(by_splits([TEKKEN]).to_str())["model"]["vocab"]
+    longer = [bytes(byte_of[c] for c in token) for token, _ in sorted(vocab.items(), key=lambda kv: kv[1])
+              if len(token) > 1 and not token.startswith("<|")]
+    tokens = [bytes([b]) for b in range(256)] + longer
+    specials = [t["token_str"].value for t in Tekkenizer.DEPRECATED_SPECIAL_TOKENS] + ["[THINK]"]
+    count = len(specials) + 7
+    folder = os.path.join(OUT, "tekken")
+    os.makedirs(folder, exist_ok=True)
+    write(os.path.join(folder, "tekken.json"), {
+        "config": {"pattern": TEKKEN, "num_vocab_tokens": len(tokens), "default_vocab_size": len(tokens) - 3 + count,
+                   "default_num_special_tokens": count, "version": "v3"},
+        "vocab": [{"rank": i, "token_bytes": base64.b64encode(t).decode(), "token_str": None} for i, t in enumerate(tokens)],
+        "special_tokens": [{"rank": i, "token_str": t, "is_control": True} for i, t in enumerate(specials)], "version": 1, "type": "tekken"})
+    write(os.path.join(folder, "config.json"), {"model_type": "mistral"})
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+    assert type(tokenizer).__name__ == "MistralCommonBackend"
+    special = lambda t: type("Special", (), {"content": t, "special": True})
+    return Common(tokenizer, {i: special(t) for i, t in enumerate(specials)})
+
+
+def save_pieces():
+    """tokenizer.model of SentencePiece; the goldens are what AutoTokenizer makes of them."""
+    import sentencepiece
+    import transformers
+    for name, cls, options in (
+            ("pieces_llama", "LlamaTokenizer", dict(byte_fallback=True, split_digits=True)),
+            ("pieces", "FooTokenizer", dict(byte_fallback=True, user_defined_symbols=["<|begin|>", "12"], control_symbols=["<|end|>"],
+                                            allow_whitespace_only_pieces=True))):
+        folder = os.path.join(OUT, name)
+        os.makedirs(folder, exist_ok=True)
+        with open(os.path.join(folder, "tokenizer.model"), "wb") as f:
+            sentencepiece.SentencePieceTrainer.train(
+                sentence_iterator=iter(training_text()), model_writer=f, model_type="bpe", vocab_size=900, hard_vocab_limit=False,
+                normalization_rule_name="identity", minloglevel=2, num_threads=1, **options)
+        write(os.path.join(folder, "tokenizer_config.json"), {"tokenizer_class": cls, "add_bos_token": True})
+        write(os.path.join(folder, "config.json"), {"model_type": "llama"})
+        yield name, transformers.AutoTokenizer.from_pretrained(folder)._tokenizer
+
+
 def main(folders):
     os.makedirs(OUT, exist_ok=True)
     texts = strings()
@@ -438,7 +566,7 @@ def main(folders):
         tokenizer = Tokenizer.from_file(os.path.join(OUT, name, "tokenizer.json"))
         write(os.path.join(OUT, name + ".golden.json"), golden(tokenizer, f"tests/golden/tokenizers/{name}", texts))
         print(name, len(texts))
-    for name, tokenizer in save_old_style():
+    for name, tokenizer in list(save_old_style()) + list(save_pieces()) + [("tekken", save_tekken())]:
         write(os.path.join(OUT, name + ".golden.json"), golden(tokenizer, f"tests/golden/tokenizers/{name}", texts))
         print(name, len(texts))
 

@@ -57,15 +57,14 @@ class StripAccents : public Normalizer {
  public:
   bool apply(Line& line, std::size_t) const override {
     std::string kept;
+    std::size_t origin = 0;
     for (std::size_t at = 0; at < line.text.size();) {
       const Character c = decode_at(line.text, at);
-      if (!is_mark(c.code)) {
-        kept.append(line.text, at, c.size);
-      } else if (kept.empty()) {
-        line.origin = 0;
-      }
+      if (!is_mark(c.code)) kept.append(line.text, at, c.size);
+      if (at < line.origin) origin = kept.size();
       at += c.size;
     }
+    line.origin = origin;
     line.text = std::move(kept);
     return true;
   }
@@ -85,7 +84,7 @@ class StripNormalizer : public Normalizer {
       last = previous_boundary(text, end);
       if (!is_white_space(decode_at(text, last).code)) break;
     }
-    if (begin > 0) line.origin = 0;
+    line.origin -= std::min(line.origin, begin);
     line.text = std::string(text.substr(begin, end - begin));
     return true;
   }
