@@ -33,7 +33,8 @@ Choice choose(std::span<const std::string> names, std::string_view named) {
     choice.weights = name;
     break;
   }
-  choice.has_tokenizer = has("tokenizer.json") || (has("vocab.json") && has("merges.txt"));
+  choice.has_tokenizer =
+      has("tokenizer.json") || (has("vocab.json") && has("merges.txt")) || has("tokenizer.model") || has("tekken.json");
   return choice;
 }
 
