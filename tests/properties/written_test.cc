@@ -67,7 +67,9 @@ TEST_F(Written, LoadedAgainItIsTheSameModel) {
       const model::Model made = quantised(from, how);
       model::write_checkpoint(made, place(what));
       const model::Model again = support::load(place(what), "cpu");
-      EXPECT_EQ(again.notes().size(), 0u) << what << ": " << again.notes().front();
+      for (const std::string& note : again.notes()) {  // tiny-qwen3 has rows of 144 elements
+        EXPECT_THAT(note, testing::HasSubstr("are no whole number of 32")) << what;
+      }
       EXPECT_EQ(again.weights().bytes, made.weights().bytes) << what;
       EXPECT_EQ(again.weights().parameters, made.weights().parameters) << what;
       EXPECT_EQ(again.weights().quantized, how.format) << what;
