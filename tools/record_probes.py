@@ -394,6 +394,8 @@ def suppose(runs, ids, past, rows, seen, right, noise):
             attempt(pairs)
     nearest = sorted(tried, key=lambda name: -tried[name][0])[:MOST_KEPT]
     tensors |= {f"suppose.{name}": tried[name][2] for name in nearest if tried[name][0] > 0}
+    if "past-ignored" in tried:  # however far: it shows whether masks are heeded at all
+        tensors["suppose.past-ignored"] = tried["past-ignored"][2]
     without_numbers = lambda name: "+".join(part.split("=")[0] for part in name.split("+"))
     return ({name: t for name, t in tensors.items() if t is not None}, sorted({without_numbers(x) for x in tried}),
             found())

@@ -334,7 +334,7 @@ void add_programs(std::vector<Planted>& all) {
   all.back().needs_probes = true;
   all.push_back({"rows of a batch swapped",
                  switched([](Fault& f) { f.swaps_lines = true; }),
-                 {"rows-swapped", "past-of-another-text"},
+                 {"batch-rows-mixed"},
                  {},
                  formats});
   all.back().needs_probes = true;

@@ -276,6 +276,10 @@ void Recorder::suppositions(check::Probes& p, const std::string& run, const Logi
   std::ranges::sort(nearest);
   nearest.resize(std::min(nearest.size(), kMostKept));
   for (const auto& [share, name] : nearest) p.supposed[name] = tried_.at(name).logits;
+  // However far: it shows whether masks are heeded at all.
+  if (const auto ignored = tried_.find("past-ignored"); ignored != tried_.end()) {
+    p.supposed["past-ignored"] = ignored->second.logits;
+  }
   p.tried = {names.begin(), names.end()};
   if (!found()) changes(p);
 }

@@ -43,13 +43,18 @@ class LivingSearch {
   LivingSearch& operator=(const LivingSearch&) = delete;
 
   Causes run() {
-    if (runs_.evidence.noise <= runs_.bound.value) {  // otherwise chance would have to be reproduced
+    const Evidence& e = runs_.evidence;
+    const bool chance = e.noise > runs_.bound.value;  // which may look like anything
+    if (!chance) {
       observe();
       Causes found = find_causes(search_);
       found_.causes = std::move(found.causes);
       found_.causes_tried = found.causes_tried;
+      add_evidence();
     }
-    add_evidence();
+    if (e.control.shown == Answer::no && (runs_.subject.promises_same_bits || chance)) {
+      found_.causes.insert(found_.causes.begin(), found_by(CauseId::not_deterministic, e.control.sentence));
+    }
     keep_confirmed(found_);
     return std::move(found_);
   }
@@ -206,11 +211,6 @@ void LivingSearch::add_likely(CauseId cause, std::string evidence) {
 }
 
 void LivingSearch::add_evidence() {
-  const Evidence& e = runs_.evidence;
-  const bool changes = e.control.shown == Answer::no;
-  if (changes && (runs_.subject.promises_same_bits || e.noise > runs_.bound.value)) {
-    add_found(found_, CauseId::not_deterministic, e.control.sentence);
-  }
   const auto reproduced = [](const Explanation& x) { return x.confirmed && x.rows > 0; };
   if (!runs_.subject.breaks_law.empty() && std::ranges::none_of(found_.causes, reproduced)) {
     add_likely(CauseId::rows_not_independent, "the system says so itself");
@@ -222,15 +222,16 @@ void LivingSearch::add_evidence() {
   const double ahead = first_pieces_of(runs_).max_abs;
   const bool told = confirmed(found_, CauseId::prefix_seen_whole) || confirmed(found_, CauseId::rows_not_independent) ||
                     !runs_.subject.breaks_law.empty();
-  if (ahead > runs_.bound.value && !changes && !told) {
+  if (ahead > runs_.bound.value && !told) {
     // A beginning that had no past is wrong, so a cause that lies in the past fits by chance: one row of a sharp
     // attention may well be that of another text.
     std::erase_if(found_.causes,
                   [](const Explanation& x) { return x.rows > 0 && std::ranges::all_of(x.what, reads_past); });
-    add_found(found_, CauseId::attends_both_ways,
-              fmt::format("logits of a text's beginning, fed without a past, change by up to {} when "
-                          "more text follows",
-                          show::short_number(ahead)));
+    if (runs_.causality.holds != Answer::no) return;  // the length of the call is what matters, not later tokens
+    add_likely(CauseId::attends_both_ways,
+               fmt::format("logits of a text's beginning, fed without a past, change by up to {} when more text "
+                           "follows",
+                           show::short_number(ahead)));
   }
 }
 

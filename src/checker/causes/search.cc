@@ -19,11 +19,15 @@ namespace pkv::check {
 namespace {
 
 constexpr double kLeastExplained = 0.5;  // a cause that explains less is not worth a reader's time
+// Where bits need not be the same: what reproduces explains at least so much, and leaves at most twice as much open as
+// whatever leaves least.
+constexpr double kReproduces = 0.8, kAsGood = 2;
+constexpr double kNothing = 1.1;         // the same of a guess: times as much open without a half that explains nothing
 constexpr std::int64_t kAllCounts = 16;  // numbers up to here are all tried
 constexpr std::size_t kMostRanked = 3;
 constexpr std::size_t kRankedInFull = 5;  // that many of the best are held against all observations
 constexpr std::int64_t kMostPairs = 400;  // all there are, mostly
-constexpr std::size_t kPairsWithAllCounts = 3;
+constexpr std::size_t kPairsWithAllCounts = 16;
 
 using Suppositions = std::vector<Supposition>;
 
@@ -34,6 +38,7 @@ struct Reproduction {
 
   bool same() const { return rows > 0 && same_rows == rows; }
   double explained() const { return apart > 0 ? 1 - std::sqrt(off / apart) : 0; }
+  double open() const { return 1 - explained(); }
 };
 
 void add(Reproduction& sum, const Observation& o, const Logits& simulated) {
@@ -65,6 +70,7 @@ class Finder {
     for (const Cause& c : all_causes()) {
       if (c.simulated() && !c.has_number()) try_one({{c.id}});
     }
+    keep_the_nearest();
     if (found_.causes.empty()) try_counts();
     if (found_.causes.empty()) try_pairs();
     if (found_.causes.empty()) rank();
@@ -84,12 +90,16 @@ class Finder {
   }
   bool reproduces(const Reproduction& r) const {
     if (r.same()) return true;
-    return !search_.tolerance.same_bits && r.largest <= search_.tolerance.bound && r.explained() >= kLeastExplained;
+    return !search_.tolerance.same_bits && r.largest <= search_.tolerance.bound && r.explained() >= kReproduces;
   }
   bool may_be(const Cause& c) const { return search_.none_kept == c.where_none_kept; }
   bool add_simulated(Reproduction& sum, const Observation& o, const Suppositions& what) const;
+  Reproduction in_full(const Suppositions& what) const;
+  std::optional<Supposition> half_as_good(const Suppositions& what, const Reproduction& of_both, double as_good) const;
   void try_one(const Suppositions& what);
+  void keep_the_nearest();
   void try_counts();
+  void keep_the_best_number(CauseId id);
   std::vector<std::int64_t> counts(const Cause& cause) const;
   void try_pairs();
   void try_pair_counts(Suppositions what);
@@ -124,7 +134,33 @@ void Finder::try_one(const Suppositions& what) {
     candidates_.push_back({what, sum.explained()});
     return;
   }
-  if (sum.rows > 0) keep(what, sum, true);
+  if (sum.rows == 0) return;
+  half_as_good(what, sum, kAsGood) ? candidates_.push_back({what, sum.explained()}) : keep(what, sum, true);
+}
+
+Reproduction Finder::in_full(const Suppositions& what) const {
+  Reproduction sum;
+  for (const Observation& o : search_.observations) add_simulated(sum, o, what);
+  return sum;
+}
+
+// Of a pair: the half that leaves no more than so many times as much open as both do; then the other explains nothing.
+std::optional<Supposition> Finder::half_as_good(const Suppositions& what, const Reproduction& of_both,
+                                                double as_good) const {
+  if (what.size() < 2 || of_both.same()) return std::nullopt;
+  for (const Supposition& half : what) {
+    const Reproduction alone = in_full({half});
+    if (alone.rows > 0 && alone.open() <= as_good * of_both.open()) return half;
+  }
+  return std::nullopt;
+}
+
+// Of several that rounding does not tell apart from what was seen, those that are about as near to it as the nearest.
+void Finder::keep_the_nearest() {
+  double least = std::numeric_limits<double>::infinity();
+  for (const Explanation& e : found_.causes) least = std::min(least, e.same_rows == e.rows ? 0 : 1 - e.explained);
+  std::erase_if(found_.causes,
+                [&](const Explanation& e) { return e.same_rows != e.rows && 1 - e.explained > kAsGood * least; });
 }
 
 // Small numbers, powers of two and their neighbours, where windows end; and those that the first observation suggests:
@@ -144,6 +180,16 @@ std::vector<std::int64_t> Finder::counts(const Cause& cause) const {
   return useful;
 }
 
+// Of several numbers of a cause that all fit, the one that fits best.
+void Finder::keep_the_best_number(CauseId id) {
+  auto& all = found_.causes;
+  const auto best =
+      std::ranges::max_element(all, {}, [&](const Explanation& e) { return e.is(id) ? e.explained : -1e9; });
+  if (best == all.end() || !best->is(id)) return;
+  const std::int64_t number = best->what[0].count;
+  std::erase_if(all, [&](const Explanation& e) { return e.is(id) && e.what[0].count != number; });
+}
+
 // One number of each cause stays for pairs and ranks: the best.
 void Finder::try_counts() {
   for (const Cause& c : all_causes()) {
@@ -152,13 +198,15 @@ void Finder::try_counts() {
     const std::int64_t tried = found_.causes_tried;
     for (const std::int64_t n : counts(c)) {
       try_one({{c.id, n}});
-      if (!found_.causes.empty()) break;
+      if (std::ranges::any_of(found_.causes, [](const Explanation& e) { return e.same_rows == e.rows; })) break;
     }
+    keep_the_best_number(c.id);
     found_.causes_tried = std::min(found_.causes_tried, tried + 1);  // a cause, whatever its number
     const auto best = std::max_element(candidates_.begin(), candidates_.end(), explains_less);
     if (best != candidates_.end()) others.push_back(*best);
     candidates_ = std::move(others);
   }
+  keep_the_nearest();
 }
 
 // The likeliest first: those whose halves explain most. The number that is best for one cause alone need not be the
@@ -205,10 +253,12 @@ void Finder::try_pair_counts(Suppositions what) {
 void Finder::rank() {
   sort_by_share(candidates_);
   if (candidates_.size() > kRankedInFull) candidates_.resize(kRankedInFull);
-  for (const Candidate& p : candidates_) {
-    Reproduction sum;
-    for (const Observation& o : search_.observations) add_simulated(sum, o, p.what);
-    if (sum.explained() >= kLeastExplained) keep(p.what, sum, false);
+  for (Candidate& p : candidates_) {
+    Reproduction sum = in_full(p.what);
+    if (const auto half = half_as_good(p.what, sum, kNothing)) p.what = {*half}, sum = in_full(p.what);
+    const std::string name = explanation_of(p.what).cause;
+    const bool told = std::ranges::any_of(found_.causes, [&](const Explanation& e) { return e.cause == name; });
+    if (sum.explained() >= kLeastExplained && !told) keep(p.what, sum, false);
   }
   auto& all = found_.causes;
   std::stable_sort(all.begin(), all.end(), [](const auto& a, const auto& b) { return a.explained > b.explained; });

@@ -118,6 +118,20 @@ void write(JsonWriter& w, const Bound& b) {
   });
 }
 
+void write(JsonWriter& w, const WideRuns& runs) {
+  if (!runs.known()) return w.null();
+  w.object([&] {
+    w.member("format", runs.format);
+    w.member("rows", runs.rows);
+    w.member("every_row", runs.every_row);
+    w.member("without_past", runs.without);
+    w.member("with_past", runs.with);
+    w.member("narrow_apart", runs.narrow_apart);
+    w.member("apart", runs.apart);
+    w.member("bound", runs.bound);
+  });
+}
+
 void write(JsonWriter& w, const Explanation& e) {
   w.object([&] {
     w.member("cause", e.cause);
@@ -218,6 +232,7 @@ void write(JsonWriter& w, const Evidence& e) {
     write(under(w, "past_has_right_length"), e.length);
     write(under(w, "past_is_used"), e.used);
     write(under(w, "control"), e.control);
+    write(under(w, "same_call_repeats"), e.repeats);
     write(under(w, "used_past_is_taken_again"), e.again);
     w.member("noise", e.noise);
     each(w, "probes", e.influences);
@@ -260,6 +275,10 @@ void write_json(JsonWriter& w, const Report& r) {
     write(under(w, "parting"), r.parting);
     write_pictures(w, r);
     write(under(w, "bound"), r.bound);
+    write(under(w, "wide_runs"), r.wide);
+    w.key("blind_spot");
+    const std::optional<double> blind = blind_spot(r);
+    blind ? w.value(*blind) : w.null();
     write(under(w, "gain"), r.gain);
     w.member("notes", r.notes);
     write(under(w, "environment"), r.environment);

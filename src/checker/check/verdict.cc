@@ -13,14 +13,33 @@ namespace {
 
 std::int64_t positions_with_past(const Runs& r) { return r.total.positions - first_pieces_of(r).positions; }
 
-bool looks_ahead(const Runs& r) {
-  return first_pieces_of(r).max_abs > r.bound.value && r.evidence.control.shown != Answer::no;
+// Of equal runs: nothing else that was seen means anything then.
+bool changes_from_run_to_run(const Runs& r) {
+  return r.evidence.control.shown == Answer::no && (r.subject.promises_same_bits || r.evidence.noise > r.bound.value);
+}
+
+// Logits of a text's beginning, which had no past, are not those of the whole text.
+bool beginnings_move(const Runs& r) {
+  return first_pieces_of(r).max_abs > r.bound.value && !changes_from_run_to_run(r);
+}
+
+// What that proves, of itself and beside the causality probe.
+std::string on_beginnings(const Runs& r) {
+  if (r.causality.holds == Answer::no) {
+    return "the model looks ahead: logits change when later tokens do, which no past can undo";
+  }
+  if (r.causality.holds == Answer::yes) {
+    return "logits depend on how many tokens the call has: those of a text's beginning, fed without any past, change "
+           "when more text follows, though not with what follows";
+  }
+  return "logits of a text's beginning, fed without any past, change when more text follows";
 }
 
 bool broken(const Runs& r) {
   const bool same_bits = r.total.same_bits && r.evidence.control.shown != Answer::no;
   if (r.subject.promises_same_bits) return !same_bits;
-  return r.total.max_abs > r.bound.value || r.evidence.noise > r.bound.value;
+  return r.total.max_abs > r.bound.value || r.evidence.noise > r.bound.value ||
+         parts(r.wide, values_precision(r.subject));
 }
 
 // Of a recording that says neither how it was fed nor what its past did.
@@ -44,23 +63,45 @@ std::string rough(double factor) {
   return show::grouped(std::llround(std::round(factor / unit) * unit));
 }
 
+// What the wide runs add: a fault that the narrow format's rounding could hide.
+std::string in_wider_format(const Runs& r) {
+  const WideRuns& wide = r.wide;
+  if (!wide.known()) return "";
+  if (!wide.agree()) {
+    return fmt::format(" In {}, where rounding could explain {:.2g}, the same two runs are {} apart.", wide.format,
+                       wide.bound, show::short_number(wide.apart));
+  }
+  if (!parts(wide, values_precision(r.subject))) return "";
+  return fmt::format(
+      " In {} the same two runs agree, and of the logits in {} those {} the past are further from it: {} "
+      "against {}.",
+      wide.format, r.bound.values_format, wide.with > wide.without ? "with" : "without",
+      show::short_number(std::max(wide.with, wide.without)), show::short_number(std::min(wide.with, wide.without)));
+}
+
 std::string against_bound(double apart, const Runs& r) {
   const double bound = r.bound.value;
   if (apart > bound && bound > 0 && std::isfinite(apart)) {
     return fmt::format("{} times what rounding could explain ({:.2g}).", rough(apart / bound), bound);
   }
   if (apart > bound) return fmt::format("more than rounding could explain ({:.2g}).", bound);
+  if (!r.subject.promises_same_bits) {
+    return fmt::format("rounding in {} could explain that (up to {:.2g}).", r.bound.values_format, bound);
+  }
   return fmt::format("rounding could explain that (up to {:.2g}), but this system promises the same bits.", bound);
 }
 
 std::string numbers_apart(const Runs& r) {
   const std::string where = r.total.first ? fmt::format(" They first part at {}.", place_name(*r.total.first)) : "";
   const double apart = r.total.max_abs;
+  if (apart == 0 && r.wide.known() && !r.wide.agree()) {
+    return "fed in pieces, the text gets the logits that it gets fed whole." + in_wider_format(r);
+  }
   if (apart == 0) {
     return "fed in pieces, zeros among the logits change their sign." + where + " This system promises the same bits.";
   }
-  return fmt::format("fed in pieces, the text gets other logits than fed whole.{} At most they are {} apart: {}", where,
-                     show::short_number(apart), against_bound(apart, r));
+  return fmt::format("fed in pieces, the text gets other logits than fed whole.{} At most they are {} apart: {}{}",
+                     where, show::short_number(apart), against_bound(apart, r), in_wider_format(r));
 }
 
 // The likeliest of the causes whose logits were computed.
@@ -79,6 +120,7 @@ bool declaration_refuted(const Causes& found) {
 // What says most about a failure; empty when nothing but the numbers does.
 std::string cause_of(const Runs& r, const Causes& found) {
   const Evidence& e = r.evidence;
+  if (changes_from_run_to_run(r)) return e.control.sentence;
   for (const Finding* f : {&e.exists, &e.length}) {
     if (f->shown == Answer::no) return f->sentence;
   }
@@ -86,9 +128,8 @@ std::string cause_of(const Runs& r, const Causes& found) {
     return simulated_cause(found);
   const bool declared = !r.subject.breaks_law.empty();
   if (declared && !declaration_refuted(found)) return r.subject.breaks_law;
-  if (!declared && looks_ahead(r))
-    return "the model looks ahead: logits change when more text follows, which no past can undo";
-  for (const Finding* f : {&e.used, &e.control, &e.again}) {
+  if (!declared && beginnings_move(r)) return on_beginnings(r);
+  for (const Finding* f : {&e.used, &e.repeats, &e.again}) {
     if (f->shown == Answer::no) return f->sentence;
   }
   return simulated_cause(found);
@@ -96,7 +137,8 @@ std::string cause_of(const Runs& r, const Causes& found) {
 
 // The logits compared would pass; two runs of the control do not.
 bool only_control_broken(const Runs& r) {
-  return r.total.same_bits || (!r.subject.promises_same_bits && r.total.max_abs <= r.bound.value);
+  return changes_from_run_to_run(r) &&
+         (r.total.same_bits || (!r.subject.promises_same_bits && r.total.max_abs <= r.bound.value));
 }
 
 std::string differs_sentence(const Runs& r, const Causes& found) {
@@ -137,7 +179,7 @@ std::string sentence_of(Outcome outcome, const Runs& r, const Causes& found) {
 }
 
 void add_look_ahead(const Runs& r, std::vector<std::string>& reasons) {
-  if (!looks_ahead(r)) return;
+  if (!beginnings_move(r)) return;
   reasons.push_back(
       fmt::format("Logits of a first part, fed without any past, change by up to {} when more text follows.",
                   show::short_number(first_pieces_of(r).max_abs)));
@@ -155,6 +197,21 @@ void add_doubt(const Causes& found, std::vector<std::string>& reasons) {
   }
 }
 
+// What would look the same as this and be a fault.
+void add_blind_spot(const Runs& r, std::vector<std::string>& reasons) {
+  const std::optional<double> blind = blind_spot(r);
+  if (!blind) return;
+  if (r.wide.known() && r.wide.every_row) {
+    reasons.push_back(fmt::format(
+        "Not seen would be a fault in {} alone that moves logits by less than {:.2g}; one that is there in {}, too, "
+        "would show from {:.2g} on.",
+        r.bound.values_format, *blind, r.wide.format, r.wide.bound));
+    return;
+  }
+  reasons.push_back(fmt::format("A fault that moves logits by less than {:.2g} would look the same here{}.", *blind,
+                                r.bound.sharper.empty() ? "" : "; to see one, " + r.bound.sharper));
+}
+
 std::vector<std::string> reasons_of(Outcome outcome, const Runs& r, const Causes& found) {
   std::vector<std::string> reasons;
   if (outcome == Outcome::within_rounding) add_doubt(found, reasons);
@@ -169,6 +226,7 @@ std::vector<std::string> reasons_of(Outcome outcome, const Runs& r, const Causes
   }
   const bool apart = r.total.max_abs > 0 || r.evidence.noise > 0;
   if (apart && outcome != Outcome::not_finite) reasons.push_back(r.bound.reason);
+  if (outcome == Outcome::within_rounding) add_blind_spot(r, reasons);
   return reasons;
 }
 
@@ -204,6 +262,11 @@ Outcome outcome_of(const Runs& r) {
   if (e.again.shown == Answer::no) return Outcome::differs;
   if (absent || e.used.shown == Answer::no || positions_with_past(r) == 0 || past_unknown(r)) return Outcome::empty;
   return r.total.same_bits && e.control.shown != Answer::no ? Outcome::identical : Outcome::within_rounding;
+}
+
+std::optional<double> blind_spot(const Runs& r) {
+  if (r.total.same_bits || outcome_of(r) != Outcome::within_rounding) return std::nullopt;
+  return r.bound.value;
 }
 
 Verdict judge(const Runs& runs, const Causes& causes) {

@@ -1,13 +1,14 @@
 // The sentence at the top of a report. The rules, in order:
 //   not finite       a logit is NaN or infinite
-//   differs          logits are further apart than rounding explains (of a system that promises the same bits: any bit
-//                    is another), its account of its past's length is wrong, or it refuses to go on from a past that
-//                    was used before
+//   differs          logits are further apart than rounding explains, in the format that was checked or in a wider one
+//                    (of a system that promises the same bits: any bit is another), its account of its past's length
+//                    is wrong, or it refuses to go on from a past that was used before
 //   test is empty    logits agree, but no past was kept or it had no influence
 //   identical        every bit compared is equal, the control's too
 //   equal within rounding
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -34,6 +35,9 @@ struct Verdict {
 
 // "identical", "equal within rounding", "differs", "test is empty", "not finite"
 std::string name_of(Outcome outcome);
+
+// How far a fault may move logits and still look as these do; none where every bit is equal, or the runs differ.
+std::optional<double> blind_spot(const Runs& runs);
 
 // What logits and evidence say of themselves, before causes are sought.
 Outcome outcome_of(const Runs& runs);

@@ -28,6 +28,7 @@ struct Bound {
   bool assumed_size = false;  // layers or width were unknown and taken as those of a model of 7 billion weights
   std::string values_format;  // "fp32"
   std::string reason;         // a sentence with the numbers above
+  std::string sharper;        // what to do to see smaller faults: "run it in fp32"; empty: nothing is known
 };
 
 // `largest_logit`: largest |logit| without past.

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cmath>
 
 #include "base/error.h"
 #include "checker/compare/columns.h"
@@ -69,6 +70,36 @@ void add_control(Runs& runs, const Probed& p) {
   }
   runs.evidence.noise = twice.max_abs;
   runs.evidence.control = control_finding(twice);
+}
+
+std::string apart_words(double apart, const Runs& runs) {
+  return fmt::format("{} apart, where rounding could explain {:.2g}", show::short_number(apart), runs.bound.value);
+}
+
+// The recorded call, made again after another text was fed: a fault that shows in one of two equal calls.
+void add_repeats(Runs& runs, const Probed& p) {
+  const Logits* again = p.seen();
+  if (again == nullptr || !p.recorded_so()) return;
+  const Logits first = p.recorded(), right = p.right();
+  const double apart = largest_distance(first, *again), bound = runs.bound.value;
+  if (!std::isfinite(apart)) return;
+  Finding& found = runs.evidence.repeats;
+  found = {Answer::yes, "the same call after the same past gives the same logits again"};
+  if (apart <= bound) return;
+  const bool first_right = largest_distance(first, right) <= bound,
+             again_right = largest_distance(*again, right) <= bound;
+  if (again_right) {
+    found = {Answer::no,
+             "only the first call went wrong: the same call after the same past, made again, gives the "
+             "right logits"};
+  } else if (first_right) {
+    found = {Answer::no,
+             "only the second call went wrong: after another text was fed, the same call after the same "
+             "past no longer gives the right logits"};
+  } else {
+    found = {Answer::no,
+             "two equal calls after equal pasts, another text between them, are " + apart_words(apart, runs)};
+  }
 }
 
 void add_used(Runs& runs, const Probed& p) {
@@ -145,10 +176,39 @@ void require_sound_probes(const Recording& r) {
   for (const auto& [name, logits] : p.supposed) require_shape(r, "suppose." + name, logits, probed_rows(r));
 }
 
+WideRuns wide_runs(const Recording& without, const Recording& with) {
+  if (!with.probes) return {};
+  const Probed p{without, with, *with.probes, {}};
+  const Logits *right = p.run("wide_without"), *other = p.run("wide_with"), *again = p.seen();
+  if (right == nullptr || other == nullptr || right->rows() != other->rows()) return {};
+  WideRuns runs{.format = p.probes.wide_format.empty() ? "a wider format" : p.probes.wide_format};
+  // All rows of the text, in the pieces that were recorded; or those of the probed call.
+  const bool of_text = p.probes.at.contains("wide_without") || right->rows() == std::ssize(with.ids);
+  const std::int64_t first = of_text ? 0 : p.past(), first_past = with.pieces.empty() ? 0 : with.pieces.front();
+  std::int64_t covered = 0;
+  for (std::int64_t r = 0; r < right->rows(); ++r) {
+    const std::int64_t place = first + p.place_of("wide_without", r), row = without.row_of(place);
+    if (row < 0 || with.row_of(place) < 0) continue;
+    const auto add = [&](std::span<const float> narrow) {
+      add_row(runs, without.logits.row(row), narrow, right->row(r), other->row(r));
+    };
+    if (of_text || p.recorded_so()) add(with.logits.row(with.row_of(place))), covered += place >= first_past ? 1 : 0;
+    const std::int64_t in_call = place - p.past();
+    if (again != nullptr && in_call >= 0 && in_call < again->rows()) add(again->row(in_call));
+  }
+  std::int64_t had_past = 0;
+  for (std::int64_t i = first_past; i < std::ssize(with.ids); ++i) had_past += with.row_of(i) >= 0 ? 1 : 0;
+  runs.every_row = covered == had_past;
+  runs.rows = right->rows();
+  runs.bound = wide_bound(with.description, runs.largest_logit);
+  return runs;
+}
+
 void add_probes(Runs& runs, const Recording& without, const Recording& with) {
   if (!with.probes) return;
   const Probed p{without, with, *with.probes, runs.tolerance()};
   add_control(runs, p);
+  add_repeats(runs, p);
   add_used(runs, p);
   if (const Logits* again = p.run("again")) {
     runs.results.push_back({"after another text",

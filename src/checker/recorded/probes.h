@@ -6,6 +6,7 @@
 #include <optional>
 
 #include "checker/causes/explanation.h"
+#include "checker/compare/wide.h"
 #include "checker/recorded/recorded.h"
 #include "checker/run/runs.h"
 
@@ -17,6 +18,9 @@ void require_places(const Recording& recording, const std::string& name, const P
 // Load error when a run has not the rows that its name asks for.
 void require_sound_probes(const Recording& recording);
 
+// The runs again in a wider format, where they were recorded; `bound` of their largest logit is known.
+WideRuns wide_runs(const Recording& without_past, const Recording& with_past);
+
 // Adds what the probes show to runs whose subject and bound are known: evidence (used, control, noise), experiments and
 // notes.
 void add_probes(Runs& runs, const Recording& without_past, const Recording& with_past);
@@ -24,7 +28,7 @@ void add_probes(Runs& runs, const Recording& without_past, const Recording& with
 // The causes of recorded runs that differ.
 Causes explain_recorded(const Runs& runs, const Recording& without_past, const Recording& with_past);
 
-// The cause "rounding", where the same was recorded in a wider format and is much nearer there.
-std::optional<Explanation> recorded_rounding(const Runs& runs, const Recording& with_past);
+// The cause "rounding" of runs that differ within rounding, where runs in a wider format prove it.
+std::optional<Explanation> recorded_rounding(const Runs& runs);
 
 }  // namespace pkv::check

@@ -87,6 +87,13 @@ Bound wider_bound(const Recording& a, const Recording& b) {
   return x.value > y.value ? x : y;
 }
 
+// How a smaller fault could be seen.
+std::string sharper(const Runs& runs) {
+  const bool wide = runs.bound.values_format == "fp32";
+  if (runs.wide.known()) return "record with --splits last, all of which is run wider, too";
+  return wide ? "record with --probes" : "record it in fp32, or with --probes";
+}
+
 const Precision& coarser_logits(const Recording& a, const Recording& b) {
   const Precision &x = logits_precision(a.description), &y = logits_precision(b.description);
   return x.fraction_bits < y.fraction_bits ? x : y;
@@ -215,7 +222,9 @@ Runs RecordedStages::run() {
   runs.ids = with_.ids;
   runs.vocab = with_.logits.vocab;
   runs.notes = notes_of(without_, with_);
-  runs.bound = wider_bound(without_, with_);
+  runs.wide = wide_runs(without_, with_);
+  runs.bound = narrowed(wider_bound(without_, with_), runs.wide);
+  runs.bound.sharper = sharper(runs);
   runs.evidence = evidence_of(with_);
   const auto right = without_.logits.row(without_.logits.rows() - 1), other = with_.logits.row(with_.logits.rows() - 1);
   runs.table = article_table(right, other);
@@ -235,7 +244,7 @@ Causes RecordedStages::explain(const Runs& runs, const Inside&, Outcome logits) 
   if (logits == Outcome::differs) return explain_recorded(runs, without_, with_);
   Causes causes;
   if (logits != Outcome::within_rounding) return causes;
-  if (auto rounding = recorded_rounding(runs, with_)) causes.causes.push_back(std::move(*rounding));
+  if (auto rounding = recorded_rounding(runs)) causes.causes.push_back(std::move(*rounding));
   return causes;
 }
 

@@ -101,6 +101,12 @@ bool gives_the_others(const Probed& p, const Use& use) {
   return !apart(p, *right, *p.run(use.run)) || (other != nullptr && !apart(p, p.right(), *other));
 }
 
+// Whether this text gets its own logits, and the other text this one's: its past was taken for this one's.
+bool gives_this_texts(const Probed& p, const Use& use) {
+  const Logits* other = other_run(p, use);
+  return other != nullptr && !apart(p, expected(p, use), *p.run(use.run)) && !apart(p, p.right(), *other);
+}
+
 }  // namespace
 
 void add_uses(Runs& runs, const Probed& p) {
@@ -121,6 +127,12 @@ void add_causes_of_uses(Causes& found, const Probed& p) {
     if (!goes_wrong(p, use)) continue;
     const Logits* supposed = p.suppose(use.reproduced_by);
     if (!use.reproduced_by.empty() && (supposed == nullptr || apart(p, *supposed, *p.run(use.run)))) continue;
+    if (gives_this_texts(p, use)) {
+      add_found(
+          found, CauseId::past_of_another_text,
+          "a past of another text, made and gone on from while this one's is alive, gives the logits of this one's");
+      continue;
+    }
     const bool swapped = gives_the_others(p, use);
     if (use.only_swapped && !swapped) continue;
     add_found(found, use.cause, std::string(use.evidence) + (swapped ? ": those of one text are the other's" : ""));

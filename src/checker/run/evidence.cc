@@ -86,6 +86,7 @@ Finding refused_finding(std::string_view experiment, std::int64_t past, const Er
 std::vector<const Finding*> findings_to_show(const Evidence& e) {
   if (e.exists.shown == Answer::no) return {&e.exists, &e.used, &e.control};
   std::vector<const Finding*> all{&e.exists, &e.length, &e.used, &e.control};
+  if (e.repeats.shown == Answer::no) all.push_back(&e.repeats);
   if (e.again.shown == Answer::no) all.push_back(&e.again);
   return all;
 }

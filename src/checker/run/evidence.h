@@ -34,6 +34,8 @@ struct Evidence {
   Finding length;   // the past holds as many tokens as were fed
   Finding used;     // every change of the past moves the logits
   Finding control;  // the same whole run twice is the same
+  // The same call after the same past twice is the same.
+  Finding repeats{Answer::unknown, "whether the same call after the same past gives the same logits is not known"};
   // What follows a past that was used before is not refused.
   Finding again{Answer::unknown, "whether a past that was used before is taken again is not known"};
   std::vector<Influence> influences;

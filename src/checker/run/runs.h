@@ -11,6 +11,7 @@
 #include "checker/compare/bound.h"
 #include "checker/compare/compare.h"
 #include "checker/compare/statistics.h"
+#include "checker/compare/wide.h"
 #include "checker/run/evidence.h"
 #include "checker/run/inside.h"
 #include "checker/run/pictures.h"
@@ -47,6 +48,7 @@ struct Runs : Cells, Histograms {
   Difference total;
   Evidence evidence;
   Bound bound;
+  WideRuns wide;  // of recordings: the same runs in wider arithmetic
   Causality causality;
   std::vector<std::string> notes;  // what was left out or assumed
 

@@ -9,8 +9,10 @@
 
 #include "base/error.h"
 #include "checker/causes/cause.h"
+#include "checker/check/document.h"
 #include "checker/recorded/recorded.h"
 #include "mutants/toy.h"
+#include "show/document.h"
 
 namespace pkv::check {
 namespace {
@@ -233,12 +235,42 @@ TEST(RecordedCauses, PastOfAnotherText) {
   EXPECT_THAT(confirmed(r), testing::Contains("past-of-another-text")) << r.verdict.sentence;
 }
 
+// Of every cause, certain or not.
+std::vector<std::string> told(const Report& r) {
+  std::vector<std::string> names;
+  for (const Explanation& e : r.causes) names.push_back(e.cause);
+  return names;
+}
+
+// Where what is hidden differs from one new token to the next it is a mask. Where it does not, it may as well be that
+// nothing of use is stored there.
 TEST(RecordedCauses, MasksAreSeenInWhatChanges) {
-  EXPECT_THAT(confirmed(checked(past_ignored(), 4, false)), testing::ElementsAre("past-ignored"));
-  EXPECT_THAT(confirmed(checked(top_left(), 6, false)), testing::ElementsAre("top-left-mask"));
-  EXPECT_THAT(confirmed(checked(first_dropped(2), 4, false)), testing::ElementsAre("first-dropped"));
+  EXPECT_THAT(confirmed(checked(top_left(), 4, false)), testing::ElementsAre("top-left-mask"));
   EXPECT_THAT(confirmed(checked(window(3), 4, false)), testing::ElementsAre("window"));
-  EXPECT_THAT(confirmed(checked(window(3), 6, false)), testing::ElementsAre("first-dropped", "window"));
+  EXPECT_THAT(told(checked(past_ignored(), 4, false)), testing::Contains("past-ignored"));
+  EXPECT_THAT(told(checked(top_left(), 6, false)), testing::Contains("top-left-mask"));
+  EXPECT_THAT(told(checked(first_dropped(2), 4, false)), testing::Contains("first-dropped"));
+  EXPECT_THAT(told(checked(window(3), 6, false)), testing::IsSupersetOf({"first-dropped", "window"}));
+  for (const Bugs& bugs : {past_ignored(), first_dropped(2)})
+    EXPECT_THAT(confirmed(checked(bugs, 4, false)), testing::IsEmpty());
+  for (const Bugs& bugs : {top_left(), window(3)}) EXPECT_THAT(confirmed(checked(bugs, 6, false)), testing::IsEmpty());
+}
+
+// The past of a text that nobody recorded: no change of the right past is noticed, as if it were ignored. The
+// simulation of that is in the file, and is not what was seen.
+TEST(RecordedCauses, AStalePastIsNotAnIgnoredOne) {
+  Bugs bugs;
+  bugs.finds_prefix_by_length = true;
+  Recorder recorder(bugs, 4);
+  recorder.after({10, 10, 12, 3}, slice(kText, 4, 7));  // someone else was there first
+  Recording with = recorder.with();
+  const Recording without = recorder.without();
+  EXPECT_THAT(told(compare_recordings(without, with)), testing::Contains("past-ignored"));
+  add_simulations(*with.probes);
+  const Report r = compare_recordings(without, with);
+  EXPECT_EQ(r.verdict.outcome, Outcome::differs);
+  EXPECT_THAT(told(r), testing::Not(testing::Contains("past-ignored")));
+  EXPECT_THAT(confirmed(r), testing::IsEmpty());
 }
 
 TEST(RecordedCauses, WhatNothingExplainsIsUnknown) {
@@ -249,12 +281,66 @@ TEST(RecordedCauses, WhatNothingExplainsIsUnknown) {
   EXPECT_GT(r.causes_tried, 5);
 }
 
-TEST(RecordedCauses, LookingAheadIsSeenByTheLaterTokens) {
+Report looking_ahead(const std::function<void(Probes&, const Recording& without)>& change) {
   Bugs bugs;
   bugs.sees = [](Call, auto, auto) { return true; };
-  const Report r = checked(bugs);
+  Recorder recorder(bugs, 4);
+  const Recording without = recorder.without();
+  Recording with = recorder.with();
+  change(*with.probes, without);
+  return compare_recordings(without, with);
+}
+
+TEST(RecordedCauses, LookingAheadIsSeenByTheLaterTokens) {
+  const Report r = looking_ahead([](Probes& p, const Recording& without) {
+    p.runs["batched"] = last_rows(without.logits, 3);  // its neighbour does not move it
+  });
   EXPECT_EQ(r.causality.holds, Answer::no);
   EXPECT_THAT(confirmed(r), testing::Contains("attends-both-ways"));
+  EXPECT_THAT(r.verdict.sentence, HasSubstr("looks ahead"));
+}
+
+// Outlier columns of the call, or a choice among all rows of it, also let later tokens move earlier ones.
+TEST(RecordedCauses, WhatNeighboursMoveDoesNotAttendBothWays) {
+  const Report r = looking_ahead([](Probes& p, const Recording& without) {
+    p.runs["batched"] = last_rows(without.logits, 3);
+    for (float& v : p.runs["batched"].values) v += 2;
+  });
+  EXPECT_EQ(r.causality.holds, Answer::no);
+  EXPECT_THAT(confirmed(r), testing::ElementsAre("rows-not-independent"));
+}
+
+// A mask that hides later tokens changes what the model gives: it had attended to them.
+TEST(RecordedCauses, WhatARightMaskChangesAttendsBothWays) {
+  const Report r = looking_ahead([](Probes& p, const Recording& without) {
+    p.runs["batched"] = p.runs["right_mask"] = last_rows(without.logits, 3);
+  });
+  EXPECT_THAT(confirmed(r), testing::IsEmpty()) << "the mask may not have been taken";
+  const Report masked = looking_ahead([](Probes& p, const Recording& without) {
+    p.runs["batched"] = p.runs["right_mask"] = last_rows(without.logits, 3);
+    for (float& v : p.runs["right_mask"].values) v += 1;
+  });
+  EXPECT_THAT(confirmed(masked), testing::ElementsAre("attends-both-ways"));
+}
+
+TEST(RecordedCauses, WhatARightMaskDoesNotChangeDoesNotAttendBothWays) {
+  const Report r = looking_ahead([](Probes& p, const Recording& without) {
+    p.runs["batched"] = p.runs["right_mask"] = p.supposed["window=2"] = last_rows(without.logits, 3);
+    EXPECT_FALSE(p.supposed["window=2"].values.empty());
+    p.supposed["window=2"].values[0] += 3;  // masks are heeded
+  });
+  EXPECT_THAT(told(r), testing::Not(testing::Contains("attends-both-ways")));
+}
+
+// The beginning is other than in the whole text, and no later token is the reason.
+TEST(RecordedCauses, ALengthThatMattersIsNoLookAhead) {
+  Bugs bugs;
+  bugs.logit = [](Call c, float v) { return v * (1 + 0.05f * static_cast<float>(c.past + c.count)); };
+  const Report r = checked(bugs);
+  EXPECT_EQ(r.causality.holds, Answer::yes) << r.causality.sentence;
+  EXPECT_EQ(r.verdict.outcome, Outcome::differs);
+  EXPECT_THAT(r.verdict.sentence, HasSubstr("logits depend on how many tokens the call has"));
+  EXPECT_THAT(r.verdict.sentence, testing::Not(HasSubstr("ahead")));
 }
 
 TEST(RecordedCauses, MasksThatTheModelDoesNotTakeProveNothing) {
@@ -275,23 +361,101 @@ Recording with_added(Recording r, float by) {
   return r;
 }
 
-TEST(RecordedCauses, RoundingShrinksInAWiderFormat) {
-  Recorder recorder({}, 4);
-  Recording with = with_added(recorder.with(), 0.5f);
-  with.probes->wide_format = "fp32";
-  with.probes->runs["wide_without"] = with.probes->runs["wide_with"] = with.probes->runs.at("again");
-  with.probes->runs["wide_with"].values[0] += 1e-5f;
-  EXPECT_THAT(confirmed(compare_recordings(recorder.without(), with)), testing::ElementsAre("rounding"));
-  with.probes->runs["wide_with"].values[0] += 0.4f;
-  EXPECT_TRUE(confirmed(compare_recordings(recorder.without(), with)).empty());
+// Healthy runs in bf16, and the same in fp32: `by` moves the logits of the run with the past.
+struct Narrow {
+  Recording without, with;
+
+  explicit Narrow(float by, std::int64_t past = 4)
+      : without(Recorder({}, past).without()), with(Recorder({}, past).with()) {
+    without.description.format = with.description.format = "bf16";
+    Probes& p = *with.probes;
+    p.wide_format = "fp32";
+    p.runs["wide_without"] = p.runs["wide_with"] = p.runs.at("again");
+    for (std::size_t i = 0; i < p.runs["wide_without"].values.size(); ++i) {  // what rounding does to both
+      p.runs["wide_without"].values[i] += 0.05f, p.runs["wide_with"].values[i] += 0.05f;
+    }
+    p.runs["wide_with"].values[0] += 2e-6f;
+    with = with_added(with, by);
+    for (float& v : p.runs["again"].values) v += by;
+  }
+  Probes& probes() { return *with.probes; }
+  Report report() const { return compare_recordings(without, with); }
+};
+
+std::string as_text(const Report& r) { return show::as_text(document(r)); }
+
+TEST(RecordedCauses, RoundingIsProvenBySymmetry) {
+  const Report r = Narrow(0.08f).report();
+  EXPECT_EQ(r.verdict.outcome, Outcome::within_rounding) << as_text(r);
+  EXPECT_THAT(confirmed(r), testing::ElementsAre("rounding"));
+  EXPECT_THAT(r.verdict.reasons, testing::Contains(HasSubstr("one that is there in fp32, too, would show from")));
+  EXPECT_LT(r.bound.value, 0.2);
 }
 
-TEST(RecordedCauses, APastInFewerBits) {
+// A kernel of one format loses keys: in the wider one nothing is wrong, and only one of the two runs is far from it.
+TEST(RecordedCauses, AFaultOfOneFormatIsNoRounding) {
+  for (const float by : {0.6f, 3.2f}) {
+    const Report r = Narrow(by).report();
+    EXPECT_EQ(r.verdict.outcome, Outcome::differs) << as_text(r);
+    EXPECT_THAT(told(r), testing::Not(testing::Contains("rounding")));
+    EXPECT_THAT(as_text(r), testing::Not(HasSubstr("nothing is wrong")));
+    EXPECT_THAT(r.verdict.sentence, HasSubstr("In fp32 the same two runs agree"));
+  }
+}
+
+TEST(RecordedCauses, AFaultBelowTheBoundShowsInTheWiderFormat) {
+  Narrow runs(0.08f);
+  for (float& v : runs.probes().runs["wide_with"].values) v += 0.08f;
+  const Report r = runs.report();
+  EXPECT_LT(r.total.max_abs, r.bound.value);
+  EXPECT_EQ(r.verdict.outcome, Outcome::differs) << as_text(r);
+  EXPECT_THAT(r.verdict.sentence, HasSubstr("In fp32, where rounding could explain"));
+  EXPECT_THAT(told(r), testing::Not(testing::Contains("rounding")));
+}
+
+// The last token is healthy, in both formats; those before it, of which there is no wide run, are not.
+TEST(RecordedCauses, WideRunsProveOnlyWhatTheyCover) {
+  Narrow runs(0, 6);
+  runs.with.pieces = {1, 1, 1, 1, 1, 1, 1};
+  runs.with.past_lengths = {1, 2, 3, 4, 5, 6, 7};
+  for (std::size_t i = 0; i < 13; ++i) runs.with.logits.values[3 * 13 + i] += 3;
+  Report r = runs.report();
+  EXPECT_EQ(r.verdict.outcome, Outcome::differs);
+  EXPECT_THAT(told(r), testing::IsEmpty());
+  // Where the wide runs are of the whole text, its every position counts.
+  runs = Narrow(0, 6);
+  for (const char* name : {"wide_without", "wide_with"}) {
+    runs.probes().runs[name] = runs.without.logits;
+    for (float& v : runs.probes().runs[name].values) v += 0.05f;
+  }
+  EXPECT_EQ(runs.report().verdict.outcome, Outcome::identical);
+  for (std::size_t i = 0; i < 13; ++i) runs.probes().runs["wide_with"].values[3 * 13 + i] += 0.5f;
+  EXPECT_EQ(runs.report().verdict.outcome, Outcome::differs);
+}
+
+TEST(RecordedCauses, WithoutWiderRunsTheBlindSpotIsSaid) {
+  Narrow runs(0.08f);
+  runs.probes().runs.erase("wide_with");
+  const Report r = runs.report();
+  EXPECT_EQ(r.verdict.outcome, Outcome::within_rounding);
+  EXPECT_TRUE(r.causes.empty()) << "rounding is proven, not assumed";
+  ASSERT_TRUE(blind_spot(r));
+  EXPECT_EQ(*blind_spot(r), r.bound.value);
+  EXPECT_THAT(r.verdict.reasons, testing::Contains(HasSubstr("would look the same here")));
+  EXPECT_THAT(report_json(r), HasSubstr("\"blind_spot\": "));
+  for (const std::string& text : {as_text(r), show::as_markdown(document(r)), show::as_html(document(r))}) {
+    EXPECT_THAT(text, HasSubstr("would look the"));
+  }
+}
+
+// Its rounding could explain as much, which does not prove that it does.
+TEST(RecordedCauses, APastInFewerBitsIsAGuess) {
   Recorder recorder({}, 4);
   Recording with = with_added(recorder.with(), 5e-3f);
-  EXPECT_TRUE(confirmed(compare_recordings(recorder.without(), with)).empty());
+  EXPECT_THAT(told(compare_recordings(recorder.without(), with)), testing::IsEmpty());
   with.description.past_format = "fp16";
-  EXPECT_THAT(confirmed(compare_recordings(recorder.without(), with)), testing::ElementsAre("past-in-fp16"));
+  EXPECT_THAT(told(compare_recordings(recorder.without(), with)), testing::ElementsAre("past-in-fp16"));
+  EXPECT_THAT(confirmed(compare_recordings(recorder.without(), with)), testing::IsEmpty());
 }
 
 TEST(RecordedCauses, RowsThatDependOnTheirNeighbours) {
@@ -410,13 +574,72 @@ TEST(RecordedCauses, WhatWasLeftOutIsSaid) {
               testing::Contains("Not recorded: probe.cropped: the past cannot be cut."));
 }
 
+// Of rows that depend on their neighbours by 1, that is no reason for a difference of 9.
+TEST(RecordedCauses, NeighboursExplainNoMoreThanTheyMove) {
+  Recorder recorder({}, 4);
+  Recording with = with_added(recorder.with(), 9);
+  with.probes->runs["batched"] = with.probes->runs.at("again");
+  with.probes->runs["batched"].values[0] += 1;
+  EXPECT_THAT(confirmed(compare_recordings(recorder.without(), with)), testing::IsEmpty());
+}
+
+// What all that was fed would have given is in the file, and is not what the second use gave.
+TEST(RecordedCauses, ASecondUseThatIsNotWhatItWouldBeIsAGuess) {
+  Recorder recorder({}, 4);
+  Recording with = recorder.with();
+  with.probes->runs["twice"] = with.probes->runs.at("other_past");
+  with.probes->twice_lengths = {4, 4};
+  with.probes->supposed["past-changed-in-place"] = with.probes->runs.at("other_past");
+  EXPECT_THAT(confirmed(compare_recordings(recorder.without(), with)), testing::ElementsAre("past-changed-in-place"));
+  with.probes->supposed["past-changed-in-place"].values[2] += 1;
+  const Report r = compare_recordings(recorder.without(), with);
+  EXPECT_EQ(r.verdict.outcome, Outcome::differs);
+  EXPECT_THAT(confirmed(r), testing::IsEmpty());
+  EXPECT_THAT(told(r), testing::ElementsAre("past-changed-in-place"));
+}
+
 TEST(RecordedCauses, ChangesFromRunToRun) {
   Recorder recorder({}, 4);
   Recording with = with_added(recorder.with(), 0.5f);
   with.probes->runs["whole_again"].values[3] += 2;
   const Report r = compare_recordings(recorder.without(), with);
-  EXPECT_THAT(confirmed(r), testing::Contains("not-deterministic"));
+  EXPECT_THAT(told(r), testing::ElementsAre("not-deterministic"));
+  EXPECT_THAT(r.verdict.sentence, testing::StartsWith("not deterministic"));
   EXPECT_FLOAT_EQ(static_cast<float>(r.evidence.noise), 2);
+}
+
+// Chance makes earlier logits move, and may look like any cause.
+TEST(RecordedCauses, ChanceOutranksWhateverItLooksLike) {
+  Recorder recorder(top_left(), 4);
+  Recording with = recorder.with();
+  add_simulations(*with.probes);
+  with.probes->runs["whole_again"].values[3] += 2;
+  with.probes->runs["later.1"].values[0] += 1;
+  const Report r = compare_recordings(recorder.without(), with);
+  EXPECT_THAT(told(r), testing::ElementsAre("not-deterministic"));
+  EXPECT_THAT(r.verdict.sentence, testing::StartsWith("not deterministic"));
+}
+
+TEST(RecordedCauses, ChanceWithAPastOnly) {
+  Recorder recorder({}, 4);
+  Recording with = with_added(recorder.with(), 0.5f);
+  with.probes->runs["again"].values[3] += 2;
+  const Report r = compare_recordings(recorder.without(), with);
+  EXPECT_EQ(r.evidence.repeats.shown, Answer::no);
+  EXPECT_THAT(told(r), testing::ElementsAre("not-deterministic"));
+  EXPECT_THAT(r.causes[0].evidence, testing::StartsWith("only with a past"));
+}
+
+TEST(RecordedCauses, OnlyTheFirstCallIsAFinding) {
+  Recorder recorder(top_left(), 4);
+  Recording with = recorder.with();
+  add_simulations(*with.probes);
+  with.probes->runs["again"] = last_rows(recorder.without().logits, 3);
+  const Report r = compare_recordings(recorder.without(), with);
+  EXPECT_EQ(r.evidence.repeats.shown, Answer::no);
+  EXPECT_THAT(r.evidence.repeats.sentence, HasSubstr("only the first call went wrong"));
+  EXPECT_THAT(as_text(r), HasSubstr("only the first call went wrong"));
+  EXPECT_THAT(confirmed(r), testing::ElementsAre("top-left-mask"));
 }
 
 TEST(RecordedCauses, StatesShowTheFirstLayerThatParts) {

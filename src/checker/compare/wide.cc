@@ -1,0 +1,70 @@
+#include "checker/compare/wide.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "checker/compare/columns.h"
+#include "checker/compare/compare.h"
+
+namespace pkv::check {
+namespace {
+
+// Two runs that round differently are √2 times as far from each other as one is from the exact run, where all of the
+// rounding differs. docs/causes.md has what healthy runs do.
+constexpr double kMeasured = 3;
+
+double farthest(std::span<const float> a, std::span<const float> b) {
+  double largest = 0;
+  for (std::size_t i = 0; i < a.size(); ++i) {
+    const double apart = distance(a[i], b[i]);
+    if (std::isnan(apart)) return std::numeric_limits<double>::infinity();
+    largest = std::max(largest, apart);
+  }
+  return largest;
+}
+
+void raise(double& largest, double to) { largest = std::max(largest, to); }
+
+}  // namespace
+
+void add_row(WideRuns& runs, std::span<const float> without, std::span<const float> with,
+             std::span<const float> wide_without, std::span<const float> wide_with) {
+  runs.rows++;
+  raise(runs.without, farthest(without, wide_without));
+  raise(runs.with, farthest(with, wide_without));
+  raise(runs.narrow_apart, farthest(without, with));
+  raise(runs.apart, farthest(wide_without, wide_with));
+  raise(runs.largest_logit, largest_logit(without));
+}
+
+double wide_bound(const Description& description, double largest_logit) {
+  Description wide = description;
+  wide.values_format = "fp32";
+  return rounding_bound(wide, largest_logit).value;
+}
+
+double measured_rounding(const WideRuns& runs, const Precision& values) {
+  const double rounded_once = values.unit_roundoff() * runs.largest_logit;
+  return kMeasured * std::max(std::min(runs.without, runs.with), rounded_once);
+}
+
+bool parts(const WideRuns& runs, const Precision& values) {
+  return runs.known() && (!runs.agree() || runs.narrow_apart > measured_rounding(runs, values));
+}
+
+Bound narrowed(Bound bound, const WideRuns& runs) {
+  if (!runs.known() || !runs.every_row || !runs.agree()) return bound;
+  const double measured = measured_rounding(runs, precision_of(bound.values_format));
+  if (measured >= bound.value) return bound;
+  bound.value = measured;
+  bound.reason = fmt::format(
+      "Rounding alone could move a logit by {:.2g}: held against the same run in {}, logits without a past are up to "
+      "{} off and those with one up to {}.",
+      bound.value, runs.format, show::short_number(runs.without), show::short_number(runs.with));
+  return bound;
+}
+
+}  // namespace pkv::check
