@@ -9,6 +9,7 @@
 #include "engine/model/architectures.h"
 #include "engine/model/checkpoint.h"
 #include "engine/model/faults/deviation.h"
+#include "engine/model/outline.h"
 #include "engine/model/pass.h"
 #include "engine/model/reader.h"
 #include "files/hf/common_keys.h"
@@ -54,6 +55,18 @@ void accept_other_models(const hf::Config& config, Reader& reader) {
   }
 }
 
+// transformers 5 loads weights in the config's dtype unless it is told another; here they are what they are.
+std::string note_on_dtype(const hf::Config& config, const Reader& reader, const LoadOptions& options) {
+  if (options.dtype || options.quantize || reader.stored_format()) return {};
+  const std::optional<DType> said = outline_of(config).dtype;
+  const DType found = reader.inventory().dtype;
+  if (!said || !is_float(*said) || *said == found) return {};
+  return fmt::format(
+      "{} says {}, but the weights are {}: they are computed with as they are; transformers 5 by itself "
+      "would take {}, as --dtype {} does",
+      config.file(), name_of(*said), name_of(found), name_of(*said), name_of(*said));
+}
+
 Loaded load_page(const Source& source, const kernels::Backend* backend, const LoadOptions& options) {
   require_float(options.dtype, "weights");
   require_float(options.past_dtype, "keys and values");
@@ -78,6 +91,7 @@ Loaded load_page(const Source& source, const kernels::Backend* backend, const Lo
   if (std::string said = quantization.disagrees(config.file(), reader.stored_format()); !said.empty()) {
     loaded.notes.push_back(std::move(said));
   }
+  if (std::string said = note_on_dtype(whole, reader, options); !said.empty()) loaded.notes.push_back(std::move(said));
   loaded.notes.insert(loaded.notes.end(), reader.notes().begin(), reader.notes().end());
   std::ranges::move(reader.unused(), std::back_inserter(loaded.notes));
   loaded.weights = reader.inventory();

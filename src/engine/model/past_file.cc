@@ -81,6 +81,17 @@ const containers::Tensor& tensor(const containers::SafeTensors& file, const std:
   return t;
 }
 
+// What is not known may change what the blocks mean.
+void require_known_metadata(const containers::SafeTensors& file) {
+  static constexpr std::array<std::string_view, 16> kKnown{
+      "backend", "block_tokens", "checksum",   "config",     "format", "head_dim",  "kv_heads", "layers",
+      "model",   "numerics",     "operations", "past_dtype", "schema", "tokenizer", "weights",  "weights_files"};
+  for (const auto& [key, value] : file.metadata()) {
+    if (std::ranges::count(kKnown, key) != 0) continue;
+    fail_file(file, fmt::format("not a saved past of this version: metadata '{}' is not known", key));
+  }
+}
+
 std::vector<std::int32_t> read_ids(const containers::SafeTensors& file) {
   const containers::Tensor* t = file.find("ids");
   if (t == nullptr || t->dtype != DType::i64 || t->shape.size() != 1 || t->shape[0] < 1) {
@@ -166,6 +177,7 @@ std::uint64_t SavedPast::file_bytes() const { return file.get("ids").file->bytes
 
 SavedPast read_past(containers::SafeTensors file) {
   const PastShape shape = read_shape(file);
+  require_known_metadata(file);
   std::vector<std::int32_t> ids = read_ids(file);
   const auto blocks = blocks_shape(shape, ids.size());
   const containers::Tensor& data = tensor(file, "blocks", shape.dtype, blocks);

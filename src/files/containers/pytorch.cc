@@ -3,7 +3,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <cstring>
+#include <set>
 #include <utility>
 
 #include "base/error.h"
@@ -60,6 +62,23 @@ class Archive {
   }
 
   std::string place(std::string_view name) const { return fmt::format("{}: {}{}", file_, root_, name); }
+
+  // Entries that are neither in `used` nor about the archive itself.
+  std::vector<std::string_view> beside(const std::set<const ZipEntry*>& used) const {
+    static constexpr std::array<std::string_view, 6> kKnown{
+        "data.pkl", "version", "byteorder", ".format_version", ".storage_alignment", ".data/"};
+    std::vector<std::string_view> names;
+    for (const ZipEntry& e : entries_) {
+      std::string_view name = e.name;
+      if (name.ends_with('/')) continue;  // a folder
+      if (name.starts_with(root_)) name.remove_prefix(root_.size());
+      const bool known = std::ranges::any_of(kKnown, [&](std::string_view known_name) {
+        return known_name.ends_with('/') ? name.starts_with(known_name) : name == known_name;
+      });
+      if (!known && !used.contains(&e)) names.push_back(e.name);
+    }
+    return names;
+  }
 
  private:
   [[noreturn]] void refuse(std::string what, std::string expected = {}, std::string found = {},
@@ -127,8 +146,13 @@ class Builder {
     StateDict state = parse_state_dict(text_of(pickle->data), archive_.place("data.pkl"));
     for (Entry& e : state.entries) add(e);
     built_.others = std::move(state.others);
-    for (const std::string& note : state.notes) {
-      built_.notes.push_back(fmt::format("{} holds {}", std::filesystem::path(file_).filename().string(), note));
+    const auto note = [&](const std::string& what) {
+      built_.notes.push_back(fmt::format("{} holds {}", std::filesystem::path(file_).filename().string(), what));
+    };
+    std::ranges::for_each(state.notes, note);
+    if (const auto beside = archive_.beside(used_); !beside.empty()) {
+      note(fmt::format("entries of the archive that no tensor uses ({}; the first is {})", beside.size(),
+                       quote(beside.front(), 60)));
     }
     return std::move(built_);
   }
@@ -136,7 +160,7 @@ class Builder {
  private:
   std::string place(const Entry& e) const { return fmt::format("{}: tensor {}", file_, quote(e.name)); }
 
-  std::span<const std::byte> storage_of(const Entry& e) const {
+  std::span<const std::byte> storage_of(const Entry& e) {
     const std::string name = fmt::format("data/{}", e.storage);
     const ZipEntry* storage = archive_.find(name);
     if (storage == nullptr) {
@@ -148,6 +172,7 @@ class Builder {
                  .expected = fmt::format("{} bytes", e.storage_bytes),
                  .found = fmt::format("{} bytes", storage->data.size())});
     }
+    used_.insert(storage);
     return storage->data;
   }
 
@@ -181,6 +206,7 @@ class Builder {
   Archive archive_;
   std::string_view file_;
   std::uint64_t copies_left_;
+  std::set<const ZipEntry*> used_;
   PyTorchTensors built_;
 };
 

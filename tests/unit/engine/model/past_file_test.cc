@@ -165,6 +165,9 @@ TEST_F(PastFile, AnotherVersionOfTheArithmeticIsRefused) {
   save(m);
   rewrite(file_, "layers", "99999999999999999999");
   EXPECT_THAT(refusal(m), HasSubstr("metadata 'layers' is no size"));
+  save(m);
+  rewrite(file_, "window", "16");
+  EXPECT_THAT(refusal(m), HasSubstr("not a saved past of this version: metadata 'window' is not known"));
 }
 
 // A past that pkv saved before its files named operations, with `naive` on falcon-sequential-rotary and these ids.

@@ -311,6 +311,18 @@ TEST(Formats, Fp64IsComputedWithAsFp32) {
   EXPECT_THAT(load(large).notes, testing::Contains(HasSubstr("1 values are too large for fp32 and became infinite")));
 }
 
+// What transformers 5 would do by itself, and pkv does when it is asked to.
+TEST(Formats, AnotherDtypeInTheConfigIsNoted) {
+  Changed source("gpt2-plain"), asked("gpt2-plain"), agrees("gpt2-plain");
+  source.config({{"dtype", "float16"}});
+  asked.config({{"dtype", "float16"}});
+  EXPECT_THAT(
+      load(source).notes,
+      ElementsAre(HasSubstr("config.json says fp16, but the weights are fp32: they are computed with as they are")));
+  EXPECT_THAT(load(asked, {.dtype = DType::f16}).notes, IsEmpty());
+  EXPECT_THAT(load(agrees.config({{"torch_dtype", "float32"}})).notes, IsEmpty());
+}
+
 // Entries that are no tensors: known, refused, or noted.
 TEST(Entries, WithinALayerTheyMayChangeItsMeaning) {
   Changed known("gpt2-plain"), none("gpt2-plain"), whole("gpt2-plain"), of_weight("gpt2-plain");

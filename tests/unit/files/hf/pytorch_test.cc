@@ -63,6 +63,16 @@ TEST(PyTorch, ATensorLiesInTheFile) {
   EXPECT_THAT(read.notes, IsEmpty());
 }
 
+TEST(PyTorch, EntriesOfTheArchiveThatNoTensorUsesAreNoted) {
+  ZipMaker zip = Checkpoint().zip();
+  zip.add("archive/.data/serialization_id", "1");
+  EXPECT_THAT(read_pytorch(as_bytes(zip.bytes()), "f.bin").notes, IsEmpty());
+  zip.add("archive/data/7", "x");
+  zip.add("archive/scales.json", "{}");
+  EXPECT_THAT(read_pytorch(as_bytes(zip.bytes()), "f.bin").notes,
+              ElementsAre("f.bin holds entries of the archive that no tensor uses (2; the first is 'archive/data/7')"));
+}
+
 TEST(PyTorch, ViewsAreRebuilt) {
   const auto read = [](const TensorOps& tensor) {
     const std::string bytes = Checkpoint{.pickle = pickle_of(state_ops("w", tensor.ops()))}.bytes();
