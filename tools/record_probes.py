@@ -574,8 +574,11 @@ def record(runs, ids, pieces, rows, recorded, right, keeps, hidden):
     runs.attempt("probe.beside_another", beside)
     seen = keep("probe.again", again)
     keep("probe.batched", lambda: runs.call([text, other_text], rows=new)[1][0])
-    alone = keep("suppose.new-tokens-alone", lambda: runs.whole(rest, rows=first))
-    keep("suppose.past-of-another-text", lambda: runs.whole(other[:past] + rest, rows=new))
+
+    def texts():
+        keep("suppose.new-tokens-alone", lambda: runs.whole(rest, rows=first))
+        keep("suppose.past-of-another-text", lambda: runs.whole(other[:past] + rest, rows=new))
+
     for i in places_of_changes(n):
         changed, before = text[:i] + other_text[i:], rows_before(i, n, rows)
         if hidden:
@@ -600,26 +603,28 @@ def record(runs, ids, pieces, rows, recorded, right, keeps, hidden):
     dtype = runs.model.dtype
     parted = lambda a, b, format_, times: apart(a, b) > times * steps(format_) * scale
     few = 16 if dtype in (torch.float32, torch.float64) else 4
-    if not keeps:  # what is not kept cannot be misread
-        pass
-    elif wide is not None and parted(wide[0], wide[1], wide_format(runs.model), 16):
+    wide_parted = wide is not None and parted(wide[0], wide[1], wide_format(runs.model), 16)
+    single_use_right = True
+    if keeps and wide_parted:
         wide_dtype = wide_format(runs.model)
         with in_wider_format(runs.model, wide_dtype):
+            texts()
             at = [rows.index(r) for r in new]
             probed = wide[0][at] if len(pieces) == 2 else runs.after(ids[:past], rest, rows=first)
+            metadata["supposed_for"] = "wide_with" if len(pieces) == 2 else "wide_again"
             if len(pieces) != 2:
                 tensors["probe.wide_again"] = probed
             if parted(probed, wide[1][at], wide_dtype, 16):
-                keep("suppose.new-tokens-alone", lambda: runs.whole(rest, rows=first))
-                keep("suppose.past-of-another-text", lambda: runs.whole(other[:past] + rest, rows=new))
-                metadata["supposed_for"] = "wide_with" if len(pieces) == 2 else "wide_again"
+                single_use_right = False
                 add_suppositions(runs, ids, other, past, count, probed, wide[1][at], 16 * steps(wide_dtype) * scale,
                                  tensors, metadata)
     else:
+        texts()
         candidates = {"recorded": seen_rows, "again": seen, "cropped": tensors.get("probe.cropped")}
-        for name, own in candidates.items():
-            if own is None or not parted(own, right_rows, dtype, few):
+        for name, own in candidates.items():  # what is not kept cannot be misread
+            if own is None or not keeps or not parted(own, right_rows, dtype, few):
                 continue
+            single_use_right = name == "cropped"
             if name != "recorded":
                 metadata["supposed_for"] = name
             add_suppositions(runs, ids, other, past, count, own, right_rows, 2 * few * steps(dtype) * scale, tensors,
@@ -629,7 +634,9 @@ def record(runs, ids, pieces, rows, recorded, right, keeps, hidden):
                                ("forked", "past-changed-in-place", ids[:past] + other[past:] + rest),
                                ("cropped", "past-not-rewound", ids[:past] + other[past:] + rest)):
         got = tensors.get(f"probe.{name}")
-        if got is not None and parted(got, tensors.get(f"probe.{name}_whole", right_rows), dtype, few):
+        if not single_use_right or got is None:
+            continue
+        if parted(got, tensors.get(f"probe.{name}_whole", right_rows), dtype, few):
             at = list(range(len(whole) - len(rest), len(whole) - len(rest) + count))
             keep(f"suppose.{cause}", lambda whole=whole, at=at: runs.whole(whole, rows=at))
     metadata["runs"] = str(runs.count)

@@ -195,6 +195,21 @@ TEST(Foreign, WritesTheNamesOfTheScript) {
   }
 }
 
+TEST(Foreign, TheLayerWhereAFaultBeginsIsSaid) {
+  for (const char* format : {"fp32", "bf16"}) {
+    for (const Planted& planted : all_faults()) {
+      if (planted.name != "one layer ignores the past" && planted.name != "past ignored") continue;
+      Program program(planted.shape, format, planted.fault);
+      const Recorded r = record(program, text_of(planted.shape, 24, 11), {18, 6}, true);
+      const check::Report report = check::compare_recordings(r.without, r.with);
+      ASSERT_TRUE(report.parting) << planted.name;
+      EXPECT_EQ(report.parting->layer, planted.name == "past ignored" ? 0 : 1) << report.parting->sentence;
+      EXPECT_EQ(report.parting->position, 18) << report.parting->sentence;
+      EXPECT_EQ(report.layers.size(), 4u);
+    }
+  }
+}
+
 TEST(Foreign, WithProbesNoFaultIsMisnamedOrMissed) {
   const std::vector<Cell> cells = judged_cells(true);
   print(cells);

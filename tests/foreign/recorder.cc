@@ -357,8 +357,10 @@ check::Probes Recorder::probes(bool keeps) {
     }
   }
   p.runs["batched"] = rows_of(logits(program_.call({text_, other_}).logits[0]), past_, rows());
-  p.supposed["new-tokens-alone"] = whole(rest_);
-  p.supposed["past-of-another-text"] = end_of(joined(other_prefix(), rest_));
+  const auto texts = [&] {
+    p.supposed["new-tokens-alone"] = whole(rest_);
+    p.supposed["past-of-another-text"] = end_of(joined(other_prefix(), rest_));
+  };
   for (const std::int64_t i : std::set<std::int64_t>{1, std::max<std::int64_t>(n / 2, 1), n - 1}) {
     p.runs[fmt::format("later.{}", i)] = rows_of(whole(joined(slice(text_, 0, i), slice(other_, i, n))), 0, i);
   }
@@ -374,31 +376,33 @@ check::Probes Recorder::probes(bool keeps) {
   const auto wide = wide_pair(p);
   const double fine = 16 * steps(program_.format()) * scale;
   const Logits wide_right = rows_of(wide->second, past_, rows());
-  bool done = !keeps;
-  if (!done && apart(wide->first, wide->second) > fine) {
+  bool single_use_right = true;
+  const bool wide_parted = keeps && apart(wide->first, wide->second) > fine;
+  if (wide_parted) {
+    texts();
     const Logits probed = in_two ? rows_of(wide->first, past_, rows()) : go_on(past_of(prefix()));
+    p.supposed_for = in_two ? "wide_with" : "wide_again";
     if (!in_two) p.runs["wide_again"] = probed;
-    done = true;
     if (apart(probed, wide_right) > fine) {
-      p.supposed["new-tokens-alone"] = whole(rest_);
-      p.supposed["past-of-another-text"] = end_of(joined(other_prefix(), rest_));
-      suppositions(p, in_two ? "wide_with" : "wide_again", probed, wide_right, fine);
+      single_use_right = false;
+      suppositions(p, p.supposed_for, probed, wide_right, fine);
     }
   }
   std::swap(in_wide, program_);
-  if (!done) {
-    const double least = few * narrow;
-    if (in_two && apart(seen, right) > least) {
-      suppositions(p, "", seen, right, 2 * least);
-    } else if (apart(again, right) > least) {
-      suppositions(p, "again", again, right, 2 * least);
+  const double least = few * narrow;
+  if (!wide_parted) texts();
+  if (!wide_parted && keeps) {
+    const bool recorded_wrong = in_two && apart(seen, right) > least, again_wrong = apart(again, right) > least;
+    single_use_right = !recorded_wrong && !again_wrong;
+    if (!single_use_right) {
+      suppositions(p, recorded_wrong ? "" : "again", recorded_wrong ? seen : again, right, 2 * least);
     } else if (p.runs.contains("cropped") && apart(p.runs["cropped"], right) > least) {
       suppositions(p, "cropped", p.runs["cropped"], right, 2 * least);
     }
   }
   const auto if_apart = [&](const char* run, const char* cause, const Ids& before) {
     const Logits& expected = p.runs.contains(std::string(run) + "_whole") ? p.runs[std::string(run) + "_whole"] : right;
-    if (!p.runs.contains(run) || apart(p.runs[run], expected) <= few * narrow) return;
+    if (!single_use_right || !p.runs.contains(run) || apart(p.runs[run], expected) <= least) return;
     p.supposed[cause] = end_of(joined(before, rest_));
   };
   if_apart("twice", "past-changed-in-place", ids_);

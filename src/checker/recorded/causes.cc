@@ -123,6 +123,7 @@ void RecordedSearch::search() {
     }
   }
   found_ = find_causes(search);
+  found_.causes_tried = std::max(found_.causes_tried, std::ssize(p_.probes.tried));
   doubt_what_is_not_told_apart();
 }
 

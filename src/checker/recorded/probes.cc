@@ -155,6 +155,14 @@ void require_sound_probes(const Recording& r) {
                .where = r.description.name,
                .expected = fmt::format("rows {} .. {}", p.past, last - 1)});
   }
+  for (const auto& layer : p.states_apart.layers) {
+    if (p.states_apart.width == 2 && std::ssize(layer) == 2 * probed_rows(r)) continue;
+    fail_load({.what = "not a recording: distances of states have the wrong shape",
+               .where = fmt::format("{}: 'probe.states_apart'", r.description.name),
+               .expected = fmt::format("[layers + 1, {}, 2]", probed_rows(r)),
+               .found = fmt::format("[.., {}, {}]", std::ssize(layer) / std::max<std::int64_t>(p.states_apart.width, 1),
+                                    p.states_apart.width)});
+  }
   for (const auto& [name, at] : p.at) require_places(r, "rows.probe." + name, at, std::ssize(r.ids));
   for (const auto& [name, logits] : p.runs) {
     require_token(r, name, "changed.", p.past);
@@ -202,6 +210,43 @@ WideRuns wide_runs(const Recording& without, const Recording& with) {
   runs.rows = right->rows();
   runs.bound = wide_bound(with.description, runs.largest_logit);
   return runs;
+}
+
+std::optional<Inside> inside_as_measured(const Recording& with) {
+  const Probes& p = *with.probes;
+  const auto layers = std::ssize(p.states_apart.layers),
+             rows = layers > 0 ? std::ssize(p.states_apart.layers[0]) / 2 : 0;
+  const auto at = [&](std::int64_t layer, std::int64_t row) {
+    const auto& all = p.states_apart.layers[static_cast<std::size_t>(layer)];
+    return LayerDistance{all[static_cast<std::size_t>(2 * row)], all[static_cast<std::size_t>(2 * row + 1)]};
+  };
+  const auto parts_at = [&](std::int64_t layer, std::int64_t row) {
+    Description until = with.description;
+    until.values_format = "fp32";  // or wider
+    until.layers = std::max<std::int64_t>(layer, 1);
+    return !(at(layer, row).max_abs <= rounding_bound(until, at(layer, row).largest).value);
+  };
+  for (std::int64_t row = 0; row < rows; ++row) {
+    std::int64_t layer = 0;
+    while (layer < layers && !parts_at(layer, row)) ++layer;
+    if (layer == layers) continue;
+    Inside inside;
+    for (std::int64_t l = 0; l < layers; ++l) {
+      LayerDistance all;
+      for (std::int64_t r = 0; r < rows; ++r) {
+        all = {std::max(all.max_abs, at(l, r).max_abs), std::max(all.largest, at(l, r).largest)};
+      }
+      inside.layers.push_back(all);
+    }
+    Parting parting{.past = p.past, .position = p.past + row, .layer = layer - 1, .embedded = layer == 0};
+    const std::string where = layer == 0 ? "as it is embedded, before the first layer"
+                                         : fmt::format("in layer {} of {}", layer - 1, layers - 1);
+    parting.sentence = fmt::format("after a past of {} the token at position {} parts {}",
+                                   show::counted(p.past, "token"), parting.position, where);
+    inside.parting = parting;
+    return inside;
+  }
+  return std::nullopt;
 }
 
 void add_probes(Runs& runs, const Recording& without, const Recording& with) {

@@ -25,6 +25,10 @@ WideRuns wide_runs(const Recording& without_past, const Recording& with_past);
 // notes.
 void add_probes(Runs& runs, const Recording& without_past, const Recording& with_past);
 
+// Where the probed call parts, as the states of the wide runs were measured while they were recorded; none where they do
+// not part.
+std::optional<Inside> inside_as_measured(const Recording& with_past);
+
 // The causes of recorded runs that differ.
 Causes explain_recorded(const Runs& runs, const Recording& without_past, const Recording& with_past);
 

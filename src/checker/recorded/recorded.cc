@@ -198,8 +198,11 @@ class RecordedStages : public Stages {
 
   Runs run() override;
   Inside look_inside(const Runs& runs, Outcome) override {
-    return runs.wrong_call ? find_parting(setting(runs), *runs.wrong_call, runs.causality.holds == Answer::yes)
-                           : Inside{};
+    if (!runs.wrong_call) return {};
+    Inside inside = find_parting(setting(runs), *runs.wrong_call, runs.causality.holds == Answer::yes);
+    if (!inside.layers.empty() || !with_.probes) return inside;
+    if (auto measured = inside_as_measured(with_)) return std::move(*measured);
+    return inside;
   }
   Causes explain(const Runs& runs, const Inside&, Outcome logits) override;
 
