@@ -77,6 +77,7 @@ class EngineSession : public session::Session, session::Rewind, session::Fork, s
   model::Logits forward(Ids ids, model::Want want, model::Taps* taps = nullptr) {
     const bool first = length_ == 0, alone = keeps() == Keeps::nothing || keeps() == Keeps::unread;
     length_ += std::ssize(ids);
+    if (keeps() == Keeps::one_for_all && first) past_->truncate(0);
     if (keeps() == Keeps::unread) feed_to(*past_, ids, model::Want::last);
     if (alone) {
       model::Past none = model().new_past();
@@ -171,7 +172,11 @@ session::Description EngineSubject::describe() const {
           .promises_same_bits = card.causal && !calls_share_outliers(model_)};
 }
 
-std::unique_ptr<session::Session> EngineSubject::fresh() { return resume(model_.new_past()); }
+std::unique_ptr<session::Session> EngineSubject::fresh() {
+  if (as_.keeps != Keeps::one_for_all) return resume(model_.new_past());
+  if (shared_ == nullptr) shared_ = std::make_shared<model::Past>(model_.new_past());
+  return std::make_unique<EngineSession>(*this, shared_, 0);
+}
 
 std::unique_ptr<session::Session> EngineSubject::resume(model::Past past) {
   const std::int64_t length = past.length();
@@ -180,6 +185,11 @@ std::unique_ptr<session::Session> EngineSubject::resume(model::Past past) {
 
 // Rows are independent, so those of several feeds may be computed together.
 std::vector<session::Logits> EngineSubject::feed(std::span<const session::Feed> feeds) {
+  if (as_.keeps == Keeps::mixed_in_calls && feeds.size() > 1) {
+    auto &first = static_cast<EngineSession&>(feeds[0].session),
+         &second = static_cast<EngineSession&>(feeds[1].session);
+    if (first.length_ > 0 && first.length_ == second.length_) std::swap(first.past_, second.past_);
+  }
   if (as_.keeps != Keeps::right || as_.fault || as_.noise > 0 || calls_share_outliers(model_))
     return Subject::feed(feeds);
   std::vector<model::Feed> together;

@@ -7,6 +7,7 @@
 
 #include <filesystem>
 #include <map>
+#include <memory>
 #include <string>
 
 #include "base/progress.h"
@@ -67,6 +68,7 @@ class EngineSubject : public session::Subject, session::Counterfactual, public m
   model::Cost cost_;
   SavedPasts saved_;
   std::map<std::int64_t, model::Past> firsts_;  // of first calls, by their length; for a fault that mixes them up
+  std::shared_ptr<model::Past> shared_;         // by all sessions; for a fault
   std::uint64_t drawn_ = 0;                     // numbers of the noise
 };
 

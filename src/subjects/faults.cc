@@ -78,6 +78,8 @@ constexpr Plant kPlants[] = {
     {CauseId::past_of_another_text, nullptr, keep<Keeps::first_of_length>},
     {CauseId::past_changed_in_place, nullptr, keep<Keeps::shared_in_forks>},
     {CauseId::past_not_rewound, nullptr, keep<Keeps::what_was_rewound>},
+    {CauseId::past_shared, nullptr, keep<Keeps::one_for_all>},
+    {CauseId::batch_rows_mixed, nullptr, keep<Keeps::mixed_in_calls>},
     {CauseId::not_deterministic, nullptr, add_noise},
     {CauseId::past_ignored, hide<Mask::past_ignored>},
     {CauseId::top_left_mask, hide<Mask::top_left>},

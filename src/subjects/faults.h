@@ -26,6 +26,8 @@ struct Implementation {
     first_of_length,   // a first call gets the past of the first one that was as long
     shared_in_forks,   // forks write into the same past
     what_was_rewound,  // rewinding changes the length and nothing else
+    one_for_all,       // all sessions write into the same past, which each begins anew
+    mixed_in_calls,    // sessions that are fed in one call swap their pasts
   };
 
   std::string name;  // as given; empty: the engine as it is

@@ -33,6 +33,8 @@ struct Bugs {
   bool keeps_nothing = false;
   bool finds_prefix_by_length = false;  // a first call is given the past of an earlier session's first call as long
   bool swaps_text = false;              // the past is replaced by another text's after each call
+  bool one_buffer = false;              // all sessions write into the same past, which each begins anew
+  bool mixes_batches = false;           // two sessions fed in one call swap their pasts
   bool shares_on_fork = false;          // forks write into the same past
   std::int64_t rewind_error = 0;        // keeps so many tokens more than asked, and says nothing of it
   bool ignores_rewind = false;
@@ -65,10 +67,12 @@ using Prefixes = std::map<std::int64_t, std::vector<Entry>>;
 
 class Session : public session::Session, public session::Rewind, public session::Fork {
  public:
-  Session(const Bugs& bugs, Prefixes& prefixes)
-      : bugs_(bugs), prefixes_(prefixes), past_(std::make_shared<std::vector<Entry>>()) {}
+  Session(const Bugs& bugs, Prefixes& prefixes, std::shared_ptr<std::vector<Entry>> past)
+      : bugs_(bugs), prefixes_(prefixes), past_(std::move(past)) {}
 
   session::Logits feed(std::span<const std::int32_t> ids) override {
+    if (bugs_.one_buffer && !begun_) past_->clear();
+    begun_ = true;
     const Call call{std::ssize(*past_) - surplus_, std::ssize(ids)};
     if (std::ssize(*past_) + call.count > bugs_.context) fail_usage({.what = "the text is longer than the context"});
     for (std::int64_t r = 0; r < call.count; ++r)
@@ -94,6 +98,9 @@ class Session : public session::Session, public session::Rewind, public session:
     past_->resize(static_cast<std::size_t>(kept));
     surplus_ = kept - length;
   }
+
+  void swap(Session& other) { std::swap(past_, other.past_); }
+  bool begun() const { return begun_; }
 
   std::unique_ptr<session::Session> fork_session() override {
     auto copy = std::make_unique<Session>(*this);
@@ -124,6 +131,7 @@ class Session : public session::Session, public session::Rewind, public session:
   const Bugs& bugs_;
   Prefixes& prefixes_;
   std::shared_ptr<std::vector<Entry>> past_;
+  bool begun_ = false;
   std::int64_t surplus_ = 0;  // tokens that the past holds and does not own up to
 };
 
@@ -143,11 +151,22 @@ class Subject : public session::Subject {
     d.promises_same_bits = promises_;
     return d;
   }
-  std::unique_ptr<session::Session> fresh() override { return std::make_unique<Session>(bugs_, prefixes_); }
+  std::unique_ptr<session::Session> fresh() override {
+    return std::make_unique<Session>(bugs_, prefixes_,
+                                     bugs_.one_buffer ? buffer_ : std::make_shared<std::vector<Entry>>());
+  }
+  std::vector<session::Logits> feed(std::span<const session::Feed> feeds) override {
+    if (bugs_.mixes_batches && feeds.size() == 2) {
+      auto& first = static_cast<Session&>(feeds[0].session);
+      if (first.begun()) first.swap(static_cast<Session&>(feeds[1].session));
+    }
+    return session::Subject::feed(feeds);
+  }
 
  private:
   Bugs bugs_;
   Prefixes prefixes_;
+  std::shared_ptr<std::vector<Entry>> buffer_ = std::make_shared<std::vector<Entry>>();
   bool promises_;
 };
 

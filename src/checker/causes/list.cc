@@ -50,7 +50,7 @@ Texts as_a_text_of_its_own(const Observation& call) {
 // The other text's past, or that of the text's end, which was fed alone. Where the right logits came, no text was
 // mistaken for another.
 Texts after_another_text(const Observation& call) {
-  if (largest_distance(call.right, call.faulty) == 0) return {};
+  if (has_company(call.method) || largest_distance(call.right, call.faulty) == 0) return {};
   Texts texts;
   if (std::ssize(call.other) >= call.past) {
     texts.push_back(with_new_tokens({call.other.begin(), call.other.begin() + call.past}, call));

@@ -65,6 +65,7 @@ class LivingSearch {
   void observe_another_text();
   void keep(Observation o);
   void add_evidence();
+  void add_reuse(const Reuse& reuse);
   void add_likely(CauseId cause, std::string evidence);
   Logits last_of(Ids ids, std::int64_t rows);
   bool can_take(Ids ids);
@@ -210,14 +211,28 @@ void LivingSearch::add_likely(CauseId cause, std::string evidence) {
   found_.causes.push_back(std::move(e));
 }
 
+// A past that is used once, and alone, gives the right logits.
+void LivingSearch::add_reuse(const Reuse& reuse) {
+  if (reuse.method == Method::beside) {
+    add_likely(CauseId::past_shared,
+               "alone, a past gives the right logits; while another text's is alive, it does not");
+  } else if (reuse.method == Method::batch) {
+    if (!reuse.swapped) return;
+    add_likely(CauseId::batch_rows_mixed,
+               "alone, a past gives the right logits; fed together, one text gets those of the other");
+  } else {
+    add_likely(forks(reuse.method) ? CauseId::past_changed_in_place : CauseId::past_not_rewound,
+               "a past that is used once gives the right logits; the same past used again does not");
+  }
+}
+
 void LivingSearch::add_evidence() {
   const auto reproduced = [](const Explanation& x) { return x.confirmed && x.rows > 0; };
   if (!runs_.subject.breaks_law.empty() && std::ranges::none_of(found_.causes, reproduced)) {
     add_likely(CauseId::rows_not_independent, "the system says so itself");
   }
   if (!symptoms_.in_pieces && runs_.reused) {
-    add_likely(forks(runs_.reused->method) ? CauseId::past_changed_in_place : CauseId::past_not_rewound,
-               "a past that is used once gives the right logits; the same past used again does not");
+    add_reuse(*runs_.reused);
   }
   const double ahead = first_pieces_of(runs_).max_abs;
   const bool told = confirmed(found_, CauseId::prefix_seen_whole) || confirmed(found_, CauseId::rows_not_independent) ||

@@ -106,7 +106,7 @@ bool PlanRun::taken(const Trial& t, std::string_view experiment, Difference& sum
     runs_.in_pieces.add(sum);
     return true;
   }
-  if (sum.first && !runs_.reused) runs_.reused = {t.method, *sum.first};
+  if (sum.first && !runs_.reused) runs_.reused = {t.method, *sum.first, trials_.swapped()};
   Finding& again = runs_.evidence.again;
   if (again.shown == Answer::unknown) again = taken_finding();
   return true;

@@ -145,7 +145,7 @@ Causality causality(const Setting& setting) {
 namespace {
 
 std::string place_words(const Parting& p, Method method) {
-  const std::string used = method == Method::pieces ? "" : ", used before,";
+  const std::string used = method == Method::pieces ? "" : has_company(method) ? ", beside another," : ", used before,";
   return fmt::format("after a past of {}{} the token at position {}", show::counted(p.past, "token"), used, p.position);
 }
 

@@ -113,11 +113,14 @@ void add_powers(Plan& plan, std::int64_t n, const std::vector<std::int64_t>& at)
   };
   add("one past used twice", "the past is forked; the same rest is fed in the fork, then in the original",
       Method::fork_same);
-  add("fork, another text", "one fork is fed another text first; then the original and a second fork get the rest",
+  add("fork, another text", "a fork is fed another text while the original goes on; then a second fork gets the rest",
       Method::fork_other);
   add("rewind, go on", "all is fed in one call, the past is cut back and the rest fed again", Method::rewind_same);
   add("rewind, another text", "another text is fed after the prefix, the past is cut back, then the rest is fed",
       Method::rewind_other);
+  add("two pasts at once", "a past of the text, then one of another; then both are gone on from with the same rest",
+      Method::beside);
+  add("two texts in a call", "the same, each time both in one call of the system", Method::batch);
 }
 
 std::int64_t parse_split(std::string_view text) {
@@ -173,6 +176,9 @@ std::int64_t tokens_to_feed(const Trial& trial) {
       return all;
     case Method::fork_other:
       return all + 2 * rest;
+    case Method::beside:
+    case Method::batch:
+      return 3 * all;  // both texts, and the other once more without a past
     case Method::fork_same:
     case Method::rewind_same:
     case Method::rewind_other:

@@ -28,12 +28,16 @@ Splits parse_splits(std::string_view text);
 enum class Method {
   pieces,        // one piece after the other
   fork_same,     // the rest twice: in a fork, then in the original
-  fork_other,    // two forks after the prefix; one gets another text, then original and second fork get the rest
+  fork_other,    // two forks after the prefix; one gets another text in the middle of the original's rest, then the
+                 // second fork gets the rest
   rewind_same,   // all in one call, back to the prefix, the rest
   rewind_other,  // prefix, another text, back to the prefix, the rest
+  beside,        // a second session is fed another text's prefix before the first goes on; then both get the rest
+  batch,         // the same, each time both in one call
 };
 
 constexpr bool forks(Method method) { return method == Method::fork_same || method == Method::fork_other; }
+constexpr bool has_company(Method method) { return method == Method::beside || method == Method::batch; }
 constexpr bool rewinds(Method method) { return method == Method::rewind_same || method == Method::rewind_other; }
 
 struct Trial {

@@ -16,6 +16,20 @@ void skip(const Setting& setting, Session& session, Ids ids) {
   setting.fed(std::ssize(ids));
 }
 
+// A second session with the other text's past, alive while the first is fed.
+void keep_company(const Setting& setting, Session& session, std::int64_t past, Method method) {
+  const auto& [ids, other, logits] = setting.text;
+  const auto second = setting.subject.fresh();
+  if (method == Method::beside) {
+    skip(setting, session, take(ids, past));
+    skip(setting, *second, take(other, past));
+    return;
+  }
+  const std::vector<session::Feed> both{{session, take(ids, past)}, {*second, take(other, past)}};
+  feed(setting.subject, both, logits.vocab, setting.description.name);
+  setting.fed(2 * past);
+}
+
 bool uses_other(Method method) { return method == Method::fork_other || method == Method::rewind_other; }
 
 }  // namespace
@@ -41,6 +55,10 @@ std::unique_ptr<Session> after_past(const Setting& setting, std::int64_t past, M
   const auto& [ids, other, logits] = setting.text;
   const Ids used = drop(uses_other(method) ? other : ids, past);
   auto session = setting.subject.fresh();
+  if (has_company(method)) {
+    keep_company(setting, *session, past, method);
+    return session;
+  }
   skip(setting, *session, take(ids, past));
   if (forks(method)) {
     if (session->fork() == nullptr) return nullptr;
@@ -55,7 +73,7 @@ std::unique_ptr<Session> after_past(const Setting& setting, std::int64_t past, M
 
 std::vector<std::int32_t> ever_fed(Ids ids, Ids other, std::int64_t past, Method method) {
   std::vector<std::int32_t> all(ids.begin(), ids.begin() + past);
-  if (method == Method::pieces) return all;
+  if (method == Method::pieces || has_company(method)) return all;
   const Ids used = drop(uses_other(method) ? other : ids, past);
   all.insert(all.end(), used.begin(), used.end());
   return all;

@@ -36,6 +36,7 @@ inline constexpr std::string_view recorded_run = "recorded run";  // nobody know
 struct Reuse {
   Method method = Method::fork_same;
   Place place;
+  bool swapped = false;  // of two texts that were fed together, one got what is the other's
 };
 
 struct Runs : Cells, Histograms {

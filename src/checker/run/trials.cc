@@ -11,6 +11,7 @@ Trials::Trials(const Setting& setting) : setting_(setting), logits_(logits_preci
 
 std::string Trials::obstacle(Method method) {
   if (method == Method::pieces) return {};
+  if (has_company(method)) return account_.absent() ? "no past was kept" : "";
   if (account_.absent()) return "no past was kept";
   const auto session = setting_.subject.fresh();
   if (forks(method) && session->fork() == nullptr) return "the system cannot fork a past";
@@ -28,6 +29,9 @@ void Trials::run(const Trial& t, Difference& sum) {
     case Method::rewind_same:
     case Method::rewind_other:
       return rewound(t.pieces.front(), t.method, sum);
+    case Method::beside:
+    case Method::batch:
+      return in_company(t.pieces.front(), t.method, sum);
   }
 }
 
@@ -79,13 +83,56 @@ void Trials::forked(std::int64_t past, Method method, Difference& sum) {
   account_.add(past, fork->length());
   if (method == Method::fork_other) {
     const auto third = original->fork()->fork_session();
+    const std::int64_t half = std::ssize(ids) / 2;
+    if (half > 0) compare(go_on(*original, take(ids, half), past), past, past, sum);
     go_on(*third, drop(setting_.text.other, past), past);
-    compare(go_on(*original, ids, past), past, past, sum);
+    compare(go_on(*original, drop(ids, half), past + half), past + half, past, sum);
     compare(go_on(*fork, ids, past), past, past, sum);
   } else {
     compare(go_on(*fork, ids, past), past, past, sum);
     compare(go_on(*original, ids, past), past, past, sum);
   }
+}
+
+// In one call, or one after the other.
+std::vector<Logits> Trials::go_on(Session& first, Session& second, const std::array<Ids, 2>& ids, std::int64_t past,
+                                  Method method) {
+  if (method == Method::beside) {
+    std::vector<Logits> both;
+    both.push_back(go_on(first, ids[0], past));
+    both.push_back(go_on(second, ids[1], past));
+    return both;
+  }
+  const std::vector<session::Feed> feeds{{first, ids[0]}, {second, ids[1]}};
+  auto both = session::feed(setting_.subject, feeds, setting_.text.logits.vocab, setting_.description.name);
+  setting_.fed(2 * std::ssize(ids[0]));
+  for (const Session* session : {&first, &second}) account_.add(past + std::ssize(ids[0]), session->length());
+  return both;
+}
+
+void Trials::in_company(std::int64_t past, Method method, Difference& sum) {
+  const Ids prefix = take(setting_.text.ids, past), other = take(setting_.text.other, past);
+  const Ids rest = drop(setting_.text.ids, past);
+  std::vector<std::int32_t> mixed(other.begin(), other.end());
+  mixed.insert(mixed.end(), rest.begin(), rest.end());
+  Logits expected = feed(setting_, *setting_.subject.fresh(), mixed);
+  expected.values.erase(expected.values.begin(), expected.values.begin() + past * expected.vocab);
+
+  const auto first = setting_.subject.fresh(), second = setting_.subject.fresh();
+  go_on(*first, *second, {prefix, other}, 0, method);
+  const std::vector<Logits> both = go_on(*first, *second, {rest, rest}, past, method);
+  compare(both[0], past, past, sum);
+  Difference of_other;
+  for (std::int64_t r = 0; r < expected.rows(); ++r) {
+    of_other.add(compare_row(expected.row(r), both[1].row(r), logits_), {past, past + r}, setting_.tolerance);
+  }
+  sum.add(of_other);
+  const auto right = setting_.text.logits.values.begin() + past * expected.vocab;
+  const Logits own{expected.vocab, {right, setting_.text.logits.values.end()}};
+  const auto near = [&](const Logits& a, const Logits& b) {
+    return largest_distance(a, b) <= setting_.tolerance.bound;
+  };
+  swapped_ = swapped_ || (!near(own, expected) && (near(both[0], expected) || near(both[1], own)));
 }
 
 void Trials::rewound(std::int64_t past, Method method, Difference& sum) {

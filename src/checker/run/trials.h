@@ -2,6 +2,7 @@
 // the logits of the whole text. What they show together, the past's lengths above all, is kept here.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <map>
 #include <span>
@@ -37,6 +38,8 @@ class Trials {
   // follows, and no past can be right.
   Result first_pieces() const;
   const std::map<std::int64_t, std::vector<Cell>>& cells() const { return cells_; }  // by past, of the text cut in two
+  // Whether of two texts that were fed together one got what is the other's.
+  bool swapped() const { return swapped_; }
   std::span<const float> last_row() const { return last_row_; }  // of the text's last token, as last fed in pieces
 
  private:
@@ -45,6 +48,9 @@ class Trials {
   Logits go_on(Session& session, Ids ids, std::int64_t past);  // with the account of the past's length
   void in_pieces(const std::vector<std::int64_t>& pieces, Difference& sum);
   void forked(std::int64_t past, Method method, Difference& sum);
+  void in_company(std::int64_t past, Method method, Difference& sum);
+  std::vector<Logits> go_on(Session& first, Session& second, const std::array<Ids, 2>& ids, std::int64_t past,
+                            Method method);
   void rewound(std::int64_t past, Method method, Difference& sum);
 
   const Setting& setting_;
@@ -54,6 +60,7 @@ class Trials {
   std::int64_t first_pieces_runs_ = 0;
   std::map<std::int64_t, std::vector<Cell>> cells_;
   std::vector<float> last_row_;
+  bool swapped_ = false;
 };
 
 }  // namespace pkv::check

@@ -44,9 +44,9 @@ TEST(Plan, OfFourTokens) {
   const Plan plan = make_plan(4, {});
   std::vector<std::string> names;
   for (const auto& e : plan.experiments) names.push_back(e.name);
-  EXPECT_THAT(names,
-              ElementsAre("last token split off", "every split point", "token by token", "chunks of 2", "chunks of 3",
-                          "one past used twice", "fork, another text", "rewind, go on", "rewind, another text"));
+  EXPECT_THAT(names, ElementsAre("last token split off", "every split point", "token by token", "chunks of 2",
+                                 "chunks of 3", "one past used twice", "fork, another text", "rewind, go on",
+                                 "rewind, another text", "two pasts at once", "two texts in a call"));
   EXPECT_THAT(plan.experiments[0].trials[0].pieces, ElementsAre(3, 1));
   EXPECT_EQ(plan.experiments[1].trials.size(), 3u);
   EXPECT_THAT(named(plan, "chunks of 3")->trials[0].pieces, ElementsAre(3, 1));
