@@ -134,6 +134,12 @@ void add_causes_of_uses(Causes& found, const Probed& p) {
       continue;
     }
     const bool swapped = gives_the_others(p, use);
+    if (use.cause == CauseId::past_shared && !apart(p, expected(p, use), *p.run(use.run))) {
+      if (!swapped) continue;  // the first past kept what it had
+      add_found(found, CauseId::past_of_another_text,
+                "the past of a text that was fed second gives the logits of the first text's past");
+      continue;
+    }
     if (use.only_swapped && !swapped) continue;
     add_found(found, use.cause, std::string(use.evidence) + (swapped ? ": those of one text are the other's" : ""));
   }

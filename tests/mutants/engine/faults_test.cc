@@ -224,8 +224,7 @@ TEST(EveryCause, IsPlantedAndSimulated) {
   for (const std::string& model : kSmall) cards.push_back(loaded(model, "fp32").card());
   for (const check::Cause& c : check::all_causes()) {
     const std::string name(c.name);
-    // Rounding is no fault; the other two need two pasts at once, which recordings alone have.
-    if (c.id != CauseId::rounding && name != "past-shared" && name != "batch-rows-mixed") {
+    if (c.id != CauseId::rounding) {  // no fault
       EXPECT_NO_THROW(subjects::require_implementation(name)) << name << " has no plant in subjects";
       EXPECT_TRUE(std::ranges::any_of(kFaults, [&](const auto& f) { return without_counts(f) == name; }))
           << name << " is missing among the faults of this test";
