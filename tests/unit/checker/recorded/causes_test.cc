@@ -551,13 +551,17 @@ TEST(RecordedCauses, PastsThatAreNotUsedAlone) {
     with.probes->supposed["past-changed-in-place"] = with.probes->supposed["past-not-rewound"] =
         with.probes->supposed.at("new-tokens-alone");
     if (!run.empty()) {
-      with.probes->runs[run] = like.empty() ? with.probes->runs.at("other_past") : with.probes->supposed.at(like);
+      with.probes->runs[run] = like.empty()      ? with.probes->runs.at("other_past")
+                               : like == "right" ? with.probes->runs.at("again")
+                                                 : with.probes->supposed.at(like);
     }
     return compare_recordings(recorder.without(), with);
   };
   EXPECT_TRUE(told("", "").verdict.holds());
   EXPECT_THAT(confirmed(told("beside_another", "")), testing::ElementsAre("past-shared"));
-  EXPECT_THAT(confirmed(told("other_past", "new-tokens-alone")), testing::ElementsAre("past-shared"));
+  EXPECT_TRUE(confirmed(told("other_past", "new-tokens-alone")).empty());
+  EXPECT_EQ(told("other_past", "new-tokens-alone").verdict.outcome, Outcome::differs);
+  EXPECT_THAT(confirmed(told("other_past", "right")), testing::ElementsAre("past-of-another-text"));
   EXPECT_THAT(confirmed(told("batched_past", "")), testing::ElementsAre("batch-rows-mixed"));
   EXPECT_THAT(confirmed(told("forked", "past-changed-in-place")), testing::ElementsAre("past-changed-in-place"));
   EXPECT_THAT(confirmed(told("cropped", "past-not-rewound")), testing::ElementsAre("past-not-rewound"));

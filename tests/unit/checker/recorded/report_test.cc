@@ -156,7 +156,7 @@ TEST(ReportText, OfAHealthyModelIsFiveLinesWhereItShouldBeShort) {
   Report r = healthy();
   EXPECT_EQ(show::as_text(document(r), {.rest = "more"}),
             "toy · one attention · fp32 · written in the test\n"
-            "✓ identical: all 49 positions are equal bit for bit, with and without the past.\n"
+            "✓ identical: all 73 positions are equal bit for bit, with and without the past.\n"
             "  \"I like to eat\" → 4 tokens; the past is used: without it logits move by 4.4\n"
             "more\n");
   r.gain = {.times = 2.5, .error = {}, .new_tokens = 32};
