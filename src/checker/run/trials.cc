@@ -86,7 +86,7 @@ void Trials::forked(std::int64_t past, Method method, Difference& sum) {
     const std::int64_t half = std::ssize(ids) / 2;
     if (half > 0) compare(go_on(*original, take(ids, half), past), past, past, sum);
     go_on(*third, drop(setting_.text.other, past), past);
-    compare(go_on(*original, drop(ids, half), past + half), past + half, past, sum);
+    compare(go_on(*original, drop(ids, half), past + half), past + half, past + half, sum);
     compare(go_on(*fork, ids, past), past, past, sum);
   } else {
     compare(go_on(*fork, ids, past), past, past, sum);
