@@ -22,7 +22,7 @@ pkv::text::Pipeline read(std::string_view bytes) {
   pkv::text::Settings settings;
   pkv::text::vocabulary_of(model, kName);
   pkv::text::Pipeline p = pkv::text::make_pipeline(pkv::text::tokenizer_of(model, settings, kName), kName);
-  pkv::text::close_added_tokens(p, kName);
+  pkv::text::close(p, kName);
   return p;
 }
 

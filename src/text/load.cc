@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "text/cuts.h"
 #include "text/json.h"
 #include "text/pipeline.h"
 #include "text/settings.h"
@@ -15,8 +16,7 @@ Bpe read_bpe(const JsonNode& model, TokenizerFile& file) {
   if (model.has("type") && model.type() != "BPE") {
     fail_load({.what = fmt::format("a tokenizer of the kind {} is not supported", model.type()),
                .where = model.where_of("type"),
-               .expected = "BPE",
-               .hint = "without it: --ids 1,2,3 takes the place of a text"});
+               .expected = "BPE"});
   }
   model.only({"type", "dropout", "unk_token", "continuing_subword_prefix", "end_of_word_suffix", "fuse_unk",
               "byte_fallback", "ignore_merges"});
@@ -105,13 +105,14 @@ void note_other_ids(Pipeline& p, const std::vector<AddedToken>& stated, std::str
                   others > 1 ? fmt::format("; so do {} more", others - 1) : ""));
 }
 
-void close_added_tokens(Pipeline& p, std::string_view name) {
+void close(Pipeline& p, std::string_view name) {
   if (const auto twice = p.added.close()) {
     p.notes.push_back(
         fmt::format("{}: two added tokens match {}: the first one is taken, where the tokenizers library "
                     "takes either",
                     name, quote(*twice)));
   }
+  p.cuts = find_cut_before(p);
 }
 
 Pipeline make_pipeline(TokenizerFile file, std::string_view name) {
@@ -137,7 +138,7 @@ Pipeline make_pipeline(TokenizerFile file, std::string_view name) {
 
 Pipeline parse_tokenizer_json(std::string_view json, std::string_view name) {
   Pipeline p = make_pipeline(read_tokenizer_json(json, name), name);
-  close_added_tokens(p, name);
+  close(p, name);
   return p;
 }
 

@@ -64,10 +64,10 @@ struct Source {
 
 [[noreturn]] void fail_without_tokenizer(const std::filesystem::path& folder) {
   if (is_present(folder / "vocab.txt")) {
-    fail_load({.what = "a tokenizer of the kind WordPiece, as BERT has it, is not supported",
-               .where = (folder / "vocab.txt").string(),
-               .expected = "tokenizer.json of the kind BPE, vocab.json and merges.txt, tokenizer.model or tekken.json",
-               .hint = "without it: --ids 1,2,3 takes the place of a text"});
+    fail_load(
+        {.what = "a tokenizer of the kind WordPiece, as BERT has it, is not supported",
+         .where = (folder / "vocab.txt").string(),
+         .expected = "tokenizer.json of the kind BPE, vocab.json and merges.txt, tokenizer.model or tekken.json"});
   }
   fail_load({.what = "there is no tokenizer here",
              .where = folder.string(),
@@ -225,8 +225,8 @@ void take_parts(Source& source, const TokenizerClass& c, const Settings& s, std:
   if (source.kind == Source::Kind::json) {
     if (const std::string other = differences(rest, parts); !other.empty()) {
       notes.push_back(
-          fmt::format("{}: {} of transformers builds its own {}, and ids follow that; with the file's they "
-                      "may be others",
+          fmt::format("{}: {} of transformers puts its own {} in the place of the file's, and so do the ids here; the "
+                      "file alone may give others",
                       source.name, c.name, other));
     }
     for (const char* kept : {"truncation", "padding", "post_processor"}) {
@@ -293,7 +293,7 @@ Pipeline load_folder(const std::filesystem::path& folder) {
   note_other_ids(p, stated, s.added_where);
   set_frame(p, c, s, has_post_processor);
   p.added.split_special_tokens(s.split_special_tokens);
-  close_added_tokens(p, source.name);
+  close(p, source.name);
   return p;
 }
 

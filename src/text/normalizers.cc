@@ -98,7 +98,10 @@ class ReplaceNormalizer : public Normalizer {
   explicit ReplaceNormalizer(const JsonNode& node)
       : pattern_(read_pattern(node.at("pattern"))), content_(node.at("content").text()) {
     node.only({"type", "pattern", "content"});
+    spaces_ = node.at("pattern").has("String") && node.at("pattern").at("String").text() == " " && !content_.empty();
   }
+  bool leaves_cuts() const override { return spaces_; }
+  std::string_view mark() const override { return spaces_ ? std::string_view(content_) : std::string_view(); }
   bool apply(Line& line, std::size_t most) const override {
     if (line.from_start()) line.origin = origin_after(line);
     auto changed = replace_all(pattern_, line.text, content_, most);
@@ -121,6 +124,7 @@ class ReplaceNormalizer : public Normalizer {
 
   Regex pattern_;
   std::string content_;
+  bool spaces_;  // are what is replaced
 };
 
 class PrependNormalizer : public Normalizer {

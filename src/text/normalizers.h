@@ -31,6 +31,8 @@ class Normalizer {
 
   // The text may be cut before ASCII white space that follows something else; see cuts.h.
   virtual bool leaves_cuts() const { return false; }
+  // What every space becomes, where that is all that happens; empty otherwise.
+  virtual std::string_view mark() const { return {}; }
 };
 
 std::unique_ptr<const Normalizer> make_normalizer(const JsonNode& node);

@@ -26,7 +26,8 @@ struct Pipeline {
   AddedTokens added;
   Template post;
   Decoder decoder;
-  std::vector<std::string> notes;  // what the file asks for and is not done
+  CutBefore cuts = CutBefore::nothing;  // where a text may be cut (cuts.h)
+  std::vector<std::string> notes;       // what the file asks for and is not done
 };
 
 // Of a tokenizer.json without what other files put on top of it. All errors are load errors.
@@ -36,10 +37,10 @@ Pipeline parse_tokenizer_json(std::string_view json, std::string_view name);
 // it tokenizer_config.json and its kin (settings.h).
 Pipeline load_folder(const std::filesystem::path& folder);
 
-// The steps of load_folder: the parts, with the added tokens of the file; those closed; and a note where added tokens
-// have other ids than `stated`.
+// The steps of load_folder: the parts, with the added tokens of the file; what is known when all is there; and a note
+// where added tokens have other ids than `stated`.
 Pipeline make_pipeline(TokenizerFile file, std::string_view name);
-void close_added_tokens(Pipeline& p, std::string_view name);
+void close(Pipeline& p, std::string_view name);
 void note_other_ids(Pipeline& p, const std::vector<AddedToken>& stated, std::string_view where);
 
 // The model's vocabulary and merges, checked against each other.

@@ -146,12 +146,16 @@ void rewrite_each(Words& words, Prefix prefix, Rewritten rewritten) {
 
 std::string_view no_prefix(std::size_t) { return {}; }
 
-// Llama 3's, Qwen 2's and GPT-4o's. In these a match that begins with something else goes on with line breaks only,
-// never with U+0020, and none looks further than one character beyond white space.
+// Llama 3's, Qwen 2's and 3.5's, GPT-4o's and Mistral's. In these a match that begins with something else goes on with
+// line breaks only, never with U+0020, and none looks further than one character beyond white space.
 bool cuts_before_space(const JsonNode& pattern) {
   constexpr std::string_view known[] = {
       R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)",
       R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)",
+      R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?[\p{L}\p{M}]+|\p{N}| ?[^\s\p{L}\p{M}\p{N}]+[\r\n]*|\s*[\r\n]+|)"
+      R"(\s+(?!\S)|\s+)",
+      R"([^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+)"
+      R"([\p{Ll}\p{Lm}\p{Lo}\p{M}]*|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+)",
       R"([^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+(?i:'s|'t|'re|'ve|'m|'ll|'d)?|)"
       R"([^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*(?i:'s|'t|'re|'ve|'m|'ll|'d)?|)"
       R"(\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+)"};
@@ -188,9 +192,11 @@ class Split : public PreTokenizer {
       : pattern_(read_pattern(node.at("pattern"))),
         behavior_(read_behavior(node.at("behavior"))),
         invert_(node.at("invert").flag()),
-        cuts_before_space_(cuts_before_space(node.at("pattern"))) {
+        cuts_before_space_(cuts_before_space(node.at("pattern"))),
+        spaces_(node.at("pattern").has("String") && node.at("pattern").at("String").text() == " ") {
     node.only({"type", "pattern", "behavior", "invert"});
   }
+  bool cuts_at_spaces_alone() const override { return spaces_ && !invert_; }
   void apply(Words& words) const override { cut_by_regex(words, pattern_, behavior_, invert_); }
   CutBefore cut_before() const override {
     const bool whole = behavior_ == Behavior::isolated || (behavior_ == Behavior::removed && invert_);
@@ -200,7 +206,7 @@ class Split : public PreTokenizer {
  private:
   Regex pattern_;
   Behavior behavior_;
-  bool invert_, cuts_before_space_;
+  bool invert_, cuts_before_space_, spaces_;
 };
 
 class Digits : public PreTokenizer {
@@ -260,6 +266,9 @@ class Metaspace : public PreTokenizer {
     });
     if (mark_.split) cut_by_regex(words, pattern_, Behavior::merged_with_next, false);
   }
+  // Words begin with the mark, also those behind a cut, which then get no other.
+  CutBefore cut_before() const override { return mark_.split ? CutBefore::space : CutBefore::nothing; }
+  std::string_view mark() const override { return mark_.split ? std::string_view() : mark_.replacement; }
 
  private:
   MetaspaceMark mark_;

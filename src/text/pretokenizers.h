@@ -38,6 +38,9 @@ class PreTokenizer {
 
   // Text cut in front of such a character, behind one that is no white space, has the words of its parts.
   virtual CutBefore cut_before() const { return CutBefore::nothing; }
+  // Where a text stays one word, what a space in it becomes; empty otherwise, or where it has become that before.
+  virtual std::string_view mark() const { return {}; }
+  virtual bool cuts_at_spaces_alone() const { return false; }
   // Looks at one character at a time: a cut anywhere cuts a word in two, and changes no other.
   virtual bool goes_by_character() const { return false; }
 };

@@ -76,9 +76,11 @@ class Message {
     }
   }
   [[noreturn]] void fail(std::string what) const {
-    fail_load({.what = std::move(what),
-               .where = fmt::format("{}: byte {}", file_, offset_ + at_),
-               .hint = "a SentencePiece model is a protocol buffer; a download may have been cut off"});
+    fail_load(
+        {.what = std::move(what),
+         .where = fmt::format("{}: byte {}", file_, offset_ + at_),
+         .hint =
+             "a whole SentencePiece model, which is a protocol buffer: no pointer of Git LFS, no part of a download"});
   }
 
  private:
@@ -346,8 +348,7 @@ void require_bpe(const SentencePieceModel& model, std::string_view where) {
   fail_load({.what = fmt::format("a tokenizer of the kind {} is not supported",
                                  names[static_cast<std::size_t>(model.algorithm)]),
              .where = std::string(where),
-             .expected = "BPE",
-             .hint = "without it: --ids 1,2,3 takes the place of a text"});
+             .expected = "BPE"});
 }
 
 }  // namespace

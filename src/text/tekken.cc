@@ -158,10 +158,10 @@ Pipeline parse_tekken(std::string_view text, std::string_view where) {
   }
   p.added.add_by_id(std::move(added), where);
   p.added.split_special_tokens(true);
-  close_added_tokens(p, where);
   const AddedToken* bos = p.added.find(std::string_view("<s>"));
   if (bos == nullptr) fail_load({.what = "there is no <s> among the special tokens", .where = std::string(where)});
   p.post = {{{false, {bos->id}}, {true, {}}}};
+  close(p, where);
   p.notes.push_back(
       fmt::format("{}: special tokens that a text spells out are split into pieces, as by mistral-common", where));
   return p;

@@ -163,12 +163,12 @@ std::string Tokenizer::Stream::finish() {
 Tokenizer::Reader::Reader(const Tokenizer& tokenizer, bool add_special_tokens)
     : pipeline_(tokenizer.pipeline_), add_special_tokens_(add_special_tokens) {}
 
-bool Tokenizer::Reader::streams() const { return cut_before(*pipeline_) != CutBefore::nothing; }
+bool Tokenizer::Reader::streams() const { return pipeline_->cuts != CutBefore::nothing; }
 
 std::vector<std::int32_t> Tokenizer::Reader::push(std::string_view part) {
   held_ += part;
   check_size(held_, streams() ? "the stretch without white space" : "the text");
-  const std::size_t cut = last_cut(held_, seen_, cut_before(*pipeline_));
+  const std::size_t cut = last_cut(held_, seen_, pipeline_->cuts);
   seen_ = held_.empty() ? 0 : held_.size() - 1;
   return cut == 0 ? std::vector<std::int32_t>() : take(cut);
 }

@@ -3,6 +3,7 @@
 // trained vocabulary are elsewhere (added_tokens.h).
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -23,6 +24,9 @@ class Vocab {
 
   std::optional<std::int32_t> id(std::string_view token) const;
   std::optional<std::string_view> token(std::int32_t id) const;  // after close
+  bool all_of(const auto& holds) const {
+    return std::all_of(entries_.begin(), entries_.end(), [&](const Entry& e) { return holds(text(e)); });
+  }
   std::int32_t size() const { return static_cast<std::int32_t>(entries_.size()); }
 
  private:

@@ -174,7 +174,7 @@ TEST(Refusals, NameWhatIsNotSupported) {
   EXPECT_THAT(refusal(toy_json(R"(,"post_processor":{"type":"Surprise"})")),
               HasSubstr("post_processor.type: this post-processor"));
   EXPECT_THAT(refusal(R"({"model":{"type":"WordPiece","vocab":{},"merges":[]}})"),
-              AllOf(HasSubstr("model.type: a tokenizer of the kind WordPiece is not supported"), HasSubstr("--ids")));
+              HasSubstr("model.type: a tokenizer of the kind WordPiece is not supported"));
   EXPECT_THAT(refusal(toy_json("", R"(,"dropout":0.1)")), HasSubstr("model.dropout: dropout makes encoding random"));
   EXPECT_THAT(refusal(toy_json("", R"(,"surprise":1)")),
               HasSubstr("model.surprise: is not known here and would be ignored"));
