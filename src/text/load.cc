@@ -68,11 +68,22 @@ void set_vocab_and_merges(Bpe& bpe, Vocab vocab, const MergeList& merges, std::s
   bpe.merges.reserve(merges.size());
   std::string both;
   std::int32_t next = 0;  // the id of the last merged token
+  std::vector<std::string_view> halves;
+  std::vector<std::int32_t> ids;
   for (std::size_t i = 0; i < merges.size(); ++i) {
-    const std::string_view left = merges.left(i), right = merges.right(i);
-    const auto a = bpe.vocab.id(left), b = bpe.vocab.id(right);
-    if (!a) fail_merge(where, i, "the left token", left);
-    if (!b) fail_merge(where, i, "the right token", right);
+    const std::size_t at = i % (Vocab::kAtOnce / 2);
+    if (at == 0) {
+      halves.clear();
+      for (std::size_t k = i; k < std::min(i + Vocab::kAtOnce / 2, merges.size()); ++k) {
+        halves.insert(halves.end(), {merges.left(k), merges.right(k)});
+      }
+      ids.resize(halves.size());
+      bpe.vocab.ids(halves, ids);
+    }
+    const std::string_view left = halves[2 * at], right = halves[2 * at + 1];
+    const std::int32_t a = ids[2 * at], b = ids[2 * at + 1];
+    if (a < 0) fail_merge(where, i, "the left token", left);
+    if (b < 0) fail_merge(where, i, "the right token", right);
     const std::size_t cut = bpe.continuing_subword_prefix.size();
     if (right.size() < cut) fail_merge(where, i, "the right token without prefix", right);
     both.assign(left) += right.substr(cut);
@@ -83,7 +94,7 @@ void set_vocab_and_merges(Bpe& bpe, Vocab vocab, const MergeList& merges, std::s
       if (!merged) fail_merge(where, i, "the merged token", both);
       next = *merged;
     }
-    bpe.merges.set(*a, *b, {merges.rank(i), next});
+    bpe.merges.set(a, b, {merges.rank(i), next});
   }
   bpe.prepare();
 }

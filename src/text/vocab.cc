@@ -1,6 +1,7 @@
 #include "text/vocab.h"
 
 #include <algorithm>
+#include <array>
 #include <functional>
 
 namespace pkv::text {
@@ -60,6 +61,26 @@ std::optional<std::int32_t> Vocab::id(std::string_view token) const {
   const std::uint32_t index = slots_[slot_of(token, hash_of(token))].index;
   if (index == 0) return std::nullopt;
   return entries_[index - 1].id;
+}
+
+void Vocab::ids(std::span<const std::string_view> tokens, std::span<std::int32_t> ids) const {
+  std::array<std::uint32_t, kAtOnce> hashes, indexes;
+  const std::size_t mask = slots_.empty() ? 0 : slots_.size() - 1;
+  for (std::size_t from = 0; from < tokens.size(); from += kAtOnce) {
+    const std::size_t count = slots_.empty() ? 0 : std::min(kAtOnce, tokens.size() - from);
+    for (std::size_t i = 0; i < count; ++i) {
+      hashes[i] = hash_of(tokens[from + i]);
+      __builtin_prefetch(&slots_[hashes[i] & mask]);
+    }
+    for (std::size_t i = 0; i < count; ++i) {
+      indexes[i] = slots_[hashes[i] & mask].index;
+      if (indexes[i] != 0) __builtin_prefetch(&entries_[indexes[i] - 1]);
+    }
+    for (std::size_t i = 0; i < count; ++i) {
+      if (indexes[i] != 0) __builtin_prefetch(bytes_.data() + entries_[indexes[i] - 1].begin);
+    }
+    for (std::size_t i = from; i < std::min(from + kAtOnce, tokens.size()); ++i) ids[i] = id(tokens[i]).value_or(-1);
+  }
 }
 
 std::optional<std::string_view> Vocab::token(std::int32_t id) const {

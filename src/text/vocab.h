@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -23,6 +24,10 @@ class Vocab {
   std::optional<std::int32_t> close();
 
   std::optional<std::int32_t> id(std::string_view token) const;
+  // Of many tokens, -1 for one that is not there. Much faster than one by one where the vocabulary is large: memory is
+  // asked for ahead.
+  static constexpr std::size_t kAtOnce = 64;
+  void ids(std::span<const std::string_view> tokens, std::span<std::int32_t> ids) const;
   std::optional<std::string_view> token(std::int32_t id) const;  // after close
   bool all_of(const auto& holds) const {
     return std::all_of(entries_.begin(), entries_.end(), [&](const Entry& e) { return holds(text(e)); });
