@@ -13,8 +13,11 @@ namespace pkv::check {
 namespace {
 
 // Two runs that round differently are √2 times as far from each other as one is from the exact run, where all of the
-// rounding differs. docs/causes.md has what healthy runs do.
-constexpr double kMeasured = 3;
+// rounding differs; the rest is for the tail. Of 4,512 healthy runs the farthest was 2.8 times as far (docs/causes.md).
+constexpr double kMeasured = 4;
+
+// What was measured may show that the model of rounding is a little too narrow; never that it is much too narrow.
+constexpr double kBeyondModel = 1.25;
 
 double farthest(std::span<const float> a, std::span<const float> b) {
   double largest = 0;
@@ -58,7 +61,12 @@ bool parts(const WideRuns& runs, const Precision& values) {
 Bound narrowed(Bound bound, const WideRuns& runs) {
   if (!runs.known() || !runs.every_row || !runs.agree()) return bound;
   const double measured = measured_rounding(runs, precision_of(bound.values_format));
-  if (measured >= bound.value) return bound;
+  if (measured >= kBeyondModel * bound.value) {
+    bound.value *= kBeyondModel;
+    bound.reason +=
+        fmt::format(" Held against the same run in {}, it does no less, so a quarter more is allowed.", runs.format);
+    return bound;
+  }
   bound.value = measured;
   bound.reason = fmt::format(
       "Rounding alone could move a logit by {:.2g}: held against the same run in {}, logits without a past are up to "

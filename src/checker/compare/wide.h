@@ -39,11 +39,12 @@ double wide_bound(const Description& description, double largest_logit);
 // A difference that rounding does not explain, in the wider format or in that of `values`, of the positions run wide.
 bool parts(const WideRuns& runs, const Precision& values);
 
-// How far rounding moves a logit of these runs, as measured: kMeasured times the distance to the wide run, of whichever
+// How far rounding moves a logit of these runs, as measured: four times the distance to the wide run, of whichever
 // of the two runs is nearer to it, or the rounding of the largest logit itself.
 double measured_rounding(const WideRuns& runs, const Precision& values);
 
-// `bound`, or what was measured, if that is less and was measured at every position with a past.
+// What was measured, where it was at every position with a past and is at most a quarter more than `bound`, which is
+// what the model of rounding gives; otherwise that and a quarter. Without wide runs that agree, `bound`.
 Bound narrowed(Bound bound, const WideRuns& runs);
 
 }  // namespace pkv::check
