@@ -115,6 +115,7 @@ Folder Folder::open(const fs::path& path) {
   }
   folder.open_weights();
   folder.sort_names();
+  folder.note_companions();
   return folder;
 }
 
@@ -238,6 +239,20 @@ void Folder::sort_names() {
              .where = fmt::format("{}: tensor {}", path_.string(), quote(twice->name)),
              .found = fmt::format("{} and {}", twice->file->path().filename().string(),
                                   std::next(twice)->file->path().filename().string())});
+}
+
+// Files beside the weights that speak of them and are not read.
+void Folder::note_companions() {
+  static constexpr std::array<std::array<std::string_view, 2>, 5> kCompanions{
+      {{"adapter_model.safetensors", "an adapter's weights, which are not applied: there is no adapter_config.json"},
+       {"adapter_model.bin", "an adapter's weights, which are not applied: there is no adapter_config.json"},
+       {"quantize_config.json", "settings of GPTQ, which are not read: the tensors say what they are"},
+       {"quant_config.json", "settings of AWQ, which are not read: the tensors say what they are"},
+       {"hf_quant_config.json", "settings of ModelOpt, which are not read: the tensors say what they are"}}};
+  for (const auto& [name, what] : kCompanions) {
+    std::error_code error;
+    if (fs::exists(path_ / name, error)) notes_.push_back(fmt::format("{} holds {}", name, what));
+  }
 }
 
 std::string Folder::name() const { return display_name(path_); }

@@ -57,6 +57,7 @@ class Folder final : public Source {
   void note_index(const Index& index, std::span<const containers::TensorFile> shards, std::string_view index_name);
   void add(const containers::TensorFile& file);
   void sort_names();
+  void note_companions();
 
   std::filesystem::path path_;
   std::unique_ptr<Config> config_, generation_config_;

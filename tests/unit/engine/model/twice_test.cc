@@ -160,12 +160,14 @@ void expect_same(const std::vector<float>& a, const std::vector<float>& b, std::
 struct Page {
   const char *tied, *untied, *embedding, *output;
 };
-constexpr std::array<Page, 4> kPages{
+constexpr std::array<Page, 7> kPages{
     {{"gpt2-plain", "gpt2-untied", "transformer.wte.weight", "lm_head.weight"},
      {"mpt-biases", "mpt-untied", "transformer.wte.weight", "lm_head.weight"},
      {"falcon-7b-shape", "falcon-untied", "transformer.word_embeddings.weight", "lm_head.weight"},
-     {"roberta-encoder", "roberta-relu-untied", "roberta.embeddings.word_embeddings.weight",
-      "lm_head.decoder.weight"}}};
+     {"roberta-encoder", "roberta-relu-untied", "roberta.embeddings.word_embeddings.weight", "lm_head.decoder.weight"},
+     {"llama-biases-tied", "llama-grouped", "model.embed_tokens.weight", "lm_head.weight"},
+     {"gemma-plain", "gemma-one-kv-head", "model.embed_tokens.weight", "lm_head.weight"},
+     {"gpt-neox-sequential", "gpt-neox-parallel", "gpt_neox.embed_in.weight", "embed_out.weight"}}};
 
 // transformers 5 compares: what the file holds is right, not what the config says.
 TEST(Twice, AnotherOutputLayerInTheFileIsNotTied) {

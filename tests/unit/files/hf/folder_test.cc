@@ -135,6 +135,15 @@ TEST_F(FolderTest, AnAdapterIsNoModel) {
   EXPECT_THAT(refused(), AllOf(HasSubstr("adapter_config.json: is an adapter"), HasSubstr("merge")));
 }
 
+TEST_F(FolderTest, FilesThatSpeakOfTheWeightsAndAreNotReadAreNoted) {
+  put(folder_ / "model.safetensors", bytes_with({"a"}));
+  put(folder_ / "quantize_config.json", R"({"bits": 4})");
+  put(folder_ / "adapter_model.safetensors", "x");
+  EXPECT_THAT(Folder::open(folder_).notes(),
+              ElementsAre(HasSubstr("adapter_model.safetensors holds an adapter's weights, which are not applied"),
+                          HasSubstr("quantize_config.json holds settings of GPTQ, which are not read")));
+}
+
 TEST_F(FolderTest, BrokenConfigsNameTheirFile) {
   put(folder_ / "model.safetensors", bytes_with({"a"}));
   put(folder_ / "generation_config.json", "{");
