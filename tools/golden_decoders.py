@@ -12,7 +12,9 @@ from dataclasses import dataclass, field
 import torch
 import torch.nn.functional as F
 import transformers
+from transformers.models.bloom import modeling_bloom
 
+import golden_families
 from golden_families import Family, replaced
 
 
@@ -26,19 +28,20 @@ class Kind:
 
 KINDS = {name: Kind() for name in """llama mistral ministral qwen2 qwen3 smollm3 seed_oss cwm granite arcee helium ernie4_5
     hunyuan_v1_dense olmo olmo2 olmo3 exaone exaone4 glm glm4 internlm3 ministral3 starcoder2 stablelm cohere cohere2 gptj
-    phi""".split()}
+    phi apertus opt gpt_neo""".split()}
 KINDS |= {name: Kind(one_more=True) for name in ("gemma", "gemma2", "gemma3_text", "vaultgemma", "nemotron")}
+KINDS |= {"bloom": Kind(fused="query_key_value", groups=True), "gpt_bigcode": Kind(fused="c_attn")}
 KINDS |= {"phi3": Kind(fused="qkv_proj"), "gpt_neox": Kind(fused="query_key_value", groups=True)}
 
 
 def queries_and_keys(kind):
     def mark(name, mask, config):
         if kind.fused and kind.fused in name:
-            if kind.groups:
+            if kind.groups or getattr(config, "multi_query", None) is False:
                 mask.view(config.num_attention_heads, 3, -1)[:, :2] = True
                 return
             head_dim = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
-            mask[: len(mask) - config.num_key_value_heads * head_dim] = True
+            mask[: len(mask) - getattr(config, "num_key_value_heads", 1) * head_dim] = True
         elif "q_proj" in name or "k_proj" in name:
             mask[:] = True
     return mark
@@ -58,6 +61,9 @@ def keep_double(_model, stack):
 
     stack.callback(torch.set_default_dtype, torch.get_default_dtype())
     torch.set_default_dtype(torch.float64)  # of quotients of whole numbers
+    slopes = golden_families.as_it_is(modeling_bloom._get_alibi_slopes)
+    stack.enter_context(replaced(modeling_bloom, "_get_alibi_slopes",
+                                 lambda heads, device: to(slopes(heads, device), torch.float64)))
     stack.enter_context(replaced(torch.Tensor, "to", to_wide))
     stack.enter_context(replaced(torch.Tensor, "float", lambda t: to(t, torch.float64)))
     stack.enter_context(replaced(torch.Tensor, "type", lambda t, x: kind(t, wide(x))))
@@ -70,7 +76,8 @@ class Decoder(Family):
 
 
 def families():
-    return {name: Decoder(transformers.AutoModelForCausalLM, ("embed_tokens", "wte", "wpe", "embed_in"),
+    return {name: Decoder(transformers.AutoModelForCausalLM, ("embed_tokens", "embed_positions", "wte", "wpe", "embed_in",
+                                                                     "word_embeddings.weight"),
                           queries_and_keys(kind), double=keep_double,
                           norm_centre=0 if kind.one_more else 1) for name, kind in KINDS.items()}
 
@@ -353,6 +360,45 @@ CASES += [
          layer_norm_eps=1e-3, rope_parameters=DEFAULT | {"partial_rotary_factor": 0.75}),
     case("phi-one-kv-head", "phi", hidden_size=30, num_attention_heads=3, num_key_value_heads=1, hidden_act="relu",
          tie_word_embeddings=True, rope_parameters=DEFAULT | {"partial_rotary_factor": 1.0}),
+]
+
+def old(name, family, length=53, matters=None, **config):
+    """A family of before 2023, whose config has keys of its own."""
+    store, qk_gain = config.pop("store", "bfloat16"), config.pop("qk_gain", 2.2)
+    rows = tuple(r for r in (0, 1, 8, 9, 26, 63, 64, length - 1) if r < length)
+    return DecoderCase(name, family, dict(vocab_size=61, bos_token_id=1, eos_token_id=2) | config, length, qk_gain=qk_gain,
+                       store=store, rows=rows, matters=matters or {})
+
+
+OPT = dict(hidden_size=30, ffn_dim=44, num_hidden_layers=2, num_attention_heads=5, max_position_embeddings=80)
+BLOOM = dict(hidden_size=24, n_layer=2, n_head=3)
+BIGCODE = dict(n_embd=30, n_layer=2, n_head=5, n_positions=80)
+NEO = dict(hidden_size=24, num_layers=4, num_heads=3, max_position_embeddings=80, window_size=9,
+           attention_types=[[["global", "local"], 2]], qk_gain=1.2)  # scores are not divided
+
+CASES += [
+    case("apertus-plain", "apertus", hidden_size=36),
+    case("apertus-biases", "apertus", hidden_size=36, attention_bias=True, tie_word_embeddings=True, store="float32",
+         rope_parameters=DEFAULT, num_key_value_heads=3),
+    case("apertus-llama3", "apertus", 70, hidden_size=48, rope_parameters=LLAMA3, num_hidden_layers=1, rms_norm_eps=1e-3,
+         num_key_value_heads=6, matters={"rope_parameters": DEFAULT}),
+    old("opt-plain", "opt", **OPT),
+    old("opt-bare", "opt", 70, **OPT | dict(enable_bias=False, activation_function="gelu", num_attention_heads=3)),
+    old("opt-untied", "opt", **OPT | dict(tie_word_embeddings=False, hidden_size=24, num_attention_heads=4,
+                                          num_hidden_layers=3), store="float16"),
+    old("bloom-plain", "bloom", **BLOOM),
+    old("bloom-power-of-two", "bloom", 70, **BLOOM | dict(n_head=4, layer_norm_epsilon=1e-3, n_layer=1)),
+    old("bloom-six-heads", "bloom", **BLOOM | dict(n_head=6, hidden_size=30, tie_word_embeddings=False), store="float16"),
+    old("bigcode-multi-query", "gpt_bigcode", **BIGCODE),
+    old("bigcode-all-heads", "gpt_bigcode", **BIGCODE | dict(multi_query=False, n_inner=50)),
+    old("bigcode-untied", "gpt_bigcode", 70, **BIGCODE | dict(tie_word_embeddings=False, activation_function="gelu",
+                                                               layer_norm_epsilon=1e-3, n_head=3), store="float16"),
+    old("gpt-neo-windows", "gpt_neo", 70, **NEO, matters={"window_size": 60}),
+    old("gpt-neo-one-list", "gpt_neo", **NEO | dict(num_layers=3, attention_types=[[["local"], 2], [["global"], 1]],
+                                                    intermediate_size=50, window_size=20), matters={"window_size": 60}),
+    old("gpt-neo-untied", "gpt_neo", **NEO | dict(num_layers=2, attention_types=[[["global"], 2]], num_heads=4,
+                                                  tie_word_embeddings=False, activation_function="relu",
+                                                  layer_norm_epsilon=1e-3), store="float16"),
 ]
 
 for c in CASES:

@@ -271,6 +271,30 @@ TEST(Gate, EqualsNaive) {
   }
 }
 
+TEST(Gate, Xielu) {
+  const Tensor parameters(DType::f32, {1, 4});
+  const float of[] = {0.8f, 1.1f, 0.5f, -1e-6f};
+  for (int i = 0; i < 4; ++i) const_cast<Tensor&>(parameters).set(0, i, of[i]);
+  for (const float scale : {1e-7f, 0.01f, 1.f, 20.f}) {
+    for (const std::int64_t n : kAwkward) {
+      const auto run = [&](const Ops& o) {
+        Tensor x = Tensor(DType::f32, {2, n}, n + 3).random(1, scale);
+        o.gate(*o.open(1), {.x = x.view(), .out = x.view(), .xielu = flat(parameters)});
+        x.check_guard();
+        return x;
+      };
+      const Tensor want = run(table("naive"));
+      for_each_table([&](const Ops& ops) {
+        // Each summand below (p + n + b) times the larger of scale and its square, rounded five times at most, and what
+        // min(x, e) leaves of x.
+        const double size = 2.4 * std::max<double>(scale, scale * scale);
+        expect_near(
+            run(ops), want, [&](auto, auto) { return 8 * kUnit * (size + 1e-6); }, "xielu");
+      });
+    }
+  }
+}
+
 TEST(Scale, EqualsNaive) {
   for (const float cap : {0.f, 0.5f, 3.f}) {
     for (const std::int64_t n : kAwkward) {

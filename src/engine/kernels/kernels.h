@@ -162,12 +162,15 @@ struct Attend {
   auto operands() const { return std::array{&q, &out, &slopes, &factors}; }
 };
 
-// out = act(x) * up. x, up, out [rows, n] fp32; out may be x.
+// out = act(x) * up. x, up, out [rows, n] fp32; out may be x; `up` may be empty: out = act(x). With `xielu`, fp32 [4]
+// p, n, b, e, the function xielu (Huang et al. 2024, arXiv:2411.13010) stands in the place of `act`:
+//   p x^2 + b x for x > 0, else n (e^min(x, e) - 1 - x) + b x.
 struct Gate {
-  View x, up, out;
+  View x, up{}, out;
   Act act = Act::silu;
+  View xielu{};
 
-  auto operands() const { return std::array{&x, &up, &out}; }
+  auto operands() const { return std::array{&x, &up, &out, &xielu}; }
 };
 
 // out = factor * x; with a `cap`, cap * tanh(factor * x / cap) in its place. x, out [rows, n] fp32; out may be x.

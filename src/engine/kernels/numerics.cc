@@ -67,6 +67,11 @@ class Probe {
     call(backend_, &Ops::gate, {.x = numbers({2, 70}), .up = numbers({2, 70}), .out = out, .act = Act::silu});
     take(out);
   }
+  void xielu() {
+    const View out = memory(DType::f32, {2, 70});
+    call(backend_, &Ops::gate, {.x = numbers({2, 70}), .out = out, .xielu = numbers({4})});
+    take(out);
+  }
   void soft_cap() {
     const View out = memory(DType::f32, {2, 70});
     call(backend_, &Ops::scale, {.x = numbers({2, 70}), .out = out, .factor = 3, .cap = 2.5f});
@@ -147,6 +152,7 @@ std::string linear_name(std::string_view format) { return "linear " + std::strin
 std::string attend_name(DType dtype) { return "attend " + std::string(name_of(dtype)); }
 std::string act_name(Act act) { return "act " + std::string(name_of(act)); }
 constexpr const char *kNorm = "norm", *kNormRms = "norm rms", *kRotary = "rotary", *kAdd = "add", *kGate = "gate";
+constexpr const char* kXielu = "xielu";
 constexpr const char *kNeighbours = "rotary neighbours", *kSoftCap = "soft cap";
 constexpr const char *kWindow = "attend window", *kCapped = "attend soft cap";
 
@@ -168,6 +174,7 @@ std::vector<std::string> names_of(const Attend& call) {
   return names;
 }
 std::vector<std::string> names_of(const Gate& call) {
+  if (call.xielu) return {kXielu};
   std::vector<std::string> names{kGate};
   if (call.act != Act::identity) names.push_back(act_name(call.act));
   return names;
@@ -213,6 +220,7 @@ Numerics probe_numerics(const Backend& backend) {
   probe.rotary(true), done(kNeighbours);
   probe.attend(DType::f32, {.window = 40}), done(kWindow);
   probe.attend(DType::f32, {.cap = 0.5f}), done(kCapped);
+  probe.xielu(), done(kXielu);
   return numerics;
 }
 

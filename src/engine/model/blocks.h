@@ -75,6 +75,7 @@ struct Mlp {
   Projection gate{};     // if any; or
   Projection gate_up{};  // one product for both, the gate's rows first, when `gate` and `up` are empty
   kernels::Act act = kernels::Act::gelu;
+  View xielu{};  // fp32 [4], parameters of the function that stands in the place of `act`; without a gate
 };
 
 }  // namespace pkv::model

@@ -9,7 +9,7 @@ std::string positions_text(const Card& card) {
     case Positions::none:
       break;
     case Positions::learned:
-      return card.first_position == 0 ? "learned" : "learned, from the padding index";
+      return !card.padding ? "learned" : "learned, from the padding index";
     case Positions::rotary:
       return fmt::format("rotary, theta {}", static_cast<std::int64_t>(card.rotary_theta));
     case Positions::alibi:

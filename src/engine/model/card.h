@@ -44,7 +44,7 @@ struct Card {
   double rotary_theta = 0;              // base of the angles of rotary positions
   std::vector<std::int64_t> windows{};  // by layer: how many tokens one sees, itself included; 0 (or no list): all
   std::optional<Temperature> temperature{};
-  std::int64_t first_position = 0;  // row of a learned table that a text's first token gets; not 0: after its padding's
+  std::int64_t first_position = 0;  // row of a learned table that a text's first token gets
   bool final_norm = true;           // there is a norm between the last layer and the output layer
   PastIn2023 past_in_2023 = PastIn2023::used;
   std::string notes;  // what sets this configuration apart: "multi-query, parallel attention"

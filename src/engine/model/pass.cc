@@ -124,10 +124,10 @@ void Pass::embed(const View& table, float scale) {
   call(&Ops::embed, {.ids = ids_, .table = table, .out = x_, .scale = scale});
 }
 
-// From 0; or from padding + 1 on, where padding is counted by none and has a position of its own.
+// From the card's first on; where padding is counted by none and has a position of its own.
 std::vector<std::int32_t> Pass::positions() const {
   std::vector<std::int32_t> all;
-  const std::int32_t first = card_.padding ? *card_.padding + 1 : 0;
+  const auto first = static_cast<std::int32_t>(card_.first_position);
   for (const Feed& feed : feeds_) {
     const auto past = feed.past->ids();
     const auto padding = [&](std::int32_t id) { return card_.padding && id == *card_.padding; };
@@ -234,7 +234,8 @@ void Pass::add(const Branch& branch) {
 Branch Pass::mlp(const View& input, const Mlp& mlp) {
   if (!mlp.gate && !mlp.gate_up) {
     const View inner = buffer(Workspace::inner, mlp.up.out());
-    multiply(input, mlp.up, {.x = {}, .out = inner, .act = mlp.act});
+    multiply(input, mlp.up, {.x = {}, .out = inner, .act = mlp.xielu ? Act::identity : mlp.act});
+    if (mlp.xielu) call(&Ops::gate, {.x = inner, .out = inner, .xielu = mlp.xielu});
     return {inner, &mlp.down};
   }
   const std::int64_t n = mlp.gate_up ? mlp.gate_up.out() / 2 : mlp.up.out();

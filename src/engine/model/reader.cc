@@ -215,6 +215,19 @@ View Reader::vector(const std::string& name, const std::string& twin, std::int64
   return kept;
 }
 
+float Reader::number(const std::string& name, std::optional<float> absent) {
+  const containers::Tensor* t = find(name);
+  if (t == nullptr && absent) return *absent;
+  float x = 0;
+  if (t != nullptr && t->shape.empty()) {
+    used_.insert(t->name);
+    widen(*t, {&x, 1});
+  } else {
+    widen(expect(name, std::array<std::int64_t, 1>{1}), {&x, 1});
+  }
+  return x;
+}
+
 View Reader::constants(const std::vector<float>& values) {
   if (backend_ == nullptr) return {};
   Buffer host(DType::f32, {static_cast<std::int64_t>(values.size())});

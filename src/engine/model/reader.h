@@ -52,6 +52,8 @@ class Reader {
   // The same of a vector that is stored under either name or both, which `tied` says are one. Where they are not,
   // `name` is used.
   View vector(const std::string& name, const std::string& twin, std::int64_t size, bool tied);
+  // The one number of a tensor of shape [1] or []; `absent` where there is none, and that is allowed.
+  float number(const std::string& name, std::optional<float> absent = {});
   View constants(const std::vector<float>& values);  // [values.size()], fp32, placed as a tensor of their own
 
   // NAME.weight and NAME.bias. What is multiplied may be quantised, in the file or by the options; Error::usage where

@@ -82,18 +82,41 @@ HWY_INLINE void for_vectors(Int n, float* to, const Function& function) {
   std::copy(rest, rest + n - i, to + i);
 }
 
+// e^x - 1 - x for x <= 0: by its series near 0, where the rest would leave nothing but rounding.
+HWY_INLINE Vec exp_less_line(Vec x) {
+  const Floats d;
+  Vec p = hn::Set(d, 1.f / 362880);
+  for (const float c : {1.f / 40320, 1.f / 5040, 1.f / 720, 1.f / 120, 1.f / 24, 1.f / 6, 1.f / 2}) {
+    p = hn::MulAdd(p, x, hn::Set(d, c));
+  }
+  const Vec near = hn::Mul(hn::Mul(x, x), p);
+  const Vec far = hn::Sub(hn::Sub(exp_lanes(x), hn::Set(d, 1.f)), x);
+  return hn::IfThenElse(hn::Lt(x, hn::Set(d, -0.7f)), far, near);
+}
+
 void gate_row(const Gate& a, Int r) {
   const Floats d;
-  const float *x = row(a.x, r), *up = row(a.up, r);
+  const float *x = row(a.x, r), *up = a.up ? row(a.up, r) : nullptr;
   float* out = row(a.out, r);
   const Int n = a.out[1];
   const auto times = [&](auto act) HWY_ATTR {
     for_vectors(n, out, [&](Int i, bool whole) HWY_ATTR {
       const Vec v = whole ? hn::LoadU(d, x + i) : widen_first(n - i, x + i);
+      if (up == nullptr) return act(v);
       const Vec u = whole ? hn::LoadU(d, up + i) : widen_first(n - i, up + i);
       return hn::Mul(act(v), u);
     });
   };
+  if (a.xielu) {
+    const float* of = a.xielu.as<const float>();
+    const Vec p = hn::Set(d, of[0]), n_ = hn::Set(d, of[1]), b = hn::Set(d, of[2]), e = hn::Set(d, of[3]);
+    return times([&](Vec v) HWY_ATTR {
+      const Vec held = hn::Min(v, e);
+      const Vec curved = hn::Mul(n_, hn::Add(exp_less_line(held), hn::Sub(held, v)));
+      const Vec square = hn::Mul(hn::Mul(p, v), v);
+      return hn::MulAdd(b, v, hn::IfThenElse(hn::Gt(v, hn::Zero(d)), square, curved));
+    });
+  }
   switch (a.act) {  // the common ones get a loop of their own
     case Act::silu:
       return times([](Vec v) HWY_ATTR { return act_lanes(Act::silu, v); });

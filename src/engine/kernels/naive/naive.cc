@@ -233,10 +233,17 @@ void attend(Device& device, const Attend& a) noexcept {
   }
 }
 
+double xielu(const float* parameters, double x) {
+  const double p = parameters[0], n = parameters[1], b = parameters[2], e = parameters[3];
+  return x > 0 ? p * x * x + b * x : n * (std::expm1(std::min(x, e)) - x) + b * x;
+}
+
 void gate(Device& device, const Gate& a) noexcept {
   for_rows(device, a.out[0], [&](std::int64_t r) {
     for (std::int64_t i = 0; i < a.out[1]; ++i) {
-      row(a.out, r)[i] = static_cast<float>(apply(a.act, static_cast<double>(row(a.x, r)[i])) * row(a.up, r)[i]);
+      const double x = row(a.x, r)[i], up = a.up ? row(a.up, r)[i] : 1;
+      const double y = a.xielu ? xielu(a.xielu.as<const float>(), x) : apply(a.act, x);
+      row(a.out, r)[i] = static_cast<float>(y * up);
     }
   });
 }

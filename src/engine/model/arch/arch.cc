@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <bit>
 #include <cmath>
 
 #include "base/error.h"
@@ -41,6 +42,21 @@ Rotation default_rotation(Reader& in, double theta, std::int64_t head_dim) {
   }
   r.table = in.constants(r.frequencies);
   return r;
+}
+
+// The paper's slopes for the largest power of two that is not above the number of heads, then every other one of the
+// next.
+std::vector<float> alibi_slopes(std::int64_t heads) {
+  const auto power = static_cast<std::int64_t>(std::bit_floor(static_cast<std::uint64_t>(heads)));
+  const auto base = [](std::int64_t n) {
+    return static_cast<float>(std::exp2(-std::exp2(-(std::log2(static_cast<double>(n)) - 3))));
+  };
+  std::vector<float> slopes;
+  for (std::int64_t i = 1; i <= power; ++i) slopes.push_back(std::pow(base(power), static_cast<float>(i)));
+  for (std::int64_t i = 1; static_cast<std::int64_t>(slopes.size()) < heads; i += 2) {
+    slopes.push_back(std::pow(base(2 * power), static_cast<float>(i)));
+  }
+  return slopes;
 }
 
 std::int64_t head_size(const hf::Config& config, std::int64_t hidden, std::int64_t heads) {

@@ -3,6 +3,7 @@
 
 #include <memory>
 #include <utility>
+#include <vector>
 
 #include "engine/model/model.h"
 #include "engine/model/pass.h"
@@ -29,6 +30,7 @@ class PageOf : public Page {
 
 // Reads shared by several families' configs.
 kernels::Act read_activation(const hf::Config& config, hf::Names names);
+std::vector<float> alibi_slopes(std::int64_t heads);
 Rotation default_rotation(Reader& in, double theta, std::int64_t head_dim);
 double read_rope_theta(const hf::Config& config);  // Error::load for every kind of rope but the default one
 std::int64_t head_size(const hf::Config& config, std::int64_t hidden, std::int64_t heads);  // hidden / heads, exactly

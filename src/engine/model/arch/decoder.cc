@@ -7,6 +7,7 @@
 #include <string>
 
 #include "base/error.h"
+#include "base/json.h"
 #include "engine/model/arch/arch.h"
 #include "engine/model/arch/rope.h"
 
@@ -18,6 +19,8 @@ void run(const Decoder& m, Pass& p) {
     p.add(b);
   };
   p.embed(m.embedding, m.embedding_scale);
+  if (m.positions) p.add_positions(m.positions);
+  if (m.embedding_norm) p.replace(p.norm(*m.embedding_norm));
   p.rotary(m.rotations);
   for (const Decoder::Layer& l : m.layers) {
     branch(p.attend(l.before_attention ? p.norm(*l.before_attention) : p.hidden(), l.attention), l.after_attention);
@@ -86,11 +89,36 @@ std::vector<bool> turned_layers(const hf::Config& c, std::int64_t layers) {
   return turned;
 }
 
+// [[["global", "local"], 12]]: the list in it, 12 times.
+std::vector<Kind> listed_kinds(const hf::Config& c, std::int64_t layers) {
+  const std::int64_t window = c.integer_or({"window_size"}, 256, 1, kMaxTokens);
+  const auto refuse = [&] {
+    c.unsupported("attention_types", fmt::format("[[[\"global\", \"local\"], times], ...] for {} layers", layers));
+  };
+  std::vector<Kind> kinds;
+  const Json* all = c.value({"attention_types"});
+  c.without_effect({"attention_layers"});
+  if (all == nullptr || !all->is_array()) refuse();
+  for (const Json& item : all->elements()) {
+    if (!item.is_array() || item.elements().size() != 2 || !item.elements()[0].is_array()) refuse();
+    if (!item.elements()[1].fits(0, layers)) refuse();
+    for (std::int64_t i = 0; i < item.elements()[1].integer() && std::ssize(kinds) <= layers; ++i) {
+      for (const Json& type : item.elements()[0].elements()) {
+        if (!type.is_text() || (type.text() != "global" && type.text() != "local")) refuse();
+        kinds.push_back({.window = type.text() == "local" ? window : 0, .rotation = -1});
+      }
+    }
+  }
+  if (std::ssize(kinds) != layers) refuse();
+  return kinds;
+}
+
 std::vector<Kind> read_kinds(const hf::Config& c, const Row& row, std::int64_t layers) {
   std::vector<Kind> kinds(static_cast<std::size_t>(layers));
   std::int64_t window = 0, from = 0, each = row.layers.full_each;
   std::vector<bool> turned(kinds.size(), true), told;
   const Layers which = row.layers.which;
+  if (which == Layers::listed) return listed_kinds(c, layers);
   if (which == Layers::late_windows) from = c.integer_or({"max_window_layers"}, 28, 0, kMaxWidth);
   if (which == Layers::some_unturned) turned = turned_layers(c, layers);
   if (!row.layers.key.empty()) each = c.integer_or_none({row.layers.key}, 0, kMaxWidth, each).value_or(0);
@@ -101,6 +129,7 @@ std::vector<Kind> read_kinds(const hf::Config& c, const Row& row, std::int64_t l
   const auto sees_window = [&](std::int64_t i) {
     switch (which) {
       case Layers::full:
+      case Layers::listed:
         return false;
       case Layers::windows:
         return true;
@@ -121,6 +150,9 @@ std::vector<Kind> read_kinds(const hf::Config& c, const Row& row, std::int64_t l
     if (sees && row.turn.local_theta > 0) kinds[i].rotation = 1;
     if (!turned[i] || (row.turn.local_only && window > 0 && !sees)) kinds[i].rotation = -1;
   }
+  if (row.turn.by != Positions::rotary) {
+    for (Kind& k : kinds) k.rotation = -1;
+  }
   c.without_effect({"sliding_window", "use_sliding_window", "max_window_layers", "layer_types"});
   return kinds;
 }
@@ -133,31 +165,36 @@ Card read_card(const hf::Config& c, const Row& row) {
   Card card{.family = std::string(row.family),
             .model_type = std::string(row.model_type),
             .context_is_hard = false,
-            .positions = Positions::rotary,
+            .positions = row.turn.by,
             .notes = ""};
   card.vocab = c.integer({"vocab_size"}, 1, kMaxTokens);
-  card.hidden = c.integer({"hidden_size", "n_embd"}, 1, kMaxWidth);
+  card.hidden = c.integer({"hidden_size", "n_embd", "n_embed"}, 1, kMaxWidth);
   card.layers = c.integer({"num_hidden_layers", "num_layers", "n_layer"}, 1, kMaxWidth);
-  card.heads = c.integer({"num_attention_heads", "n_head"}, 1, kMaxWidth);
+  card.heads = c.integer({"num_attention_heads", "n_head", "num_heads"}, 1, kMaxWidth);
   std::optional<std::int64_t> kv_heads, head_dim;
   if (row.absent.kv_heads > 0) kv_heads = row.absent.kv_heads;
   if (row.absent.head_dim > 0) head_dim = row.absent.head_dim;
   card.kv_heads = c.integer_or_none({"num_key_value_heads"}, 1, kMaxWidth, kv_heads).value_or(card.heads);
+  if (!row.fused.multi_query.empty() && c.flag_or({row.fused.multi_query}, true)) card.kv_heads = 1;
   if (card.heads % card.kv_heads != 0) {
     c.unsupported("num_key_value_heads", fmt::format("a divisor of the number of attention heads, {}", card.heads));
   }
   const std::optional<std::int64_t> given = c.integer_or_none({"head_dim"}, 1, kMaxWidth, head_dim);
   card.head_dim = given ? *given : head_size(c, card.hidden, card.heads);
-  const std::optional<std::int64_t> inner = c.integer_or_none({"intermediate_size", "n_inner"}, 1, kMaxWidth);
-  card.inner = inner || row.absent.inner == 0 ? c.integer({"intermediate_size", "n_inner"}, 1, kMaxWidth)
+  const std::optional<std::int64_t> inner =
+      c.integer_or_none({"intermediate_size", "n_inner", "ffn_dim"}, 1, kMaxWidth);
+  card.inner = inner || row.absent.inner == 0 ? c.integer({"intermediate_size", "n_inner", "ffn_dim"}, 1, kMaxWidth)
                                               : row.absent.inner * card.hidden;
   card.context = c.integer_or({"max_position_embeddings", "n_positions"}, 2048, 1, kMaxTokens);
   card.tied = c.flag_or({"tie_word_embeddings"}, row.absent.tied);
+  card.first_position = row.turn.first;
+  if (row.turn.by == Positions::learned) card.context_is_hard = true;
   return card;
 }
 
 kernels::Act read_act(const hf::Config& c, const Row& row) {
   const std::string_view key = row.act.key;
+  if (row.act.xielu && c.text_or({key}, "xielu") == "xielu") return kernels::Act::identity;
   if (!c.has(key) && !c.is_null(key)) {
     return c.has("activation_function") ? read_activation(c, {"activation_function"})
                                         : *kernels::act_from_name(row.act.absent);
@@ -177,7 +214,9 @@ class LayerReader {
     out_bias_ = is_set(c, row.biases.out);
     mlp_bias_ = is_set(c, row.biases.mlp);
     heads_ = row.heads.key.empty() || is_set(c, {row.heads.key}) ? row.heads.form : Heads::plain;
-    scale_ = 1 / std::sqrt(static_cast<double>(card.head_dim));
+    xielu_ = row.act.xielu && c.text_or({row.act.key}, "xielu") == "xielu";
+    scale_ = row.scales.none ? 1 : 1 / std::sqrt(static_cast<double>(card.head_dim));
+    if (card.positions == Positions::alibi) slopes_ = in.constants(alibi_slopes(card.heads));
     if (row.scales.multipliers) scale_ = c.number_or({"attention_multiplier"}, 1);
     if (row.scales.query_scalar > 0) {
       const double scalar = c.number_or({"query_pre_attn_scalar"}, static_cast<double>(row.scales.query_scalar));
@@ -218,7 +257,7 @@ class LayerReader {
     Attention a;
     if (!n.qkv.empty()) {
       a.qkv = linear(at, n.qkv, q + 2 * kv, hidden, qkv_bias_);
-      a.fused = row_.fused;
+      a.fused = card_.kv_heads == 1 && !row_.fused.multi_query.empty() ? Fused::parts : row_.fused.form;
     } else {
       a.q = linear(at, n.q, q, hidden, qkv_bias_);
       a.k = linear(at, n.k, kv, hidden, qkv_bias_);
@@ -230,6 +269,7 @@ class LayerReader {
     a.window = kind.window;
     a.cap = static_cast<float>(cap_);
     a.clip = static_cast<float>(clip_);
+    a.alibi.slopes = slopes_;
     if (heads_ != Heads::plain) {
       a.norms = HeadNorms{.q = head_norm(at + std::string(n.q_norm), card_.heads),
                           .k = head_norm(at + std::string(n.k_norm), card_.kv_heads),
@@ -267,7 +307,16 @@ class LayerReader {
     }
     mlp.down = linear(at, n.down, card_.hidden, card_.inner, mlp_bias_);
     mlp.act = act_;
+    if (xielu_) mlp.xielu = in_.constants(xielu(at + "mlp.act_fn."));
     return mlp;
+  }
+
+  // Parameters as the operation takes them, of those that are stored as what softplus makes positive.
+  std::vector<float> xielu(const std::string& at) const {
+    const float b = in_.number(at + "beta", 0.5f), e = in_.number(at + "eps", -1e-6f);
+    const auto softplus = [](double x) { return std::max(x, 0.) + std::log1p(std::exp(-std::abs(x))); };
+    return {static_cast<float>(softplus(in_.number(at + "alpha_p"))),
+            static_cast<float>(b + softplus(in_.number(at + "alpha_n"))), b, e};
   }
 
   Reader& in_;
@@ -277,7 +326,8 @@ class LayerReader {
   kernels::Act act_;
   Heads heads_ = Heads::plain;
   double eps_ = 0, scale_ = 1, cap_ = 0, clip_ = 0;
-  bool qkv_bias_ = false, out_bias_ = false, mlp_bias_ = false;
+  View slopes_;
+  bool xielu_ = false, qkv_bias_ = false, out_bias_ = false, mlp_bias_ = false;
 };
 
 // "window 4096 in 24 of 32 layers, no rotation in 8"
@@ -306,6 +356,7 @@ std::string prefix_of(const Reader& in, const TensorNames& names) {
 
 // The rotations that layers choose from: that of all; where layers with a window turn otherwise, theirs.
 void read_rotations(Reader& in, const Row& row, Decoder& m) {
+  if (row.turn.by != Positions::rotary) return;
   const hf::Config& c = in.config();
   RopeShape shape{.head_dim = m.card.head_dim,
                   .context = m.card.context,
@@ -352,13 +403,44 @@ void read_scales(const hf::Config& c, const Row& row, Decoder& m) {
   m.logit_scale = static_cast<float>(1 / divisor);
 }
 
-void refuse_unsupported(const hf::Config& c) {
+// Options of these families' classes that would be another order of verbs, each with the value that it must have.
+void refuse_unsupported(const hf::Config& c, const Card& card) {
+  for (const auto& [key, value] : {std::pair{"do_layer_norm_before", true},
+                                   {"layer_norm_elementwise_affine", true},
+                                   {"_remove_final_layer_norm", false},
+                                   {"apply_residual_connection_post_layernorm", false},
+                                   {"scale_attn_weights", true}}) {
+    if (c.flag_or({key}, value) != value) c.unsupported(key, value ? "true" : "false");
+  }
+  const std::int64_t projected = c.integer_or_none({"word_embed_proj_dim"}, 1, kMaxWidth).value_or(card.hidden);
+  if (projected != card.hidden) c.unsupported("word_embed_proj_dim", "the hidden size");
   if (c.flag_or_none({"use_bidirectional_attention"}).value_or(false)) {
     c.unsupported("use_bidirectional_attention", "false");
   }
-  c.without_effect({"attention_dropout", "initializer_range", "pretraining_tp", "residual_dropout", "embedding_dropout",
-                    "resid_pdrop", "embd_pdrop", "attn_pdrop", "hidden_dropout", "classifier_dropout", "eod_token_id",
-                    "hidden_act", "attn_logit_softcapping", "is_llama_config", "rope_interleaved", "is_decoder",
+  c.without_effect({"attention_dropout",
+                    "initializer_range",
+                    "pretraining_tp",
+                    "residual_dropout",
+                    "embedding_dropout",
+                    "resid_pdrop",
+                    "embd_pdrop",
+                    "attn_pdrop",
+                    "hidden_dropout",
+                    "classifier_dropout",
+                    "dropout",
+                    "layerdrop",
+                    "resid_dropout",
+                    "embed_dropout",
+                    "init_std",
+                    "slow_but_exact",
+                    "attention_softmax_in_fp32",
+                    "scale_attention_softmax_in_fp32",
+                    "eod_token_id",
+                    "hidden_act",
+                    "attn_logit_softcapping",
+                    "is_llama_config",
+                    "rope_interleaved",
+                    "is_decoder",
                     "_sliding_window_pattern"});
 }
 
@@ -369,6 +451,7 @@ std::unique_ptr<Page> load_decoder(Reader& in) {
   const Row& row = *std::ranges::find(rows(), c.text({"model_type"}), &Row::model_type);
   Decoder m{.card = read_card(c, row),
             .embedding = {},
+            .positions = {},
             .head = {},
             .rotations = {},
             .layers = {},
@@ -378,22 +461,29 @@ std::unique_ptr<Page> load_decoder(Reader& in) {
   m.card.notes = describe(kinds);
   read_rotations(in, row, m);
   read_scales(c, row, m);
-  const bool parallel = is_set(c, row.parallel);
-  const LayerReader layers(in, row, m.card, parallel && row.one_norm);
-  refuse_unsupported(c);
+  const bool parallel = is_set(c, row.parallel.is);
+  const LayerReader layers(in, row, m.card, parallel && row.parallel.one_norm);
+  refuse_unsupported(c, m.card);
 
   const std::string prefix = prefix_of(in, row.names);
   in.base_prefix(prefix);
   const std::string head(row.names.head), inside = "language_model." + head;
   const std::string output = (in.has(inside + ".weight") ? inside : head) + ".weight";
   m.embedding = in.embedding(std::string(row.names.embedding) + ".weight", output, m.card);
+  if (!row.names.positions.empty()) {
+    m.positions =
+        in.matrix(std::string(row.names.positions) + ".weight", m.card.context + m.card.first_position, m.card.hidden);
+  }
+  if (!row.names.embedding_norm.empty()) m.embedding_norm = layers.norm(std::string(row.names.embedding_norm));
   for (std::int64_t i = 0; i < m.card.layers; ++i) {
     m.layers.push_back(layers.read(i, kinds[static_cast<std::size_t>(i)]));
   }
   m.norm = layers.norm(std::string(row.names.norm));
   m.head = in.output();
   if (is_set(c, row.biases.head)) m.head.bias = in.vector(head + ".bias", m.card.vocab);
-  in.without_effect("rotary_emb.inv_freq");
+  for (const char* buffer : {"rotary_emb.inv_freq", "attention.bias", "attn.bias", ".masked_bias"}) {
+    in.without_effect(buffer);
+  }
   if (!parallel) return std::make_unique<PageOf<Decoder>>(std::move(m));
   m.card.notes += std::string(m.card.notes.empty() ? "" : ", ") + "parallel attention";
   return std::make_unique<PageOf<Parallel>>(Parallel{.decoder = std::move(m)});

@@ -26,8 +26,9 @@ struct Decoder {
   };
 
   Card card;
-  View embedding;
+  View embedding, positions;  // positions: where they are learned
   Projection head;
+  std::optional<Norm> embedding_norm;
   std::vector<Rotation> rotations;
   std::vector<Layer> layers;
   Norm norm;
@@ -58,6 +59,7 @@ enum class Layers : std::uint8_t {
   late_windows,   // as layer_types says; without it those from max_window_layers on, if use_sliding_window
   nth_full,       // as layer_types says; without it all but each n-th
   first_full,     // as layer_types says; without it all but each n-th, the first among them
+  listed,         // as attention_types says, [[["global", "local"], 12]]; the window is window_size
   some_unturned,  // as layer_types says; without it those that no_rope_layers (no_rope_layer_interval) name, which do
                   // not turn, if use_sliding_window
 };
@@ -75,6 +77,7 @@ enum class Heads : std::uint8_t {
 struct TensorNames {
   std::string_view prefix = "model.", layer = "layers.";
   std::string_view embedding = "embed_tokens", norm = "norm", head = "lm_head";
+  std::string_view positions = "", embedding_norm = "";
   std::string_view before_attention = "input_layernorm", after_attention = "";
   std::string_view before_mlp = "post_attention_layernorm", after_mlp = "";
   std::string_view q = "self_attn.q_proj", k = "self_attn.k_proj", v = "self_attn.v_proj", out = "self_attn.o_proj";
@@ -116,6 +119,8 @@ struct Row {
     double local_theta = 0;                             // of layers with a window, which turn otherwise; 0: as all
     bool local_only = false;                            // where there is a window, other layers do not turn
     bool temperature = false;                           // queries grow with their position
+    Positions by = Positions::rotary;                   // how tokens are placed; of `learned` the first
+    std::int64_t first = 0;                             // has this row of names.positions
   } turn{};
   struct {
     Layers which = Layers::full;
@@ -128,15 +133,22 @@ struct Row {
     double logit_scale = 0;         // where the config says none; 0: there is no such key
     std::int64_t query_scalar = 0;  // likewise: scores are divided by its root, not by that of head_dim
     std::optional<double> score_cap = {}, logit_cap = {};  // likewise; 0: none
+    bool none = false;                                     // scores are not divided at all
     bool clip = false;                                     // clip_qkv limits queries, keys and values
   } scales{};
   struct {
     std::string_view key = "hidden_act", absent = "silu";
     bool gelu_is_tanh = false;  // "gelu" is another name of its approximation
+    bool xielu = false;         // a function with parameters, act_fn.alpha_p and the like
   } act{};
-  Fused fused = Fused::parts;  // how names.qkv lays them out
-  Flag parallel{};             // both branches of a layer side by side
-  bool one_norm = false;       // of these, which share their norm
+  struct {
+    Fused form = Fused::parts;          // how names.qkv lays them out
+    std::string_view multi_query = {};  // key of a flag, true when absent: all heads share keys and values, in parts
+  } fused{};
+  struct {
+    Flag is{};              // both branches of a layer side by side
+    bool one_norm = false;  // with one norm
+  } parallel{};
   TensorNames names{};
   Absent absent{};
 };

@@ -2,7 +2,6 @@
 // one, a few or all heads have keys and values of their own; positions are rotary, or ALiBi with its bias rounded to
 // bf16 and scaled like the scores (added once, as by transformers' default attention; its eager one adds it twice). The
 // 7B, 40B and RW shapes and every mixture of them that transformers' own class can run.
-#include <bit>
 #include <cmath>
 #include <vector>
 
@@ -84,21 +83,6 @@ Card read_card(const hf::Config& c, const Shape& s, double theta) {
   card.context = c.integer_or({"max_position_embeddings"}, 2048, 1, kMaxTokens);
   card.tied = c.flag_or({"tie_word_embeddings"}, true);
   return card;
-}
-
-// The paper's slopes for the largest power of two that is not above the number of heads, then every other one of the
-// next.
-std::vector<float> alibi_slopes(std::int64_t heads) {
-  const auto power = static_cast<std::int64_t>(std::bit_floor(static_cast<std::uint64_t>(heads)));
-  const auto base = [](std::int64_t n) {
-    return static_cast<float>(std::exp2(-std::exp2(-(std::log2(static_cast<double>(n)) - 3))));
-  };
-  std::vector<float> slopes;
-  for (std::int64_t i = 1; i <= power; ++i) slopes.push_back(std::pow(base(power), static_cast<float>(i)));
-  for (std::int64_t i = 1; static_cast<std::int64_t>(slopes.size()) < heads; i += 2) {
-    slopes.push_back(std::pow(base(2 * power), static_cast<float>(i)));
-  }
-  return slopes;
 }
 
 Layer read_layer(Reader& in, const Card& card, const Shape& s, std::int64_t i, kernels::Act act) {

@@ -78,6 +78,7 @@ double allowed(const std::string& name) {
     return 2 * 4 * kUnit * (8 + std::sqrt(24.) + score + std::log2(71.));
   }
   if (name == "gate") return 4 * kUnit * (5 + 1) * 2 * 2;  // silu within 5 units, a product of values <= 2
+  if (name == "xielu") return 4 * kUnit * 8 * (4 + 2);  // products of parameters and values <= 2, e^2 - 3 at most
   if (name == "soft cap")
     return 4 * kUnit * (3 + 3) * 6;             // tanh within 3 units, products and a quotient of values <= 6
   if (name == "add") return 2 * kUnit * 2 * 2;  // a product and a sum of values <= 2
