@@ -1,7 +1,8 @@
 # Read by ctest: the entries of PROGRAM, listed anew when it was built since. One entry is one process: all tests of a
 # suite, `Pool.*`, or PER_PARAMETER those of one parameter, where _naive and _cpu are two tables of one model,
 # `RowLaw.*/falcon_7b_shape`; a test that is alone has its whole name. With INSTRUCTION_SETS, a program that lists them,
-# `NAME@SSE4` and the like run what does not name the table `naive` under another set.
+# `NAME@SSE4` and the like run what does not name the table `naive` under another set. Parameters that end in `_once` run
+# under the best set alone, those with one first word together: `RowLaw.*/llama_once`.
 cmake_minimum_required(VERSION 3.25)
 if(NOT EXISTS ${PROGRAM})
   cmake_path(GET PROGRAM FILENAME name)
@@ -35,6 +36,7 @@ if(NOT EXISTS ${ENTRIES} OR ${PROGRAM} IS_NEWER_THAN ${ENTRIES} OR ${CMAKE_CURRE
       set(of "")
       if(PER_PARAMETER)
         string(REGEX REPLACE "_(naive|cpu)(_|$)" "\\2" of "${parameter}")
+        string(REGEX REPLACE "^([^_]+)_.*_once$" "\\1_once" of "${of}")
       endif()
       string(REGEX REPLACE ".*/" "" bare ${suite})
       string(MAKE_C_IDENTIFIER "${bare}/${of}" id)
@@ -53,7 +55,7 @@ if(NOT EXISTS ${ENTRIES} OR ${PROGRAM} IS_NEWER_THAN ${ENTRIES} OR ${CMAKE_CURRE
       if(parameter)
         string(APPEND pattern "/${parameter}")
       endif()
-      if(NOT parameter MATCHES "(^|_)naive(_|$)")
+      if(NOT parameter MATCHES "(^|_)naive(_|$)|_once$")
         list(APPEND fast_${id} ${pattern})
       endif()
       if(NOT PER_PARAMETER)

@@ -131,7 +131,8 @@ TEST_P(Golden, EveryTensorOfTheForward) {
 
 TEST_P(Golden, GreedyTokens) {
   ASSERT_EQ(expected_.has("greedy"), model_.card().causal);
-  if (!model_.card().causal) return;  // it generates nothing
+  if (!model_.card().causal) return;                           // it generates nothing
+  if (GetParam().once && GetParam().table == "naive") return;  // slow, and what the forward's tensors have shown
   expect_greedy(model_, {ids_.begin(), ids_.begin() + 8}, expected_.ids("greedy"));
 }
 
@@ -167,9 +168,7 @@ std::vector<Case> bundled() {
   return all;
 }
 
-std::string name_of(const testing::TestParamInfo<Case>& test) {
-  return support::test_name(test.param.folder.filename().string() + "_" + test.param.table);
-}
+std::string name_of(const testing::TestParamInfo<Case>& test) { return support::test_name(test.param); }
 
 INSTANTIATE_TEST_SUITE_P(Trained, Bundled, testing::ValuesIn(bundled()), name_of);
 INSTANTIATE_TEST_SUITE_P(Random, Golden, testing::ValuesIn(support::golden_cases(false)), name_of);

@@ -2,11 +2,21 @@
 // are the numerators of every share of the machine's peak; nothing here measures.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
+#include <vector>
 
 #include "engine/model/model.h"
 
 namespace pkv::model {
+
+// Tokens that n tokens after `past` others see together, each its last `window` ones, itself included.
+inline double seen_by(std::int64_t past, std::int64_t n, std::int64_t window) {
+  const std::int64_t growing = std::clamp<std::int64_t>(window - past, 0, n);  // those that see all before them
+  const auto g = static_cast<double>(growing);
+  return g * static_cast<double>(past) + g * (g + 1) / 2 +
+         static_cast<double>(n - growing) * static_cast<double>(window);
+}
 
 struct Cost {
   double weight_bytes = 0;    // read by each call: the matrices with their scales
@@ -15,25 +25,46 @@ struct Cost {
   double output_fmas = 0;     // of a row of logits
   double attention_fmas = 0;  // of a token, for each position that it attends to: scores and weighted sums
 
+  // The same of the layers where a token sees no more than a window; not in the two above.
+  struct Window {
+    std::int64_t tokens = 0;
+    double past_bytes = 0, attention_fmas = 0;
+  };
+  std::vector<Window> windows{};
+
   // Bytes that one token after `past` others has to read.
-  double step_bytes(std::int64_t past) const { return weight_bytes + past_bytes * static_cast<double>(past); }
+  double step_bytes(std::int64_t past) const {
+    double bytes = weight_bytes + past_bytes * static_cast<double>(past);
+    for (const Window& w : windows) bytes += w.past_bytes * static_cast<double>(std::min(past, w.tokens - 1));
+    return bytes;
+  }
 
   // Multiply-adds of `tokens` tokens fed in one call after `past` others, without the output layer.
   double call_fmas(std::int64_t past, std::int64_t tokens) const {
     const auto n = static_cast<double>(tokens);
-    return n * fmas + attention_fmas * n * (static_cast<double>(past) + (n + 1) / 2);
+    double all = n * fmas + attention_fmas * n * (static_cast<double>(past) + (n + 1) / 2);
+    for (const Window& w : windows) all += w.attention_fmas * seen_by(past, tokens, w.tokens);
+    return all;
   }
 };
 
 inline Cost cost_of(const Model& m) {
   const Card& c = m.card();
   const Inventory& w = m.weights();
-  return {.weight_bytes = static_cast<double>(w.products.bytes + w.output_product.bytes),
-          .past_bytes = static_cast<double>(2 * c.layers * c.kv_heads * c.head_dim) *
-                        static_cast<double>(size_of(m.past_dtype())),
-          .fmas = static_cast<double>(w.products.weights),
-          .output_fmas = static_cast<double>(w.output_product.weights),
-          .attention_fmas = static_cast<double>(2 * c.layers * c.heads * c.head_dim)};
+  const double past = static_cast<double>(2 * c.kv_heads * c.head_dim) * static_cast<double>(size_of(m.past_dtype()));
+  const auto attention = static_cast<double>(2 * c.heads * c.head_dim);
+  Cost cost{.weight_bytes = static_cast<double>(w.products.bytes + w.output_product.bytes),
+            .fmas = static_cast<double>(w.products.weights),
+            .output_fmas = static_cast<double>(w.output_product.weights)};
+  std::int64_t see_all = c.layers;
+  for (const std::int64_t window : c.windows) {
+    if (window == 0) continue;
+    --see_all;
+    cost.windows.push_back({.tokens = window, .past_bytes = past, .attention_fmas = attention});
+  }
+  cost.past_bytes = static_cast<double>(see_all) * past;
+  cost.attention_fmas = static_cast<double>(see_all) * attention;
+  return cost;
 }
 
 }  // namespace pkv::model

@@ -158,10 +158,22 @@ Model::Model(std::unique_ptr<const Source> source, kernels::Backend backend, con
   int8_ = loaded.int8;
 }
 
-Past Model::new_past() const {
-  return Past(
-      backend_,
-      {.layers = card().layers, .kv_heads = card().kv_heads, .head_dim = card().head_dim, .dtype = past_dtype_});
+Past Model::new_past() const { return Past(backend_, past_shape()); }
+
+PastShape Model::past_shape() const {
+  PastShape shape{.layers = card().layers,
+                  .kv_heads = card().kv_heads,
+                  .head_dim = card().head_dim,
+                  .dtype = past_dtype_,
+                  .windows = card().windows};
+  if (shape.widest() == 0) shape.windows.clear();
+  return shape;
+}
+
+void Model::feed_again(Past& past) const {
+  Past whole = new_past();
+  feed_in_pieces(*this, whole, past.ids());
+  past = std::move(whole);
 }
 
 std::unique_ptr<Workspace> Model::borrow() const {
@@ -178,7 +190,7 @@ void Model::give_back(std::unique_ptr<Workspace> workspace) const {
 }
 
 Logits Model::forward(std::span<const Feed> feeds, Want want, Taps* taps) const {
-  const PastShape shape = new_past().shape();
+  const PastShape shape = past_shape();
   for (std::size_t i = 0; i < feeds.size(); ++i) {
     check_feed(feeds[i], card(), shape);
     for (std::size_t j = 0; j < i; ++j) {
@@ -190,6 +202,9 @@ Logits Model::forward(std::span<const Feed> feeds, Want want, Taps* taps) const 
     }
   }
   if (feeds.empty()) fail_usage({.what = "nothing to feed", .expected = "at least one feed", .found = "none"});
+  for (const Feed& feed : feeds) {
+    if (feed.past->must_feed_again()) feed_again(*feed.past);
+  }
   auto workspace = borrow();
   const std::optional<Deviation> deviation = Deviation::of(backend_, card(), feeds);
   Pass pass(backend_, card(), int8_, *workspace, feeds, want, taps, deviation ? &*deviation : nullptr);
@@ -204,7 +219,7 @@ Logits Model::forward(std::span<const Feed> feeds, Want want, Taps* taps) const 
 
 std::set<std::string> Model::operations() const {
   const kernels::DryRun dry(backend_);
-  Past past(dry.backend(), new_past().shape());
+  Past past(dry.backend(), past_shape());
   const std::int32_t id = 0;
   const Feed feed{.ids = {&id, 1}, .past = &past};
   Workspace workspace;

@@ -61,6 +61,9 @@ class Model {
   std::span<const std::string> notes() const { return notes_; }
 
   Past new_past() const;
+  PastShape past_shape() const;
+  // Makes a past hold what it has ids for, where it was rewound beyond what it held (Past::must_feed_again).
+  void feed_again(Past& past) const;
 
   // Feeds each sequence its next tokens. On error every past is what it was. Error::usage for an empty feed, an id
   // outside the vocabulary, a past of another model or given twice, or more tokens than a table of positions has.

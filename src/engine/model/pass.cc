@@ -35,9 +35,9 @@ std::byte* Workspace::room(const kernels::Backend& backend, Slot slot, std::size
 }
 
 // A power of two, so that a text that grows block by block seldom asks for other memory.
-kernels::Batch Workspace::begin(const kernels::Backend& backend, std::span<const kernels::Sequence> all) {
-  room(backend, sequences, std::bit_ceil(kernels::batch_bytes(all)));
-  return kernels::begin(backend, all, memory_[sequences]);
+kernels::Batch Workspace::begin(const kernels::Backend& backend, Slot slot, std::span<const kernels::Sequence> all) {
+  room(backend, slot, std::bit_ceil(kernels::batch_bytes(all)));
+  return kernels::begin(backend, all, memory_[slot]);
 }
 
 Pass::Pass(const kernels::Backend& backend, const Card& card, const Int8& int8, Workspace& workspace,
@@ -54,11 +54,17 @@ Pass::Pass(const kernels::Backend& backend, const Card& card, const Int8& int8, 
     const std::int64_t rows = std::ssize(feed.ids);
     feed.past->reserve(rows);
     sequences_.push_back(
-        {.first_row = rows_, .rows = rows, .past = feed.past->length(), .blocks = feed.past->blocks()});
+        {.first_row = rows_, .rows = rows, .past = feed.past->length(), .blocks = feed.past->blocks(false)});
+    window_sequences_.push_back(sequences_.back());
+    window_sequences_.back().blocks = feed.past->blocks(true);
     rows_ += rows;
   }
   upload_record();
-  batch_ = workspace.begin(backend, sequences_);
+  // A model all of whose layers see a window has no other blocks, and the other way round.
+  const PastShape& shape = feeds[0].past->shape();
+  const bool windows = shape.widest() > 0, others = shape.window_start() > 0;
+  if (windows) window_batch_ = workspace.begin(backend, Workspace::window_sequences, window_sequences_);
+  batch_ = others ? workspace.begin(backend, Workspace::sequences, sequences_) : window_batch_;
   x_ = buffer(Workspace::hidden, card.hidden);
 }
 
@@ -324,8 +330,11 @@ Branch Pass::attend(const View& input, const Attention& a) {
   if (a.norms && !a.norms->after_rotation) normalise_heads();
   if (a.rotation >= 0) rotate(s.q, as_heads(s.k), a.rotation);
   if (a.norms && a.norms->after_rotation) normalise_heads();
-  const kernels::PastLayer layer = feeds_[0].past->shape().layer(layer_);
-  call(&Ops::append, {.k = s.k, .v = s.v, .batch = batch_, .layer = layer});
+  const PastShape& shape = feeds_[0].past->shape();
+  const kernels::PastLayer layer = shape.layer(layer_);
+  const bool window = shape.sees_window(layer_);
+  const kernels::Batch batch = window ? window_batch_ : batch_;
+  call(&Ops::append, {.k = s.k, .v = s.v, .batch = batch, .layer = layer});
   const View context = buffer(Workspace::context, card_.heads * card_.head_dim);
   View heads(context.data, DType::f32, {rows_, card_.heads, card_.head_dim});
   heads.stride[0] = context.step(0);
@@ -333,7 +342,7 @@ Branch Pass::attend(const View& input, const Attention& a) {
                             .out = heads,
                             .slopes = a.alibi.slopes,
                             .factors = factors_,
-                            .batch = batch_,
+                            .batch = batch,
                             .layer = layer,
                             .scale = a.scale,
                             .alibi_scale = a.alibi.scale,
@@ -341,7 +350,7 @@ Branch Pass::attend(const View& input, const Attention& a) {
                             .causal = a.causal,
                             .window = a.window,
                             .cap = a.cap};
-  deviation_ == nullptr ? call(&Ops::attend, all) : deviation_->attend(all, sequences_);
+  deviation_ == nullptr ? call(&Ops::attend, all) : deviation_->attend(all, window ? window_sequences_ : sequences_);
   if (taps_ != nullptr) tap(taps_->attended.emplace_back(), context);
   return {context, &a.out};
 }

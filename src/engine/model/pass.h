@@ -37,6 +37,7 @@ class Workspace {
     record,
     misplaced,
     sequences,
+    window_sequences,
     picked,
     logits,
     scratch,
@@ -46,7 +47,7 @@ class Workspace {
   // [rows, columns] of any content; rows of several lie a whole number of cache lines apart, but those of `logits` end
   // to end. Replaces what the slot held: earlier Views of it are not to be used any more.
   View get(const kernels::Backend& backend, Slot slot, DType dtype, std::int64_t rows, std::int64_t columns);
-  kernels::Batch begin(const kernels::Backend& backend, std::span<const kernels::Sequence> sequences);
+  kernels::Batch begin(const kernels::Backend& backend, Slot slot, std::span<const kernels::Sequence> sequences);
 
   // A number for the memory that all slots have now. No workspace has had it before with other memory.
   std::uint64_t number() const { return number_; }
@@ -132,8 +133,9 @@ class Pass {
   const Deviation* deviation_;
 
   std::int64_t rows_ = 0;
-  std::vector<kernels::Sequence> sequences_;
-  kernels::Batch batch_;
+  // By whether a layer sees a window: the same rows, other blocks.
+  std::vector<kernels::Sequence> sequences_, window_sequences_;
+  kernels::Batch batch_, window_batch_;
   View ids_, positions_, types_, wanted_;       // int32, on the device before the first verb
   View factors_;                                // fp32 [rows]: of queries, if they grow with their position
   View x_, cos_, sin_;                          // cos, sin [rows, pairs of all rotations]

@@ -124,6 +124,16 @@ PastShape read_shape(const containers::SafeTensors& file) {
           .dtype = *known};
 }
 
+// Absent in files of models without windows.
+std::int64_t read_held_from(const containers::SafeTensors& file, std::size_t tokens) {
+  if (text_or_none(file, "held_from").empty()) return 0;
+  const std::int64_t first = number(file, "held_from");
+  if (first % kernels::kBlockTokens != 0 || first > static_cast<std::int64_t>(tokens)) {
+    fail_file(file, "metadata 'held_from' is no beginning of a block of this text", {}, std::to_string(first));
+  }
+  return first;
+}
+
 std::int64_t blocks_of(std::int64_t tokens) { return (tokens + kernels::kBlockTokens - 1) / kernels::kBlockTokens; }
 
 // [blocks, layers, keys and values, elements]
@@ -179,6 +189,7 @@ SavedPast read_past(containers::SafeTensors file) {
   const PastShape shape = read_shape(file);
   require_known_metadata(file);
   std::vector<std::int32_t> ids = read_ids(file);
+  const std::int64_t held_from = read_held_from(file, ids.size());
   const auto blocks = blocks_shape(shape, ids.size());
   const containers::Tensor& data = tensor(file, "blocks", shape.dtype, blocks);
   const containers::Tensor& sums = tensor(file, "checksums", DType::u64, {blocks.data(), 1});
@@ -206,6 +217,7 @@ SavedPast read_past(containers::SafeTensors file) {
           .identity = std::move(identity),
           .weights_files = std::move(weights_files),
           .shape = shape,
+          .held_from = held_from,
           .ids = std::move(ids),
           .checksums = std::move(checksums),
           .blocks = bytes};
@@ -268,7 +280,8 @@ Restored restore_past(const std::filesystem::path& path, const Model& model, std
   if (options.verify_blocks) verify_blocks(saved, used, options.threads);
   std::shared_ptr<const MappedFile> owner = saved.file.get("blocks").file;
   const std::int64_t total = std::ssize(saved.ids);
-  Past past = Past::borrow(model.backend(), saved.shape, std::move(saved.ids), saved.blocks, std::move(owner));
+  Past past = Past::borrow(model.backend(), model.past_shape(), std::move(saved.ids), saved.blocks, std::move(owner),
+                           saved.held_from);
   past.truncate(used);
   return {.past = std::move(past), .saved = total, .common = common};
 }
@@ -276,8 +289,13 @@ Restored restore_past(const std::filesystem::path& path, const Model& model, std
 void save_past(const std::filesystem::path& path, const Model& model, const Past& past,
                const PastFileOptions& options) {
   require_savable(model);
-  if (past.shape() != model.new_past().shape()) fail_usage({.what = "the past to save is not one of this model"});
+  if (past.shape() != model.past_shape()) fail_usage({.what = "the past to save is not one of this model"});
   if (past.length() == 0) fail_usage({.what = "an empty past cannot be saved", .expected = "at least one token"});
+  if (past.must_feed_again()) {
+    Past whole = model.new_past();
+    feed_in_pieces(model, whole, past.ids());
+    return save_past(path, model, whole, options);
+  }
   const std::vector<std::int64_t> ids(past.ids().begin(), past.ids().end());
   const containers::Planned blocks = planned_blocks(past);
   std::vector<std::uint64_t> checksums;
@@ -290,6 +308,7 @@ void save_past(const std::filesystem::path& path, const Model& model, const Past
     if (options.progress) options.progress(hashed, total + size);
   };
   Metadata metadata = metadata_of(model, hashing, past.shape());
+  if (past.held_from() > 0) metadata["held_from"] = std::to_string(past.held_from());
   metadata["checksum"] = header_checksum(metadata, std::as_bytes(std::span(ids)), std::as_bytes(std::span(checksums)));
   const std::array<containers::Planned, 3> tensors{planned("ids", DType::i64, ids),
                                                    planned("checksums", DType::u64, checksums), blocks};

@@ -40,8 +40,9 @@ struct SavedPast {
   containers::SafeTensors file;
   std::string model;  // what it was called: hf::display_name
   PastIdentity identity;
-  std::string weights_files;  // state of the weights' files when they were hashed; empty: not kept
-  PastShape shape;
+  std::string weights_files;   // state of the weights' files when they were hashed; empty: not kept
+  PastShape shape;             // without its windows, which the model knows
+  std::int64_t held_from = 0;  // layers that see a window are there from this token on
   std::vector<std::int32_t> ids;
   std::vector<std::uint64_t> checksums;  // of each block
   std::span<const std::byte> blocks;     // [checksums.size(), shape.block_bytes()], aligned to 64

@@ -41,7 +41,9 @@ std::vector<MisreadPast::Token> MisreadPast::read(std::byte* const* blocks, cons
   std::vector<Token> all(static_cast<std::size_t>(tokens));
   std::vector<std::byte> block(2 * part_bytes());
   for (std::int64_t t = 0; t < tokens; ++t) {
-    if (t % kBlockTokens == 0) {
+    if (t % kBlockTokens == 0 && blocks[t / kBlockTokens] == nullptr)
+      std::ranges::fill(block, std::byte());  // released
+    if (t % kBlockTokens == 0 && blocks[t / kBlockTokens] != nullptr) {
       const std::byte* from = blocks[t / kBlockTokens];
       backend_.download(block.data() + layer_.keys, from + layer.keys, part_bytes());
       backend_.download(block.data() + layer_.values, from + layer.values, part_bytes());
