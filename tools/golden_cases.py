@@ -36,6 +36,7 @@ falcon  reads   vocab_size hidden_size num_hidden_layers num_attention_heads num
                 cases are recorded under "sdpa"; their `logits_eager` is what "eager" gives.
 """
 
+import dataclasses
 import zlib
 from dataclasses import dataclass, field
 
@@ -128,6 +129,12 @@ CASES = [
         "hidden_size": 18, "initializer_range": 0.02, "intermediate_size": 37, "layer_norm_eps": 1e-12,
         "max_position_embeddings": 50, "num_attention_heads": 3, "num_hidden_layers": 2, "type_vocab_size": 1,
         "vocab_size": 61, "position_embedding_type": "absolute", "torch_dtype": "float32"}),
+
+    dataclasses.replace(roberta("camembert-decoder", is_decoder=True, hidden_size=24), family="camembert"),
+    dataclasses.replace(roberta("camembert-encoder", pad_token_id=1, type_vocab_size=1), family="camembert"),
+    dataclasses.replace(roberta("xlm-roberta-decoder", is_decoder=True, num_attention_heads=2, store="float16"),
+                        family="xlm-roberta"),
+    dataclasses.replace(roberta("xlm-roberta-encoder", hidden_act="relu"), family="xlm-roberta"),
 
     mpt("mpt-six-heads", 16, d_model=24, n_heads=6, layer_norm_epsilon=1e-3),
     mpt("mpt-power-of-two-heads", d_model=20, n_heads=4, vocab_size=67),

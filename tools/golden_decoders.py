@@ -362,6 +362,20 @@ CASES += [
          tie_word_embeddings=True, rope_parameters=DEFAULT | {"partial_rotary_factor": 1.0}),
 ]
 
+# Wholly below and wholly above the length from where all positions turn otherwise: transformers chooses by each call's.
+LONGROPE = {"rope_type": "longrope", "short_factor": [1.0, 1.1, 1.2], "long_factor": [1.0, 2.5, 4.0]}
+CASES += [
+    case("phi3-longrope-short", "phi3", 30, hidden_size=36, original_max_position_embeddings=32,
+         rope_parameters=LONGROPE, matters={"rope_parameters": DEFAULT}),
+    twin("phi3-longrope-short-transformers4", "phi3-longrope-short",
+         **old_rope(10000.0, type="longrope", short_factor=[1.0, 1.1, 1.2], long_factor=[1.0, 2.5, 4.0])),
+    case("phi3-longrope-long", "phi3", 70, hidden_size=36, original_max_position_embeddings=32,
+         rope_parameters=LONGROPE, tie_word_embeddings=True, matters={"rope_parameters": DEFAULT}),
+    case("phi3-longrope-partial", "phi3", 60, hidden_size=48, original_max_position_embeddings=32, num_hidden_layers=1,
+         rope_parameters=LONGROPE | {"partial_rotary_factor": 0.75, "attention_factor": 1.3}),
+]
+
+
 def old(name, family, length=53, matters=None, **config):
     """A family of before 2023, whose config has keys of its own."""
     store, qk_gain = config.pop("store", "bfloat16"), config.pop("qk_gain", 2.2)

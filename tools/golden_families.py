@@ -233,6 +233,10 @@ FAMILIES = {
     "gpt2": Family(transformers.GPT2LMHeadModel, ("wte", "wpe"), two_thirds, conv1d=True, double=without_upcast),
     "roberta": Family(transformers.RobertaForCausalLM, ("embeddings.weight",), query_and_key, padding=True,
                       causal=lambda config: config.is_decoder),
+    "camembert": Family(transformers.CamembertForCausalLM, ("embeddings.weight",), query_and_key, padding=True,
+                        causal=lambda config: config.is_decoder),
+    "xlm-roberta": Family(transformers.XLMRobertaForCausalLM, ("embeddings.weight",), query_and_key, padding=True,
+                          causal=lambda config: config.is_decoder),
     "mpt": Family(transformers.MptForCausalLM, ("wte",), two_thirds, double=with_double_alibi,
                   beyond=passed_over, with_beyond=as_mosaicml),
     # Under "eager", ALiBi is added twice.

@@ -54,6 +54,10 @@ void EngineOptions::declare(Command& command) {
                .target = &past_dtype,
                .help = "number format of the past (default: that of the weights)",
                .check = one_of(kFloats, kFloatSpellings)});
+  command.add({.name = "--longest-text",
+               .target = &context,
+               .help = "longest text to come, for models that place tokens of long texts otherwise (longrope)",
+               .check = within(1, 1 << 30)});
 }
 
 void EngineOptions::declare_as(Command& command) {
@@ -113,7 +117,7 @@ void set_load_in(model::LoadOptions& options, const std::string& name) {
 // What one option says about another is known when all are read.
 model::LoadOptions EngineOptions::load_options() const {
   subjects::require_implementation(as);
-  model::LoadOptions options{.dtype = dtype_of(dtype), .past_dtype = dtype_of(past_dtype)};
+  model::LoadOptions options{.dtype = dtype_of(dtype), .past_dtype = dtype_of(past_dtype), .context = context};
   if (!load_in.empty()) set_load_in(options, load_in);
   if (options.decode && !dtype.empty() && dtype_of(dtype) != options.dtype) {
     fail_usage({.what = "--load-in and --dtype contradict each other",

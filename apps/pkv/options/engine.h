@@ -34,6 +34,7 @@ struct EngineOptions {
   std::string backend = "cpu";
   int threads = 0;  // 0: one per physical core
   std::string dtype, past_dtype, load_in;
+  std::optional<std::int64_t> context;  // tokens that texts will have at most
   bool double_quant = false;
   std::optional<std::int64_t> block_size;
   std::vector<std::string> skip;

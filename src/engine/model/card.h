@@ -34,6 +34,8 @@ struct Card {
   // ALiBi or rotary positions can, but was not trained to.
   std::int64_t context = 0;
   bool context_is_hard = true;
+  std::int64_t longest_context = 0;  // that loading can be told to prepare for, if longer than `context`
+  std::string regime{};              // what that would change of every token's bits: "longrope for longer texts"
 
   // Positions are counted from this id + 1 on, and tokens of this id are not counted: each has its id as position.
   // None: all tokens are counted, from 0 on.

@@ -33,6 +33,8 @@ struct LoadOptions {
   bool decode = false;  // matrices that are stored quantised become what their codes stand for, in `dtype`
   std::optional<float> int8_threshold{};  // none: as the config says, else 6
   bool int8_outliers_of_call = false;
+  // Tokens that texts will have at most, where positions of longer texts turn otherwise (longrope); none: few.
+  std::optional<std::int64_t> context{};
   Progress progress{};  // in bytes of the folder's tensors
 };
 

@@ -124,10 +124,14 @@ void check_feed(const Feed& feed, const Card& card, const PastShape& shape) {
   }
   const std::int64_t total = feed.past->length() + static_cast<std::int64_t>(feed.ids.size());
   if (card.context_is_hard && total > card.context) {
-    fail_usage({.what = "the text is longer than the model's context",
-                .expected = fmt::format("at most {} tokens", card.context),
-                .found = fmt::format("{} tokens", total),
-                .hint = "a shorter text"});
+    fail_usage(
+        {.what = "the text is longer than the model's context",
+         .expected = fmt::format("at most {} tokens", card.context),
+         .found = fmt::format("{} tokens", total),
+         .hint = card.longest_context > card.context
+                     ? fmt::format("a shorter text, or --longest-text {}: all tokens are then placed as in long texts",
+                                   card.longest_context)
+                     : "a shorter text"});
   }
 }
 

@@ -4,13 +4,10 @@
 // writes into it. After a successful forward it holds exactly the tokens that were fed; after one that failed, what it
 // held before.
 //
-// Layers that see a window lie in blocks of their own, which are released once no window reaches them, with
-// kKeptBehind tokens to spare. Who rewinds further finds the ids, and the model feeds them again with the next tokens:
-// the same bits, at the price of the time.
+// Layers that see a window lie in blocks of their own, released once no window reaches them (release_unreached).
 //
-// Block format, the same in memory for every backend: for each layer in turn, those that see all before those that see
-// a window, its keys and its values as kernels::PastLayer lays them out, no padding. Positions that were not fed hold
-// garbage.
+// Block format, for every backend: for each layer in turn, those that see all before those that see a window, its keys
+// and its values as kernels::PastLayer lays them out, no padding. Positions that were not fed hold garbage.
 #pragma once
 
 #include <cstddef>
@@ -105,6 +102,8 @@ class Past {
   void make_own(std::size_t block);
   std::byte* const* blocks(bool window) const { return (window ? windowed_ : whole_).table.data(); }
   void commit(std::span<const std::int32_t> ids) noexcept;  // after reserve: allocates nothing
+  // Blocks that no window will reach go, but for kKeptBehind tokens. Who rewinds further finds the ids, and the model
+  // feeds them again with the next tokens: the same bits, at the price of the time.
   void release_unreached() noexcept;
   std::int64_t reached_from(std::int64_t length) const;  // the first token that the next one's windows reach
   void forget_blocks();

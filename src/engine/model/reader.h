@@ -87,6 +87,7 @@ class Reader {
 
   // Format of the matrices that are stored quantised, where there are any.
   std::optional<quant::Format> stored_format() const { return stored_format_; }
+  std::optional<std::int64_t> declared_context() const { return options_.context; }
 
   // What was loaded so far amounts to.
   const Inventory& inventory() const { return inventory_; }

@@ -365,13 +365,19 @@ void read_rotations(Reader& in, const Row& row, Decoder& m) {
                   .partial = row.turn.partial > 0 ? row.turn.partial : 1,
                   .partial_key = row.turn.partial_key,
                   .may_be_partial = row.turn.partial > 0,
+                  .declared = in.declared_context(),
                   .neighbours = row.turn.neighbours};
   if (!row.turn.dim_key.empty()) {
     shape.dim = c.integer_or_none({row.turn.dim_key}, 1, m.card.head_dim, m.card.head_dim).value_or(m.card.head_dim);
   }
   const auto add = [&](Rope rope) {
     rope.rotation.table = in.constants(rope.rotation.frequencies);
-    m.card.context_is_hard |= rope.most_tokens > 0;
+    if (rope.for_long_texts) m.card.regime = "longrope for long texts";
+    if (rope.most_tokens > 0) {
+      if (rope.declarable) m.card.longest_context = m.card.context;
+      m.card.context = std::min(m.card.context, rope.most_tokens);
+      m.card.context_is_hard = true;
+    }
     m.rotations.push_back(std::move(rope.rotation));
   };
   Rope rope = read_rope(c, shape);

@@ -76,6 +76,32 @@ std::int64_t original_context(const hf::Config& config, const hf::Config& rope, 
   return of.integer_or_none({"original_max_position_embeddings"}, 1, kMostTokens).value_or(context);
 }
 
+// LongRoPE (Ding et al. 2024, arXiv:2402.13753): each pair is slowed by a number of its own, one for texts up to the
+// original context and another for longer ones. transformers chooses by the length of each call, so that a past can be
+// turned by the one and the next token by the other; here the choice is made once, for all texts.
+void slow_each(std::vector<double>& f, const hf::Config& rope, std::int64_t original, std::int64_t context,
+               std::optional<std::int64_t> declared, Rope& found) {
+  found.for_long_texts = declared.value_or(0) > original;
+  found.declarable = !found.for_long_texts;
+  if (!found.for_long_texts) found.most_tokens = original;
+  for (const char* key : {"short_factor", "long_factor"}) {
+    const Json* list = rope.value({key});
+    const bool used = (std::string_view(key) == "long_factor") == found.for_long_texts;
+    if (list == nullptr || !list->is_array() || list->size() != f.size()) {
+      rope.unsupported(key, std::to_string(f.size()) + " numbers");
+    }
+    for (std::size_t i = 0; i < f.size(); ++i) {
+      const Json& x = list->elements()[i];
+      if (!x.is_number() || !(x.number() > 0)) rope.unsupported(key, "positive numbers");
+      if (used) f[i] /= x.number();
+    }
+  }
+  const auto length = static_cast<double>(original);
+  const double factor = positive(rope, "factor", static_cast<double>(context) / length);
+  const double implied = factor <= 1 ? 1 : std::sqrt(1 + std::log(factor) / std::log(length));
+  found.rotation.factor = static_cast<float>(positive(rope, "attention_factor", implied));
+}
+
 // `rope` says how, `theta` by which base where it says none.
 Rope read(const hf::Config& config, const hf::Config& rope, const RopeShape& shape, double theta) {
   Rope found;
@@ -100,6 +126,8 @@ Rope read(const hf::Config& config, const hf::Config& rope, const RopeShape& sha
     for (double& x : f) x /= factor;
   } else if (type == "llama3") {
     stretch_long_waves(f, rope, original_context(config, rope, shape.context));
+  } else if (type == "longrope" || type == "su" || (type == "yarn" && rope.has("short_factor"))) {
+    slow_each(f, rope, original_context(config, rope, shape.context), shape.context, shape.declared, found);
   } else if (type == "yarn") {
     const std::int64_t original = original_context(config, rope, shape.context);
     found.rotation.factor = static_cast<float>(mix_by_turns(f, rope, found.theta, dim, original, shape.context));
@@ -114,7 +142,7 @@ Rope read(const hf::Config& config, const hf::Config& rope, const RopeShape& sha
     }
   } else if (type != "default") {
     rope.unsupported(rope.has("rope_type") ? "rope_type" : "type",
-                     "\"default\", \"linear\", \"dynamic\", \"yarn\" or \"llama3\"");
+                     "\"default\", \"linear\", \"dynamic\", \"yarn\", \"longrope\" or \"llama3\"");
   }
   config.without_effect({"original_max_position_embeddings"});
   rope.without_effect({"original_max_position_embeddings", "llama_4_scaling_beta"});

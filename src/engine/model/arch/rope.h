@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string_view>
 
 #include "engine/model/blocks.h"
@@ -12,13 +13,14 @@ namespace pkv::model::arch {
 
 struct RopeShape {
   std::int64_t head_dim = 0;
-  std::int64_t context = 0;           // max_position_embeddings
-  double theta = 10000;               // where the config says none
-  std::string_view theta_key = {};    // an older name of rope_theta
-  double partial = 1;                 // part of a head that turns, where the config says none
-  std::string_view partial_key = {};  // an older name of partial_rotary_factor
-  bool may_be_partial = false;        // the family's code reads partial_rotary_factor
-  std::int64_t dim = 0;               // elements of a head that turn; 0: as their part says
+  std::int64_t context = 0;                   // max_position_embeddings
+  double theta = 10000;                       // where the config says none
+  std::string_view theta_key = {};            // an older name of rope_theta
+  double partial = 1;                         // part of a head that turns, where the config says none
+  std::string_view partial_key = {};          // an older name of partial_rotary_factor
+  bool may_be_partial = false;                // the family's code reads partial_rotary_factor
+  std::optional<std::int64_t> declared = {};  // tokens that texts will have at most
+  std::int64_t dim = 0;                       // elements of a head that turn; 0: as their part says
   bool neighbours = false;
 };
 
@@ -26,6 +28,8 @@ struct Rope {
   Rotation rotation;  // without its table
   double theta = 0;
   std::int64_t most_tokens = 0;  // beyond them frequencies would depend on the text's length; 0: never
+  bool declarable = false;       // unless more tokens had been declared
+  bool for_long_texts = false;   // as they were
 };
 
 // Of all layers; where the config tells kinds apart, of those that see all. Error::load that names the key for a kind

@@ -181,6 +181,10 @@ TEST_F(Load, WhatARowDoesNotImplementIsRefusedByName) {
        "sliding_attention.rope_theta"},
       {"vaultgemma", {{"hidden_activation", "prelu"}}, "hidden_activation"},
       {"gptj", {{"rotary_dim", 9}}, "rotary_dim"},
+      {"phi3", {{"rope_scaling", {{"type", "longrope"}, {"short_factor", {1.0}}}}}, "rope_scaling.short_factor"},
+      {"phi3",
+       {{"rope_scaling", {{"type", "su"}, {"short_factor", {1.0, 1.0}}, {"long_factor", {1.0, -1.0}}}}},
+       "rope_scaling.long_factor"},
       {"apertus", {{"hidden_act", "prelu"}}, "hidden_act"},
       {"opt", {{"do_layer_norm_before", false}}, "do_layer_norm_before"},
       {"opt", {{"word_embed_proj_dim", 12}}, "word_embed_proj_dim"},
@@ -196,6 +200,29 @@ TEST_F(Load, WhatARowDoesNotImplementIsRefusedByName) {
     EXPECT_THAT(error_of(config, r.changes), AllOf(HasSubstr("config.json"), HasSubstr(r.says)))
         << r.config << r.changes;
   }
+}
+
+// Positions of long texts turn otherwise only if it was said that there will be some; a past of the one kind is refused
+// by the other.
+TEST_F(Load, LongTextsHaveToBeDeclared) {
+  const fs::path folder = support::golden_data() / "phi3-longrope-short";
+  const Model few = support::load(folder, "cpu", 1), many = support::load(folder, "cpu", 1, {.context = 33});
+  EXPECT_TRUE(few.card().context_is_hard);
+  EXPECT_EQ(few.card().context, 32);
+  EXPECT_FALSE(many.card().context_is_hard);
+  EXPECT_EQ(many.card().context, 256);
+  const auto ids = support::random_ids(3, 33, few.card().vocab);
+  Past past = few.new_past(), other = many.new_past();
+  const auto first = std::span(ids).first(32);
+  EXPECT_NE(support::feed(few, past, first), support::feed(many, other, first));
+  try {
+    support::feed(few, past, std::span(ids).last(1));
+    ADD_FAILURE() << "a text longer than declared";
+  } catch (const Error& e) {
+    EXPECT_THAT(e.what(), AllOf(HasSubstr("at most 32 tokens"), HasSubstr("--longest-text 256")));
+  }
+  support::feed(many, other, std::span(ids).last(1));
+  EXPECT_NE(many.card().regime, few.card().regime);
 }
 
 TEST_F(Load, AContradictionBetweenConfigAndWeightsIsAnError) {
