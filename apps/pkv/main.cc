@@ -20,7 +20,7 @@ using namespace pkv::program;
 
 int end(int code, std::string_view why) {
   clear_progress();
-  say(fmt::format("pkv: {}\n", why));
+  say(for_terminal_of_stderr(fmt::format("pkv: {}\n", why)));
   return code;
 }
 

@@ -209,6 +209,9 @@ Command show_command() {
 Command past_command() {
   return {.name = "past",
           .help = "Save a text's past to a file, show such a file",
+          .notes = "A past that was saved is gone on from with --past-file, in generate and logits.",
+          .examples = {"pkv past save tiny-gpt2 --text \"I like to eat\" --past-file eat.safetensors",
+                       "pkv past show eat.safetensors"},
           .commands = {save_command(), show_command()}};
 }
 

@@ -9,6 +9,7 @@
 #include <cmath>
 #include <filesystem>
 #include <memory>
+#include <sstream>
 
 #include "base/error.h"
 #include "base/nearest.h"
@@ -220,14 +221,30 @@ std::vector<std::string_view> given(CLI::App& app, const Command& command) {
   return names;
 }
 
-void set_footer(CLI::App& app, const Command& command) {
-  if (!command.first_note) {
-    app.footer(footer_of(command));
-    return;
+// Paragraphs broken anew where a line is too long; examples, which are indented, stay as they are.
+std::string for_width(const std::string& text, std::size_t width) {
+  std::string all, paragraph;
+  const auto end_paragraph = [&] {
+    if (!paragraph.empty()) all += in_lines(paragraph, width) + "\n";
+    paragraph.clear();
+  };
+  std::istringstream lines(text);
+  for (std::string line; std::getline(lines, line);) {
+    if (line.empty() || line.starts_with("  ") || line.ends_with(":")) {
+      end_paragraph();
+      all += line + "\n";
+    } else {
+      paragraph += line + " ";
+    }
   }
+  end_paragraph();
+  return all;
+}
+
+void set_footer(CLI::App& app, const Command& command) {
   app.footer([&command] {
-    std::string text = footer_of(command);
-    text.pop_back();  // CLI11 adds a newline to what a call gives
+    std::string text = for_width(footer_of(command), terminal_width());
+    if (!text.empty()) text.pop_back();  // CLI11 adds a newline to what a call gives
     return text;
   });
 }

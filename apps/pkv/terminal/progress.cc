@@ -4,7 +4,9 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "show/columns.h"
 #include "terminal/say.h"
+#include "terminal/width.h"
 
 namespace pkv::program {
 namespace {
@@ -24,10 +26,10 @@ struct Bar {
   }
 
   void draw(double share, double passed) const {
-    constexpr int kWidth = 30;
-    const auto full = static_cast<std::size_t>(share * kWidth);
+    const int width = terminal_width(STDERR_FILENO) < 70 ? 10 : 30;
+    const auto full = static_cast<std::size_t>(share * width);
     const std::string left = share > 0 ? fmt::format("  {} left", duration_text(passed * (1 - share) / share)) : "";
-    show_progress(fmt::format("{} [{}{}] {:3.0f}%{}", label, std::string(full, '#'), std::string(kWidth - full, '.'),
+    show_progress(fmt::format("{} [{}{}] {:3.0f}%{}", label, std::string(full, '#'), std::string(width - full, '.'),
                               100 * share, left));
   }
 };
@@ -40,7 +42,8 @@ Progress progress_bar(std::string label) {
 }
 
 void show_progress(std::string_view line) {
-  say(fmt::format("\r\033[K{}", line));
+  const int room = static_cast<int>(terminal_width(STDERR_FILENO)) - 1;  // a full line would begin another
+  say(fmt::format("\r\033[K{}", show::shortened(line, room)));
   line_shown = true;
 }
 

@@ -1,10 +1,14 @@
 #include "terminal/say.h"
 
 #include <fmt/format.h>
+#include <unistd.h>
 
+#include <algorithm>
 #include <cstdio>
 
+#include "show/columns.h"
 #include "terminal/progress.h"
+#include "terminal/width.h"
 
 namespace pkv::program {
 
@@ -15,7 +19,24 @@ void say(std::string_view text) {
 
 void note(std::string_view text) {
   clear_progress();
-  say(fmt::format("note: {}\n", text));
+  say(for_terminal_of_stderr(fmt::format("note: {}\n", text)));
+}
+
+std::string for_terminal_of_stderr(std::string_view lines) {
+  constexpr std::size_t kToPaste = 12, kLabel = 12;  // "  expected: "
+  if (isatty(STDERR_FILENO) == 0) return std::string(lines);
+  const int columns = static_cast<int>(terminal_width(STDERR_FILENO));
+  std::string all;
+  for (std::size_t at = 0; at < lines.size();) {
+    const std::size_t end = std::min(lines.find('\n', at), lines.size());
+    const std::string_view line = lines.substr(at, end - at);
+    at = end + 1;
+    const std::size_t first = std::min(line.find_first_not_of(' '), line.size());
+    const std::size_t start = first == 2 && line.size() > kLabel ? kLabel : first;
+    const bool as_it_is = first >= kToPaste || line.empty();
+    all += as_it_is ? std::string(line) + "\n" : show::wrapped(line.substr(0, start), line.substr(start), columns);
+  }
+  return all;
 }
 
 std::string in_one_line(const Error& error) {

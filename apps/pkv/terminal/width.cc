@@ -1,18 +1,17 @@
 #include "terminal/width.h"
 
 #include <sys/ioctl.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <cstdlib>
 
 namespace pkv::program {
 
-std::size_t terminal_width() {
+std::size_t terminal_width(int descriptor) {
   struct winsize size {};
   std::size_t columns = 0;
   if (const char* set = std::getenv("COLUMNS"); set != nullptr) columns = std::strtoul(set, nullptr, 10);
-  if (columns == 0 && ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0) columns = size.ws_col;
+  if (columns == 0 && ioctl(descriptor, TIOCGWINSZ, &size) == 0) columns = size.ws_col;
   return columns == 0 ? 80 : std::clamp<std::size_t>(columns, 40, 120);
 }
 

@@ -14,6 +14,22 @@ namespace {
 
 bool is_certain(const Explanation& e) { return e.confirmed; }
 
+void put_in_place(std::string& text, std::string_view of, const std::string& in) {
+  if (const std::size_t at = text.find(of); at != text.npos) text.replace(at, of.size(), in);
+}
+
+// "only the last N keys are seen" with its number, where that is known. N is a word of its own.
+std::string with_number(std::string statement, std::int64_t count) {
+  if (count == 1 && statement.find(" N keys") != statement.npos) {
+    put_in_place(statement, " N keys", " key");
+    put_in_place(statement, " are ", " is ");
+  } else if (count > 0) {
+    const bool last = statement.ends_with(" N");
+    put_in_place(statement, last ? " N" : " N ", fmt::format(" {}{}", count, last ? "" : " "));
+  }
+  return statement;
+}
+
 // Unless it is there already.
 void append(std::string& text, std::string_view more, std::string_view between) {
   if (text.find(more) != std::string::npos) return;
@@ -29,8 +45,7 @@ Explanation explanation_of(std::vector<Supposition> what) {
     const Cause& c = cause_of(s.cause);
     const bool more = !e.cause.empty();
     e.cause += (more ? " + " : "") + std::string(c.name);
-    e.statement += (more ? "; besides, " : "") + std::string(c.statement);
-    if (s.count > 0) e.statement += fmt::format(", N = {}", s.count);
+    e.statement += (more ? "; besides, " : "") + with_number(std::string(c.statement), s.count);
     append(e.look_at, c.look_at, "; ");
     append(e.reference, c.reference, "; ");
   }

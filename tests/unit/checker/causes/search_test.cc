@@ -66,7 +66,22 @@ TEST(FindCauses, TwoNumbersAreFoundTogether) {
   ASSERT_EQ(found.causes.size(), 1u);
   EXPECT_TRUE(found.causes[0].confirmed);
   EXPECT_EQ(found.causes[0].cause, "window + position-stops");
-  EXPECT_THAT(found.causes[0].statement, testing::AllOf(testing::HasSubstr("N = 5"), testing::HasSubstr("N = 7")));
+  EXPECT_THAT(found.causes[0].statement,
+              testing::AllOf(testing::HasSubstr("only the last 5 keys are seen"), testing::HasSubstr("stop at 7")));
+}
+
+// Whatever the number of a cause is, its statement says it.
+TEST(List, StatementsFillInTheirNumbers) {
+  for (const Cause& cause : all_causes()) {
+    if (!cause.has_number()) continue;
+    for (const std::int64_t count : {1, 2, 37}) {
+      if (count < cause.number.least) continue;
+      const std::string statement = explanation_of({{cause.id, count}}).statement;
+      EXPECT_EQ(statement.find(" N"), std::string::npos) << statement;
+      EXPECT_TRUE(count == 1 || statement.find(" " + std::to_string(count)) != std::string::npos) << statement;
+      EXPECT_THAT(statement, testing::Not(testing::HasSubstr(" 1 keys")));
+    }
+  }
 }
 
 // Each row says how its cause is shown, by what it could be confused with.
