@@ -21,8 +21,9 @@ namespace {
 namespace fs = std::filesystem;
 
 // What to paste; where there is only little to see of it, the lines stand under each other.
-std::string recording(const fs::path& model) {
-  const std::vector<std::string> record{"python3", recorder().string(), model.string(), std::string(kArticleText)};
+std::string recording(const fs::path& model, const std::vector<std::string>& options = {}) {
+  std::vector<std::string> record{"python3", recorder().string(), model.string(), std::string(kArticleText)};
+  record.insert(record.end(), options.begin(), options.end());
   return fmt::format(
       "what transformers does with it can be checked (pip install torch transformers):\n"
       "            {}\n"
@@ -64,11 +65,12 @@ fs::path gguf_of(const fs::path& model) {
 
 Error with_way_round(const Error& error, const fs::path& model) {
   if (const fs::path gguf = gguf_of(model); !gguf.empty()) {
+    const fs::path folder = gguf.parent_path();
     return {error.kind(),
             {.what = "is GGUF, which pkv's engine does not run",
              .where = gguf.string(),
              .expected = "a folder that save_pretrained wrote",
-             .hint = "the model that it was made from; " + recording("ORGANISATION/NAME")}};
+             .hint = recording(folder.empty() ? "." : folder, {"--gguf-file", gguf.filename().string()})}};
   }
   const std::optional<Error> unknown = unknown_type(model);
   if (!unknown) return error;
