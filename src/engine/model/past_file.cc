@@ -83,9 +83,10 @@ const containers::Tensor& tensor(const containers::SafeTensors& file, const std:
 
 // What is not known may change what the blocks mean.
 void require_known_metadata(const containers::SafeTensors& file) {
-  static constexpr std::array<std::string_view, 16> kKnown{
-      "backend", "block_tokens", "checksum",   "config",     "format", "head_dim",  "kv_heads", "layers",
-      "model",   "numerics",     "operations", "past_dtype", "schema", "tokenizer", "weights",  "weights_files"};
+  static constexpr std::array<std::string_view, 17> kKnown{
+      "backend",    "block_tokens", "checksum",  "config",  "format",       "head_dim",
+      "held_from",  "kv_heads",     "layers",    "model",   "numerics",     "operations",
+      "past_dtype", "schema",       "tokenizer", "weights", "weights_files"};
   for (const auto& [key, value] : file.metadata()) {
     if (std::ranges::count(kKnown, key) != 0) continue;
     fail_file(file, fmt::format("not a saved past of this version: metadata '{}' is not known", key));
