@@ -231,7 +231,7 @@ void LivingSearch::add_evidence() {
   if (!runs_.subject.breaks_law.empty() && std::ranges::none_of(found_.causes, reproduced)) {
     add_likely(CauseId::rows_not_independent, "the system says so itself");
   }
-  if (!symptoms_.in_pieces && runs_.reused) {
+  if (!symptoms_.in_pieces && runs_.reused && std::ranges::none_of(found_.causes, reproduced)) {
     add_reuse(*runs_.reused);
   }
   const double ahead = first_pieces_of(runs_).max_abs;
