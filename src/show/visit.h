@@ -10,6 +10,8 @@ template <class... F>
 struct Overloaded : F... {
   using F::operator()...;
 };
+template <class... F>
+Overloaded(F...) -> Overloaded<F...>;
 
 inline bool is_for(Readers reader, Readers readers) { return (reader & readers) != 0; }
 

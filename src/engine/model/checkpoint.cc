@@ -204,8 +204,9 @@ QuantizationConfig read_quantization_config(const hf::Config& config) {
   if (c.flag_or({"llm_int8_has_fp16_weight"}, false)) c.unsupported("llm_int8_has_fp16_weight", "false");
   // Which matrices are quantised, and how, their tensors say.
   const auto asked = [&](std::string_view key) { return c.flag_or_none({key}).value_or(false); };
-  said.four_bits = asked("load_in_4bit") | asked("_load_in_4bit");
-  said.eight_bits = asked("load_in_8bit") | asked("_load_in_8bit");
+  const auto either = [](bool a, bool b) { return a || b; };  // both keys count as read
+  said.four_bits = either(asked("load_in_4bit"), asked("_load_in_4bit"));
+  said.eight_bits = either(asked("load_in_8bit"), asked("_load_in_8bit"));
   c.without_effect({"bnb_4bit_quant_type", "bnb_4bit_use_double_quant", "bnb_4bit_compute_dtype",
                     "bnb_4bit_quant_storage", "llm_int8_skip_modules", "llm_int8_enable_fp32_cpu_offload"});
   if (c.has("llm_int8_threshold")) said.threshold = static_cast<float>(c.number({"llm_int8_threshold"}));

@@ -219,10 +219,10 @@ void Folder::add(const containers::TensorFile& file) {
 void Folder::sort_names() {
   std::ranges::stable_sort(tensors_, {}, &containers::Tensor::name);
   std::ranges::stable_sort(others_, {}, &containers::Other::name);
-  const auto again = std::ranges::unique(tensors_, [](const containers::Tensor& a, const containers::Tensor& b) {
+  const auto equal = [](const containers::Tensor& a, const containers::Tensor& b) {
     return a.name == b.name && same_values(a, b);
-  });
-  tensors_.erase(again.begin(), again.end());
+  };
+  tensors_.erase(std::unique(tensors_.begin(), tensors_.end(), equal), tensors_.end());
   std::ranges::sort(unreadable_, {}, &containers::Unreadable::name);
 
   struct Place {

@@ -206,7 +206,8 @@ TEST(RecordedCauses, EveryBugIsNamedByItsSimulation) {
     ASSERT_FALSE(r.causes.empty());
     EXPECT_THAT(r.causes[0].evidence, HasSubstr("3 of 3 rows of logits bit for bit")) << cause;
     if (cause.find('=') != std::string::npos) {
-      EXPECT_THAT(r.causes[0].statement, HasSubstr(cause.substr(cause.find('=') + 1)));
+      const std::string number = cause.substr(cause.find('=') + 1);
+      EXPECT_THAT(r.causes[0].statement, HasSubstr(number == "1" ? "the first key of the past is" : number));
     }
   }
 }

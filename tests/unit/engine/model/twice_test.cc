@@ -297,7 +297,7 @@ TEST(Twice, NamesOfTensorFlowsDays) {
 TEST(Formats, Fp64IsComputedWithAsFp32) {
   for (const Page& page : kPages) {
     for (const bool quantised : {false, true}) {
-      LoadOptions options;
+      LoadOptions options{.past_dtype = DType::f32};  // else that of the file's weights
       if (quantised) options.quantize = Quantize{.format = quant::Format::int8};
       Changed usual(page.tied), wide(page.tied);
       wide.in_f64(".");
