@@ -24,7 +24,8 @@ void attempt(const auto& body) {
 void read_all(const pkv::hf::Config& config) {
   attempt([&] { pkv::hf::accept_common_keys(config); });
   config.unread();
-  for (const auto& [key, value] : config.json().members()) {
+  for (const auto& member : config.json().members()) {
+    const auto& key = member.first;
     attempt([&] { config.integer({key}, -1000, 1000); });
     attempt([&] { config.integer_or({key, "a"}, 0, INT64_MIN, INT64_MAX); });
     attempt([&] { config.number_or_none({key}, 1); });

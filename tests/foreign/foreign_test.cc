@@ -9,8 +9,8 @@
 #include <filesystem>
 #include <fstream>
 #include <map>
-#include <ranges>
 #include <set>
+#include <sstream>
 
 #include "base/file.h"
 #include "base/json_node.h"
@@ -188,8 +188,9 @@ TEST(Foreign, WritesTheNamesOfTheScript) {
     const Recorded r = record(program, text_of(planted.shape, 24, 11), {10, 8, 6}, true);
     for (const auto& [name, logits] : r.with.probes->runs) EXPECT_TRUE(listed(name, runs)) << name;
     for (const auto& [names, logits] : r.with.probes->supposed) {
-      for (const auto name : std::views::split(names, '+')) {
-        const std::string one(name.begin(), name.end()), cause = one.substr(0, one.find('='));
+      std::istringstream list(names);
+      for (std::string one; std::getline(list, one, '+');) {
+        const std::string cause = one.substr(0, one.find('='));
         EXPECT_TRUE(listed(cause, supposed)) << names;
         EXPECT_NE(check::find_cause(cause), nullptr) << cause;
       }

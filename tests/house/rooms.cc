@@ -178,9 +178,10 @@ Findings rooms_not_told(const fs::path& root) {
     const bool found = std::any_of(told.begin(), told.end(), [&](const auto& t) { return t.first == room.name; });
     if (!found) findings.push_back({kList, room.line, "room " + room.name + " has no row in " + kPage});
   }
-  for (const auto& [name, line] : told) {
+  for (const auto& row : told) {
+    const std::string& name = row.first;
     const bool found = std::any_of(list.begin(), list.end(), [&](const Room& r) { return r.name == name; });
-    if (!found) findings.push_back({kPage, line, name + " is no room of " + kList});
+    if (!found) findings.push_back({kPage, row.second, name + " is no room of " + kList});
   }
   return findings;
 }
