@@ -46,19 +46,7 @@ const std::string kModel = joined({piece("<unk>", 0, 2), piece("<s>", 0, 3), pie
                                    piece("b", -4), piece("c", -5), piece("ab", -2), piece("bc", -1),
                                    piece("\xe2\x96\x81", -6), bytes_field(2, integer_field(3, 2))});
 
-class TokenizerFilesOfOthers : public testing::Test {
- protected:
-  void SetUp() override {
-    fs::remove_all(folder_);
-    fs::create_directories(folder_);
-  }
-  void TearDown() override { fs::remove_all(folder_); }
-  void put(std::string_view name, std::string_view text) { write_file(folder_ / name, text); }
-  std::string refused() {
-    return error_of([&] { Tokenizer::load(folder_); });
-  }
-  fs::path folder_ = fs::path(testing::TempDir()) / testing::UnitTest::GetInstance()->current_test_info()->name();
-};
+class TokenizerFilesOfOthers : public TokenizerFolder {};
 
 TEST_F(TokenizerFilesOfOthers, PiecesMergeByScoreOrById) {
   put("tokenizer.model", kModel);
@@ -68,14 +56,14 @@ TEST_F(TokenizerFilesOfOthers, PiecesMergeByScoreOrById) {
   EXPECT_EQ(llama.encode("abc<pad>"), (Ids{1, 8, 6, 5, 9})) << "by id";
   EXPECT_EQ(llama.decode(Ids{8, 6, 5}), "abc");
   put("tokenizer_config.json", R"({"tokenizer_class":"GPT2Tokenizer"})");
-  EXPECT_THAT(refused(), AllOf(HasSubstr("tokenizer_class: a tokenizer of this class needs a tokenizer.json"),
+  EXPECT_THAT(refusal(), AllOf(HasSubstr("tokenizer_class: a tokenizer of this class needs a tokenizer.json"),
                                HasSubstr("LlamaTokenizer")));
 }
 
 TEST_F(TokenizerFilesOfOthers, PiecesThatAreBroken) {
   const auto refusal_of = [&](std::string_view bytes) {
     put("tokenizer.model", bytes);
-    return refused();
+    return refusal();
   };
   EXPECT_THAT(refusal_of(""), HasSubstr("tokenizer.model: byte 0: there are no pieces"));
   EXPECT_THAT(refusal_of(kModel.substr(0, kModel.size() - 1)), HasSubstr("the file ends within a field"));
@@ -119,7 +107,7 @@ TEST_F(TokenizerFilesOfOthers, TekkenHasSpecialTokensFirst) {
 TEST_F(TokenizerFilesOfOthers, TekkenThatIsBroken) {
   const auto refusal_of = [&](std::string_view json) {
     put("tekken.json", json);
-    return refused();
+    return refusal();
   };
   EXPECT_THAT(refusal_of("{}"), HasSubstr("tekken.json: config: is missing"));
   EXPECT_THAT(refusal_of(tekken("YWI")), AllOf(HasSubstr("vocab[256].token_bytes"), HasSubstr("base64")));

@@ -244,19 +244,7 @@ TEST(AddedTokensOfTheFile, HaveTheIdsOfTheLibrary) {
   EXPECT_THAT(twice.notes(), testing::IsEmpty());
 }
 
-class Folders : public testing::Test {
- protected:
-  void SetUp() override {
-    fs::remove_all(folder_);
-    fs::create_directories(folder_);
-  }
-  void TearDown() override { fs::remove_all(folder_); }
-  void put(std::string_view name, std::string_view text) { write_file(folder_ / name, text); }
-  std::string refusal() {
-    return error_of([&] { Tokenizer::load(folder_); });
-  }
-  fs::path folder_ = fs::path(testing::TempDir()) / testing::UnitTest::GetInstance()->current_test_info()->name();
-};
+class Folders : public TokenizerFolder {};
 
 TEST_F(Folders, WithoutATokenizer) {
   EXPECT_THAT(refusal(), AllOf(HasSubstr("there is no tokenizer here"),

@@ -1,12 +1,16 @@
 // Small tokenizers for the tests of room text, spelled as tokenizer.json.
 #pragma once
 
+#include <gtest/gtest.h>
+
+#include <filesystem>
 #include <initializer_list>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "base/error.h"
+#include "base/file.h"
 #include "text/byte_alphabet.h"
 #include "text/text.h"
 
@@ -60,5 +64,21 @@ inline std::string error_of(const auto& body) {
 inline std::string refusal(std::string_view json) {
   return error_of([&] { Tokenizer::parse(json); });
 }
+
+// An empty folder for the files of a tokenizer, which goes with the test.
+class TokenizerFolder : public testing::Test {
+ protected:
+  void SetUp() override {
+    std::filesystem::remove_all(folder_);
+    std::filesystem::create_directories(folder_);
+  }
+  void TearDown() override { std::filesystem::remove_all(folder_); }
+  void put(std::string_view name, std::string_view text) { write_file(folder_ / name, text); }
+  std::string refusal() {
+    return error_of([&] { Tokenizer::load(folder_); });
+  }
+  std::filesystem::path folder_ =
+      std::filesystem::path(testing::TempDir()) / testing::UnitTest::GetInstance()->current_test_info()->name();
+};
 
 }  // namespace pkv::text
