@@ -109,6 +109,7 @@ void bench_quantized(Machine& m, const OpOptions& o, nlohmann::json& out) {
   constexpr std::pair<std::int64_t, std::int64_t> kShapes[] = {{768, 3072}, {2048, 8192}, {4096, 16384}, {4544, 18176}};
   for (const auto& [in, outs] : kShapes) {
     for (const Format format : quant::formats()) {
+      if (quant::traits(format).encode == nullptr) continue;
       if (!o.only.empty() && o.only.find(quant::name_of(format)) == std::string::npos && o.only != "encode") continue;
       const Copies weights(m, format, in, outs, kCold);
       for (const std::int64_t rows : {1, 4, 16, 128, 512}) bench_product(m, o, out, weights, rows);

@@ -7,7 +7,10 @@
 namespace pkv::quant {
 namespace {
 
-constexpr Format kFormats[] = {Format::int8, Format::fp4, Format::nf4};
+constexpr Format kFormats[] = {Format::int8,  Format::fp4,   Format::nf4,   Format::q4_0,   Format::q4_1,
+                               Format::q5_0,  Format::q5_1,  Format::q8_0,  Format::q2_k,   Format::q3_k,
+                               Format::q4_k,  Format::q5_k,  Format::q6_k,  Format::iq4_nl, Format::iq4_xs,
+                               Format::mxfp4, Format::nvfp4, Format::tq1_0, Format::tq2_0};
 
 // LLM.int8(): sums of products of codes stay below 2^31 up to that many columns.
 constexpr Traits kInt8{.name = "int8",
@@ -22,7 +25,8 @@ constexpr Traits kInt8{.name = "int8",
                        .values = {},
                        .steps = {},
                        .encode = encode_int8,
-                       .decode = decode_int8};
+                       .decode = decode_int8,
+                       .decode_block = nullptr};
 
 // QLoRA's formats; a vector of 32 codes lies in one block.
 constexpr Traits four_bits(std::string_view name, std::span<const float> values, std::span<const float> steps,
@@ -39,11 +43,48 @@ constexpr Traits four_bits(std::string_view name, std::span<const float> values,
           .values = values,
           .steps = steps,
           .encode = encode,
-          .decode = decode_four_bits};
+          .decode = decode_four_bits,
+          .decode_block = nullptr};
 }
 
-constexpr Traits kRows[] = {kInt8, four_bits("fp4", kFp4Values, kFp4Steps, encode_fp4),
-                            four_bits("nf4", kNf4Values, kNf4Steps, encode_nf4)};
+// ggml's: a block holds its scales, and minima where there are any, beside its codes.
+constexpr Traits blocks(std::string_view name, std::int64_t bytes, std::int64_t weights,
+                        decltype(Traits::decode_block) decode) {
+  return {.name = name,
+          .codes = {.bytes = bytes, .weights = weights},
+          .code_dtype = DType::u8,
+          .scaling = Scaling::inside,
+          .product = Product::of_values,
+          .nests = false,
+          .through = DType::f32,
+          .columns_multiple = weights,
+          .most_columns = 0,
+          .values = {},
+          .steps = {},
+          .encode = nullptr,
+          .decode = decode_blocks,
+          .decode_block = decode};
+}
+
+constexpr Traits kRows[] = {kInt8,
+                            four_bits("fp4", kFp4Values, kFp4Steps, encode_fp4),
+                            four_bits("nf4", kNf4Values, kNf4Steps, encode_nf4),
+                            blocks("Q4_0", 18, 32, decode_q4_0),
+                            blocks("Q4_1", 20, 32, decode_q4_1),
+                            blocks("Q5_0", 22, 32, decode_q5_0),
+                            blocks("Q5_1", 24, 32, decode_q5_1),
+                            blocks("Q8_0", 34, 32, decode_q8_0),
+                            blocks("Q2_K", 84, 256, decode_q2_k),
+                            blocks("Q3_K", 110, 256, decode_q3_k),
+                            blocks("Q4_K", 144, 256, decode_q4_k),
+                            blocks("Q5_K", 176, 256, decode_q5_k),
+                            blocks("Q6_K", 210, 256, decode_q6_k),
+                            blocks("IQ4_NL", 18, 32, decode_iq4_nl),
+                            blocks("IQ4_XS", 136, 256, decode_iq4_xs),
+                            blocks("MXFP4", 17, 32, decode_mxfp4),
+                            blocks("NVFP4", 36, 64, decode_nvfp4),
+                            blocks("TQ1_0", 54, 256, decode_tq1_0),
+                            blocks("TQ2_0", 66, 256, decode_tq2_0)};
 static_assert(std::size(kRows) == std::size(kFormats));
 
 std::int64_t blocks_of(const BlockLayout& layout, std::int64_t elements) {

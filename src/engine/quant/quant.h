@@ -1,10 +1,11 @@
 // The door of room quant: formats of quantised weights, a row of traits each (formats.cc); docs/adding-a-format.md.
-// Those that there are bitsandbytes defines (checked against it in tests/golden/quant). Plain loops, no devices.
+// bitsandbytes or ggml define them (checked against both in tests/golden/quant). Plain loops, no devices.
 //
 //   fp4, nf4  blocks of `block` elements of the flattened matrix (they may cross rows): a 4-bit code each, two in a
 //             byte, the first in the high half; one fp32 scale a block, the largest magnitude in it.
 //   int8      rows: an 8-bit code each, one fp32 scale a row, its largest magnitude: value = code * scale / 127. The
 //             rows of activations are quantised as well when they meet such a matrix: see `Activations`.
+//   Q4_0, ...  blocks of 32 to 256 elements of a row, with their scales inside; decoded only (ggml.h).
 //
 // Sources: T. Dettmers et al., LLM.int8() (2022) and QLoRA (2023); bitsandbytes 0.39 to 0.50.
 #pragma once
@@ -22,7 +23,30 @@
 
 namespace pkv::quant {
 
-enum class Format : std::uint8_t { int8, fp4, nf4 };  // places in the list of rows
+// Places in the list of rows.
+enum class Format : std::uint8_t {
+  int8,
+  fp4,
+  nf4,
+  q4_0,
+  q4_1,
+  q5_0,
+  q5_1,
+  q8_0,
+  q2_k,
+  q3_k,
+  q4_k,
+  q5_k,
+  q6_k,
+  iq4_nl,
+  iq4_xs,
+  mxfp4,
+  nvfp4,
+  tq1_0,
+  tq2_0
+};
+
+constexpr std::size_t kMostInBlock = 256;  // elements of a block, of any format
 
 // `weights` elements in `bytes`: the memory of a matrix is a whole number of such blocks.
 struct BlockLayout {
@@ -57,8 +81,11 @@ struct Traits {
   std::int64_t most_columns;      // and at most this long; 0: it takes none, and their decoded values are multiplied
   std::span<const float> values;  // of each code with a scale of 1; empty: the code itself
   std::span<const float> steps;   // see code_steps
+  // Null: nobody makes matrices of this format, files hold them.
   void (*encode)(const View& from, const Matrix& to, std::int64_t first, std::int64_t count);
   void (*decode)(const Matrix& m, std::int64_t row, std::int64_t first, std::span<float> out);
+  // With Scaling::inside: codes.bytes bytes become codes.weights elements.
+  void (*decode_block)(const std::uint8_t* block, float* out);
 
   bool has_blocks() const { return scaling == Scaling::of_blocks; }  // Matrix::block is a choice
 };
