@@ -1,0 +1,33 @@
+# Makes golden.gguf with the package that llama.cpp's converters write with: every type of metadata, tensors of several
+# element types and ranks.
+import numpy as np
+from gguf import GGMLQuantizationType as Q, GGUFValueType as T, GGUFWriter
+
+w = GGUFWriter("golden.gguf", "llama")
+w.add_uint8("t.u8", 255)
+w.add_int8("t.i8", -128)
+w.add_uint16("t.u16", 65535)
+w.add_int16("t.i16", -32768)
+w.add_uint32("t.u32", 4294967295)
+w.add_int32("t.i32", -2147483648)
+w.add_float32("t.f32", 1e-5)
+w.add_bool("t.flag", True)
+w.add_string("t.text", "a \"text\" \u00e9\u4e2d\n")
+w.add_uint64("t.u64", 2**64 - 1)
+w.add_int64("t.i64", -(2**63))
+w.add_float64("t.f64", 0.1)
+w.add_array("t.texts", ["a", "", "\u2581the", "\u0120b"])
+w.add_array("t.numbers", [0.5, -2.0])
+w.add_array("t.integers", [1, -2, 3])
+w.add_array("t.flags", [True, False])
+w.add_key_value("t.bytes", bytes([0, 7, 255]), T.ARRAY, sub_type=T.UINT8)
+w.add_tensor("f32", np.array([[1.5, -2, 0.25], [3, 4, -0.5]], np.float32))
+w.add_tensor("f16", np.array([1, -0.5, 65504], np.float16))
+w.add_tensor("bf16", np.array([[0x3f80, 0xc020]], np.uint16).view(np.uint8), raw_dtype=Q.BF16)
+w.add_tensor("q8_0", np.arange(2 * 34, dtype=np.uint8).reshape(2, 34), raw_dtype=Q.Q8_0)
+w.add_tensor("q4_k", np.arange(144, dtype=np.uint8).reshape(1, 144), raw_dtype=Q.Q4_K)
+w.add_tensor("i32", np.array([[[1, 2]], [[3, 4]]], np.int32))
+w.write_header_to_file()
+w.write_kv_data_to_file()
+w.write_tensors_to_file()
+w.close()
