@@ -125,11 +125,17 @@ inline void unpack(View& view, Unpacked& memory) {
 }
 template <class Call>
 void unpack(Call&, Unpacked&) {}
-inline void unpack(Embed& call, Unpacked& memory) { unpack(call.table, memory); }
+inline void unpack(quant::Matrix& m, Unpacked& memory) {
+  unpack(m.codes, memory);
+  unpack(m.scales, memory);
+}
+inline void unpack(Embed& call, Unpacked& memory) {
+  unpack(call.table, memory);
+  unpack(call.quantized, memory);
+}
 inline void unpack(Linear& call, Unpacked& memory) {
   unpack(call.weight, memory);
-  unpack(call.quantized.codes, memory);
-  unpack(call.quantized.scales, memory);
+  unpack(call.quantized, memory);
 }
 
 template <auto kOperation, class Call>

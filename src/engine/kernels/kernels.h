@@ -45,13 +45,14 @@ class Device {
 };
 
 // out[r] = scale * table[ids[r]] (+ out[r] when `add`). ids int32 [rows]; table [n, hidden] packed, fp32, fp16 or bf16;
-// out [rows, hidden].
+// out [rows, hidden]. With `quantized` [n, hidden], packed, in its place: rows of its decoded values.
 struct Embed {
-  View ids, table, out;
+  View ids, table{}, out;
   bool add = false;
   float scale = 1;
+  quant::Matrix quantized{};
 
-  auto operands() const { return std::array{&ids, &table, &out}; }
+  auto operands() const { return std::array{&ids, &table, &out, &quantized.codes, &quantized.scales}; }
 };
 
 // Layer norm over each row: (x - mean) / sqrt(var + eps) * weight + bias; not `centred`: the mean is taken to be 0

@@ -17,12 +17,14 @@ struct Norm {
   bool centred = true;  // the mean is subtracted; if not: root mean square norm
 };
 
-// A linear layer: what states are multiplied by, and what is added.
+// A linear layer: what states are multiplied by, and what is added. Without a bias: also a table that rows are taken
+// from.
 struct Projection {
   View weight{}, bias{};      // [out, in]; [out] fp32 or empty
   quant::Matrix quantized{};  // in place of `weight`
 
   std::int64_t out() const { return quantized ? quantized.out : weight[0]; }
+  std::int64_t in() const { return quantized ? quantized.in : weight[1]; }
   explicit operator bool() const { return quantized || weight; }
 };
 

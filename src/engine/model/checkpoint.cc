@@ -155,6 +155,27 @@ StoredMatrix eight_bits(const FindTensor& find, const FindOther& other, const st
   return stored;
 }
 
+// GGUF: the tensor is all that there is.
+StoredMatrix in_blocks(const containers::Tensor& t, std::int64_t out, std::int64_t in) {
+  const quant::BlockLayout layout = quant::layout_of(*t.format);
+  if (t.shape != std::vector<std::int64_t>{out, in}) {
+    contradicts(t, shape_text(std::array{out, in}) + ", by the metadata", shape_text(t.shape));
+  }
+  if (in % layout.weights != 0) {
+    contradicts(t, fmt::format("rows of a multiple of {} elements", layout.weights), fmt::format("rows of {}", in));
+  }
+  StoredMatrix stored;
+  stored.used = {t.name};
+  quant::Matrix& m = stored.matrix;
+  m.format = *t.format, m.out = out, m.in = in, m.block = layout.weights;
+  if (t.data.size() != m.code_bytes()) {
+    contradicts(t, fmt::format("{} bytes", m.code_bytes()), fmt::format("{} bytes", t.data.size()));
+  }
+  m.codes = m.codes_in(t.data.data());
+  m.scales = m.scales_in(t.data.data());  // none
+  return stored;
+}
+
 }  // namespace
 
 std::string module_of(const std::string& tensor) {
@@ -166,6 +187,7 @@ std::optional<StoredMatrix> stored_matrix(const FindTensor& find, const std::str
                                           std::int64_t in, const FindOther& other) {
   const containers::Tensor* codes = find(name);
   if (codes == nullptr) return std::nullopt;
+  if (codes->format) return in_blocks(*codes, out, in);
   for (const quant::Format format : quant::formats()) {
     if (!quant::traits(format).has_blocks()) continue;
     const auto state = fmt::format("{}.quant_state.bitsandbytes__{}", name, quant::name_of(format));
@@ -176,6 +198,7 @@ std::optional<StoredMatrix> stored_matrix(const FindTensor& find, const std::str
 }
 
 std::string QuantizationConfig::disagrees(const std::string& file, std::optional<quant::Format> found) const {
+  if (found && quant::traits(*found).scaling == quant::Scaling::inside) return {};  // tensors say it all by themselves
   const bool said = eight_bits || four_bits;
   const std::string where = file + ": quantization_config";
   if (!found) {

@@ -1,5 +1,5 @@
-// Matrices as bitsandbytes stores them: which tensors of a folder make one, checked against each other. Nothing is
-// decoded here but what is needed to check.
+// Matrices as they are stored quantised: which tensors of a source make one, checked against each other. Nothing is
+// decoded here but what is needed to check. GGUF: one tensor, see containers::Tensor::format. bitsandbytes:
 //
 //   NAME                                   the codes: int8 [out, in]; 4 bits: ceil(out * in / 2) bytes of any dtype
 //   NAME.quant_state.bitsandbytes__nf4     4 bits (or __fp4): JSON: block size, dtype, shape, nested offset

@@ -61,7 +61,7 @@ std::string weights_fingerprint(const Source& source, int threads, const Progres
   std::string account;
   std::size_t at = 0;
   for (const containers::Tensor& t : source.tensors()) {  // sorted by name
-    account += fmt::format("{} {} {}", t.name, safetensors_name(t.dtype), shape_text(t.shape));
+    account += fmt::format("{} {} {}", t.name, t.type(), shape_text(t.shape));
     for (; at < pieces.size() && pieces[at].tensor == &t; ++at) account += " " + hex(pieces[at].hash);
     account += '\n';
   }

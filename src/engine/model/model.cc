@@ -139,6 +139,12 @@ void check_feed(const Feed& feed, const Card& card, const PastShape& shape) {
 
 std::string Inventory::describe() const {
   std::string text(format());
+  std::vector<std::pair<std::size_t, quant::Format>> others;
+  for (const auto& [each, size] : formats) {
+    if (each != quantized) others.emplace_back(size, each);
+  }
+  std::ranges::sort(others, std::greater<>());
+  for (const auto& [size, each] : others) text += fmt::format(", {}", quant::name_of(each));
   if (block != 0) text += fmt::format(" in blocks of {}", block);
   if (nested) text += ", double quantised";
   return text;

@@ -126,8 +126,8 @@ void Pass::tap(std::vector<float>& to, const View& x) {
   for (std::int64_t r = 0; r < x[0]; ++r) to.insert(to.end(), &rows[r * x.step(0)], &rows[r * x.step(0)] + x[1]);
 }
 
-void Pass::embed(const View& table, float scale) {
-  call(&Ops::embed, {.ids = ids_, .table = table, .out = x_, .scale = scale});
+void Pass::embed(const Projection& table, float scale) {
+  call(&Ops::embed, {.ids = ids_, .table = table.weight, .out = x_, .scale = scale, .quantized = table.quantized});
 }
 
 // From the card's first on; where padding is counted by none and has a position of its own.

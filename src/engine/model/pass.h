@@ -78,7 +78,7 @@ class Pass {
   void run(const std::function<void()>& body);
 
   // x = scale * table[ids]; table [vocab, hidden].
-  void embed(const View& table, float scale = 1);
+  void embed(const Projection& table, float scale = 1);
   // x += table[position], of positions as the card counts them; table [positions, hidden].
   void add_positions(const View& table);
   // x += table[0]: every token is of type 0. table [types, hidden].

@@ -92,7 +92,7 @@ const containers::Tensor& Reader::expect(const std::string& name, std::span<cons
   const containers::Tensor* t = find(name);
   if (t == nullptr) fail_missing(name, shape);
   require_shape(*t, shape);
-  if (!is_float(t->dtype) && t->dtype != DType::f64) fail_dtype(*t);
+  if (t->format || (!is_float(t->dtype) && t->dtype != DType::f64)) fail_dtype(*t);
   if (t->dtype == DType::f64 && !std::exchange(noted_f64_, true)) {
     notes_.push_back("tensors in fp64 are computed with in fp32, to which they are rounded");
   }
@@ -114,7 +114,11 @@ void Reader::count(const View& matrix) {
 
 void Reader::count(const quant::Matrix& m) {
   inventory_.bytes += m.bytes();
-  inventory_.quantized = m.format;
+  inventory_.formats[m.format] += m.bytes();
+  inventory_.quantized =
+      std::ranges::max_element(inventory_.formats, {}, [](const auto& each) { return each.second; })->first;
+  // Nothing else says what keys and values are kept in.
+  if (m.traits().scaling == quant::Scaling::inside && !any_plain_) inventory_.dtype = DType::f16;
   if (m.traits().has_blocks()) inventory_.block = std::max(inventory_.block, m.block);
 }
 
@@ -289,29 +293,30 @@ void Reader::note_untied(const containers::Tensor& used, const containers::Tenso
                   used.name, other.name));
 }
 
-View Reader::embedding(const std::string& name, const std::string& output, Card& card) {
+Projection Reader::embedding(const std::string& name, const std::string& output, Card& card) {
   output_ = output;
   inventory_.output = module_of(output);
   const containers::Tensor *own = find(name), *head = find(output);
   if (card.tied && own != nullptr && head != nullptr && head != own) {
-    const bool quantised = find_stored(output, card.vocab, card.hidden).has_value();
+    const bool quantised = !head->format && find_stored(output, card.vocab, card.hidden).has_value();
     if (!quantised) require_shape(*head, std::array{card.vocab, card.hidden});
     card.tied = !quantised && same_values(*own, *head);
     if (card.tied) used_.insert(head->name);
     if (!card.tied) note_untied(*head, *own);
   }
   tied_ = card.tied;
-  embedding_ = matrix(tied_ && own == nullptr && head != nullptr ? output : name, card.vocab, card.hidden);
+  embedding_ = table(tied_ && own == nullptr && head != nullptr ? output : name, card.vocab, card.hidden);
   return embedding_;
 }
 
+// Never quantised anew.
+Projection Reader::table(const std::string& name, std::int64_t rows, std::int64_t columns) {
+  if (auto stored = find_stored(name, rows, columns)) return keep_stored(*std::move(stored), name);
+  return {.weight = matrix(name, rows, columns)};
+}
+
 Projection Reader::output() {
-  Projection output{.weight = embedding_};
-  if (!tied_) {
-    const std::int64_t vocab = embedding_[0], hidden = embedding_[1];
-    auto stored = find_stored(output_, vocab, hidden);
-    output = stored ? keep_stored(*std::move(stored), output_) : Projection{.weight = matrix(output_, vocab, hidden)};
-  }
+  const Projection output = tied_ ? embedding_ : table(output_, embedding_.out(), embedding_.in());
   inventory_.output_product = product_of(output);
   return output;
 }

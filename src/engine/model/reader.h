@@ -69,7 +69,7 @@ class Reader {
   // The embedding [card.vocab, card.hidden], and in `output()` the output layer's matrix of that shape, of the given
   // names. Where `card.tied` says that they are one, the file may hold either or both; both with other values are not
   // tied, as in transformers 5: then `card.tied` becomes false, and a note says so.
-  View embedding(const std::string& name, const std::string& output, Card& card);
+  Projection embedding(const std::string& name, const std::string& output, Card& card);
   Projection output();  // without a bias
 
   // Says that tensors whose names end like this have no effect (masks and position tables kept as buffers).
@@ -107,6 +107,7 @@ class Reader {
   const containers::Tensor& expect(const std::string& name, std::span<const std::int64_t> shape);
   Buffer wide_vector(const std::string& name, std::int64_t size);
   void widen(const containers::Tensor& t, std::span<float> to) const;
+  Projection table(const std::string& name, std::int64_t rows, std::int64_t columns);
   View keep(const Buffer& host);
   View keep_matrix(const containers::Tensor& t, bool transpose);
   View keep_packed(View matrix, kernels::Memory memory);
@@ -139,8 +140,8 @@ class Reader {
   Inventory inventory_;
   std::vector<QuantizedMatrix> quantized_;
   std::optional<quant::Format> stored_format_;
-  std::string output_;  // name of the output matrix
-  View embedding_;      // the output matrix too, when tied
+  std::string output_;    // name of the output matrix
+  Projection embedding_;  // the output matrix too, when tied
   bool tied_ = false, noted_f64_ = false, noted_doubled_ = false;
   bool any_plain_ = false, noted_odd_rows_ = false;
   std::int64_t done_ = 0, total_ = 0;

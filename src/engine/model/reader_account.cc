@@ -139,7 +139,7 @@ void Reader::fail_dtype(const containers::Tensor& t) const {
   fail_load({.what = "tensor has a number format that weights cannot have",
              .where = fmt::format("{}: tensor '{}'", t.file->path().string(), t.name),
              .expected = "F32, F16, BF16 or F64",
-             .found = std::string(safetensors_name(t.dtype)),
+             .found = std::string(t.type()),
              .hint = codes ? "codes of a quantised matrix are read where all of its parts are there; see "
                              "docs/quantization.md"
                            : ""});

@@ -37,7 +37,8 @@ std::int64_t count_from(const containers::Tensor& t, Bits least) {
 }  // namespace
 
 bool same_values(const containers::Tensor& a, const containers::Tensor& b) {
-  if (a.shape != b.shape) return false;
+  if (a.shape != b.shape || a.format != b.format) return false;
+  if (a.format) return std::ranges::equal(a.data, b.data);
   if (a.dtype == b.dtype && a.data.data() == b.data.data()) return true;
   constexpr std::int64_t kPiece = 1 << 14;
   const std::int64_t n = a.view().elements();

@@ -19,6 +19,8 @@ std::string tensor_place(const std::shared_ptr<const MappedFile>& file, std::str
 
 }  // namespace
 
+std::string_view Tensor::type() const { return format ? quant::name_of(*format) : safetensors_name(dtype); }
+
 bool Tensor::aligned() const { return reinterpret_cast<std::uintptr_t>(data.data()) % size_of(dtype) == 0; }
 
 View Tensor::view() const {

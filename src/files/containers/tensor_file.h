@@ -8,12 +8,14 @@
 #include <cstdint>
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "base/file.h"
+#include "engine/quant/quant.h"
 #include "engine/tensor/view.h"
 
 namespace pkv::containers {
@@ -24,9 +26,13 @@ struct Tensor {
   std::vector<std::int64_t> shape;
   std::span<const std::byte> data = {};              // may be unaligned for its dtype
   std::shared_ptr<const MappedFile> file = nullptr;  // keeps `data` alive; empty for tensors that are to be written
+  // `data` are blocks of this format (Scaling::inside) that hold `shape`'s elements; then `dtype` is u8, `view` of no
+  // use.
+  std::optional<quant::Format> format = std::nullopt;
 
-  bool aligned() const;  // `data` starts at a multiple of its element's size
-  View view() const;     // error for a rank above View::kMaxRank
+  std::string_view type() const;  // "BF16", as safetensors calls it, or "Q4_K"
+  bool aligned() const;           // `data` starts at a multiple of its element's size
+  View view() const;              // error for a rank above View::kMaxRank
 };
 
 // A tensor of a dtype that the format has and pkv cannot read (8-bit floats and smaller, complex numbers). It can be

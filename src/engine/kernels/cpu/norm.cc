@@ -17,10 +17,8 @@ namespace pkv::kernels::cpu::HWY_NAMESPACE {
 namespace {
 
 template <class T>
-void embed_row(const Embed& a, Int r) {
-  const T* from = a.table.as<const T>() + a.ids.as<const std::int32_t>()[r] * a.table.step(0);
-  float* out = row(a.out, r);
-  for_lanes(a.out[1], [&](auto d, Int i) HWY_ATTR {
+void embed_part(const Embed& a, const T* from, Int n, float* out) {
+  for_lanes(n, [&](auto d, Int i) HWY_ATTR {
     auto x = widen(d, from + i);
     if (a.scale != 1) x = hn::Mul(x, hn::Set(d, a.scale));
     if (a.add) x = hn::Add(hn::LoadU(d, out + i), x);
@@ -28,9 +26,27 @@ void embed_row(const Embed& a, Int r) {
   });
 }
 
+template <class T>
+void embed_row(const Embed& a, Int r) {
+  const T* from = a.table.as<const T>() + a.ids.as<const std::int32_t>()[r] * a.table.step(0);
+  embed_part(a, from, a.out[1], row(a.out, r));
+}
+
+void embed_quantized_row(const Embed& a, Int r) {
+  constexpr Int kAtOnce = quant::kMostInBlock;
+  float values[kAtOnce];
+  for (Int first = 0; first < a.out[1]; first += kAtOnce) {
+    const Int n = std::min(kAtOnce, a.out[1] - first);
+    quant::decode(a.quantized, a.ids.as<const std::int32_t>()[r], first, {values, static_cast<std::size_t>(n)});
+    embed_part(a, values, n, row(a.out, r) + first);
+  }
+}
+
 void embed_rows(const Embed& a, Int first, Int count) {
   for (Int r = first; r < first + count; ++r) {
-    if (a.table.dtype == DType::f16) {
+    if (a.quantized) {
+      embed_quantized_row(a, r);
+    } else if (a.table.dtype == DType::f16) {
       embed_row<f16>(a, r);
     } else if (a.table.dtype == DType::bf16) {
       embed_row<bf16>(a, r);

@@ -23,10 +23,17 @@ void for_rows(Device& device, std::int64_t rows, const Body& body) noexcept {
 
 void embed(Device& device, const Embed& a) noexcept {
   for_rows(device, a.out[0], [&](std::int64_t r) {
-    const std::int64_t first = a.ids.as<const std::int32_t>()[r] * a.table.step(0);
+    const std::int64_t first = a.quantized ? 0 : a.ids.as<const std::int32_t>()[r] * a.table.step(0);
     float* out = row(a.out, r);
+    std::vector<float> values;
+    if (a.quantized) {
+      values.resize(static_cast<std::size_t>(a.out[1]));
+      quant::decode(a.quantized, a.ids.as<const std::int32_t>()[r], 0, values);
+    }
     for (std::int64_t i = 0; i < a.out[1]; ++i) {
-      const double x = static_cast<double>(a.scale) * load(a.table.data, a.table.dtype, first + i);
+      const double of_table =
+          a.quantized ? values[static_cast<std::size_t>(i)] : load(a.table.data, a.table.dtype, first + i);
+      const double x = static_cast<double>(a.scale) * of_table;
       out[i] = static_cast<float>(a.add ? out[i] + x : x);
     }
   });

@@ -26,7 +26,8 @@ struct Decoder {
   };
 
   Card card;
-  View embedding, positions;  // positions: where they are learned
+  Projection embedding;
+  View positions;  // positions: where they are learned
   Projection head;
   std::optional<Norm> embedding_norm;
   std::vector<Rotation> rotations;

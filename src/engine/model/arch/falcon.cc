@@ -20,7 +20,7 @@ struct Falcon {
   Card card;
   bool parallel, two_norms;
   std::vector<Rotation> rotations;  // one or none
-  View word_embeddings;
+  Projection word_embeddings;
   Projection lm_head;
   std::vector<Layer> h;
   Norm ln_f;

@@ -16,7 +16,8 @@ struct Layer {
 
 struct Gpt2 {
   Card card;
-  View wte, wpe;
+  Projection wte;
+  View wpe;
   Projection lm_head;
   std::vector<Layer> h;
   Norm ln_f;

@@ -24,7 +24,7 @@ struct Block {
 
 struct Mpt {
   Card card;
-  View wte;
+  Projection wte;
   Projection lm_head;
   std::vector<Block> blocks;
   Norm norm_f;

@@ -17,7 +17,8 @@ struct Layer {
 
 struct Roberta {
   Card card;
-  View word, position, token_type;
+  Projection word;
+  View position, token_type;
   Norm embedding_norm;
   std::vector<Layer> layers;
   Projection head_dense;

@@ -58,7 +58,7 @@ class Branches : public testing::Test {
     Pass p(backend, card, {}, workspace, {&feed, 1}, Want::all, nullptr);
     const Mlp mlp{.up = {.weight = up.view()}, .down = {.weight = down.view()}, .act = kernels::Act::identity};
     p.run([&] {
-      p.embed(embedding.view());
+      p.embed({.weight = embedding.view()});
       p.add(change(p, p.mlp(p.hidden(), mlp)));
       p.logits(p.hidden(), {.weight = head.view()});
     });
