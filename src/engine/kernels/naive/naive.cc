@@ -16,13 +16,20 @@ double load(const void* memory, DType dtype, std::int64_t i) { return load_eleme
 
 float* row(const View& v, std::int64_t r) { return v.as<float>() + r * v.step(0); }
 
+// Calls body(i) for each i in [0, count), on all threads: where that is more work than waking them.
 template <class Body>
-void for_rows(Device& device, std::int64_t rows, const Body& body) noexcept {
-  host::pool_of(device).parallel_for(rows, [&](std::int64_t r) noexcept { body(r); });
+void spread(Device& device, std::int64_t count, const Body& body) noexcept {
+  host::pool_of(device).parallel_for(count, [&](std::int64_t i) noexcept { body(i); });
 }
 
-void embed(Device& device, const Embed& a) noexcept {
-  for_rows(device, a.out[0], [&](std::int64_t r) {
+// The same here, for what costs little beside a layer's products.
+template <class Body>
+void for_rows(std::int64_t rows, const Body& body) noexcept {
+  for (std::int64_t r = 0; r < rows; ++r) body(r);
+}
+
+void embed(Device&, const Embed& a) noexcept {
+  for_rows(a.out[0], [&](std::int64_t r) {
     const std::int64_t first = a.quantized ? 0 : a.ids.as<const std::int32_t>()[r] * a.table.step(0);
     float* out = row(a.out, r);
     std::vector<float> values;
@@ -60,10 +67,10 @@ const float* of_group(const View& v, std::int64_t g) {
   return v.rank == 2 ? v.as<const float>() + g * v.step(0) : v.as<const float>();
 }
 
-void norm(Device& device, const Norm& a) noexcept {
+void norm(Device&, const Norm& a) noexcept {
   const bool grouped = a.x.rank == 3;
   const std::int64_t groups = grouped ? a.x[1] : 1;
-  for_rows(device, a.x[0], [&](std::int64_t r) {
+  for_rows(a.x[0], [&](std::int64_t r) {
     for (std::int64_t g = 0; g < groups; ++g) {
       const float* x = row(a.x, r) + (grouped ? g * a.x.step(1) : 0);
       float* out = row(a.out, r) + (grouped ? g * a.out.step(1) : 0);
@@ -94,6 +101,12 @@ std::vector<std::uint8_t> outliers_of_call(const Linear& a) {
   return flags;
 }
 
+double dot(const float* x, std::span<const float> w) {
+  double sum = 0;
+  for (std::size_t i = 0; i < w.size(); ++i) sum += static_cast<double>(x[i]) * w[i];
+  return sum;
+}
+
 double dot_int8(const quant::Activations& x, const float* w) {
   double codes = 0, outliers = 0;  // `w` has values, so codes * scale / 127
   for (std::size_t i = 0; i < x.codes.size(); ++i) codes += static_cast<double>(x.codes[i]) * w[i];
@@ -115,16 +128,11 @@ void linear_quantized(Device& device, const Linear& a) {
       rows.push_back(quant::encode_activations({row(a.x, r), in}, a.outlier_threshold, among));
     }
   }
-  for_rows(device, m.out, [&](std::int64_t o) {
+  spread(device, m.out, [&](std::int64_t o) {
     std::vector<float> w(in);
     quant::decode(m, o, 0, w);
     for (std::int64_t r = 0; r < a.x[0]; ++r) {
-      double sum = 0;
-      if (of_codes) {
-        sum = dot_int8(rows[static_cast<std::size_t>(r)], w.data());
-      } else {
-        for (std::size_t i = 0; i < in; ++i) sum += static_cast<double>(row(a.x, r)[i]) * w[i];
-      }
+      const double sum = of_codes ? dot_int8(rows[static_cast<std::size_t>(r)], w.data()) : dot(row(a.x, r), w);
       row(a.out, r)[o] = finish(a, r, o, sum);
     }
   });
@@ -132,18 +140,15 @@ void linear_quantized(Device& device, const Linear& a) {
 
 void linear(Device& device, const Linear& a) noexcept {
   if (a.quantized) return linear_quantized(device, a);
-  const std::int64_t in = a.x[1], outs = a.weight[0];
-  for_rows(device, a.x[0] * outs, [&](std::int64_t index) {
-    const std::int64_t r = index / outs, o = index % outs;
-    const float* x = row(a.x, r);
-    double sum = 0;
-    for (std::int64_t i = 0; i < in; ++i) sum += x[i] * load(a.weight.data, a.weight.dtype, o * in + i);
-    row(a.out, r)[o] = finish(a, r, o, sum);
+  spread(device, a.weight[0], [&](std::int64_t o) {
+    std::vector<float> w(static_cast<std::size_t>(a.x[1]));
+    load_elements(a.weight.data, a.weight.dtype, o * a.x[1], w);
+    for (std::int64_t r = 0; r < a.x[0]; ++r) row(a.out, r)[o] = finish(a, r, o, dot(row(a.x, r), w));
   });
 }
 
-void angles(Device& device, const Angles& a) noexcept {
-  for_rows(device, a.cos[0], [&](std::int64_t r) {
+void angles(Device&, const Angles& a) noexcept {
+  for_rows(a.cos[0], [&](std::int64_t r) {
     for (std::int64_t i = 0; i < a.cos[1]; ++i) {
       const double frequency = a.frequencies.as<const float>()[i];
       const double angle = frequency * a.positions.as<const std::int32_t>()[r];
@@ -153,9 +158,9 @@ void angles(Device& device, const Angles& a) noexcept {
   });
 }
 
-void rotate(Device& device, const Rotate& a) noexcept {
+void rotate(Device&, const Rotate& a) noexcept {
   const std::int64_t pairs = a.cos[1];
-  for_rows(device, a.x[0], [&](std::int64_t r) {
+  for_rows(a.x[0], [&](std::int64_t r) {
     const float *cos = row(a.cos, r), *sin = row(a.sin, r);
     for (std::int64_t h = 0; h < a.x[1] * a.x[2]; ++h) {
       float* x = row(a.x, r) + (h / a.x[2]) * a.x.step(1) + (h % a.x[2]) * a.x.step(2);
@@ -178,10 +183,10 @@ std::byte* value_of(const Sequence& s, const PastLayer& p, std::int64_t head, st
   return s.blocks[j / kBlockTokens] + p.value(head, j);
 }
 
-void append(Device& device, const Append& a) noexcept {
+void append(Device&, const Append& a) noexcept {
   const std::int64_t heads = a.k[1], dim = a.k[2];
   for (const Sequence& s : host::sequences(a.batch)) {
-    for_rows(device, s.rows, [&](std::int64_t r) {
+    for_rows(s.rows, [&](std::int64_t r) {
       const std::int64_t j = s.past + r;
       for (std::int64_t h = 0; h < heads; ++h) {
         const float* k = row(a.k, s.first_row + r) + h * a.k.step(1);
@@ -224,19 +229,19 @@ void attend_row(const Attend& a, const Sequence& s, std::int64_t r, std::int64_t
     total += w = std::exp(w - most);
   }
   float* out = row(a.out, s.first_row + r) + head * dim;
-  for (std::int64_t d = 0; d < dim; ++d) {
-    double sum = 0;
-    for (std::int64_t j = first; j < seen; ++j) {
-      sum += weight[static_cast<std::size_t>(j)] * load(value_of(s, a.layer, group, j), a.layer.dtype, d);
-    }
-    out[d] = static_cast<float>(sum / total);
+  std::vector<double> sums(static_cast<std::size_t>(dim));
+  std::vector<float> value(sums.size());
+  for (std::int64_t j = first; j < seen; ++j) {
+    load_elements(value_of(s, a.layer, group, j), a.layer.dtype, 0, value);
+    for (std::size_t d = 0; d < sums.size(); ++d) sums[d] += weight[static_cast<std::size_t>(j)] * value[d];
   }
+  for (std::size_t d = 0; d < sums.size(); ++d) out[d] = static_cast<float>(sums[d] / total);
 }
 
 void attend(Device& device, const Attend& a) noexcept {
   const std::int64_t heads = a.q[1] * a.q[2];
   for (const Sequence& s : host::sequences(a.batch)) {
-    for_rows(device, s.rows * heads, [&](std::int64_t i) { attend_row(a, s, i / heads, i % heads); });
+    spread(device, s.rows * heads, [&](std::int64_t i) { attend_row(a, s, i / heads, i % heads); });
   }
 }
 
@@ -245,8 +250,8 @@ double xielu(const float* parameters, double x) {
   return x > 0 ? p * x * x + b * x : n * (std::expm1(std::min(x, e)) - x) + b * x;
 }
 
-void gate(Device& device, const Gate& a) noexcept {
-  for_rows(device, a.out[0], [&](std::int64_t r) {
+void gate(Device&, const Gate& a) noexcept {
+  for_rows(a.out[0], [&](std::int64_t r) {
     for (std::int64_t i = 0; i < a.out[1]; ++i) {
       const double x = row(a.x, r)[i], up = a.up ? row(a.up, r)[i] : 1;
       const double y = a.xielu ? xielu(a.xielu.as<const float>(), x) : apply(a.act, x);
@@ -255,8 +260,8 @@ void gate(Device& device, const Gate& a) noexcept {
   });
 }
 
-void scale(Device& device, const Scale& a) noexcept {
-  for_rows(device, a.out[0], [&](std::int64_t r) {
+void scale(Device&, const Scale& a) noexcept {
+  for_rows(a.out[0], [&](std::int64_t r) {
     for (std::int64_t i = 0; i < a.out[1]; ++i) {
       const double x = static_cast<double>(a.factor) * row(a.x, r)[i];
       row(a.out, r)[i] = static_cast<float>(a.cap > 0 ? a.cap * std::tanh(x / a.cap) : x);
@@ -264,23 +269,23 @@ void scale(Device& device, const Scale& a) noexcept {
   });
 }
 
-void add(Device& device, const Add& a) noexcept {
-  for_rows(device, a.out[0], [&](std::int64_t r) {
+void add(Device&, const Add& a) noexcept {
+  for_rows(a.out[0], [&](std::int64_t r) {
     for (std::int64_t i = 0; i < a.out[1]; ++i) {
       row(a.out, r)[i] = static_cast<float>(row(a.add, r)[i] + static_cast<double>(a.scale) * row(a.x, r)[i]);
     }
   });
 }
 
-void pick(Device& device, const Pick& a) noexcept {
-  for_rows(device, a.out[0], [&](std::int64_t r) {
+void pick(Device&, const Pick& a) noexcept {
+  for_rows(a.out[0], [&](std::int64_t r) {
     const float* x = row(a.x, a.rows.as<const std::int32_t>()[r]);
     std::copy(x, x + a.out[1], row(a.out, r));
   });
 }
 
 void convert(Device& device, const Convert& a) noexcept {
-  for_rows(device, a.from[0], [&](std::int64_t r) {
+  spread(device, a.from[0], [&](std::int64_t r) {
     for (std::int64_t c = 0; c < a.from[1]; ++c) {
       const double x = load(a.from.data, a.from.dtype, r * a.from.step(0) + c);
       const std::int64_t to = a.transpose ? c * a.to.step(0) + r : r * a.to.step(0) + c;
@@ -290,11 +295,11 @@ void convert(Device& device, const Convert& a) noexcept {
 }
 
 void encode(Device& device, const Encode& a) noexcept {
-  for_rows(device, a.to.units(), [&](std::int64_t unit) { quant::encode(a.from, a.to, unit, 1); });
+  spread(device, a.to.units(), [&](std::int64_t unit) { quant::encode(a.from, a.to, unit, 1); });
 }
 
 void decode(Device& device, const Decode& a) noexcept {
-  for_rows(device, a.from.out, [&](std::int64_t o) {
+  spread(device, a.from.out, [&](std::int64_t o) {
     std::vector<float> values(static_cast<std::size_t>(a.from.in));
     quant::decode(a.from, o, 0, values);
     for (std::int64_t i = 0; i < a.from.in; ++i) {
