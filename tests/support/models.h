@@ -5,10 +5,12 @@
 #include <algorithm>
 #include <cctype>
 #include <filesystem>
+#include <fstream>
 #include <string>
 #include <vector>
 
 #include "base/random.h"
+#include "engine/kernels/cpu/instruction_set.h"
 #include "engine/kernels/kernels.h"
 #include "engine/model/arch/decoder.h"
 #include "engine/model/architectures.h"
@@ -29,11 +31,22 @@ inline std::vector<std::filesystem::path> model_folders(const std::filesystem::p
   return found;
 }
 
+// The model_type of a golden model: the line of config.json that says it, as transformers writes it. Each process asks
+// this of all models to list its cases, and to read so many files as JSON costs more than most tests do.
+inline std::string model_type(const std::filesystem::path& folder) {
+  std::ifstream config(folder / "config.json");
+  const std::string begins = "  \"model_type\": \"";
+  for (std::string line; std::getline(config, line);) {
+    if (line.starts_with(begins)) return line.substr(begins.size(), line.rfind('"') - begins.size());
+  }
+  return hf::Config::open(folder / "config.json").text({"model_type"});
+}
+
 // Whether a golden model's tokens see only what is before them. By its config.json alone: opening it reads its weights'
-// headers too, and each test, a process of its own, asks this of all models to list its cases.
+// headers, too.
 inline bool causal(const std::filesystem::path& folder) {
-  const hf::Config config = hf::Config::open(folder / "config.json");
-  return !model::architecture_of(config).encoder || config.flag_or({"is_decoder"}, false);
+  const model::Architecture* found = model::find_architecture(model_type(folder));
+  return found == nullptr || !found->encoder || hf::Config::open(folder / "config.json").flag_or({"is_decoder"}, false);
 }
 
 // A golden model and a table of kernels to run it on. `once`: under the best instruction set alone, and with few draws.
@@ -42,6 +55,10 @@ struct GoldenCase {
   std::string table;
   bool once = false;
 };
+
+// Whether this process runs under a lesser instruction set than the machine's best, as ctest's `NAME@SSE4`: what is
+// tried in many combinations under the best is tried in some of them here.
+inline bool under_lesser_set() { return kernels::cpu::instruction_set() != kernels::cpu::instruction_sets().front(); }
 
 // Another config of a model whose files these are, too.
 inline bool is_twin(const std::filesystem::path& folder) {
@@ -67,9 +84,8 @@ inline bool is_one_of_many(const std::filesystem::path& folder) {
                                                             "phi3-partial",
                                                             "bigcode-all-heads",
                                                             "stablelm-parallel"};
-  const std::string type = hf::Config::open(folder / "config.json").text({"model_type"});
-  const bool row =
-      std::ranges::find(model::arch::rows(), type, &model::arch::Row::model_type) != model::arch::rows().end();
+  const auto rows = model::arch::rows();
+  const bool row = std::ranges::find(rows, model_type(folder), &model::arch::Row::model_type) != rows.end();
   return is_twin(folder) ||
          (row && std::ranges::find(kRepresentatives, folder.filename().string()) == kRepresentatives.end());
 }
