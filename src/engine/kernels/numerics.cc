@@ -88,11 +88,25 @@ class Probe {
          {.x = numbers({1, in}), .weight = packed(numbers({7, in}, dtype)), .out = out, .act = act});
     take(out);
   }
+  // Blocks of bytes that make small finite scales of 16 bits, wherever in a block these lie.
+  View blocks(std::int64_t bytes) {
+    Buffer host(DType::u8, {bytes});
+    for (std::uint8_t& b : host.span<std::uint8_t>()) {
+      b = static_cast<std::uint8_t>(0x2e + static_cast<int>(14 * random_signed(17, drawn_++)));
+    }
+    return upload(host.view());
+  }
   void linear(quant::Format format) {
     quant::Matrix m{.format = format, .out = 7, .in = 192};
-    m.codes = m.codes_in(memory(DType::u8, {static_cast<std::int64_t>(m.code_bytes())}).data);
-    m.scales = memory(DType::f32, {m.scale_count()});
-    call(backend_, &Ops::encode, {.from = numbers({m.out, m.in}), .to = m});
+    if (m.traits().scaling == quant::Scaling::inside) {
+      m.in = m.traits().columns_multiple == 256 ? 512 : 576;
+      m.codes = blocks(static_cast<std::int64_t>(m.code_bytes()));
+      m.scales = memory(DType::f32, {0});
+    } else {
+      m.codes = m.codes_in(memory(DType::u8, {static_cast<std::int64_t>(m.code_bytes())}).data);
+      m.scales = memory(DType::f32, {m.scale_count()});
+      call(backend_, &Ops::encode, {.from = numbers({m.out, m.in}), .to = m});
+    }
     memory_.push_back(pack(backend_, m));
     const View out = memory(DType::f32, {1, m.out});
     const auto scratch = static_cast<std::int64_t>(backend_.ops().linear_scratch(m, 1));
@@ -221,6 +235,10 @@ Numerics probe_numerics(const Backend& backend) {
   probe.attend(DType::f32, {.window = 40}), done(kWindow);
   probe.attend(DType::f32, {.cap = 0.5f}), done(kCapped);
   probe.xielu(), done(kXielu);
+  for (const quant::Format format : quant::formats()) {
+    if (quant::traits(format).scaling != quant::Scaling::inside) continue;
+    probe.linear(format), done(linear_name(quant::name_of(format)));
+  }
   return numerics;
 }
 

@@ -58,7 +58,7 @@ constexpr Traits blocks(std::string_view name, std::int64_t bytes, std::int64_t 
           .nests = false,
           .through = DType::f32,
           .columns_multiple = weights,
-          .most_columns = 0,
+          .most_columns = INT64_MAX,
           .values = {},
           .steps = {},
           .encode = nullptr,

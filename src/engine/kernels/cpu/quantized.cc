@@ -60,6 +60,39 @@ void multiply(WorkerPool& pool, const Linear& a, const XRow* x) {
   });
 }
 
+// Formats without integers: a piece of a row of weights is decoded, meets all rows of x, and is forgotten. Row law: an
+// output's sum over a piece is one chain of vectors, folded by the fixed tree; pieces are added in their order.
+HWY_NOINLINE void decoded_outs(const Linear& a, Int first, Int outs) {
+  const Floats d;
+  const quant::Matrix& m = a.quantized;
+  constexpr Int kRows = QuantizedRows::kRows;
+  alignas(64) float w[kPiece], sums[kRows][kFewStride];
+  for (Int o = 0; o < outs; ++o) {
+    for (Int k = 0; k < m.in; k += kPiece) {
+      const Int n = std::min(kPiece, m.in - k), whole = n / kLanes * kLanes;
+      quant::decode(m, first + o, k, {w, static_cast<std::size_t>(n)});
+      for (Int r = 0; r < a.x[0]; ++r) {
+        const float* x = row(a.x, r) + k;
+        Vec sum = hn::Zero(d);
+        for (Int i = 0; i < whole; i += kLanes) sum = hn::MulAdd(hn::LoadU(d, x + i), hn::Load(d, w + i), sum);
+        alignas(16) float folded[4];
+        fold4(sum, sum, sum, sum, folded);
+        sums[r][o] = k == 0 ? folded[0] : sums[r][o] + folded[0];
+      }
+    }
+  }
+  for (Int r = 0; r < a.x[0]; ++r) finish(a, r, first, outs, sums[r]);
+}
+
+void linear_decoded(WorkerPool& pool, const Linear& a) {
+  for (Int first = 0; first < a.x[0]; first += QuantizedRows::kRows) {
+    const Linear part = rows_of(a, first, std::min(QuantizedRows::kRows, a.x[0] - first));
+    spread(pool, ceil_div(a.quantized.out, kFewOuts), 4 * part.x[0] * a.quantized.elements(), [&](Int i) noexcept {
+      decoded_outs(part, i * kFewOuts, std::min(kFewOuts, a.quantized.out - i * kFewOuts));
+    });
+  }
+}
+
 template <bool kVnni>
 void linear_blocks(WorkerPool& pool, const Linear& a) {
   const QuantizedRows layout(a.quantized, a.x[0]);
@@ -80,6 +113,7 @@ void linear_blocks(WorkerPool& pool, const Linear& a) {
 
 void linear_quantized_here(WorkerPool& pool, const Linear& a) {
   if (a.x[0] == 0 || a.quantized.out == 0) return;
+  if (a.quantized.traits().scaling == quant::Scaling::inside) return linear_decoded(pool, a);
 #if HWY_TARGET == HWY_AVX3
   static const bool vnni = __builtin_cpu_supports("avx512vnni") != 0;
   if (vnni) return linear_blocks<true>(pool, a);
