@@ -42,7 +42,7 @@ HWY_INLINE hn::Vec<D> widen(D d, const f16* p) {
     f16 x;
     std::memcpy(&x, p, sizeof x);
     return hn::Set(d, to_float(x));
-#if HWY_TARGET == HWY_SSE4
+#if HWY_TARGET == HWY_SSE4 || HWY_TARGET == HWY_EMU128
   } else {  // no instruction, and Highway's substitute makes 65536 of infinity
     const hn::Rebind<std::uint32_t, D> wide;
     const hn::Rebind<std::uint16_t, D> half;
