@@ -42,6 +42,14 @@ TEST_F(Transcript, ShowsAFailureInsideAPipeAndACrash) {
   EXPECT_EQ(shell.run("sh -c 'kill -SEGV $$'").status, 128 + 11);
 }
 
+TEST_F(Transcript, WaitsForNothingThatCannotComeAnyMore) {
+  const Shell shell(folder_.path(), folder_.path() / "pkv");
+  EXPECT_EQ(shell.run("(sleep 0.1; echo x > new) & await 'test -s new'").status, 0);
+  const Ran ran = shell.run("no-such-program 2> /dev/null & await 'test -s never'");
+  EXPECT_EQ(ran.status, 1);
+  EXPECT_EQ(ran.err, "ended before: test -s never\n");
+}
+
 TEST_F(Transcript, LeavesTheSourceFolderAlone) {
   const Shell shell(folder_.path(), folder_.path() / "pkv");
   EXPECT_EQ(replay("$ echo x > new; cat new\n", shell), "$ echo x > new; cat new\n| x\n? 0\n");

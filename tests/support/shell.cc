@@ -51,6 +51,12 @@ Ran Shell::run(const std::string& command) const {
                     (work_ / "huggingface").string() +
                     "'\n"
                     "set -o pipefail\n"
+                    "await() {\n"
+                    "  until eval \"$1\"; do\n"
+                    "    kill -0 $! 2> /dev/null || eval \"$1\" || { echo \"ended before: $1\" >&2; return 1; }\n"
+                    "    sleep 0.02\n"
+                    "  done\n"
+                    "}\n"
                     "cd '" +
                     work_.string() + "'\nPATH=\"$PWD/build/release:$PATH\"\n" + command + "\n");
   const std::string line = "timeout --kill-after=10 300 bash '" + (folder_.path() / "script").string() + "'";

@@ -35,7 +35,8 @@ class Shell {
   // build/release/pkv. What commands write beside those links is gone when the shell is.
   Shell(const std::filesystem::path& source, const std::filesystem::path& program);
 
-  // Runs one command line of bash, a failure anywhere in a pipe being the pipe's.
+  // Runs one command line of bash, a failure anywhere in a pipe being the pipe's. `await 'COMMAND'` waits until COMMAND
+  // succeeds, and fails when what runs in the background ends before.
   Ran run(const std::string& command) const;
 
   // The scratch folder: what it is called differs from run to run.
