@@ -8,7 +8,7 @@
 namespace pkv::kernels {
 
 std::span<const Ops* const> tables() {
-  static const std::array<const Ops*, 2> all{&naive::ops(), &cpu::ops()};
+  static const std::array all{&naive::ops(), &cpu::ops()};
   return all;
 }
 
