@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "engine/kernels/kernels.h"
 #include "engine/model/checkpoint.h"
 #include "engine/tensor/element.h"
 
@@ -192,6 +193,11 @@ hf::BitsAndBytes description(const Model& m, const WriteOptions& options) {
 }
 
 void require_writable(const Model& m) {
+  if (!m.backend().ops().memory.of_host) {
+    fail_usage({.what = "quantised matrices cannot be written from a device, which packs them in its own order",
+                .where = fmt::format("backend {}", m.backend().name()),
+                .hint = "--backend cpu"});
+  }
   require_not_quantised(m.source());
   if (!m.source().unreadable().empty()) containers::fail_unreadable(m.source().unreadable().front());
   if (!m.quantized().empty()) return;

@@ -6,8 +6,10 @@
 #include <vector>
 
 #include "base/error.h"
+#include "engine/model/write_checkpoint.h"
 #include "support/far_table.h"
 #include "support/models.h"
+#include "support/shell.h"
 
 namespace pkv::model {
 namespace {
@@ -87,6 +89,18 @@ TEST(FarTable, NothingIsLeftOfAModel) {
     logits_of(m);
   }
   EXPECT_EQ(support::far::of(backend.device()).in_use, 0u);
+}
+
+TEST(FarTable, WhatADevicePackedIsNotWritten) {
+  const Far far(bundled("tiny-gpt2"), {.quantize = Quantize{.format = quant::Format::nf4}});
+  const support::TemporaryFolder folder;
+  try {
+    write_checkpoint(far.model, folder.path() / "written");
+    FAIL() << "codes in the device's order were written as they lay";
+  } catch (const Error& e) {
+    EXPECT_THAT(e.what(), AllOf(HasSubstr("backend far"), HasSubstr("--backend cpu")));
+  }
+  EXPECT_FALSE(std::filesystem::exists(folder.path() / "written"));
 }
 
 TEST(FarTable, AFailureSurfacesOnceAndThePastStays) {
