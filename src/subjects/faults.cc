@@ -217,6 +217,7 @@ Implementation implementation(const std::string& name, const Card& card) {
 
 // Loading in 8 and 4 bits replaced nn.Linear only; GPT-2's layers are Conv1D.
 std::string load_as(const std::string& name, const model::Source& source, model::LoadOptions& options) {
+  if (const auto any = of_any_model(name)) options.int8_outliers_of_call |= any->outliers_of_call;
   if (name != kTransformers2023 || !options.quantize) return {};
   const auto* architecture = model::find_architecture(source.config().text_or({"model_type"}, ""));
   if (architecture == nullptr || !architecture->conv1d) return {};

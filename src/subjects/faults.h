@@ -37,7 +37,8 @@ struct Implementation {
   float noise = 0;                // at most; added to each logit, other numbers each time
 };
 
-// Changes how a folder is loaded to how that implementation loads it; what it changes, as a sentence, or nothing.
+// Changes how a folder is loaded to how that implementation loads it; what becomes of the weights, as a sentence, or
+// nothing.
 std::string load_as(const std::string& name, const model::Source& source, model::LoadOptions& options);
 
 // Error::usage when there is none of that name, which asks for no model; and when it has no meaning for the model.

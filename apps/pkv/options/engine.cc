@@ -134,7 +134,7 @@ model::LoadOptions EngineOptions::load_options() const {
     options.quantize->skip = skip;
   }
   options.int8_threshold = int8_threshold;
-  options.int8_outliers_of_call = int8_outliers == "call" || as == "bitsandbytes" || as == "rows-not-independent";
+  options.int8_outliers_of_call = int8_outliers == "call";
   return options;
 }
 
