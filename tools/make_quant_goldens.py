@@ -383,7 +383,12 @@ def quant_cases():
     nested, int8 = {"bnb_4bit_use_double_quant": True}, {"load_in_8bit": True}
     stored = lambda dtype: {"bnb_4bit_quant_storage": dtype}
     decoder = dict(is_decoder=True, num_attention_heads=4, num_hidden_layers=1)
+    head = {"llm_int8_skip_modules": []}  # the output layer, too
+    own_head = dict(tie_word_embeddings=False, vocab_size=64)
     return [
+        (gpt2("gpt2-head-nf4-nested", 24, n_embd=64, n_head=4, n_layer=1, **own_head), nf4 | nested | head),
+        (gpt2("gpt2-head-int8", 24, n_embd=64, n_head=4, n_layer=1, **own_head), int8 | head),
+        (mpt("mpt-head-fp4", 24, d_model=96, n_heads=6, n_layers=1, **own_head), fp4 | head),
         (gpt2("gpt2-nf4", 24, n_embd=64, n_head=4, n_inner=192), nf4),
         (gpt2("gpt2-nf4-nested", 24, n_embd=72, n_head=3, n_layer=1), nf4 | nested),
         (gpt2("gpt2-fp4-float16", 24, n_embd=60, n_head=5, n_layer=1, store="float16"), fp4),
