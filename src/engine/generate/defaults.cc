@@ -273,6 +273,13 @@ NewTokens default_new_tokens(const Defaults& defaults, const model::Card& card, 
   const bool total = !defaults.max_new_tokens && defaults.max_length;
   const std::int64_t said = total ? *defaults.max_length : defaults.max_new_tokens.value_or(Options{}.max_new_tokens);
   const std::int64_t asked = total ? said - prompt_tokens : said, room = room_after(card, prompt_tokens);
+  if (asked < 1) {
+    fail_usage({.what = "the prompt is as long already as max_length lets prompt and text be together",
+                .where = defaults.file + ": max_length",
+                .expected = fmt::format("a prompt of at most {} tokens", said - 1),
+                .found = fmt::format("{} tokens", prompt_tokens),
+                .hint = "--new-tokens 20, or as many as you want"});
+  }
   NewTokens tokens{.count = std::max<std::int64_t>(1, std::min(asked, room))};
   if (tokens.count == asked || (!total && !defaults.max_new_tokens)) return tokens;
   tokens.note = fmt::format("{}: {} {} with a prompt of {} tokens{}: {} to write", defaults.file,

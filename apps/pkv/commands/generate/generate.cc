@@ -136,9 +136,13 @@ generate::Options options_of(const GenerateOptions& o, const generate::Defaults&
                      defaults.file, options.num_sequences));
     options.num_sequences = 1;
   }
-  const auto tokens = generate::default_new_tokens(defaults, card, static_cast<std::int64_t>(prompt));
-  if (!o.max_new_tokens && !tokens.note.empty()) note(tokens.note);
-  options.max_new_tokens = o.max_new_tokens.value_or(tokens.count);
+  if (o.max_new_tokens) {
+    options.max_new_tokens = *o.max_new_tokens;
+  } else {
+    const auto tokens = generate::default_new_tokens(defaults, card, static_cast<std::int64_t>(prompt));
+    if (!tokens.note.empty()) note(tokens.note);
+    options.max_new_tokens = tokens.count;
+  }
   options.use_past = !o.no_past;
   options.log_probabilities = options.logits_hash = o.output.is(Form::json);
   options.beyond_context = o.beyond_context;
