@@ -40,8 +40,8 @@ const TokenizerClass& choose_class(const Settings& settings, bool byte_level, st
 // What the class builds with these settings; only for one with parts.
 Json parts_of(const TokenizerClass& c, const Settings& settings, std::string_view unk_token);
 
-// Keys of two tokenizer.json files, without vocabulary, that lead to other ids: "normalizer and pre_tokenizer". Equal
-// but for the spelling counts as equal.
+// Keys of two tokenizer.json files, without vocabulary, that lead to other ids or another text of ids: "normalizer,
+// pre_tokenizer". Equal but for the spelling counts as equal.
 std::string differences(const Json& a, const Json& b);
 
 }  // namespace pkv::text

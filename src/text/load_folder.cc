@@ -216,6 +216,19 @@ void set_frame(Pipeline& p, const TokenizerClass& c, const Settings& s, bool has
   }
 }
 
+// Where tokenizer.json says what stands around a text, the settings of it do nothing: transformers 5 has it so.
+void note_unused_frame(Pipeline& p, const Settings& s) {
+  const auto look = [&](const char* key, const std::optional<bool>& said, bool done) {
+    if (!said || *said == done) return;
+    p.notes.push_back(
+        fmt::format("{}: {} is not followed: tokenizer.json's post_processor {}, which holds, as in "
+                    "transformers 5",
+                    s.where, key, done ? "adds one" : "adds none"));
+  };
+  look("add_bos_token", s.unused_add_bos, !special_tokens_before(p.post).empty());
+  look("add_eos_token", s.unused_add_eos, !special_tokens_after(p.post).empty());
+}
+
 // What the class builds in the place of what the file says.
 void take_parts(Source& source, const TokenizerClass& c, const Settings& s, std::vector<std::string>& notes) {
   const auto unk = s.named.find("unk_token");
@@ -229,8 +242,10 @@ void take_parts(Source& source, const TokenizerClass& c, const Settings& s, std:
                       "file alone may give others",
                       source.name, c.name, other));
     }
-    for (const char* kept : {"truncation", "padding", "post_processor"}) {
-      if (const Json* value = rest.find(kept)) parts.members()[kept] = *value;
+    // What the class does not build it takes from the file; make_pipeline() refuses of it what nobody knows.
+    for (const auto& [key, value] : rest.members()) {
+      const bool built = key == "model" || key == "normalizer" || key == "pre_tokenizer" || key == "decoder";
+      if (!built && key != "added_tokens") parts.members()[key] = value;
     }
   }
   rest = std::move(parts);
@@ -282,6 +297,7 @@ Pipeline load_folder(const std::filesystem::path& folder) {
   const bool has_post_processor = JsonNode(source.file.rest, source.name).has("post_processor");
   Pipeline p = make_pipeline(std::move(source.file), source.name);
   p.notes.insert(p.notes.end(), notes.begin(), notes.end());
+  p.chat_template = s.chat_template;
 
   p.added.add(tokens_on_top(p, s), p.bpe.vocab, p.normalizer.get(), s.where);
   if (c.again != Again::no) p.added.add(once_more(s, c.again), p.bpe.vocab, p.normalizer.get(), s.where);
@@ -292,6 +308,7 @@ Pipeline load_folder(const std::filesystem::path& folder) {
   }
   note_other_ids(p, stated, s.added_where);
   set_frame(p, c, s, has_post_processor);
+  note_unused_frame(p, s);
   p.added.split_special_tokens(s.split_special_tokens);
   close(p, source.name);
   return p;

@@ -27,6 +27,7 @@ struct Pipeline {
   Template post;
   Decoder decoder;
   CutBefore cuts = CutBefore::nothing;  // where a text may be cut (cuts.h)
+  bool chat_template = false;           // a file of the folder has one
   std::vector<std::string> notes;       // what the file asks for and is not done
 };
 

@@ -45,9 +45,11 @@ Template read_template(const JsonNode& node) {
     piece.only({"Sequence", "SpecialToken"});
     if (piece.has("Sequence") == piece.has("SpecialToken")) piece.wrong("either a Sequence or a SpecialToken");
     if (piece.has("SpecialToken")) {
+      piece.at("SpecialToken").only({"id", "type_id"});
       t.parts.push_back({false, special_ids(node.at("special_tokens"), piece.at("SpecialToken").at("id"))});
       continue;
     }
+    piece.at("Sequence").only({"id", "type_id"});
     const JsonNode id = piece.at("Sequence").at("id");
     if (id.text() != "A") id.wrong("\"A\": there is no second text in `single`");
     t.parts.push_back({true, {}});

@@ -1,8 +1,10 @@
 #include "text/settings.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
+#include <array>
 #include <unordered_set>
 
 #include "base/error.h"
@@ -175,10 +177,12 @@ void take_flags_of_added(Settings& s) {
 }
 
 void read_flags_of_config(const JsonNode& config, bool has_tokenizer_json, Settings& s) {
-  if (!has_tokenizer_json) {  // whose post-processor says it otherwise
-    if (config.has("add_bos_token")) s.add_bos = config.at("add_bos_token").flag();
-    if (config.has("add_eos_token")) s.add_eos = config.at("add_eos_token").flag();
-  }
+  // The post-processor of a tokenizer.json says it otherwise.
+  const auto said = [&](const char* key) {
+    return config.has(key) ? std::optional(config.at(key).flag()) : std::nullopt;
+  };
+  (has_tokenizer_json ? s.unused_add_bos : s.add_bos) = said("add_bos_token");
+  (has_tokenizer_json ? s.unused_add_eos : s.add_eos) = said("add_eos_token");
   s.says_add_prefix_space = config.has("add_prefix_space");
   s.add_prefix_space = config.flag_or("add_prefix_space", false);
   s.says_legacy = config.find("legacy").has_value();
@@ -189,6 +193,107 @@ void read_flags_of_config(const JsonNode& config, bool has_tokenizer_json, Setti
       config.flag_or("clean_up_tokenization_spaces_for_bpe_even_though_it_will_corrupt_output", false);
   if (config.flag_or("fix_mistral_regex", false)) {
     config.at("fix_mistral_regex").refuse("another pre-tokenizer than tokenizer.json's is not supported", "false");
+  }
+}
+
+// Keys of tokenizer_config.json beside those that are read above, and of special_tokens_map.json: they have no
+// influence on the ids of a whole text, nor on the text of ids.
+constexpr std::array kWithoutInfluence = std::to_array<std::string_view>({
+    // Where it comes from, and which program wrote it.
+    "_commit_hash",
+    "_name_or_path",
+    "auto_map",
+    "backend",
+    "from_slow",
+    "init_inputs",
+    "is_local",
+    "local_files_only",
+    "merges_file",
+    "name_or_path",
+    "processor_class",
+    "special_tokens_map_file",
+    "spm_file",
+    "tokenizer_class",
+    "tokenizer_file",
+    "tokenizer_type",
+    "transformers_version",
+    "unsloth_fixed",
+    "unsloth_version",
+    "use_fast",
+    "verbose",
+    "vocab_file",
+    // What the caller may ask for: other lengths, other arrays.
+    "max_length",
+    "model_input_names",
+    "model_max_length",
+    "pad_to_multiple_of",
+    "pad_token_type_id",
+    "padding",
+    "padding_side",
+    "return_tensors",
+    "return_token_type_ids",
+    "stride",
+    "truncation",
+    "truncation_side",
+    "truncation_strategy",
+    "trim_offsets",
+    // Texts made of messages, which are made before a text gets here.
+    "chat_template",
+    "response_schema",
+    "use_default_system_prompt",
+    // Read elsewhere, or another way to say what tokens say.
+    "added_tokens_decoder",
+    "errors",
+    "fast_tokenizer_files",
+    "model_specific_special_tokens",
+    "spaces_between_special_tokens",
+    // Read above, where there is one or not.
+    "add_bos_token",
+    "add_eos_token",
+    "add_prefix_space",
+    "additional_special_tokens",
+    "clean_up_tokenization_spaces",
+    "clean_up_tokenization_spaces_for_bpe_even_though_it_will_corrupt_output",
+    "extra_special_tokens",
+    "fix_mistral_regex",
+    "legacy",
+    "split_special_tokens",
+});
+
+// {}, false and null say nothing.
+bool is_nothing(const Json& value) {
+  return value.is_null() || (value.is_flag() && !value.flag()) || (value.is_object() && value.empty());
+}
+
+void note_unknown_keys(const JsonNode& node, Settings& s) {
+  std::vector<std::string> unknown;
+  for (const auto& [key, value] : node.members()) {
+    if (key.ends_with("_token") || is_nothing(value.value())) continue;
+    if (std::find(kWithoutInfluence.begin(), kWithoutInfluence.end(), key) == kWithoutInfluence.end())
+      unknown.push_back(quote(key, 40));
+  }
+  if (unknown.empty()) return;
+  constexpr std::size_t kFew = 5;
+  const std::size_t more = unknown.size() - std::min(kFew, unknown.size());
+  unknown.resize(unknown.size() - more);
+  s.notes.push_back(fmt::format("{}: unknown {} ignored: {}{}", node.where(), unknown.size() == 1 ? "key" : "keys",
+                                fmt::join(unknown, ", "), more > 0 ? fmt::format(" and {} more", more) : ""));
+}
+
+// Folders may hold a tokenizer.json for each of several versions of transformers: it takes the newest that is not newer
+// than itself. Since any version before 5.24 would do, that is the last of them.
+void require_one_tokenizer_file(const JsonNode& config) {
+  constexpr std::string_view begin = "tokenizer.", end = ".json";
+  if (!config.has("fast_tokenizer_files")) return;
+  for (const JsonNode& n : config.at("fast_tokenizer_files").elements()) {
+    const std::string& name = n.text();
+    if (name == "tokenizer.json" || !name.starts_with(begin) || !name.ends_with(end)) continue;
+    fail_load({.what = "a file for another version of transformers is named, which it takes in the place of "
+                       "tokenizer.json",
+               .where = n.where(),
+               .expected = "tokenizer.json alone",
+               .found = quote(name),
+               .hint = fmt::format("copy {} over tokenizer.json, and take fast_tokenizer_files out", name)});
   }
 }
 
@@ -246,6 +351,9 @@ Settings read_settings(const std::filesystem::path& folder, const Json* tokenize
   s.class_of_model = model.node().text_or("tokenizer_class", "");
   s.tokenizer_class = config.text_or("tokenizer_class", "");
   s.own_code = has_own_code(config);
+  s.chat_template = config.has("chat_template") || is_present(folder / "chat_template.jinja");
+  require_one_tokenizer_file(config);
+  note_unknown_keys(config, s);
   read_flags_of_config(config, tokenizer_json != nullptr, s);
   read_roles(config, false, s);
   read_further_names(config, false, s);
@@ -258,6 +366,7 @@ Settings read_settings(const std::filesystem::path& folder, const Json* tokenize
   } else {
     const Document map(folder, "special_tokens_map.json"), added(folder, "added_tokens.json");
     s.added_where = added.where;
+    note_unknown_keys(map.node(), s);
     read_special_tokens_map(map.node(), s);
     read_added_tokens_json(added.node(), special_contents(map.node(), s), s);
     if (tokenizer_json != nullptr) read_added_tokens_of(*tokenizer_json, s);

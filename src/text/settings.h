@@ -49,11 +49,13 @@ struct Settings {
   std::map<std::int32_t, Mention> added;           // by the ids that files state
   std::string added_where;                         // the file of `added`, for notes
 
-  std::optional<bool> add_bos, add_eos;  // "add_bos_token"
+  std::optional<bool> add_bos, add_eos;                // "add_bos_token", where there is no tokenizer.json
+  std::optional<bool> unused_add_bos, unused_add_eos;  // the same where there is one
   bool add_prefix_space = false, says_add_prefix_space = false;
   std::optional<bool> legacy;
   bool says_legacy = false;  // or null
   bool split_special_tokens = false, clean_up_spaces = false, clean_up_even_bpe = false;
+  bool chat_template = false;  // there is one, which makes a text of messages
   std::vector<std::string> notes;
 };
 

@@ -2,7 +2,9 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
+#include <initializer_list>
 #include <string>
 #include <unordered_map>
 #include <utility>
@@ -119,6 +121,13 @@ void add_merges_of(const std::vector<std::string>& tokens, TokenizerFile& file, 
   }
 }
 
+void note_unknown(const JsonNode& node, std::initializer_list<std::string_view> known, Pipeline& p) {
+  for (const auto& [key, value] : node.members()) {
+    if (std::find(known.begin(), known.end(), key) != known.end() || value.is_null()) continue;
+    p.notes.push_back(fmt::format("{}: unknown key ignored", value.where()));
+  }
+}
+
 Json parts_with(const std::string& pattern) {
   const auto object = [](Json::Object members) { return Json(std::move(members)); };
   return object(
@@ -152,6 +161,9 @@ Pipeline parse_tekken(std::string_view text, std::string_view where) {
   file.has_vocab = file.has_merges = true;
   file.rest = parts_with(config.at("pattern").text());
   Pipeline p = make_pipeline(std::move(file), where);
+  note_unknown(root, {"config", "vocab", "special_tokens", "version", "type", "image", "multimodal", "audio"}, p);
+  note_unknown(config, {"pattern", "num_vocab_tokens", "default_vocab_size", "default_num_special_tokens", "version"},
+               p);
   std::vector<AddedToken> added;
   for (std::size_t i = 0; i < specials.size(); ++i) {
     added.push_back({.id = static_cast<std::int32_t>(i), .content = specials[i], .normalized = false, .special = true});

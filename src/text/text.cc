@@ -126,6 +126,8 @@ std::optional<std::int32_t> Tokenizer::id(std::string_view token) const {
 
 std::span<const std::string> Tokenizer::notes() const { return pipeline_->notes; }
 
+bool Tokenizer::has_chat_template() const { return pipeline_->chat_template; }
+
 std::int64_t Tokenizer::vocab_size() const {
   std::int64_t size = pipeline_->bpe.vocab.size();
   for (const AddedToken& t : pipeline_->added.all()) size += pipeline_->bpe.vocab.id(t.content) ? 0 : 1;

@@ -43,6 +43,7 @@ class Tokenizer {
   // tokenizer.json alone would give.
   std::span<const std::string> notes() const;
 
+  bool has_chat_template() const;   // which makes a text of messages; it is not applied here
   std::int64_t vocab_size() const;  // number of tokens, added ones included
   bool has(std::int32_t id) const;  // there is a token with that id
   bool is_special(std::int32_t id) const;

@@ -72,7 +72,8 @@ class Reader {
   Projection embedding(const std::string& name, const std::string& output, Card& card);
   Projection output();  // without a bias
 
-  // Says that tensors whose names end like this have no effect (masks and position tables kept as buffers).
+  // Says that tensors whose names end like this have no effect (masks and position tables kept as buffers), where they
+  // belong to a module of which something is read.
   void without_effect(std::string_view suffix) { idle_.push_back(std::string(suffix)); }
 
   // The same of tensors whose names begin like this (other models that the source holds).
@@ -128,6 +129,8 @@ class Reader {
   static Products product_of(const Projection& linear);
   void count_product(const Projection& linear);
   void progress(const containers::Tensor& t);
+
+  bool is_idle(const containers::Tensor& t) const;
 
   const Source& source_;
   const kernels::Backend* backend_;

@@ -95,6 +95,21 @@ std::string parent_of(std::string_view name) {
   return std::string(name.substr(0, dot == name.npos ? 0 : dot));
 }
 
+// "h.0.attn.bias", which is no bias where it is a matrix.
+bool is_mask(std::string_view name) { return name.ends_with("attn.bias") || name.ends_with("attention.bias"); }
+
+// Of a mask [.., n, n]: that anything above its diagonal is not zero. Another shape is none that a mask has.
+bool shows_later_tokens(const containers::Tensor& t) {
+  if (t.shape.size() < 2 || t.shape[t.shape.size() - 1] != t.shape[t.shape.size() - 2]) return true;
+  const auto n = static_cast<std::size_t>(t.shape.back());
+  const std::size_t cell = size_of(t.dtype), row = n * cell;
+  const auto is_set = [](std::byte b) { return b != std::byte{0}; };
+  for (std::size_t i = 0; i < n && row * n <= t.data.size(); ++i) {  // of several masks the first
+    if (std::ranges::any_of(t.data.subspan(i * row + (i + 1) * cell, (n - i - 1) * cell), is_set)) return true;
+  }
+  return false;
+}
+
 }  // namespace
 
 void Reader::fail_missing(const std::string& name, std::span<const std::int64_t> shape) const {
@@ -141,7 +156,7 @@ void Reader::fail_dtype(const containers::Tensor& t) const {
              .expected = "F32, F16, BF16 or F64",
              .found = std::string(t.type()),
              .hint = codes ? "codes of a quantised matrix are read where all of its parts are there; see "
-                             "docs/quantization.md"
+                             "docs/formats.md"
                            : ""});
 }
 
@@ -158,14 +173,28 @@ void Reader::refuse_others() const {
   }
 }
 
+// A buffer that programs keep beside the parameters of a module that is read.
+bool Reader::is_idle(const containers::Tensor& t) const {
+  for (const std::string& suffix : idle_) {
+    if (!t.name.ends_with(suffix)) continue;
+    std::string module = t.name.substr(0, t.name.size() - suffix.size());
+    if (module.empty()) return true;
+    if (module.back() != '.') module += '.';
+    const auto first = used_.lower_bound(module);
+    if (first != used_.end() && first->starts_with(module)) return !is_mask(suffix) || t.shape.size() >= 2;
+  }
+  return false;
+}
+
 std::vector<std::string> Reader::unused() const {
   std::vector<std::string> lines;
-  std::vector<std::string_view> adapter;
+  std::vector<std::string_view> adapter, masks;
   for (const containers::Tensor& t : source_.tensors()) {
-    const bool idle = std::ranges::any_of(idle_, [&](const std::string& s) { return t.name.ends_with(s); }) ||
-                      std::ranges::any_of(others_, [&](const std::string& s) { return t.name.starts_with(s); });
-    if (idle || used_.contains(t.name)) continue;
-    if (is_of_adapter(t.name)) {
+    const bool other = std::ranges::any_of(others_, [&](const std::string& s) { return t.name.starts_with(s); });
+    if (other || used_.contains(t.name)) continue;
+    if (is_idle(t)) {
+      if (backend_ != nullptr && is_mask(t.name) && shows_later_tokens(t)) masks.push_back(t.name);
+    } else if (is_of_adapter(t.name)) {
       adapter.push_back(t.name);
     } else {
       lines.push_back(fmt::format("tensor not used by this architecture: {}", t.name));
@@ -173,6 +202,12 @@ std::vector<std::string> Reader::unused() const {
   }
   for (const containers::Unreadable& t : source_.unreadable()) {
     lines.push_back(fmt::format("tensor not used by this architecture: {}", t.name));
+  }
+  if (!masks.empty()) {
+    lines.push_back(
+        fmt::format("masks of attention that are stored let tokens see later ones, and are not used, as by "
+                    "transformers ({}; the first is {})",
+                    masks.size(), masks.front()));
   }
   if (!adapter.empty()) {
     lines.push_back(

@@ -253,6 +253,39 @@ void Folder::note_companions() {
     std::error_code error;
     if (fs::exists(path_ / name, error)) notes_.push_back(fmt::format("{} holds {}", name, what));
   }
+  // Those that another program would take for the model's.
+  static constexpr std::array<std::string_view, 5> kBegins{"consolidated", "flax_model", "model", "pytorch_model",
+                                                           "tf_model"};
+  std::vector<std::string> others = other_weights(path_);
+  std::erase_if(others, [&](const std::string& name) {
+    const bool of_model = name.ends_with(".gguf") ||
+                          std::ranges::any_of(kBegins, [&](std::string_view begin) { return name.starts_with(begin); });
+    const bool used = std::ranges::any_of(files_, [&](const fs::path& file) { return file.filename() == name; });
+    return used || !of_model;
+  });
+  if (!others.empty()) {
+    constexpr std::size_t kShown = 3;
+    const std::span shown = std::span(others).first(std::min(kShown, others.size()));
+    notes_.push_back(
+        fmt::format("other weights that the folder holds are not used: {}{}", fmt::join(shown, ", "),
+                    others.size() > kShown ? fmt::format(" and {} more files", others.size() - kShown) : ""));
+  }
+  note_own_code();
+}
+
+// transformers runs it in the place of its own, for who trusts it.
+void Folder::note_own_code() {
+  const Json* map = config_->value({"auto_map"});
+  if (map == nullptr || !map->is_object()) return;
+  for (const char* key : {"AutoModelForCausalLM", "AutoModel"}) {
+    const Json* named = map->find(key);
+    if (named == nullptr || !named->is_text()) continue;
+    notes_.push_back(
+        fmt::format("{}: auto_map names code of the model's own ({}), which is not run: what transformers itself "
+                    "computes for this model_type is computed",
+                    config_->file(), named->text()));
+    return;
+  }
 }
 
 std::string Folder::name() const { return display_name(path_); }

@@ -58,6 +58,7 @@ class Folder final : public Source {
   void add(const containers::TensorFile& file);
   void sort_names();
   void note_companions();
+  void note_own_code();
 
   std::filesystem::path path_;
   std::unique_ptr<Config> config_, generation_config_;

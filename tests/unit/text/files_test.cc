@@ -104,6 +104,13 @@ TEST_F(TokenizerFilesOfOthers, TekkenHasSpecialTokensFirst) {
   EXPECT_EQ(t.vocab_size(), 259);
 }
 
+TEST_F(TokenizerFilesOfOthers, TekkenMayHaveKeysThatNobodyKnows) {
+  std::string json = tekken();
+  json.insert(1, R"("more":1,"image":{},)");
+  put("tekken.json", json);
+  EXPECT_THAT(Tokenizer::load(folder_).notes(), testing::Contains(HasSubstr("tekken.json: more: unknown key ignored")));
+}
+
 TEST_F(TokenizerFilesOfOthers, TekkenThatIsBroken) {
   const auto refusal_of = [&](std::string_view json) {
     put("tekken.json", json);

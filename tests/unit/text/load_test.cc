@@ -246,6 +246,48 @@ TEST(AddedTokensOfTheFile, HaveTheIdsOfTheLibrary) {
 
 class Folders : public TokenizerFolder {};
 
+// Nothing that a file says is passed over in silence.
+TEST_F(Folders, KeysThatNobodyKnowsAreNotedOrRefused) {
+  put("tokenizer.json", toy_json());
+  put("tokenizer_config.json",
+      R"({"model_max_length":8,"do_upper_case":true,"chat_template":"x","do_lower_case":false,"sp_model_kwargs":{}})");
+  put("special_tokens_map.json", R"({"pad_token":"a","pad":"b"})");
+  const Tokenizer t = Tokenizer::load(folder_);
+  EXPECT_TRUE(t.has_chat_template());
+  EXPECT_THAT(t.notes(), ElementsAre(HasSubstr("tokenizer_config.json: unknown key ignored: 'do_upper_case'"),
+                                     HasSubstr("special_tokens_map.json: unknown key ignored: 'pad'")));
+  // Of a file whose parts transformers builds anew, the rest is looked at all the same.
+  put("tokenizer_config.json", R"({"tokenizer_class":"GPT2Tokenizer"})");
+  put("tokenizer.json", toy_json(R"(,"more":1)"));
+  EXPECT_THAT(refusal(), HasSubstr("tokenizer.json: more: is not known here and would be ignored"));
+  put("tokenizer.json", toy_json(R"(,"pre_tokenizer":)" + std::string(kByteLevel) + R"(,"decoder":{"type":"Fuse"})"));
+  EXPECT_THAT(Tokenizer::load(folder_).notes(),
+              testing::Contains(HasSubstr("GPT2Tokenizer of transformers puts its own decoder in the place")));
+}
+
+TEST_F(Folders, TokenizerFilesForOtherVersionsAreRefused) {
+  put("tokenizer.json", toy_json());
+  put("tokenizer_config.json", R"({"fast_tokenizer_files":["tokenizer.json"]})");
+  EXPECT_EQ(refusal(), "no error");
+  put("tokenizer_config.json", R"({"fast_tokenizer_files":["tokenizer.json","tokenizer.4.0.0.json"]})");
+  EXPECT_THAT(refusal(), AllOf(HasSubstr("tokenizer_config.json: fast_tokenizer_files[1]"),
+                               HasSubstr("copy tokenizer.4.0.0.json over tokenizer.json")));
+}
+
+TEST_F(Folders, WhatDecidesOnTheTokensAroundATextIsSaid) {
+  put("tokenizer.json",
+      toy_json(
+          R"(,"post_processor":{"type":"TemplateProcessing","single":[{"SpecialToken":{"id":"a","type_id":0}},)"
+          R"({"Sequence":{"id":"A","type_id":0}}],"pair":[],"special_tokens":{"a":{"id":"a","ids":[0],"tokens":["a"]}}})"));
+  put("tokenizer_config.json", R"({"add_bos_token":true,"add_eos_token":false})");
+  EXPECT_THAT(Tokenizer::load(folder_).notes(), IsEmpty());
+  put("tokenizer_config.json", R"({"add_bos_token":false,"add_eos_token":true})");
+  const Tokenizer t = Tokenizer::load(folder_);
+  EXPECT_EQ(t.encode("b"), (Ids{0, 1}));
+  EXPECT_THAT(t.notes(), ElementsAre(AllOf(HasSubstr("add_bos_token is not followed"), HasSubstr("adds one")),
+                                     AllOf(HasSubstr("add_eos_token is not followed"), HasSubstr("adds none"))));
+}
+
 TEST_F(Folders, WithoutATokenizer) {
   EXPECT_THAT(refusal(), AllOf(HasSubstr("there is no tokenizer here"),
                                HasSubstr("tokenizer.json, vocab.json and merges.txt, tokenizer.model or tekken.json")));

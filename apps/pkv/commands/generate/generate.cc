@@ -204,6 +204,9 @@ int run(const GenerateOptions& o) {
   const std::optional<std::string> text = o.prompt.read();
   const bool from_past = !o.past.file.empty() && !text && !o.prompt.ids;
   const std::optional<text::Tokenizer> tokenizer = find_tokenizer(folder, !o.prompt.ids && !from_past);
+  if (text && tokenizer && tokenizer->has_chat_template()) {
+    note("the tokenizer has a chat template, which is not applied: the text goes to the model as it is");
+  }
   const model::Model model = load_model(folder, o.engine);
   const generate::Defaults defaults = generate::defaults_of(model, given_by(o));
   for (const std::string& line : defaults.notes) note(line);

@@ -350,6 +350,26 @@ TEST(Entries, UnknownTensorsAndAdaptersAreNoted) {
                           AllOf(HasSubstr("an adapter's tensors (LoRA)"), HasSubstr("(2; the first is"))));
 }
 
+// Masks and tables that programs keep beside a module's parameters have no effect, and no others of that name.
+TEST(Entries, BuffersBelongToAModuleThatIsRead) {
+  const std::vector<float> causal{1, 0, 1, 1}, both_ways{1, 1, 1, 1};
+  Changed source("gpt2-plain");
+  source.add("transformer.h.0.attn.bias", DType::f32, {1, 1, 2, 2}, causal)
+      .add("transformer.h.1.attn.masked_bias", DType::f32, {1}, {-1e4F});
+  EXPECT_THAT(load(source).notes, IsEmpty());
+  source.add("transformer.h.1.attn.bias", DType::f32, {1, 1, 2, 2}, both_ways)
+      .add("transformer.h.7.attn.masked_bias", DType::f32, {1}, {-1e4F})
+      .add("somewhere.attn.bias", DType::f32, {1, 1, 2, 2}, causal);
+  EXPECT_THAT(load(source).notes,
+              ElementsAre("tensor not used by this architecture: somewhere.attn.bias",
+                          "tensor not used by this architecture: transformer.h.7.attn.masked_bias",
+                          AllOf(HasSubstr("masks of attention that are stored let tokens see later ones"),
+                                HasSubstr("(1; the first is transformer.h.1.attn.bias)"))));
+  Changed parameter("gpt2-plain");
+  parameter.add("transformer.h.0.attn.bias", DType::f32, {4}, both_ways);
+  EXPECT_THAT(load(parameter).notes, ElementsAre("tensor not used by this architecture: transformer.h.0.attn.bias"));
+}
+
 // What is missing is there, under a name that says why.
 TEST(Missing, SaysWhatIsThereInstead) {
   const std::string c_attn = "transformer.h.0.attn.c_attn.";

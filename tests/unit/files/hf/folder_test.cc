@@ -88,7 +88,8 @@ TEST_F(FolderTest, OneFileIsPreferredToAnIndexAndThatIsSaid) {
   put(folder_ / "model.safetensors", bytes_with({"z"}));
   const Folder folder = Folder::open(folder_);
   EXPECT_THAT(names_of(folder), ElementsAre("z"));
-  EXPECT_THAT(folder.notes(), ElementsAre(HasSubstr("model.safetensors.index.json is not used")));
+  EXPECT_THAT(folder.notes(), ElementsAre(HasSubstr("model.safetensors.index.json is not used"),
+                                          AllOf(HasSubstr("other weights"), HasSubstr(kShard1), HasSubstr(kShard2))));
 }
 
 TEST_F(FolderTest, TheConfigMayNameTheWeights) {
@@ -142,6 +143,29 @@ TEST_F(FolderTest, FilesThatSpeakOfTheWeightsAndAreNotReadAreNoted) {
   EXPECT_THAT(Folder::open(folder_).notes(),
               ElementsAre(HasSubstr("adapter_model.safetensors holds an adapter's weights, which are not applied"),
                           HasSubstr("quantize_config.json holds settings of GPTQ, which are not read")));
+}
+
+TEST_F(FolderTest, WeightsInOtherFilesAreNoted) {
+  put(folder_ / "model.safetensors", bytes_with({"a"}));
+  put(folder_ / "pytorch_model.bin", "x");
+  put(folder_ / "training_args.bin", "x");
+  EXPECT_THAT(Folder::open(folder_).notes(),
+              ElementsAre("other weights that the folder holds are not used: pytorch_model.bin"));
+  put(folder_ / "model.fp16.safetensors", "x");
+  put(folder_ / "tf_model.h5", "x");
+  put(folder_ / "flax_model.msgpack", "x");
+  EXPECT_THAT(Folder::open(folder_).notes(),
+              ElementsAre("other weights that the folder holds are not used: flax_model.msgpack, "
+                          "model.fp16.safetensors, pytorch_model.bin and 1 more files"));
+}
+
+TEST_F(FolderTest, CodeOfTheModelsOwnIsNoted) {
+  put(folder_ / "model.safetensors", bytes_with({"a"}));
+  put(folder_ / "config.json", R"({"model_type": "gpt2", "auto_map": {"AutoConfig": "x.C"}})");
+  EXPECT_THAT(Folder::open(folder_).notes(), IsEmpty());
+  put(folder_ / "config.json", R"({"model_type": "gpt2", "auto_map": {"AutoModelForCausalLM": "modeling_x.M"}})");
+  EXPECT_THAT(Folder::open(folder_).notes(), ElementsAre(AllOf(HasSubstr("config.json: auto_map"),
+                                                               HasSubstr("modeling_x.M"), HasSubstr("is not run"))));
 }
 
 TEST_F(FolderTest, BrokenConfigsNameTheirFile) {
