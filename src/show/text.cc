@@ -58,7 +58,7 @@ class Text {
   void tell(const Document& d) {
     if (rest_.empty()) return tell_all(d);
     if (d.parts.empty() && (!d.answer || d.answer->gist.empty())) return tell_all(d);
-    name(d);
+    d.parts.empty() ? name(d) : head(d);
     if (d.answer) {
       conclusion(d.answer->conclusion, 0, true);
       for (const std::string& line : d.answer->gist) all_ += wrapped("  ", line, columns_);
@@ -82,10 +82,10 @@ class Text {
     overview(d);
   }
 
-  // Of a part; the overview goes on.
+  // Of a part; the overview goes on, and does alone for parts without an answer.
   void tell_short(const Document& d) {
-    name(d);
     if (!d.answer) return;
+    name(d);
     conclusion(d.answer->conclusion, 0, true);
     if (d.answer->gist.empty()) causes(d.answer->entries);
   }

@@ -141,6 +141,8 @@ Command article_command() {
                .commas = true});
   o->engine.declare_backend(command);
   o->output.declare(command, kArticleForms);
+  o->output.declare_verbose(command,
+                            "-v shows each run: what the post printed, what a correct implementation prints, and why");
   return command;
 }
 

@@ -49,21 +49,17 @@ std::string revisions_text(const hub::CachedModel& model) {
   return fmt::format("{} revisions", names.size());
 }
 
-std::string as_table(const hub::CacheScan& found, const std::filesystem::path& cache) {
+std::string as_table(const hub::CacheScan& found, const std::filesystem::path& cache, const OutputOptions& output) {
   if (found.models.empty()) return fmt::format("no models in {}\n", home_relative(cache));
-  std::size_t width = 5;
   std::uint64_t total = 0;
+  std::vector<std::vector<std::string>> rows{{"model", "size", "last used", "revisions"}};
   for (const auto& model : found.models) {
-    width = std::max(width, model.repo.size());
-    total += model.bytes + model.incomplete_bytes;
+    const std::uint64_t bytes = model.bytes + model.incomplete_bytes;
+    total += bytes;
+    rows.push_back({model.repo, megabytes(bytes), day_text(model.last_used), revisions_text(model)});
   }
-  std::string text = fmt::format("{:<{}}  {:>9}  {:<10}  {}\n", "model", width, "size", "last used", "revisions");
-  for (const auto& model : found.models) {
-    text +=
-        fmt::format("{:<{}}  {:>9}  {:<10}  {}\n", model.repo, width, megabytes(model.bytes + model.incomplete_bytes),
-                    day_text(model.last_used), revisions_text(model));
-  }
-  return text + fmt::format("{:<{}}  {:>9}  in {}\n", "total", width, megabytes(total), home_relative(cache));
+  rows.push_back({"total", megabytes(total), "", ""});
+  return output.table(rows, {true, false, true, true}) + fmt::format("in {}\n", home_relative(cache));
 }
 
 void write_revision(JsonWriter& json, const hub::CachedRevision& revision) {
@@ -104,7 +100,7 @@ int list(const OutputOptions& output) {
   const std::filesystem::path cache = hub_settings().cache;
   const hub::CacheScan found = hub::scan(cache);
   for (const std::string& line : found.notes) note(line);
-  output.write(output.is(Form::json) ? as_json(found, cache) : as_table(found, cache));
+  output.write(output.is(Form::json) ? as_json(found, cache) : as_table(found, cache, output));
   return holds;
 }
 

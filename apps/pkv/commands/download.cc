@@ -28,15 +28,14 @@ std::string size_text(const std::optional<std::uint64_t>& size) {
   return *size < 1'000'000 ? fmt::format("{:.1f} kB", static_cast<double>(*size) / 1e3) : megabytes(*size);
 }
 
-std::string as_table(const hub::Plan& plan) {
-  std::size_t width = 5;
-  for (const auto& file : plan.files) width = std::max(width, file.name.size());
-  std::string text;
+std::string as_table(const hub::Plan& plan, const OutputOptions& output) {
+  std::vector<std::vector<std::string>> rows;
   for (const auto& file : plan.files) {
-    text += fmt::format("{:<{}}  {:>10}{}\n", file.name, width, size_text(file.size), file.cached ? "  cached" : "");
+    rows.push_back({file.name, size_text(file.size), file.cached ? "cached" : ""});
   }
-  text += fmt::format("{:<{}}  {:>10}\n", "total", width, size_text(plan.bytes()));
-  return text + fmt::format("{:<{}}  {:>10}\n", "to download", width, size_text(plan.missing()));
+  rows.push_back({"total", size_text(plan.bytes()), ""});
+  rows.push_back({"to download", size_text(plan.missing()), ""});
+  return output.table(rows, {true, false, true});
 }
 
 std::string as_json(const hub::Plan& plan, bool dry_run) {
@@ -75,7 +74,7 @@ int run(const DownloadOptions& options) {
       download_from_hub(hub_settings(), id, {.include = options.include, .only_plan = options.dry_run});
   const bool json = options.output.is(Form::json);
   options.output.write(json              ? as_json(plan, options.dry_run)
-                       : options.dry_run ? as_table(plan)
+                       : options.dry_run ? as_table(plan, options.output)
                                          : plan.folder.string() + "\n");
   return holds;
 }

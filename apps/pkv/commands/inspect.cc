@@ -1,6 +1,7 @@
 // pkv inspect: what is in a model folder, or in any folder or file, without reading its weights.
 #include <fmt/format.h>
 #include <fmt/ranges.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <array>
@@ -45,19 +46,28 @@ std::string not_quantised(const model::Inventory& w) {
 // Lines of a name and a value; none without a value.
 class Lines {
  public:
+  explicit Lines(const OutputOptions& output) : output_(output) {}
+
   void operator()(std::string_view name, const std::string& value) {
-    if (!value.empty()) text += fmt::format("{:<15}{}\n", name, value);
+    if (!value.empty()) text += output_.line(name, value);
   }
   void tensors(std::span<const containers::Tensor> all, std::span<const containers::Unreadable> unreadable) {
     text += "\n";
-    for (const containers::Tensor& t : all) {
-      text += fmt::format("{:<60} {:<5} {}\n", t.name, safetensors_name(t.dtype), shape_text(t.shape));
-    }
+    for (const containers::Tensor& t : all) tensor(t.name, safetensors_name(t.dtype), shape_text(t.shape));
     for (const containers::Unreadable& t : unreadable) {
-      text += fmt::format("{:<60} {:<5} {} (pkv can't read this dtype)\n", t.name, t.dtype, shape_text(t.shape));
+      tensor(t.name, t.dtype, shape_text(t.shape) + " (pkv can't read this dtype)");
     }
   }
   std::string text;
+
+ private:
+  // In two lines where one is too long.
+  void tensor(std::string_view name, std::string_view dtype, const std::string& shape) {
+    const std::string what = fmt::format("{:<5} {}", dtype, shape), line = fmt::format("{:<60} {}\n", name, what);
+    text += output_.fits(line) ? line : fmt::format("{}\n  {}\n", name, what);
+  }
+
+  const OutputOptions& output_;
 };
 
 // What there is of a tokenizer: how many tokens it has, or why it cannot be used. None: the folder has no such file.
@@ -91,9 +101,23 @@ std::int64_t past_bytes(const model::Inspection& found) {
   return 2 * c.layers * c.kv_heads * c.head_dim * static_cast<std::int64_t>(size_of(found.past_dtype));
 }
 
-std::string as_text(const hf::Folder& folder, const model::Inspection& found, bool tensors) {
+// Layers with a window keep the last tokens alone: "; 5 of 6 layers keep the last 512 tokens alone, at most 2.6 MB".
+std::string windows_text(const model::Card& c, std::size_t bytes_of_value) {
+  std::map<std::int64_t, std::int64_t> layers;  // by window
+  for (const std::int64_t window : c.windows) layers[window] += window > 0 ? 1 : 0;
+  std::string text;
+  for (const auto& [window, count] : layers) {
+    if (count == 0) continue;
+    const auto most = static_cast<std::uint64_t>(2 * count * window * c.kv_heads * c.head_dim) * bytes_of_value;
+    text += fmt::format("; {} of {} layers keep the last {} tokens alone: at most {}", count, c.layers,
+                        show::grouped(window), megabytes(most));
+  }
+  return text;
+}
+
+std::string as_text(const hf::Folder& folder, const model::Inspection& found, const InspectOptions& options) {
   const model::Card& c = found.card;
-  Lines line;
+  Lines line(options.output);
   line("model", folder.path().string());
   line("family", c.notes.empty() ? c.family : fmt::format("{} ({})", c.family, c.notes));
   line("model_type", c.model_type);
@@ -108,11 +132,12 @@ std::string as_text(const hf::Folder& folder, const model::Inspection& found, bo
   line("parameters", show::grouped(found.weights.parameters));
   line("weights", fmt::format("{}, {}", found.weights.describe(), megabytes(found.weights.bytes)));
   line("not quantised", not_quantised(found.weights));
-  line("past", fmt::format("{} bytes a token ({})", show::grouped(past_bytes(found)), name_of(found.past_dtype)));
+  line("past", fmt::format("{} bytes a token ({}){}", show::grouped(past_bytes(found)), name_of(found.past_dtype),
+                           windows_text(c, size_of(found.past_dtype))));
   line("tokenizer", text_of(find_tokenizer(folder.path()), c.vocab));
   for (const auto& file : folder.files()) line("file", file.filename().string());
   for (const std::string& note : found.notes) line("note", note);
-  if (tensors) line.tensors(folder.tensors(), folder.unreadable());
+  if (options.tensors) line.tensors(folder.tensors(), folder.unreadable());
   return line.text;
 }
 
@@ -186,9 +211,9 @@ void add_said(Lines& line, const hf::Look& look) {
   if (look.said.size() > kFew) line("says", fmt::format("{} more", look.said.size() - kFew));
 }
 
-std::string as_text(const Unrunnable& found, bool tensors) {
+std::string as_text(const Unrunnable& found, const InspectOptions& options) {
   const hf::Look& look = found.look;
-  Lines line;
+  Lines line(options.output);
   line(look.folder ? "model" : "file", found.path);
   if (!look.folder) line("kind", look.kind);
   if (look.config) add_outline(line, found.outline);
@@ -203,9 +228,12 @@ std::string as_text(const Unrunnable& found, bool tensors) {
     for (const auto& file : look.files) line("file", file.filename().string());
   }
   add_said(line, look);
-  if (tensors && !look.files.empty()) line.tensors(look.tensors, look.unreadable);
+  if (options.tensors && !look.files.empty()) line.tensors(look.tensors, look.unreadable);
   if (!found.why.empty()) line.text += "\nWhat keeps it from being run:\n";
-  for (const Error& e : found.why) line.text += fmt::format("{}\n", e.what());
+  for (const Error& e : found.why) {
+    const std::string lines = fmt::format("{}\n", e.what());
+    line.text += options.output.file.empty() ? for_terminal_of(STDOUT_FILENO, lines) : lines;
+  }
   return line.text;
 }
 
@@ -289,7 +317,8 @@ std::string as_json(const Unrunnable& found, bool tensors) {
   JsonWriter json;
   json.open_object();
   json.member("schema", "pkv-inspect/1");
-  json.member("model", found.path);
+  json.member("model", hf::display_name(found.path));
+  json.member("path", found.path);
   json.member("runs", false);
   if (!look.folder && !look.kind.empty()) json.member("kind", look.kind);
   if (look.config) {
@@ -315,12 +344,17 @@ std::string as_json(const hf::Folder& folder, const model::Inspection& found, bo
   JsonWriter json;
   json.open_object();
   json.member("schema", "pkv-inspect/1");
-  json.member("model", folder.path().string());
+  json.member("model", hf::display_name(folder.path()));
+  json.member("path", folder.path().string());
+  json.member("runs", true);
   write_card(json, found.card);
   json.member("parameters", found.weights.parameters);
   json.member("format", found.weights.format());
   json.member("weight_bytes", found.weights.bytes);
   json.member("past_bytes_per_token", past_bytes(found));
+  if (std::ranges::any_of(found.card.windows, [](std::int64_t w) { return w > 0; })) {
+    json.member("windows", found.card.windows);  // by layer; 0: none
+  }
   json.member("notes", found.notes);
   if (found.weights.quantized) {
     if (found.weights.block != 0) json.member("block_size", found.weights.block);
@@ -359,14 +393,14 @@ int run(const InspectOptions& options) {
   try {
     const hf::Folder folder = hf::Folder::open(path);
     const model::Inspection found = model::inspect(folder);
-    options.output.write(json ? as_json(folder, found, options.tensors) : as_text(folder, found, options.tensors));
+    options.output.write(json ? as_json(folder, found, options.tensors) : as_text(folder, found, options));
     return holds;
   } catch (const Error& e) {
     if (e.kind() != Error::Kind::load) throw;
     why = e;
   }
   const Unrunnable found = look_at(path, *why);
-  options.output.write(json ? as_json(found, options.tensors) : as_text(found, options.tensors));
+  options.output.write(json ? as_json(found, options.tensors) : as_text(found, options));
   return holds;
 }
 

@@ -116,9 +116,7 @@ std::string ids_text(const std::vector<std::int32_t>& ids) {
 
 std::string show_text(const ShowOptions& options, const model::SavedPast& saved) {
   std::string s;
-  const auto line = [&s](std::string_view name, const std::string& value) {
-    s += fmt::format("{:<15}{}\n", name, value);
-  };
+  const auto line = [&](std::string_view name, const std::string& value) { s += options.output.line(name, value); };
   line("past", options.past_file);
   line("model", fmt::format("{}, model_type {}", saved.model, family_of(saved)));
   line("tokens", std::to_string(saved.ids.size()));

@@ -9,6 +9,7 @@
 #include "base/json_writer.h"
 #include "commands/commands.h"
 #include "exit_code.h"
+#include "files/hf/hf.h"
 #include "models/find.h"
 #include "models/load.h"
 #include "options/output.h"
@@ -43,7 +44,8 @@ void note_unknown(const text::Tokenizer& tokenizer, const std::vector<std::int32
 }
 
 int run(const TokenizeOptions& options) {
-  const text::Tokenizer tokenizer = load_tokenizer(find_model(options.model));
+  const std::filesystem::path folder = find_model(options.model);
+  const text::Tokenizer tokenizer = load_tokenizer(folder);
   std::vector<std::int32_t> ids;
   if (options.text.ids) {
     ids = options.text.read_ids();
@@ -54,6 +56,7 @@ int run(const TokenizeOptions& options) {
   }
   JsonWriter json(JsonWriter::kOneLine);
   json.open_object();
+  json.member("model", hf::display_name(folder));
   json.member("ids", ids);
   std::string plain;
   if (options.decode) {

@@ -274,6 +274,20 @@ class Wrapped : public CLI::Formatter {
   std::string make_option_desc(const CLI::Option* option) const override {
     return in_lines(option->get_description(), width_ - first_column());
   }
+  std::string make_description(const CLI::App* app) const override {
+    const std::string text = app->get_description();
+    return in_lines(text, width_) + (text.ends_with('\n') ? "\n\n" : "\n");
+  }
+  std::string make_subcommand(const CLI::App* sub) const override {
+    const std::size_t column = width_ < 70 ? 6 : 14;
+    std::string text = "  " + sub->get_name();
+    text += text.size() < column ? std::string(column - text.size(), ' ') : "\n" + std::string(column, ' ');
+    for (const char c : in_lines(sub->get_description(), width_ - column)) {
+      text += c;
+      if (c == '\n') text += std::string(column, ' ');
+    }
+    return text + "\n";
+  }
 
  private:
   // Where there is little room, what an option does stands below it.

@@ -11,9 +11,11 @@
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
+#include <limits>
 
 #include "base/error.h"
 #include "base/file.h"
+#include "show/columns.h"
 #include "terminal/progress.h"
 #include "terminal/say.h"
 #include "terminal/width.h"
@@ -67,6 +69,36 @@ show::Terminal OutputOptions::terminal() const {
   return {.colour = colour(),
           .columns = file.empty() ? static_cast<int>(terminal_width()) : show::Terminal().columns,
           .rest = verbose ? "" : std::string(rest)};
+}
+
+// A terminal's; anybody else takes lines apart by himself, unless $COLUMNS says how he wants them.
+static int most_columns(const OutputOptions& output) {
+  const bool narrow = output.file.empty() && (isatty(STDOUT_FILENO) != 0 || std::getenv("COLUMNS") != nullptr);
+  return narrow ? static_cast<int>(terminal_width()) : std::numeric_limits<int>::max();
+}
+
+std::string OutputOptions::line(std::string_view name, const std::string& value) const {
+  constexpr int kName = 15;
+  return show::wrapped(show::pad_right(name, kName), value, most_columns(*this));
+}
+
+bool OutputOptions::fits(std::string_view line) const { return show::columns_of(line) <= most_columns(*this); }
+
+std::string OutputOptions::table(const std::vector<std::vector<std::string>>& rows,
+                                 const std::vector<bool>& left) const {
+  const int room = most_columns(*this);
+  std::string text;
+  for (const auto& band : show::bands(rows, room)) {
+    std::vector<std::vector<std::string>> some;
+    std::vector<bool> left_of_some;
+    for (const auto& row : rows) {
+      auto& one = some.emplace_back();
+      for (const std::size_t i : band) one.push_back(show::shortened(row[i], room));
+    }
+    for (const std::size_t i : band) left_of_some.push_back(left[i]);
+    text += (text.empty() ? "" : "\n") + show::aligned(some, 0, left_of_some, {}, room);
+  }
+  return text;
 }
 
 // As a program ends that does not ask to be told of it.

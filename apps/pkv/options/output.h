@@ -55,6 +55,12 @@ struct OutputOptions {
   // a file. A pipe that nobody reads any more ends the program as it ends others.
   void write(std::string_view text, std::string_view verdict = {}) const;
 
+  // As wide as a terminal, at most; of any width where a file or a program reads it. A line of a name and a value, that
+  // goes on under the value; and rows under each other, the first of them the headings.
+  std::string line(std::string_view name, const std::string& value) const;
+  bool fits(std::string_view line) const;
+  std::string table(const std::vector<std::vector<std::string>>& rows, const std::vector<bool>& left) const;
+
   // The result in the form that was asked for.
   template <class Result, std::size_t n>
   std::string told(const Result& result, const Telling<Result> (&forms)[n]) const {

@@ -41,6 +41,13 @@ std::string way_to_utf8(std::string_view encoding, const std::string& file) {
   return fmt::format("iconv -f {} -t UTF-8{}{}", encoding, file == "-" ? "" : " ", file == "-" ? "" : file);
 }
 
+// Of a file, that nothing of it is left.
+bool is_at_end() {
+  struct stat status {};
+  return fstat(STDIN_FILENO, &status) == 0 && S_ISREG(status.st_mode) &&
+         lseek(STDIN_FILENO, 0, SEEK_CUR) >= status.st_size;
+}
+
 bool begins_as_utf16(std::string_view text) { return text.starts_with("\xff\xfe") || text.starts_with("\xfe\xff"); }
 
 }  // namespace
@@ -68,11 +75,13 @@ Option no_special_tokens(bool& target) {
 std::optional<std::string> TextOptions::read() const {
   if (was_read || ids || (text && *text != "-")) return text;
   if (text || file) return read_text(file.value_or("-"));
-  if (!piped()) return std::nullopt;
+  if (!has_own_stdin()) return std::nullopt;
   std::string read = read_text("-");
   if (!read.empty()) return read;
-  note("stdin is empty, and not taken for the text");
-  return std::nullopt;
+  fail_usage({.what = "the text is empty",
+              .where = "stdin",
+              .expected = "a text, since stdin is a pipe or a file and no other text is given",
+              .hint = "--text \"I like to eat\"; < /dev/null where no text is meant"});
 }
 
 std::vector<std::int32_t> TextOptions::read_ids() const {
@@ -101,6 +110,30 @@ bool piped() {
   struct stat status {};
   if (fstat(STDIN_FILENO, &status) != 0) return false;
   return S_ISFIFO(status.st_mode) || S_ISREG(status.st_mode) || S_ISSOCK(status.st_mode);
+}
+
+// A shell that reads a list of models in a loop, or runs a script that is piped into it, hands its stdin on.
+static bool is_the_parents_stdin() {
+  struct stat own {
+  }, parents{};
+  const std::string link = fmt::format("/proc/{}/fd/0", getppid());
+  return fstat(STDIN_FILENO, &own) == 0 && stat(link.c_str(), &parents) == 0 && own.st_dev == parents.st_dev &&
+         own.st_ino == parents.st_ino;
+}
+
+bool has_own_stdin() {
+  if (!piped()) return false;
+  if (!is_the_parents_stdin()) return true;
+  pollfd waiting{STDIN_FILENO, POLLIN, 0};
+  const bool something = poll(&waiting, 1, 0) > 0 && (waiting.revents & POLLIN) != 0;
+  if (something && !is_at_end()) {
+    fail_usage({.what = "it is not plain whether the text is to be read from stdin: the program that started pkv "
+                        "reads the same pipe or file",
+                .where = "stdin",
+                .expected = "an option that says which text",
+                .hint = "--text - reads it; < /dev/null leaves it alone, as does --text \"I like to eat\""});
+  }
+  return false;
 }
 
 std::string read_bytes(const std::string& file) { return file == "-" ? read_stdin() : read_file(file, kMaxText); }

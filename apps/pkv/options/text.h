@@ -30,8 +30,8 @@ struct TextOptions {
   bool given() const { return text || file || ids; }
 
   // The text: what was given, or else what is piped in. Nothing where there is neither, or ids were given. Error::load
-  // when it cannot be read, Error::usage when it is not UTF-8. Stdin is read once: whoever needs the text again asks a
-  // copy that was kept().
+  // when it cannot be read, Error::usage when it is not UTF-8 or an empty pipe. Stdin is read once: whoever needs the
+  // text again asks a copy that was kept().
   std::optional<std::string> read() const;
   // Error::usage when they are not ids. Only where ids were given.
   std::vector<std::int32_t> read_ids() const;
@@ -41,8 +41,11 @@ struct TextOptions {
 
 Option no_special_tokens(bool& target);
 
-// Whether stdin is a file or a pipe, of which somebody may want the text to be taken.
+// Whether stdin is a file or a pipe.
 bool piped();
+// The same, and the text is to be taken from it: it is not also the stdin of the program that started this one, a shell
+// that reads a list of models, say. Error::usage where it is and holds something, for that could be meant as the text.
+bool has_own_stdin();
 // On a terminal, or where stdin says nothing for a while.
 void tell_that_stdin_is_read();
 

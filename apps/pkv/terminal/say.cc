@@ -22,10 +22,12 @@ void note(std::string_view text) {
   say(for_terminal_of_stderr(fmt::format("note: {}\n", text)));
 }
 
-std::string for_terminal_of_stderr(std::string_view lines) {
+std::string for_terminal_of_stderr(std::string_view lines) { return for_terminal_of(STDERR_FILENO, lines); }
+
+std::string for_terminal_of(int descriptor, std::string_view lines) {
   constexpr std::size_t kToPaste = 12, kLabel = 12;  // "  expected: "
-  if (isatty(STDERR_FILENO) == 0) return std::string(lines);
-  const int columns = static_cast<int>(terminal_width(STDERR_FILENO));
+  if (isatty(descriptor) == 0) return std::string(lines);
+  const int columns = static_cast<int>(terminal_width(descriptor));
   std::string all;
   for (std::size_t at = 0; at < lines.size();) {
     const std::size_t end = std::min(lines.find('\n', at), lines.size());
