@@ -33,11 +33,19 @@ std::uint64_t random_bits() {
 
 Merges::Merges() : key_(random_bits()), factor_(random_bits() | 1) {}
 
-std::size_t Merges::slot_of(std::uint64_t pair) const {
-  const std::size_t mask = slots_.size() - 1;
+std::size_t Merges::first_slot(std::uint64_t pair) const {
   std::uint64_t mixed = (pair ^ key_) * factor_;
   mixed = (mixed ^ mixed >> 32) * factor_;
-  std::size_t slot = mixed >> 32 & mask;
+  return mixed >> 32 & (slots_.size() - 1);
+}
+
+void Merges::prefetch(std::int32_t left, std::int32_t right) const {
+  __builtin_prefetch(&slots_[first_slot(pair_of(left, right))], 1);
+}
+
+std::size_t Merges::slot_of(std::uint64_t pair) const {
+  const std::size_t mask = slots_.size() - 1;
+  std::size_t slot = first_slot(pair);
   while (slots_[slot].pair != pair && slots_[slot].pair != kFree) slot = (slot + 1) & mask;
   return slot;
 }

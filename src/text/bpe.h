@@ -28,6 +28,7 @@ class Merges {
   void reserve(std::size_t rules);
   void set(std::int32_t left, std::int32_t right, Rule rule);  // the last one set for a pair counts
   const Rule* find(std::int32_t left, std::int32_t right) const;
+  void prefetch(std::int32_t left, std::int32_t right) const;  // asks for the memory that `set` or `find` will look at
 
  private:
   struct Slot {
@@ -35,6 +36,7 @@ class Merges {
     Rule rule{};
   };
   static constexpr std::uint64_t kFree = ~0ULL;  // ids are not negative, so no pair looks like this
+  std::size_t first_slot(std::uint64_t pair) const;
   std::size_t slot_of(std::uint64_t pair) const;
   void resize(std::size_t slots);
 

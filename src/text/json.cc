@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "base/json_events.h"
+#include "text/big_parts.h"
 
 namespace pkv::text {
 namespace {
@@ -228,6 +229,14 @@ std::string_view MergeList::right(std::size_t i) const {
 
 TokenizerFile read_tokenizer_json(std::string_view text, std::string_view name) {
   TokenizerFile file;
+  if (const auto rest = take_big_parts(text, file)) {
+    try {
+      read(Layout::tokenizer, *rest, name, file);
+      return file;
+    } catch (const Error&) {  // said again below, with the places of the whole text
+    }
+  }
+  file = {};
   read(Layout::tokenizer, text, name, file);
   return file;
 }

@@ -79,6 +79,7 @@ void set_vocab_and_merges(Bpe& bpe, Vocab vocab, const MergeList& merges, std::s
       }
       ids.resize(halves.size());
       bpe.vocab.ids(halves, ids);
+      for (std::size_t k = 0; k < ids.size(); k += 2) bpe.merges.prefetch(ids[k], ids[k + 1]);
     }
     const std::string_view left = halves[2 * at], right = halves[2 * at + 1];
     const std::int32_t a = ids[2 * at], b = ids[2 * at + 1];
