@@ -6,7 +6,8 @@ get_property(targets GLOBAL PROPERTY PKV_ROOM_TARGETS)
 install(TARGETS ${targets} EXPORT pkv ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR})
 install(TARGETS pkv_program RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
 install(PROGRAMS tools/record_transformers.py DESTINATION ${CMAKE_INSTALL_DATADIR}/pkv/tools)
-install(FILES tools/record_probes.py DESTINATION ${CMAKE_INSTALL_DATADIR}/pkv/tools)
+install(FILES tools/record_probes.py tools/record_inside.py tools/recorded_names.json
+        DESTINATION ${CMAKE_INSTALL_DATADIR}/pkv/tools)
 
 # What pkv says of itself for man and for shells, with the names of the models that are bundled.
 set(manual ${CMAKE_CURRENT_BINARY_DIR}/manual)

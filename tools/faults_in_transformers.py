@@ -232,6 +232,13 @@ def not_cropped(model):
         kind.crop = lambda self, tokens: None
 
 
+def not_reordered(model):
+    from transformers import cache_utils
+
+    PATCHED.append((cache_utils.CacheLayerMixin, "reorder_cache", cache_utils.CacheLayerMixin.reorder_cache))
+    cache_utils.CacheLayerMixin.reorder_cache = lambda self, rows: None
+
+
 PATCHED = []
 
 
@@ -268,6 +275,16 @@ def tiled(call, key, value, seen, scaling, order):
     return key, value, seen, scaling, [h % key.shape[1] for h in range(len(order))]
 
 
+def one_head(call, key, value, seen, scaling, order):
+    import torch
+
+    if call.layer != 1:
+        return key, value, seen, scaling, order
+    seen = seen.expand(*([1] * (4 - seen.ndim)), *seen.shape).expand(-1, len(order), -1, -1).clone()
+    seen[:, 2, :, :call.past] = False
+    return key, value, seen, scaling, order
+
+
 def zero_key(call, k, v):
     k[:, :, 0], v[:, :, 0] = 0, 0
     return k, v
@@ -287,29 +304,32 @@ FAULTS = {
     "later tokens seen": (masked(lambda c, q, k, s: s | (k >= c.past)), {"later-tokens-seen"}, ALL, "10,8"),
     "sinks evicted": (masked(lambda c, q, k, s: s & (k >= 3)), {"first-dropped"}, ALL),
     "window of 6": (masked(lambda c, q, k, s: s & (k > c.past + q - 6)), {"window"}, ALL),
-    "own key unseen": (masked(lambda c, q, k, s: s & (k != c.past + q)), set(), ALL),
+    "own key unseen": (masked(lambda c, q, k, s: s & (k != c.past + q)), {"own-key-unseen"}, ALL),
     "last of the past masked": (masked(lambda c, q, k, s: s & (k != c.past - 1)), {"last-of-past-lost"}, ALL),
-    "middle of the past lost": (masked(lambda c, q, k, s: s & ((k < c.past // 2) | (k >= c.past // 2 + 4))), set(), ALL),
-    "one layer ignores the past": (masked(lambda c, q, k, s: s & (k >= c.past) if c.layer == 1 else s), set(), ALL),
-    "kernel loses 4 keys, in 16 bits": (masked(lambda c, q, k, s: s & ((k < 5) | (k >= 9)) if c.narrow else s), set(),
-                                        NARROW),
+    "middle of the past lost": (masked(lambda c, q, k, s: s & ((k < c.past // 2) | (k >= c.past // 2 + 4))), {"keys-lost"},
+                                ALL),
+    "one head ignores the past": (in_attention(one_head), {"head-ignores-past"}, ALL),
+    "one layer ignores the past": (masked(lambda c, q, k, s: s & (k >= c.past) if c.layer == 1 else s),
+                                   {"layer-ignores-past"}, ALL),
+    "kernel loses 4 keys, in 16 bits": (masked(lambda c, q, k, s: s & ((k < 5) | (k >= 9)) if c.narrow else s),
+                                        {"keys-lost"}, NARROW),
     "split-K forgets a block, in fp32": (masked(lambda c, q, k, s: s & ((k < 4) | (k >= 8)) if c.bits == 32 else s),
-                                         set(), WIDE),
+                                         {"keys-lost"}, WIDE),
     "one-token kernel drops a block": (masked(
-        lambda c, q, k, s: s & ((k < (c.length - 1) // 8 * 8) | (k >= c.past)) if c.rows == 1 else s), set(), ALL,
-        "last"),
+        lambda c, q, k, s: s & ((k < (c.length - 1) // 8 * 8) | (k >= c.past)) if c.rows == 1 else s),
+        {"keys-lost", "one-token-call"}, ALL, "last"),
     "only the first call is wrong": (first_call_only, {"first-dropped"}, ALL),
-    "scale by length": (in_attention(scaled), set(), ALL),
-    "heads tiled wrongly": (in_attention(tiled), set(), ALL),
+    "scale by length": (in_attention(scaled), {"scores-scaled"}, ALL),
+    "heads tiled wrongly": (in_attention(tiled), {"heads-tiled"}, ALL),
     "heads shifted": (stored(lambda c, k, v: (k.roll(1, 1), v.roll(1, 1))), {"heads-shifted"}, ALL),
     "values shifted": (stored(lambda c, k, v: (k, v.roll(-1, 2))), {"values-shifted"}, ALL),
-    "keys and values swapped": (stored(lambda c, k, v: (v, k)), set(), ALL),
-    "ring out of order": (stored(lambda c, k, v: (k.roll(5, 2), v.roll(3, 2))), set(), ALL),
-    "a zero key is attended to": (stored(zero_key), set(), ALL),
-    "a page is lost": (stored(lost_page), set(), ALL),
+    "keys and values swapped": (stored(lambda c, k, v: (v, k)), {"keys-and-values-swapped"}, ALL),
+    "ring out of order": (stored(lambda c, k, v: (k.roll(5, 2), v.roll(3, 2))), {"ring-out-of-order"}, ALL),
+    "a zero key is attended to": (stored(zero_key), {"zeros-in-past"}, ALL),
+    "a page is lost": (stored(lost_page), {"zeros-in-past"}, ALL),
     "past in int8": (quantised(127), {"past-in-int8"}, ALL),
-    "past in int4": (quantised(7), set(), ALL),
-    "past in fp8": (lambda model: in_format("float8_e4m3fn")(model), set(), ALL),
+    "past in int4": (quantised(7), {"past-in-int4"}, ALL),
+    "past in fp8": (lambda model: in_format("float8_e4m3fn")(model), {"past-in-fp8"}, ALL),
     "past in bf16": (lambda model: in_format("bfloat16")(model), {"past-in-bf16"}, ("fp32", "fp16")),
     "positions restart": (placed(lambda past, n: range(n)), {"position-restarted"}, ALL),
     "positions one too far": (placed(lambda past, n: range(past + 1, past + n + 1)), {"position-one-far"}, ALL),
@@ -322,11 +342,12 @@ FAULTS = {
     "one buffer for all texts": (one_buffer, {"past-shared", "past-of-another-text"}, ALL),
     "a prefill writes into an older past": (writes_into_older, {"past-shared"}, ALL),
     "rows of a batch swapped": (rows_swapped, {"batch-rows-mixed"}, ALL),
+    "beams are not reordered": (lambda model: not_reordered(model), {"rows-not-reordered"}, ALL),
     "drafts are not cropped": (lambda model: not_cropped(model), {"past-not-rewound"}, ALL),
 }
 FACTORIES = {first_call_only, one_buffer, writes_into_older, rows_swapped, stale_prefix, absent}
 NEED_PROBES = {"another text's past", "one buffer for all texts", "a prefill writes into an older past",
-               "rows of a batch swapped", "drafts are not cropped"}
+               "rows of a batch swapped", "drafts are not cropped", "beams are not reordered"}
 NEED_CROP = {"drafts are not cropped"}  # which windows refuse
 
 

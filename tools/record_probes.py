@@ -7,18 +7,22 @@ measured only decides which runs are still worth their time and their place. A r
 and said to be.
 """
 
+import contextlib
 import copy
 import inspect
 import json
 import pathlib
 import random
 
+import record_inside
+
 VERSION = 2
 MOST_ROWS = 16        # new tokens that are looked at
 MOST_CHANGED = 8      # tokens of the past that are changed, one at a time
 ALL_COUNTS = 16       # lengths up to here are all tried
 MOST_KEPT = 4         # suppositions that are written, the nearest
-AT_ONCE = 8192        # tokens of one call of many suppositions
+MOST_RUNS = 25        # times that a text is fed; what would take more is left out
+AT_ONCE = 12288       # tokens of one call of many suppositions
 ROW_BYTES = 7 << 20   # of the rows of one run of the text
 PROBE_BYTES = 3 << 19  # of the rows of one probe
 PASTS = ("cache", "past_key_values", "cache_params", "state")  # what forwards call their past, the newest first
@@ -41,6 +45,8 @@ class Runs:
                          f"its parameters, so that nothing could be handed over, and no verdict would mean anything")
         self.count = 0  # times that a text was fed
         self.left_out = []
+        self.routers = record_inside.Routers(model)
+        self.held = {}  # tokens that each layer holds of the probed past; of windows, fewer than were fed
 
     def call(self, texts, past=None, rows=None, hidden=False, **more):
         """The output of one call; `rows`: places in the call whose logits are wanted."""
@@ -48,6 +54,8 @@ class Runs:
 
         texts = texts if isinstance(texts[0], list) else [texts]
         more = dict(more)
+        if past is None and self.count >= MOST_RUNS:
+            raise ValueError(f"the text was fed {MOST_RUNS} times, which is enough")
         if past is not None:
             more[self.past_name] = past
         if hidden:
@@ -204,12 +212,14 @@ def masks(n, past):
     causes = {"past-ignored": lambda q, k: past <= k <= q, "top-left-mask": lambda q, k: k <= q - past}
     if n - past > 1:
         causes["later-tokens-seen"] = lambda q, k: True
+    causes["own-key-unseen"] = lambda q, k: k < q
     if past > 1:
         causes["last-of-past-lost"] = lambda q, k: k <= q and k != past - 1
     return causes
 
 
-def masks_with_numbers(n, past):
+def masks_with_numbers(n, past, windows):
+    """`windows`: some layers hold less than the whole past."""
     causes = {}
     for c in counts(n, past):
         causes[f"window={c}"] = lambda q, k, c=c: q - c < k <= q
@@ -217,15 +227,29 @@ def masks_with_numbers(n, past):
             causes[f"window-of-call={c}"] = lambda q, k, c=c: min(n - c, q) <= k <= q
         if c < past:  # all of them dropped is a past that is ignored
             causes[f"first-dropped={c}"] = lambda q, k, c=c: c <= k <= q
+    lengths = [x for x in (1, 2, 3, 4, 8, 16, 32) if x < past - 1]
+    pages = {(start, start + length) for length in lengths
+             for start in range(1, past - length, 1 if past <= ALL_COUNTS * 2 else length)}
+    pages |= {(start, past) for start in range(1, past - 1)}  # the first and the last lost have names of their own
+    for start, end in sorted(pages):
+        causes[f"keys-lost={start + 1}|{end}"] = Lost(start, end)
+        if windows:
+            causes[f"keys-lost={start + 1}|{end} of what a layer holds"] = Lost(start, end, True)
+    for c in counts(n, past) if windows else ():
+        causes[f"first-dropped={c}|of what a layer holds"] = Lost(0, c, True)
     return causes
 
 
-def positions(n, past):
-    """Position of a new token q, by the name of the cause."""
+def positions(n, past, turns):
+    """Position of a new token q, by the name of the cause; `turns`: a rotation, which adds up."""
     causes = {"position-restarted": lambda q: q - past, "position-one-far": lambda q: q + 1,
               "position-one-short": lambda q: q - 1}
     if n - past > 1:
         causes["position-frozen"] = lambda q: past
+    if turns:
+        causes["rotary-twice"] = lambda q: 2 * q
+        if n - past > 1:  # of one token it is a position that restarts
+            causes["rotary-missing"] = lambda q: 0
     return causes
 
 
@@ -243,6 +267,18 @@ def causal(q, k):
     return k <= q
 
 
+class Lost:
+    """A mask that hides the keys start .. end of the past from new tokens: by their places in the text, or in what a
+    layer holds of it."""
+
+    def __init__(self, start, end, in_layer=False):
+        self.start, self.end, self.in_layer = start, end, in_layer
+
+    def hidden(self, k, past, first_held):
+        at = k - first_held if self.in_layer else k
+        return (at >= self.start) & (at < self.end) & (k < past)
+
+
 class Suppositions:
     """Calls of the whole text with masks and positions handed over, many variants of them in one batch."""
 
@@ -254,6 +290,22 @@ class Suppositions:
         kinds = set(getattr(config, "layer_types", None) or [])
         self.kinds = sorted(kinds & {"full_attention", "sliding_attention", "chunked_attention"})
         self.window = getattr(config, "sliding_window", None) or getattr(config, "attention_chunk_size", None)
+        self.first = first_position(runs.model)
+        self.held = runs.held
+        by_kind = {kind: min((self.held[layer] for layer, own in enumerate(getattr(config, "layer_types", None) or [])
+                              if own == kind and layer in self.held), default=past) for kind in self.mask_kinds()}
+        self.first_held = {kind: max(0, past - held) for kind, held in by_kind.items()}
+
+    def mask_kinds(self):
+        return self.kinds or (["sliding_attention"] if self.window else ["full_attention"])
+
+    def near(self, kind, q, k):
+        """Whether key k is within the window of token q, of layers of that kind; tensors."""
+        if kind == "sliding_attention" and self.window:
+            return q - k < self.window
+        if kind == "chunked_attention" and self.window:
+            return q // self.window == k // self.window
+        return q - k == q - k
 
     def mask(self, sees, kind):
         """Added to the scores, [1, n, n]: 0 where a token sees a key. Tokens of the past see what came before them, and
@@ -262,11 +314,11 @@ class Suppositions:
 
         n, past = len(self.ids), self.past
         q, k = torch.arange(n)[:, None], torch.arange(n)[None, :]
-        seen = torch.tensor([[causal(i, j) if i < past else bool(sees(i, j)) for j in range(n)] for i in range(n)])
-        if kind == "sliding_attention" and self.window:
-            seen &= q - k < self.window
-        if kind == "chunked_attention" and self.window:
-            seen &= q // self.window == k // self.window
+        if isinstance(sees, Lost):
+            seen = (k <= q) & ~((q >= past) & sees.hidden(k, past, self.first_held[kind]))
+        else:
+            seen = torch.tensor([[causal(i, j) if i < past else bool(sees(i, j)) for j in range(n)] for i in range(n)])
+        seen &= self.near(kind, q, k)
         least = torch.finfo(self.runs.model.dtype).min
         return torch.zeros(n, n, dtype=self.runs.model.dtype).masked_fill(~seen, least)[None]
 
@@ -275,13 +327,12 @@ class Suppositions:
 
         model, n, more = self.runs.model, len(self.ids), {}
         if with_mask:
-            kinds = self.kinds or (["sliding_attention"] if self.window else ["full_attention"])
+            kinds = self.mask_kinds()
             by_kind = {kind: torch.stack([self.mask(sees or causal, kind) for sees, _ in variants]).to(model.device)
                        for kind in kinds}
             more["attention_mask"] = by_kind if len(kinds) > 1 else by_kind[kinds[0]]
         if with_places:
-            first = first_position(model)
-            at = [[first + (q if q < self.past or place is None else place(q)) for q in range(n)]
+            at = [[self.first + (q if q < self.past or place is None else place(q)) for q in range(n)]
                   for _, place in variants]
             known = getattr(self.config, "max_position_embeddings", None)
             if known is not None and max(map(max, at)) >= known:
@@ -328,77 +379,183 @@ class whole_masks:
             del body.build_alibi_tensor
 
 
-def suppose(runs, ids, past, rows, seen, right, noise):
-    """(tensors, names of all that was tried). `noise`: how far roundings move a logit."""
-    by = Suppositions(runs, ids, past)
-    n, tensors, tried = len(ids), {}, {}
+class Search:
+    """What causes would have given, held against what was seen, until something is it."""
 
-    def heeded(name, **which):
-        got = runs.attempt(f"probe.{name}", lambda: by.run([(causal, None)], rows, **which)[0])
-        return got is not None and apart(got, right) <= noise, got
+    def __init__(self, runs, ids, past, rows, seen, right, noise, layer):
+        """`noise`: how far roundings move a logit. `layer`: where states first part; None where that is not known."""
+        self.runs, self.ids, self.past, self.rows = runs, ids, past, rows
+        self.seen, self.right, self.noise, self.layer = seen, right, noise, layer
+        self.by = Suppositions(runs, ids, past)
+        self.one_and_two_at = None
+        self.tried, self.tensors = {}, {}  # by name and, after a "|", what tells variants of it apart
 
-    both, got = heeded("right_mask and probe.right_positions") if by.can_mask and by.can_place else (False, None)
-    if both:
-        tensors["probe.right_mask"] = tensors["probe.right_positions"] = got
-    else:
-        if by.can_mask:
-            ok, got = heeded("right_mask", with_places=False)
-            by.can_mask = ok
-            tensors["probe.right_mask"] = got
-        if by.can_place:
-            ok, got = heeded("right_positions", with_mask=False)
-            by.can_place = ok
-            tensors["probe.right_positions"] = got
-    heed_masks, heed_places = by.can_mask, by.can_place
+    def share(self, name):
+        return self.tried[name][0] if name in self.tried else -9
 
-    def attempt(variants):
-        """Best share explained, after all of `variants` were run: {name: (sees, place)}."""
-        names = [name for name in variants if name not in tried]
-        logits = runs.attempt("suppose." + " ".join(names), lambda: by.run([variants[x] for x in names], rows))
+    def found(self):
+        return any(share >= 0.5 and far <= self.noise for share, far, _ in self.tried.values())
+
+    def add(self, names, logits):
         for name, own in zip(names, logits or []):
-            tried[name] = (explained(seen, right, own), apart(seen, own), own)
-        return max((share for share, _, _ in tried.values()), default=0)
+            self.tried[name] = (explained(self.seen, self.right, own), apart(self.seen, own), own)
 
-    def found():
-        return any(share >= 0.5 and far <= noise for share, far, _ in tried.values())
+    def heeded(self, name, **which):
+        got = self.runs.attempt(f"probe.{name}", lambda: self.by.run([(causal, None)], self.rows, **which)[0])
+        return got is not None and apart(got, self.right) <= self.noise, got
 
-    plain_masks = masks(n, past) if heed_masks else {}
-    plain_places = positions(n, past) if heed_places else {}
-    more_masks = masks_with_numbers(n, past) if heed_masks else {}
-    more_places = positions_with_numbers(n, past) if heed_places else {}
-    if by.config is not None and heed_places:  # not beyond the table of positions
-        known = getattr(by.config, "max_position_embeddings", None)
-        fits = lambda place: known is None or max(place(q) for q in range(past, n)) + first_position(runs.model) < known
-        plain_places = {name: place for name, place in plain_places.items() if fits(place)}
-        more_places = {name: place for name, place in more_places.items() if fits(place)}
+    def see_what_is_heeded(self):
+        by = self.by
+        both, got = self.heeded("right_mask and probe.right_positions") if by.can_mask and by.can_place else (False, 0)
+        if both:
+            self.tensors["probe.right_mask"] = self.tensors["probe.right_positions"] = got
+            return
+        if by.can_mask:
+            by.can_mask, self.tensors["probe.right_mask"] = self.heeded("right_mask", with_places=False)
+        if by.can_place:
+            by.can_place, self.tensors["probe.right_positions"] = self.heeded("right_positions", with_mask=False)
 
-    stage = {name: (sees, None) for name, sees in plain_masks.items()}
-    stage |= {name: (None, place) for name, place in plain_places.items()}
-    stage |= {f"{m}+{p}": (plain_masks[m], place) for p, place in plain_places.items()
-              for m in ("past-ignored", "top-left-mask", "later-tokens-seen") if m in plain_masks}
-    if stage:
-        attempt(stage)
-    if not found() and (more_masks or more_places):
-        attempt({name: (sees, None) for name, sees in more_masks.items()} |
-                {name: (None, place) for name, place in more_places.items()})
-    if not found():  # two at once, one of them with a number
-        best = lambda some: max(some, key=lambda name: tried[name][0] if name in tried else -9, default=None)
-        place, mask = best(plain_places), best([m for m in plain_masks if m in ("past-ignored", "top-left-mask")])
+    def handed_over(self, variants):
+        """{name: (sees, place)} in as few calls as they fit in."""
+        names = [name for name in variants if name not in self.tried]
+        if names:
+            self.add(names, self.runs.attempt("suppose." + names[0] + " and others",
+                                              lambda: self.by.run([variants[x] for x in names], self.rows)))
+
+    def masks_and_places(self):
+        by, n, past = self.by, len(self.ids), self.past
+        turns = bool(getattr(by.config, "rope_parameters", None) or getattr(by.config, "rope_theta", None))
+        known = getattr(by.config, "max_position_embeddings", None)  # not beyond the table of positions
+
+        def fits(place):
+            return known is None or max(place(q) for q in range(past, n)) + by.first < known
+
+        self.plain_masks = masks(n, past) if by.can_mask else {}
+        self.masks = masks_with_numbers(n, past, any(by.first_held.values())) if by.can_mask else {}
+        self.plain_places, self.places = ({name: place for name, place in some.items() if fits(place)} if by.can_place
+                                          else {} for some in (positions(n, past, turns), positions_with_numbers(n, past)))
+        stage = {name: (sees, None) for name, sees in self.plain_masks.items()}
+        stage |= {name: (None, place) for name, place in self.plain_places.items()}
+        stage |= {f"{m}+{p}": (self.plain_masks[m], place) for p, place in self.plain_places.items()
+                  for m in ("past-ignored", "top-left-mask", "later-tokens-seen") if m in self.plain_masks}
+        numbers = {name: (sees, None) for name, sees in self.masks.items()}
+        numbers |= {name: (None, place) for name, place in self.places.items()}
+        if len(stage | numbers) * n <= AT_ONCE:
+            self.handed_over(stage | numbers)
+            return
+        self.handed_over(stage)
+        if not self.found():
+            self.handed_over(numbers)
+
+    def pairs(self):
+        """Two at once, one of them with a number."""
+        best = lambda some: max(some, key=self.share, default=None)
+        place = best(self.plain_places)
+        mask = best([m for m in self.plain_masks if m in ("past-ignored", "top-left-mask")])
         pairs = {}
         if place is not None:
-            pairs |= {f"{m}+{place}": (sees, plain_places[place]) for m, sees in more_masks.items()
-                      if "of-call" not in m}
+            pairs |= {f"{m}+{place}": (sees, self.plain_places[place]) for m, sees in self.masks.items()
+                      if "of-call" not in m and "keys-lost" not in m and "|" not in m}
         if mask is not None:
-            pairs |= {f"{mask}+{p}": (plain_masks[mask], own) for p, own in more_places.items()}
-        if pairs:
-            attempt(pairs)
-    nearest = sorted(tried, key=lambda name: -tried[name][0])[:MOST_KEPT]
-    tensors |= {f"suppose.{name}": tried[name][2] for name in nearest if tried[name][0] > 0}
-    if "past-ignored" in tried:  # however far: it shows whether masks are heeded at all
-        tensors["suppose.past-ignored"] = tried["past-ignored"][2]
-    without_numbers = lambda name: "+".join(part.split("=")[0] for part in name.split("+"))
-    return ({name: t for name, t in tensors.items() if t is not None}, sorted({without_numbers(x) for x in tried}),
-            found())
+            pairs |= {f"{mask}+{p}": (self.plain_masks[mask], own) for p, own in self.places.items()}
+        self.handed_over(pairs)
+
+    def one_layer(self):
+        """One layer that ignores the past, or one of its heads: where states first part, or any."""
+        import torch
+
+        if not self.by.can_mask:
+            return
+        n, past = len(self.ids), self.past
+        heads = getattr(self.by.config, "num_attention_heads", 0)
+        layers = [layer for layer, _ in record_inside.attentions(self.runs.model)]
+        variants = [(f"layer-ignores-past|{x}", x, None) for x in layers if self.layer in (None, x)]
+        if self.layer in layers:
+            variants += [(f"head-ignores-past|{h}", self.layer, h) for h in range(heads)]
+        variants = variants[:max(1, AT_ONCE // n)]
+
+        def change(layer, mask):
+            if mask.shape[0] != len(variants) or mask.shape[-2:] != (n, n):
+                return mask
+            mask = mask.expand(-1, heads, -1, -1).clone()
+            for i, (_, own, head) in enumerate(variants):
+                if own == layer:
+                    mask[i, slice(None) if head is None else head, past:, :past] = torch.finfo(mask.dtype).min
+            return mask
+
+        def run():
+            with record_inside.masks_by_layer(self.runs.model, change):
+                return self.by.run([(causal, None)] * len(variants), self.rows)
+
+        if variants and heads:
+            self.add([name for name, _, _ in variants], self.runs.attempt("suppose.layer-ignores-past", run))
+
+    def read_wrongly(self):
+        """The past with its keys and values edited, on a text that holds it twice."""
+        if not self.by.can_mask or self.past < 2:
+            return
+        copies = record_inside.Copies(self.by, AT_ONCE)
+        edits = {name: {"edit": edit} for name, edit in record_inside.edits(self.past).items()}
+        edits |= {f"{name}|of new tokens, too": {"edit": v["edit"], "all": True} for name, v in edits.items()
+                  if name.startswith("past-in")}
+        edits["hole-in-past"] = {"hole": True}
+        edits |= {f"scores-scaled|{x}": {"scale": x} for x in (0.6, 0.75, 0.9, 1.1, 1.25, 1.5)}
+        names = list(edits)
+        logits = self.runs.attempt("probe.right_copy", lambda: copies.run([{}, *(edits[x] for x in names)], self.rows))
+        if logits is None:
+            return
+        self.tensors["probe.right_copy"] = logits[0]
+        if apart(logits[0], self.right) > self.noise:
+            return
+        self.add(names, logits[1:])
+        if not self.found():
+            self.scaled(copies)
+        heads, kept = (getattr(self.by.config, f"num_{x}_heads", None) for x in ("attention", "key_value"))
+        if not self.found() and heads and kept and 1 < kept < heads:
+            self.add(["heads-tiled"], self.runs.attempt(
+                "suppose.heads-tiled", lambda: copies.run([{"order": [h % kept for h in range(heads)]}], self.rows)))
+
+    def scaled(self, copies):
+        """Towards the factor that fits best, by the slope at the nearest so far."""
+        at = float(max((x for x in self.tried if x.startswith("scores-scaled|")), key=self.share).split("|")[1])
+        if self.share(f"scores-scaled|{at}") < 0.4:
+            return
+        for step in (1e-3, 1e-4, 1e-4):
+            near = self.runs.attempt("suppose.scores-scaled",
+                                     lambda: copies.run([{"scale": at}, {"scale": at + step}], self.rows))
+            if near is None:
+                return
+            self.add([f"scores-scaled|{at!r}"], near[:1])
+            slope = (near[1].double() - near[0].double()) / step
+            if self.found() or not float(slope.norm()) > 0:
+                return
+            at += float(((self.seen.double() - near[0].double()) * slope).sum() / (slope * slope).sum())
+
+    def calls_of_one_and_two(self):
+        got = self.runs.attempt("probe.one_and_two", lambda: one_and_two(self.runs, self.ids, self.past))
+        if got is not None:
+            self.tensors["probe.one_and_two"], self.one_and_two_at = got
+
+    def run(self):
+        self.see_what_is_heeded()
+        if self.by.can_mask or self.by.can_place:
+            self.masks_and_places()
+        for stage in (self.read_wrongly, self.one_layer, self.calls_of_one_and_two, self.pairs):
+            if not self.found() and (self.by.can_mask or self.by.can_place or stage == self.calls_of_one_and_two):
+                stage()
+
+    def results(self):
+        """(tensors, names of all that was tried)"""
+        names, of_cause = [], lambda name: "+".join(part.split("=")[0].split("|")[0] for part in name.split("+"))
+        for name in sorted(self.tried, key=lambda x: -self.tried[x][0]):
+            if name.split("|")[0] not in [x.split("|")[0] for x in names]:
+                names.append(name)
+        tensors = {f"suppose.{name.split('|')[0]}": self.tried[name][2] for name in names[:MOST_KEPT]
+                   if self.tried[name][0] > 0}
+        if "past-ignored" in self.tried:  # however far: it shows whether masks are heeded at all
+            tensors["suppose.past-ignored"] = self.tried["past-ignored"][2]
+        found = {name: t for name, t in (tensors | self.tensors).items() if t is not None}
+        return found, sorted({of_cause(x) for x in self.tried})
 
 
 # --- The runs -----------------------------------------------------------------------------------------------------
@@ -441,8 +598,28 @@ def second_uses(runs, ids, other, past, rows, tensors, metadata):
         metadata["probe_cropped_length"] = str(past_length(longer))
         tensors["probe.cropped"] = go_on(longer)[0]
 
-    for run in (in_batch, forked, cropped):
+    def reordered():  # as a beam search does
+        both = runs.past_of([prefix, other_prefix])
+        if not hasattr(both, "reorder_cache"):
+            raise ValueError(f"a {type(both).__name__} cannot be reordered")
+        import torch
+
+        both.reorder_cache(torch.tensor([1, 0], device=runs.model.device))
+        tensors["probe.reordered_other"], tensors["probe.reordered"] = go_on(both, [rest, rest])
+
+    for run in (in_batch, reordered, forked, cropped):
         runs.attempt(f"probe.{run.__name__}", run)
+
+
+def one_and_two(runs, ids, past):
+    """[3, vocab], and the place of its first row: a token fed alone after a past; the same and the next in one call."""
+    import torch
+
+    at = past if len(ids) > past + 1 else past - 1
+    if at < 1:
+        raise ValueError("a past of one token is too short")
+    alone = runs.after(ids[:at], ids[at:at + 1], rows=[0])
+    return torch.cat([alone, runs.after(ids[:at], ids[at:at + 2], rows=[0, 1])]), at
 
 
 def wide_format(model):
@@ -459,24 +636,24 @@ class in_wider_format:
     """The model in a wider format, its experts one at a time, since grouped products take no doubles."""
 
     def __init__(self, model, dtype):
-        self.model, self.narrow, self.wide = model, model.dtype, dtype
+        self.model, self.wide = model, dtype
 
     def __enter__(self):
-        import torch
-
         self.kept = {name: b.clone() for name, b in self.model.named_buffers() if b.is_floating_point()}
         self.dtypes = {name: t.dtype for name, t in self.model.named_parameters()}
-        self.model.to(self.wide)
         config = self.model.config.get_text_config()
         self.experts = getattr(config, "_experts_implementation", None)
-        if self.experts is not None and hasattr(self.model, "set_experts_implementation"):
-            self.model.set_experts_implementation("eager")
-        else:
+        if not hasattr(self.model, "set_experts_implementation"):
             self.experts = None
+        try:
+            self.model.to(self.wide)
+            if self.experts is not None:
+                self.model.set_experts_implementation("eager")
+        except BaseException:  # no memory for it
+            self.__exit__()
+            raise
 
     def __exit__(self, *_):
-        import torch
-
         if self.experts is not None:
             self.model.set_experts_implementation(self.experts)
         for name, t in self.model.named_parameters():
@@ -486,45 +663,91 @@ class in_wider_format:
                 buffer.data = self.kept[name]
 
 
-def fed(runs, ids, pieces, rows, hidden=False):
-    """(logits of `rows`, length of the past that each call returned, the last past, hidden states or None)"""
+class Fed:
+    """What came of a text that was fed in pieces."""
+
+    def __init__(self, logits, lengths, past, states, routes, heads):
+        self.logits, self.lengths = logits, lengths  # of the rows that were asked for; of the past after each call
+        self.past, self.states = past, states  # the last; [layers + 1, tokens, width] or None
+        self.routes, self.heads = routes, heads  # by layer
+
+
+def fed(runs, ids, pieces, rows, hidden=False, heads=False):
     import torch
 
     past, logits, states, lengths, start = None, [], [], [], 0
-    for length in pieces:
-        own = [r - start for r in rows if start <= r < start + length]
-        out, given = runs.call(ids[start:start + length], past=past, rows=own or [length - 1], hidden=hidden)
-        if own:
-            logits.append(given[0])
-        if hidden:
-            states.append(hidden_of(out))
-        past = runs.past_in(out)
-        lengths.append(past_length(past))
-        start += length
-    return torch.cat(logits), lengths, past, torch.cat(states, dim=1) if hidden else None
+    with runs.routers.listening() as routes, \
+            record_inside.heads_of(runs.model) if heads else contextlib.nullcontext() as seen:
+        for length in pieces:
+            own = [r - start for r in rows if start <= r < start + length]
+            out, given = runs.call(ids[start:start + length], past=past, rows=own or [length - 1], hidden=hidden)
+            if own:
+                logits.append(given[0])
+            if hidden:
+                states.append(hidden_of(out))
+            past = runs.past_in(out)
+            lengths.append(past_length(past))
+            start += length
+    return Fed(torch.cat(logits), lengths, past, torch.cat(states, dim=1) if hidden else None, routes, seen)
 
 
 def wide_pair(runs, ids, pieces, rows, tensors, metadata, past, count):
-    """Both runs in a wider format, and how far their states are apart after each layer. None, or (with, without)."""
+    """Both runs in a wider format, and how far their states and heads are apart in each layer. None, or (with, without)."""
     import torch
 
     dtype = wide_format(runs.model)
     if dtype is None:
         runs.left_out.append(f"probe.wide: a model in {runs.model.dtype} is not run in a wider format")
         return None
-    with in_wider_format(runs.model, dtype):
-        hidden = runs.attempt("states", lambda: fed(runs, ids, [len(ids)], rows, hidden=True))
-        without = hidden or runs.attempt("probe.wide_without", lambda: fed(runs, ids, [len(ids)], rows))
-        other = None if without is None else runs.attempt(
-            "probe.wide_with", lambda: fed(runs, ids, pieces, rows, hidden=hidden is not None))
-    if other is None:
+
+    def both():
+        with in_wider_format(runs.model, dtype):
+            inside = dict(hidden=True, heads=True)
+            without = runs.attempt("states", lambda: fed(runs, ids, [len(ids)], rows, **inside))
+            if without is None:
+                inside, without = {}, fed(runs, ids, [len(ids)], rows)
+            return without, fed(runs, ids, pieces, rows, **inside)
+
+    pair = runs.attempt("probe.wide_without and probe.wide_with", both)
+    if pair is None:
         return None
+    without, other = pair
     metadata["probe_wide_format"] = str(dtype).removeprefix("torch.")
-    tensors["probe.wide_without"], tensors["probe.wide_with"] = without[0], other[0]
-    if hidden is not None and without[3].shape == other[3].shape:
-        a, b = (s[:, past:past + count].double() for s in (without[3], other[3]))
+    tensors["probe.wide_without"], tensors["probe.wide_with"] = without.logits, other.logits
+    if rows != list(range(len(ids))):
+        metadata["rows.probe.wide_without"] = metadata["rows.probe.wide_with"] = ",".join(str(r) for r in rows)
+    if count and without.states is not None and without.states.shape == other.states.shape:
+        a, b = (s[:, past:past + count].double() for s in (without.states, other.states))
         tensors["probe.states_apart"] = torch.stack([(a - b).abs().amax(2), a.abs().amax(2)], dim=2).float()
-    return other[0], without[0]
+        heads = getattr(runs.model.config.get_text_config(), "num_attention_heads", 0)
+        apart_by_head = record_inside.heads_apart(without.heads, other.heads, heads, past, count)
+        if apart_by_head is not None and apart_by_head.shape[0] == tensors["probe.states_apart"].shape[0] - 1:
+            tensors["probe.heads_apart"] = apart_by_head
+    return other.logits, without.logits
+
+
+def record_wide_runs(runs, ids, pieces, rows):
+    """(tensors, metadata) of the wider runs alone."""
+    past = len(ids) - pieces[-1]
+    tensors, metadata = {}, {"probes": str(VERSION), "probe_past": str(past), "probe_rows": "1"}
+    wide = wide_pair(runs, ids, pieces, rows, tensors, metadata, past, 0)
+    return ({}, {}) if wide is None else (in_fp32(tensors), metadata)
+
+
+def in_fp32(tensors):
+    import torch
+
+    return {name: (t.float() if t.dtype == torch.float64 else t).contiguous() for name, t in tensors.items()}
+
+
+def first_layer_apart(states, dtype):
+    """The first layer after which states differ by more than rounding; None where none does, or -1 before the first."""
+    if states is None:
+        return None
+    for layer, (far, size) in enumerate(states.amax(1).tolist()):
+        if far > 64 * steps(dtype) * max(size, 1e-30):
+            return layer - 1
+    return None
 
 
 def record(runs, ids, pieces, rows, recorded, right, keeps, hidden):
@@ -563,6 +786,8 @@ def record(runs, ids, pieces, rows, recorded, right, keeps, hidden):
 
     def again():
         past_again = runs.past_of(ids[:past])
+        runs.held = {i: int(layer.keys.shape[-2]) for i, layer in enumerate(getattr(past_again, "layers", None) or [])
+                     if torch.is_tensor(getattr(layer, "keys", None)) and layer.keys.ndim == 4}
         logits, lengths = go_on(past_again), [past_length(past_again)]
         if keeps and lengths[0] == past:  # it says to be as it was
             tensors["probe.twice"] = go_on(past_again)
@@ -571,15 +796,31 @@ def record(runs, ids, pieces, rows, recorded, right, keeps, hidden):
             metadata["probe_twice_lengths"] = listed(lengths)
         return logits
 
-    runs.attempt("probe.beside_another", beside)
+    # Near ties between experts fall otherwise in calls of another shape; not so in wider arithmetic.
+    narrow = steps(runs.model.dtype) > steps(torch.float32)
+    ties = bool(runs.routers) and narrow and wide_format(runs.model) is not None
+    if ties:
+        runs.attempt("another text", lambda: runs.past_of(other[:past]))
+    else:
+        runs.attempt("probe.beside_another", beside)
     seen = keep("probe.again", again)
-    keep("probe.batched", lambda: runs.call([text, other_text], rows=new)[1][0])
 
     def texts():
         keep("suppose.new-tokens-alone", lambda: runs.whole(rest, rows=first))
         keep("suppose.past-of-another-text", lambda: runs.whole(other[:past] + rest, rows=new))
 
-    for i in places_of_changes(n):
+    at_once = not hidden and not ties and wide_format(runs.model) is not None
+    if at_once:  # other texts in a call are no matter there
+        places = places_of_changes(n)
+        before = sorted(set().union(*(rows_before(i, n, rows) for i in places)))
+        got = runs.attempt("probe.later", lambda: runs.call([text[:i] + other_text[i:] for i in places],
+                                                            rows=before)[1])
+        for i, own in zip(places, got or []):
+            some = rows_before(i, n, rows)
+            tensors[f"probe.later.{i}"] = own[[before.index(r) for r in some]]
+            if some != list(range(i)):
+                metadata[f"rows.probe.later.{i}"] = listed(some)
+    for i in places_of_changes(n) if not at_once else ():
         changed, before = text[:i] + other_text[i:], rows_before(i, n, rows)
         if hidden:
             def run(changed=changed, before=before, i=i):
@@ -590,11 +831,24 @@ def record(runs, ids, pieces, rows, recorded, right, keeps, hidden):
         else:
             keep(f"probe.later.{i}", lambda c=changed, b=before: runs.whole(c, rows=b),
                  before if before != list(range(i)) else None)
-    if keeps:
-        second_uses(runs, ids, other, past, count, tensors, metadata)
+    def uses():
+        if ties:
+            runs.attempt("probe.beside_another", beside)
+        keep("probe.batched", lambda: runs.call([text, other_text], rows=new)[1][0])
+        if keeps:
+            second_uses(runs, ids, other, past, count, tensors, metadata)
+
+    if ties:
+        metadata["uses_in"] = str(wide_format(runs.model)).removeprefix("torch.")
+
+        def uses_and_texts():
+            with in_wider_format(runs.model, wide_format(runs.model)):
+                uses()
+                texts()
+        runs.attempt("uses", uses_and_texts)
+    else:
+        uses()
     wide = wide_pair(runs, text, pieces, rows, tensors, metadata, past, count)
-    if wide is not None and rows != list(range(n)):
-        metadata["rows.probe.wide_without"] = metadata["rows.probe.wide_with"] = listed(rows)
 
     # What each cause would have given: in the wider format where the fault is there, too, since less is rounded there.
     right_rows = right[[rows.index(r) for r in new]]
@@ -608,7 +862,8 @@ def record(runs, ids, pieces, rows, recorded, right, keeps, hidden):
     if keeps and wide_parted:
         wide_dtype = wide_format(runs.model)
         with in_wider_format(runs.model, wide_dtype):
-            texts()
+            if not ties:
+                texts()
             at = [rows.index(r) for r in new]
             probed = wide[0][at] if len(pieces) == 2 else runs.after(ids[:past], rest, rows=first)
             metadata["supposed_for"] = "wide_with" if len(pieces) == 2 else "wide_again"
@@ -616,15 +871,16 @@ def record(runs, ids, pieces, rows, recorded, right, keeps, hidden):
                 tensors["probe.wide_again"] = probed
             if parted(probed, wide[1][at], wide_dtype, 16):
                 single_use_right = False
+                layer = first_layer_apart(tensors.get("probe.states_apart"), wide_dtype)
                 add_suppositions(runs, ids, other, past, count, probed, wide[1][at], 16 * steps(wide_dtype) * scale,
-                                 tensors, metadata)
+                                 tensors, metadata, layer)
     else:
-        texts()
-        candidates = {"recorded": seen_rows, "again": seen, "cropped": tensors.get("probe.cropped")}
-        for name, own in candidates.items():  # what is not kept cannot be misread
-            if own is None or not keeps or not parted(own, right_rows, dtype, few):
+        if not ties:
+            texts()
+        for name, own in {"recorded": seen_rows, "again": seen}.items():
+            if own is None or not keeps or not parted(own, right_rows, dtype, few):  # what is not kept is not misread
                 continue
-            single_use_right = name == "cropped"
+            single_use_right = False
             if name != "recorded":
                 metadata["supposed_for"] = name
             add_suppositions(runs, ids, other, past, count, own, right_rows, 2 * few * steps(dtype) * scale, tensors,
@@ -636,18 +892,30 @@ def record(runs, ids, pieces, rows, recorded, right, keeps, hidden):
         got = tensors.get(f"probe.{name}")
         if not single_use_right or got is None:
             continue
-        if parted(got, tensors.get(f"probe.{name}_whole", right_rows), dtype, few):
+        in_wide = ties and name != "twice" and wide is not None
+        expected = tensors.get(f"probe.{name}_whole", wide[1][[rows.index(r) for r in new]] if in_wide else right_rows)
+        differs = lambda a, b: parted(a, b, wide_format(runs.model) if in_wide else dtype, 16 if in_wide else few)
+        if differs(got, expected):
             at = list(range(len(whole) - len(rest), len(whole) - len(rest) + count))
-            keep(f"suppose.{cause}", lambda whole=whole, at=at: runs.whole(whole, rows=at))
+            run = lambda whole=whole, at=at: runs.whole(whole, rows=at)
+            with in_wider_format(runs.model, wide_format(runs.model)) if in_wide else contextlib.nullcontext():
+                supposed = keep(f"suppose.{cause}", run)
+            if name == "cropped" and not in_wide and (supposed is None or differs(supposed, got)):
+                metadata["supposed_for"] = name
+                add_suppositions(runs, ids, other, past, count, got, right_rows, 2 * few * steps(dtype) * scale, tensors,
+                                 metadata)
     metadata["runs"] = str(runs.count)
-    tensors = {name: (t.float() if t.dtype == torch.float64 else t).contiguous() for name, t in tensors.items()}
-    return tensors, metadata
+    return in_fp32(tensors), metadata
 
 
-def add_suppositions(runs, ids, other, past, count, seen, right, noise, tensors, metadata):
-    supposed, tried, found = suppose(runs, ids, past, count, seen, right, noise)
+def add_suppositions(runs, ids, other, past, count, seen, right, noise, tensors, metadata, layer=None):
+    search = Search(runs, ids, past, count, seen, right, noise, layer)
+    search.run()
+    supposed, tried = search.results()
     tensors |= supposed
     metadata["tried"] = " ".join(tried)
-    if not found:
+    if search.one_and_two_at is not None:
+        metadata["probe_one_and_two"] = str(search.one_and_two_at)
+    if not search.found() and not search.by.can_mask:
         more = runs.attempt("probe.changed", lambda: changes(runs, ids, other, past, count))
         tensors |= more or {}

@@ -20,7 +20,8 @@ Usage:
     3,5           pieces of 3, then of 5 tokens; what is left makes the last piece
 
 Beside the two runs some 25 more are recorded, by which `pkv check --recorded` tells the cause of a difference
-(record_probes.py beside this file); --no-probes leaves them out. --hidden adds the states after each layer.
+(record_probes.py beside this file); --no-probes leaves them out but for both runs in a wider number format, by which
+it tells rounding from faults. --hidden adds the states after each layer.
 --patch takes a Python file with a function patch(model), called once the model is loaded: your own changes to it.
 --random-weights needs no more of the model than its config.json, and --ids no tokenizer. Who has a model in memory
 calls record_model(model, ids, pieces, folder) instead.
@@ -38,6 +39,7 @@ import os
 import sys
 import warnings
 
+import record_inside
 import record_probes
 
 FORMATS = {"fp32": "float32", "fp16": "float16", "bf16": "bfloat16"}
@@ -184,7 +186,7 @@ def unknown_names(tensors, metadata):
     for name in tensors:
         kind, _, rest = name.partition(".")
         causes = [part.split("=")[0] for part in rest.split("+")]
-        if name in ("ids", "logits", "hidden") or kind == "probe" and known(rest, listed["runs"]):
+        if name in ("ids", "logits", "hidden", "routes") or kind == "probe" and known(rest, listed["runs"]):
             continue
         if kind != "suppose" or not all(cause in listed["suppose"] for cause in causes):
             bad.append(name)
@@ -201,17 +203,23 @@ def record_model(model, ids, pieces, folder, probes=True, hidden=False, known=No
     rows = record_probes.rows_to_keep(n, pieces, vocab)
     listed = lambda numbers: ",".join(str(x) for x in numbers)
     runs.count = 0
-    without, without_lengths, _, states = record_probes.fed(runs, ids, [n], rows, hidden)
-    other, lengths, past, other_states = record_probes.fed(runs, ids, pieces, rows, hidden)
+    alone, after = (record_probes.fed(runs, ids, parts, rows, hidden) for parts in ([n], pieces))
+    without, without_lengths, states = alone.logits, alone.lengths, alone.states
+    other, lengths, past, other_states = after.logits, after.lengths, after.past, after.states
     told = description(model, known or {})
     if len(rows) < n:
         told["rows"] = listed(rows)
     if past_format(past):
         told["past_format"] = past_format(past)
     tensors, more = {}, {}
+    routes = record_inside.exchanges(alone.routes, after.routes) if runs.routers else None
     if probes and len(pieces) > 1:
         tensors, more = record_probes.record(runs, ids, pieces, rows, other, without,
                                              past is not None, hidden)
+    elif len(pieces) > 1:
+        tensors, more = record_probes.record_wide_runs(runs, ids, pieces, rows)
+    if routes is not None:
+        tensors["routes"], more["route_layers"] = routes[0], listed(routes[1])
     if len(set(ids)) == 1:
         runs.left_out.append("a text that says anything: one token, repeated, looks the same wherever attention looks")
     if runs.left_out:

@@ -153,6 +153,8 @@ std::optional<check::Probes> read_probes(const containers::SafeTensors& file) {
     const std::string run(name.substr(kRun.size()));
     if (run == "states_apart")
       probes.states_apart = states_of(file, t);
+    else if (run == "heads_apart")
+      probes.heads_apart = states_of(file, t);
     else if (run.ends_with(kStates))
       probes.states[run.substr(0, run.size() - kStates.size())] = states_of(file, t);
     else
@@ -165,6 +167,8 @@ std::optional<check::Probes> read_probes(const containers::SafeTensors& file) {
     probes.cropped_length = said.front();
   }
   probes.supposed_for = value_of(file, "supposed_for");
+  probes.uses_format = format_name(value_of(file, "uses_in"));
+  if (const auto at = numbers_of(file, "probe_one_and_two"); !at.empty()) probes.one_and_two_at = at.front();
   probes.tried = words_of(value_of(file, "tried"), ' ');
   probes.left_out = words_of(value_of(file, "left_out"), '\n');
   for (std::string& line : probes.left_out) line = printable(line);
@@ -203,6 +207,8 @@ check::Recording read_recording(const std::filesystem::path& path) {
   }
   const auto hidden = std::ranges::find(file.tensors(), "hidden", &containers::Tensor::name);
   if (hidden != file.tensors().end()) r.states = states_of(file, *hidden);
+  const auto routes = std::ranges::find(file.tensors(), "routes", &containers::Tensor::name);
+  if (routes != file.tensors().end()) r.routes = {states_of(file, *routes), numbers_of(file, "route_layers")};
   r.probes = read_probes(file);
   return r;
 }

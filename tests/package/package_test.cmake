@@ -45,12 +45,16 @@ endforeach()
 
 # So is what people and shells read, and the recorder, which the program names from where it was moved to.
 foreach(file share/man/man1/pkv.1 share/bash-completion/completions/pkv share/zsh/site-functions/_pkv
-        share/fish/vendor_completions.d/pkv.fish share/pkv/tools/record_transformers.py share/pkv/tools/record_probes.py)
+        share/fish/vendor_completions.d/pkv.fish share/pkv/tools/record_transformers.py share/pkv/tools/record_probes.py
+        share/pkv/tools/record_inside.py)
   file(READ ${SCRATCH}/moved/${file} text)
   if(NOT text MATCHES "pkv")
     message(FATAL_ERROR "${file} says nothing of pkv")
   endif()
 endforeach()
+if(NOT EXISTS ${SCRATCH}/moved/share/pkv/tools/recorded_names.json)  # which the recorder reads when it begins
+  message(FATAL_ERROR "the names that a recording may have were not installed")
+endif()
 file(WRITE ${SCRATCH}/other/config.json "{\"model_type\": \"mamba\"}")
 execute_process(COMMAND ${SCRATCH}/moved/bin/pkv check ${SCRATCH}/other RESULT_VARIABLE status ERROR_VARIABLE said)
 if(NOT status EQUAL 3 OR NOT said MATCHES "python3 [^\n]*moved/share/pkv/tools/record_transformers.py")

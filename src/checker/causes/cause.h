@@ -32,23 +32,37 @@ enum class CauseId : std::uint8_t {
   attends_both_ways,
   later_tokens_seen,
   one_key_too_many,
+  own_key_unseen,
   last_of_past_lost,
   hole_in_past,
   rows_and_heads_swapped,
   heads_shifted,
   values_shifted,
+  keys_and_values_swapped,
+  heads_tiled,
   past_in_fp16,
   past_in_bf16,
   past_in_int8,
+  past_in_int4,
+  past_in_fp8,
+  scores_scaled,
   past_of_another_text,
   past_changed_in_place,
   past_not_rewound,
   past_shared,
   batch_rows_mixed,
+  rows_not_reordered,
+  one_token_call,
+  several_token_call,
   rows_not_independent,
   first_dropped,
   window,
   window_of_call,
+  keys_lost,
+  zeros_in_past,
+  ring_out_of_order,
+  layer_ignores_past,
+  head_ignores_past,
   position_stops,
   position_from_padding,
   prefix_seen_whole,
@@ -81,6 +95,7 @@ struct Cause {
     std::string_view honoured = {};  // the run that must give the right logits for this cause to be taken at its word:
                                      // whether the program heeds what it is handed. Empty: none
     std::string_view suppose = {};   // the cause under whose name its logits were recorded; empty: its own
+    bool only = false;               // no living system is asked for its logits
   };
 
   CauseId id;
@@ -102,7 +117,7 @@ struct Cause {
   bool (*fits)(const Traits& model) = nullptr;  // null: every model
   Recorded recorded = {};
 
-  bool simulated() const { return supposed || fed_instead != nullptr; }
+  bool simulated() const { return supposed || fed_instead != nullptr || recorded.only; }
   bool has_number() const { return number.least > 0; }
 };
 

@@ -166,6 +166,7 @@ void Finder::keep_the_nearest() {
 // Small numbers, powers of two and their neighbours, where windows end; and those that the first observation suggests:
 // what ends exactly at its past, and what ends exactly at its last token.
 std::vector<std::int64_t> Finder::counts(const Cause& cause) const {
+  if (search_.numbers) return search_.numbers(cause.id);
   const auto& o = search_.observations.front();
   std::int64_t longest = 0;
   for (const Observation& each : search_.observations) longest = std::max(longest, std::ssize(each.ids));

@@ -19,11 +19,15 @@ namespace pkv::check {
 // that is simulated (Cause::simulated).
 using Simulate = std::function<std::optional<Logits>(const Observation&, std::span<const Supposition>)>;
 
+// Numbers of a cause that its logits can be had for, rising.
+using Numbers = std::function<std::vector<std::int64_t>(CauseId)>;
+
 struct CauseSearch {
   std::vector<Observation> observations;  // the cheapest first, those that went right last
   Tolerance tolerance;
   bool none_kept = false;  // the system says that it keeps no past
   Simulate simulate;
+  Numbers numbers = {};  // empty: the search thinks of some by itself
 };
 
 // Confirmed causes in the list's order; where there are none, the best few that explain at least half. What simulations

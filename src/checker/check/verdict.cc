@@ -38,7 +38,7 @@ std::string on_beginnings(const Runs& r) {
 bool broken(const Runs& r) {
   const bool same_bits = r.total.same_bits && r.evidence.control.shown != Answer::no;
   if (r.subject.promises_same_bits) return !same_bits;
-  return r.total.max_abs > r.bound.value || r.evidence.noise > r.bound.value ||
+  return r.total.max_abs > r.bound.value || r.total.first || r.evidence.noise > r.bound.value ||
          parts(r.wide, values_precision(r.subject));
 }
 
@@ -148,7 +148,23 @@ std::string differs_sentence(const Runs& r, const Causes& found) {
   return cause.empty() ? numbers_apart(r) : cause + ". " + show::capital(numbers_apart(r));
 }
 
+// Whether what a tie leaves out was compared in the wider format.
+bool compared_wide(const Runs& r) { return r.wide.known() && r.wide.every_row && r.wide.agree(); }
+
+std::string tie_sentence(const Runs& r) {
+  const RouterTie& t = *r.tie;
+  return fmt::format(
+      "a router's tie flipped at token {}: in layer {} the scores of two experts are {:.2g} apart, where rounding "
+      "could "
+      "move one by {:.2g}. Positions from there on went through other experts and are not compared in {}",
+      t.token, t.layer, t.apart, t.could, r.bound.values_format);
+}
+
 std::string empty_sentence(const Runs& r, const Causes& found) {
+  if (r.tie && positions_with_past(r) == 0) {
+    return tie_sentence(r) +
+           ", so that no past was tested; a run in fp32, or one recorded with wider runs, has no ties.";
+  }
   if (positions_with_past(r) == 0) return "nothing was fed in pieces, so no past was tested.";
   if (past_unknown(r)) {
     return "the logits agree, but that shows nothing: the recording does not say how it was fed (pieces), and nothing "
@@ -171,6 +187,10 @@ std::string sentence_of(Outcome outcome, const Runs& r, const Causes& found) {
           show::counted(positions_with_past(r), "position") + (positions_with_past(r) > 1 ? " are" : " is"));
     case Outcome::within_rounding:
       break;
+  }
+  if (r.tie && positions_with_past(r) == 0) {
+    return fmt::format("{}. In {}, where rounding could explain {:.2g}, the same two runs are {} apart.",
+                       tie_sentence(r), r.wide.format, r.wide.bound, show::short_number(r.wide.apart));
   }
   return fmt::format(
       "with the past and without it the logits are at most {} apart at {} compared; rounding alone "
@@ -214,6 +234,10 @@ void add_blind_spot(const Runs& r, std::vector<std::string>& reasons) {
 
 std::vector<std::string> reasons_of(Outcome outcome, const Runs& r, const Causes& found) {
   std::vector<std::string> reasons;
+  if (r.tie && outcome != Outcome::empty) {
+    reasons.push_back(show::capital(tie_sentence(r)) +
+                      (compared_wide(r) ? fmt::format("; in {} the runs agree at all of them.", r.wide.format) : "."));
+  }
   if (outcome == Outcome::within_rounding) add_doubt(found, reasons);
   add_look_ahead(r, reasons);
   if (r.evidence.control.shown == Answer::no) {
@@ -260,7 +284,9 @@ Outcome outcome_of(const Runs& r) {
   if (r.total.not_finite > 0) return Outcome::not_finite;
   if (broken(r) || (!absent && e.length.shown == Answer::no)) return Outcome::differs;
   if (e.again.shown == Answer::no) return Outcome::differs;
-  if (absent || e.used.shown == Answer::no || positions_with_past(r) == 0 || past_unknown(r)) return Outcome::empty;
+  const bool none_compared = positions_with_past(r) == 0 && !(r.tie && compared_wide(r));
+  if (absent || e.used.shown == Answer::no || none_compared || past_unknown(r)) return Outcome::empty;
+  if (r.tie) return Outcome::within_rounding;
   return r.total.same_bits && e.control.shown != Answer::no ? Outcome::identical : Outcome::within_rounding;
 }
 

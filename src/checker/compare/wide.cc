@@ -35,10 +35,15 @@ void raise(double& largest, double to) { largest = std::max(largest, to); }
 
 void add_row(WideRuns& runs, std::span<const float> without, std::span<const float> with,
              std::span<const float> wide_without, std::span<const float> wide_with) {
-  runs.rows++;
+  add_wide_row(runs, without, wide_without, wide_with);
   raise(runs.without, farthest(without, wide_without));
   raise(runs.with, farthest(with, wide_without));
   raise(runs.narrow_apart, farthest(without, with));
+}
+
+void add_wide_row(WideRuns& runs, std::span<const float> without, std::span<const float> wide_without,
+                  std::span<const float> wide_with) {
+  runs.rows++;
   raise(runs.apart, farthest(wide_without, wide_with));
   raise(runs.largest_logit, largest_logit(without));
 }

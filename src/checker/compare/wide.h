@@ -32,6 +32,10 @@ struct WideRuns {
 void add_row(WideRuns& runs, std::span<const float> without, std::span<const float> with,
              std::span<const float> wide_without, std::span<const float> wide_with);
 
+// The same of a position at which the narrow runs are not to be judged.
+void add_wide_row(WideRuns& runs, std::span<const float> without, std::span<const float> wide_without,
+                  std::span<const float> wide_with);
+
 // What rounding explains of two runs in the wider format ("fp32" or "fp64") of a model that is described otherwise. The
 // same for both formats: models compute parts of a pass in fp32 whatever they are given.
 double wide_bound(const Description& description, double largest_logit);

@@ -3,7 +3,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <charconv>
 #include <cmath>
+#include <set>
 
 #include "checker/causes/cause.h"
 #include "checker/causes/search.h"
@@ -62,13 +64,16 @@ class RecordedSearch {
   bool near(const Logits& a, const Logits& b) const { return largest_distance(a, b) <= bound(); }
   double moved_in_a_batch() const {
     const Logits* batched = p_.run("batched");
-    return batched == nullptr ? 0 : largest_distance(*batched, p_.right());
+    return batched == nullptr ? 0 : largest_distance(*batched, p_.right_of_uses());
   }
+  bool moves_in_a_batch() const { return moved_in_a_batch() > p_.bound_of_uses(); }
   void search();
+  void keep_what_is_true_of_both();
   void doubt_what_is_not_told_apart();
   void observe(CauseSearch& search, const Logits& faulty) const;
   void observe(CauseSearch& search, const Logits& faulty, const Logits& right, double noise) const;
   std::optional<Logits> simulate(std::span<const Supposition> what) const;
+  std::vector<std::int64_t> numbers(CauseId id) const;
   bool honoured(const Cause& cause) const;
   // Of simulations, which may be of another run than the recorded one.
   Logits supposed_right() const { return supposed_for_ ? supposed_for_->second : p_.right(); }
@@ -83,6 +88,7 @@ class RecordedSearch {
   void add_neighbours();
   void add_second_use();
   void add_chance_with_a_past();
+  void add_calls_of_one_and_two();
   void add_guesses();
   void add_rounding_of_past();
   void add_masks_from_changes();
@@ -113,6 +119,7 @@ void RecordedSearch::search() {
   search.tolerance = {false, std::max(bound(), runs_.evidence.noise)};
   search.none_kept = runs_.evidence.exists.shown == Answer::no;
   search.simulate = [this](const Observation&, std::span<const Supposition> what) { return simulate(what); };
+  search.numbers = [this](CauseId id) { return numbers(id); };
   if (supposed_for_) {  // there alone the simulations are the program's own arithmetic
     search.tolerance.bound = supposed_bound();
     observe(search, supposed_for_->first, supposed_for_->second, supposed_bound());
@@ -124,7 +131,15 @@ void RecordedSearch::search() {
   }
   found_ = find_causes(search);
   found_.causes_tried = std::max(found_.causes_tried, std::ssize(p_.probes.tried));
+  keep_what_is_true_of_both();
   doubt_what_is_not_told_apart();
+}
+
+// Of one new token whose position is relative, a past that is not seen and a token that is a text of its own are the
+// same: the past is ignored in both.
+void RecordedSearch::keep_what_is_true_of_both() {
+  if (!confirmed(found_, CauseId::past_ignored)) return;
+  std::erase_if(found_.causes, [](const Explanation& e) { return e.is(CauseId::new_tokens_alone); });
 }
 
 // Of one new token alone, a window and first keys that are dropped are the same. A living system would be fed more.
@@ -139,6 +154,20 @@ void RecordedSearch::doubt_what_is_not_told_apart() {
     e.confirmed = false;
     e.evidence += "; so does " + others + ", which this call does not tell from it";
   }
+}
+
+// Those that any supposition gives the cause.
+std::vector<std::int64_t> RecordedSearch::numbers(CauseId id) const {
+  const std::string start = std::string(recorded_name(cause_of(id))) + "=";
+  std::set<std::int64_t> all;
+  for (const auto& [name, logits] : p_.probes.supposed) {
+    for (std::size_t at = name.find(start); at != name.npos; at = name.find(start, at + 1)) {
+      std::int64_t number = 0;
+      std::from_chars(name.data() + at + start.size(), name.data() + name.size(), number);
+      if ((at == 0 || name[at - 1] == '+') && number >= cause_of(id).number.least) all.insert(number);
+    }
+  }
+  return {all.begin(), all.end()};
 }
 
 // Whether the model takes masks and positions from its caller: the right ones must give the right logits.
@@ -195,13 +224,14 @@ void RecordedSearch::add_evidence() {
   add_second_use();
   add_causes_of_uses(found_, p_);
   add_chance_with_a_past();
+  add_calls_of_one_and_two();
 }
 
 // Logits before a changed token move. That is attention to later tokens where a mask that hides them changes what the
 // model gives, and is not where such a mask is heeded and changes nothing. Of a model that takes no mask, a neighbour
 // in the batch, which attention does not see, must not matter, nor numbers of 8 bits, whose scales may be the call's.
 void RecordedSearch::add_looking_ahead() {
-  if (runs_.causality.holds != Answer::no || moved_in_a_batch() > bound() || masks_heeded()) return;
+  if (runs_.causality.holds != Answer::no || moves_in_a_batch() || masks_heeded()) return;
   const Logits* ignored = p_.suppose(cause_of(CauseId::past_ignored).name);
   const bool masked = p_.run("right_mask") != nullptr, stays = honoured(cause_of(CauseId::past_ignored));
   const bool takes_none = !masked || (ignored != nullptr && !heeded(*ignored));
@@ -214,7 +244,7 @@ void RecordedSearch::add_looking_ahead() {
 // That rows depend on their neighbours is certain. That this is why the past fails is so where it moves logits as much.
 void RecordedSearch::add_neighbours() {
   const double apart = moved_in_a_batch();
-  if (apart <= bound()) return;
+  if (!moves_in_a_batch()) return;
   const std::string evidence = fmt::format("fed without a past beside another text, this one's logits move by up to {}",
                                            show::short_number(apart));
   const double without_past = std::max({apart, first_pieces_of(runs_).max_abs, runs_.causality.moved});
@@ -238,6 +268,37 @@ void RecordedSearch::add_chance_with_a_past() {
   if (p_.seen() == nullptr || near(*p_.seen(), p_.right()) || near(p_.recorded(), p_.right())) return;
   found(CauseId::not_deterministic,
         "only with a past: " + runs_.evidence.repeats.sentence + "; without one, the same run twice gives the same");
+}
+
+// A token fed alone, and the same with the next one, after the same past: which of the two calls goes wrong.
+void RecordedSearch::add_calls_of_one_and_two() {
+  const Logits* all = p_.run("one_and_two");
+  const std::int64_t at = p_.probes.one_and_two_at;
+  if (all == nullptr || at < 0 || reproduced() || runs_.evidence.repeats.shown == Answer::no) return;
+  const bool wide = p_.probes.supposed_for.starts_with("wide");
+  const double bound = supposed_bound();
+  const auto right_at = [&](std::int64_t place) -> std::optional<Logits> {
+    if (!wide) {
+      const std::int64_t row = p_.without.row_of(place);
+      return row < 0 ? std::nullopt : std::optional(Probed::slice(p_.without.logits, row, 1));
+    }
+    const Logits* whole = p_.run("wide_without");
+    for (std::int64_t r = 0; whole != nullptr && r < whole->rows(); ++r) {
+      if (p_.place_of("wide_without", r) == place) return Probed::slice(*whole, r, 1);
+    }
+    return std::nullopt;
+  };
+  const auto first = right_at(at), second = right_at(at + 1);
+  if (!first || !second) return;
+  const auto off = [&](std::int64_t row, const Logits& right) {
+    return !(largest_distance(Probed::slice(*all, row, 1), right) <= bound);
+  };
+  const bool alone = off(0, *first), in_two = off(1, *first) || off(2, *second);
+  if (alone == in_two) return;
+  found(
+      alone ? CauseId::one_token_call : CauseId::several_token_call,
+      fmt::format("after a past of {} the next token gets {} logits fed alone and {} ones fed with another in one call",
+                  show::counted(at, "token"), alone ? "wrong" : "the right", alone ? "the right" : "wrong"));
 }
 
 void RecordedSearch::add_guesses() {
@@ -328,8 +389,8 @@ void RecordedSearch::add_masks_from_changes() {
 
 Causes explain_recorded(const Runs& runs, const Recording& without, const Recording& with) {
   if (!with.probes) return {};
-  const Probed probed{without, with, *with.probes, runs.tolerance()};
-  return RecordedSearch(runs, probed).run();
+  const Probed p = probed(runs, without, with);
+  return RecordedSearch(runs, p).run();
 }
 
 std::optional<Explanation> recorded_rounding(const Runs& r) {

@@ -9,7 +9,9 @@
 
 #include "checker/compare/bound.h"
 #include "checker/compare/compare.h"
+#include "checker/compare/wide.h"
 #include "checker/recorded/recorded.h"
+#include "checker/run/runs.h"
 
 namespace pkv::check {
 
@@ -21,6 +23,7 @@ struct Probed {
   const Recording &without, &with;
   const Probes& probes;
   Tolerance tolerance;
+  bool tie = false;  // a router's tie fell otherwise in the probed call, or before it
 
   std::int64_t past() const { return probes.past; }
   std::int64_t rows() const { return probed_rows(with); }
@@ -39,32 +42,39 @@ struct Probed {
   }
   // Whether the recorded run is of that very call.
   bool recorded_so() const { return with.pieces.size() == 2 && with.pieces[0] == past(); }
+  // The right logits in the wider format, of the probed call; none where they were not recorded.
+  std::optional<Logits> wide_right() const {
+    const Logits* whole = run("wide_without");
+    if (whole == nullptr) return std::nullopt;
+    return of_call(*whole, "wide_without");
+  }
+  // Uses of pasts may have been run in the wider format: what they are held against, and within what.
+  bool uses_wide() const { return !probes.uses_format.empty() && wide_right().has_value(); }
+  Logits right_of_uses() const { return uses_wide() ? *wide_right() : right(); }
+  double bound_of_uses() const { return uses_wide() ? wide_noise() : tolerance.bound; }
   // What was seen where the suppositions were made, and what should have come; null where that is not recorded.
   std::optional<std::pair<Logits, Logits>> supposed_for() const {
     const std::string& name = probes.supposed_for;
     const Logits* seen = run(name);
     if (seen == nullptr) return std::nullopt;
     if (!name.starts_with("wide")) return std::pair{*seen, right()};
-    const Logits* whole = run("wide_without");
-    if (whole == nullptr) return std::nullopt;
-    const auto of_call = [&](const Logits& all, std::string_view of) {
-      for (std::int64_t r = 0; r < all.rows(); ++r) {
-        if (place_of(of, r) == past() && r + rows() <= all.rows()) return slice(all, r, rows());
-      }
-      return all;
-    };
-    return std::pair{name == "wide_with" ? of_call(*seen, name) : *seen, of_call(*whole, "wide_without")};
+    const std::optional<Logits> expected = wide_right();
+    if (!expected) return std::nullopt;
+    return std::pair{name == "wide_with" ? of_call(*seen, name) : *seen, *expected};
   }
   // What rounding explains there; `narrow`: of the recorded runs.
-  double supposed_noise(double narrow) const {
-    if (!probes.supposed_for.starts_with("wide")) return narrow;
-    Description wide = with.description;
-    wide.values_format = wide.logits_format = "fp32";
-    return rounding_bound(wide, largest_logit(right().values)).value;
-  }
+  double supposed_noise(double narrow) const { return probes.supposed_for.starts_with("wide") ? wide_noise() : narrow; }
+  double wide_noise() const { return wide_bound(with.description, largest_logit(right().values)); }
   // A past that was handed over says that it still holds what it held.
   bool claims_unchanged() const { return !probes.twice_lengths.empty() && probes.twice_lengths[0] == past(); }
 
+  // The rows of the probed call in a run that holds those of the text, or the call's alone.
+  Logits of_call(const Logits& all, std::string_view of) const {
+    for (std::int64_t r = 0; r < all.rows(); ++r) {
+      if (place_of(of, r) == past() && r + rows() <= all.rows()) return slice(all, r, rows());
+    }
+    return all;
+  }
   static Logits slice(const Logits& all, std::int64_t first, std::int64_t rows) {
     const auto from = all.values.begin() + first * all.vocab;
     return {all.vocab, {from, from + rows * all.vocab}};
@@ -76,5 +86,8 @@ struct Probed {
     return at == runs.end() ? nullptr : &at->second;
   }
 };
+
+// Of a recording that has probes.
+Probed probed(const Runs& runs, const Recording& without_past, const Recording& with_past);
 
 }  // namespace pkv::check

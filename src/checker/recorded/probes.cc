@@ -28,6 +28,7 @@ bool is_wide(std::string_view name) { return name == "wide_without" || name == "
 std::int64_t rows_of_run(const Recording& r, std::string_view name) {
   if (const auto at = r.probes->at.find(name); at != r.probes->at.end()) return std::ssize(at->second);
   if (name == "whole_again") return std::ssize(r.ids);
+  if (name == "one_and_two") return 3;
   if (const std::int64_t first = number_after(name, "later."); first >= 0) return first;
   return probed_rows(r);
 }
@@ -50,6 +51,7 @@ void require_token(const Recording& r, const std::string& name, std::string_view
 
 Difference compared(const Probed& p, const Logits& rows) {
   Difference d;
+  if (p.tie) return d;
   const Precision& format = logits_precision(p.with.description);
   const Logits right = p.right();
   for (std::int64_t r = 0; r < rows.rows(); ++r) {
@@ -79,7 +81,7 @@ std::string apart_words(double apart, const Runs& runs) {
 // The recorded call, made again after another text was fed: a fault that shows in one of two equal calls.
 void add_repeats(Runs& runs, const Probed& p) {
   const Logits* again = p.seen();
-  if (again == nullptr || !p.recorded_so()) return;
+  if (again == nullptr || !p.recorded_so() || p.tie) return;
   const Logits first = p.recorded(), right = p.right();
   const double apart = largest_distance(first, *again), bound = runs.bound.value;
   if (!std::isfinite(apart)) return;
@@ -125,6 +127,23 @@ void add_second_use(Runs& runs, const Probed& p) {
   }
 }
 
+// Heads of a layer that give something else at a row of the probed call, by more than rounding explains; none where
+// that is not known.
+std::vector<std::int64_t> heads_parted(const Recording& with, std::int64_t layer, std::int64_t row) {
+  const States& apart = with.probes->heads_apart;
+  std::vector<std::int64_t> heads;
+  if (layer < 0 || layer >= std::ssize(apart.layers)) return heads;
+  Description until = with.description;
+  until.values_format = "fp32";  // or wider
+  until.layers = layer + 1;
+  const float* at = &apart.layers[static_cast<std::size_t>(layer)][static_cast<std::size_t>(row * apart.width)];
+  const std::int64_t all = apart.width / 2;
+  for (std::int64_t h = 0; h < all; ++h) {
+    if (!(at[h] <= rounding_bound(until, at[all + h]).value)) heads.push_back(h);
+  }
+  return heads;
+}
+
 }  // namespace
 
 void require_places(const Recording& r, const std::string& name, const Places& at, std::int64_t tokens) {
@@ -155,14 +174,19 @@ void require_sound_probes(const Recording& r) {
                .where = r.description.name,
                .expected = fmt::format("rows {} .. {}", p.past, last - 1)});
   }
-  for (const auto& layer : p.states_apart.layers) {
-    if (p.states_apart.width == 2 && std::ssize(layer) == 2 * probed_rows(r)) continue;
-    fail_load({.what = "not a recording: distances of states have the wrong shape",
-               .where = fmt::format("{}: 'probe.states_apart'", r.description.name),
-               .expected = fmt::format("[layers + 1, {}, 2]", probed_rows(r)),
-               .found = fmt::format("[.., {}, {}]", std::ssize(layer) / std::max<std::int64_t>(p.states_apart.width, 1),
-                                    p.states_apart.width)});
-  }
+  const auto require_distances = [&](const States& apart, std::string_view name, bool odd) {
+    for (const auto& layer : apart.layers) {
+      if (!odd && std::ssize(layer) == apart.width * probed_rows(r)) continue;
+      fail_load({.what = "not a recording: distances of states have the wrong shape",
+                 .where = fmt::format("{}: 'probe.{}'", r.description.name, name),
+                 .expected = fmt::format("[layers{}, {}, {}]", name == "states_apart" ? " + 1" : "", probed_rows(r),
+                                         name == "states_apart" ? "2" : "2 * heads"),
+                 .found = fmt::format("[.., {}, {}]", std::ssize(layer) / std::max<std::int64_t>(apart.width, 1),
+                                      apart.width)});
+    }
+  };
+  require_distances(p.states_apart, "states_apart", p.states_apart.width != 2);
+  require_distances(p.heads_apart, "heads_apart", p.heads_apart.width % 2 != 0);
   for (const auto& [name, at] : p.at) require_places(r, "rows.probe." + name, at, std::ssize(r.ids));
   for (const auto& [name, logits] : p.runs) {
     require_token(r, name, "changed.", p.past);
@@ -184,7 +208,7 @@ void require_sound_probes(const Recording& r) {
   for (const auto& [name, logits] : p.supposed) require_shape(r, "suppose." + name, logits, probed_rows(r));
 }
 
-WideRuns wide_runs(const Recording& without, const Recording& with) {
+WideRuns wide_runs(const Recording& without, const Recording& with, const std::optional<RouterTie>& tie) {
   if (!with.probes) return {};
   const Probed p{without, with, *with.probes, {}};
   const Logits *right = p.run("wide_without"), *other = p.run("wide_with"), *again = p.seen();
@@ -197,8 +221,10 @@ WideRuns wide_runs(const Recording& without, const Recording& with) {
   for (std::int64_t r = 0; r < right->rows(); ++r) {
     const std::int64_t place = first + p.place_of("wide_without", r), row = without.row_of(place);
     if (row < 0 || with.row_of(place) < 0) continue;
+    const bool judged = !tie || with.past_tokens + place < tie->token;
     const auto add = [&](std::span<const float> narrow) {
-      add_row(runs, without.logits.row(row), narrow, right->row(r), other->row(r));
+      judged ? add_row(runs, without.logits.row(row), narrow, right->row(r), other->row(r))
+             : add_wide_row(runs, without.logits.row(row), right->row(r), other->row(r));
     };
     if (of_text || p.recorded_so()) add(with.logits.row(with.row_of(place))), covered += place >= first_past ? 1 : 0;
     const std::int64_t in_call = place - p.past();
@@ -239,8 +265,11 @@ std::optional<Inside> inside_as_measured(const Recording& with) {
       inside.layers.push_back(all);
     }
     Parting parting{.past = p.past, .position = p.past + row, .layer = layer - 1, .embedded = layer == 0};
+    const std::vector<std::int64_t> heads = heads_parted(with, layer - 1, row);
+    if (!heads.empty()) parting.head = heads.front();
     const std::string where = layer == 0 ? "as it is embedded, before the first layer"
-                                         : fmt::format("in layer {} of {}", layer - 1, layers - 1);
+                                         : fmt::format("in layer {} of {}", layer - 1, layers - 1) +
+                                               heads_words(heads, p.heads_apart.width / 2);
     parting.sentence = fmt::format("after a past of {} the token at position {} parts {}",
                                    show::counted(p.past, "token"), parting.position, where);
     inside.parting = parting;
@@ -249,9 +278,15 @@ std::optional<Inside> inside_as_measured(const Recording& with) {
   return std::nullopt;
 }
 
+Probed probed(const Runs& runs, const Recording& without, const Recording& with) {
+  const Probes& probes = *with.probes;
+  const bool tie = runs.tie && runs.tie->token < with.past_tokens + probes.past + probed_rows(with);
+  return {without, with, probes, runs.tolerance(), tie};
+}
+
 void add_probes(Runs& runs, const Recording& without, const Recording& with) {
   if (!with.probes) return;
-  const Probed p{without, with, *with.probes, runs.tolerance()};
+  const Probed p = probed(runs, without, with);
   add_control(runs, p);
   add_repeats(runs, p);
   add_used(runs, p);

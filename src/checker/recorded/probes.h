@@ -18,15 +18,16 @@ void require_places(const Recording& recording, const std::string& name, const P
 // Load error when a run has not the rows that its name asks for.
 void require_sound_probes(const Recording& recording);
 
-// The runs again in a wider format, where they were recorded; `bound` of their largest logit is known.
-WideRuns wide_runs(const Recording& without_past, const Recording& with_past);
+// The runs again in a wider format, where they were recorded. From the token of a tie on the recorded runs are not held
+// against them.
+WideRuns wide_runs(const Recording& without_past, const Recording& with_past, const std::optional<RouterTie>& tie);
 
 // Adds what the probes show to runs whose subject and bound are known: evidence (used, control, noise), experiments and
 // notes.
 void add_probes(Runs& runs, const Recording& without_past, const Recording& with_past);
 
-// Where the probed call parts, as the states of the wide runs were measured while they were recorded; none where they do
-// not part.
+// Where the probed call parts, as the states of the wide runs were measured while they were recorded; none where they
+// do not part.
 std::optional<Inside> inside_as_measured(const Recording& with_past);
 
 // The causes of recorded runs that differ.

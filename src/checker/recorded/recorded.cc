@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "checker/check/stages.h"
 #include "checker/recorded/probes.h"
+#include "checker/recorded/routes.h"
 #include "checker/recorded/subject.h"
 #include "checker/run/evidence.h"
 #include "checker/run/inside.h"
@@ -118,12 +119,13 @@ struct Comparison {
   const Recording &without, &with;
   const Precision& logits;
   Tolerance tolerance;
+  std::optional<RouterTie> tie;
 
   Difference rows(std::int64_t from, std::int64_t count, std::int64_t past) const {
     Difference sum;
     for (std::int64_t r = from; r < from + count; ++r) {
       const std::int64_t a = without.row_of(r), b = with.row_of(r);
-      if (a < 0 || b < 0) continue;
+      if (a < 0 || b < 0 || (tie && with.past_tokens + r >= tie->token)) continue;
       sum.add(compare_row(without.logits.row(a), with.logits.row(b), logits), {past, with.past_tokens + r}, tolerance);
     }
     return sum;
@@ -225,14 +227,15 @@ Runs RecordedStages::run() {
   runs.ids = with_.ids;
   runs.vocab = with_.logits.vocab;
   runs.notes = notes_of(without_, with_);
-  runs.wide = wide_runs(without_, with_);
+  runs.tie = router_tie(with_);
+  runs.wide = wide_runs(without_, with_, runs.tie);
   runs.bound = narrowed(wider_bound(without_, with_), runs.wide);
   runs.bound.sharper = sharper(runs);
   runs.evidence = evidence_of(with_);
   const auto right = without_.logits.row(without_.logits.rows() - 1), other = with_.logits.row(with_.logits.rows() - 1);
   runs.table = article_table(right, other);
   static_cast<Histograms&>(runs) = histograms_of(right, other);
-  runs.results = results_of({without_, with_, coarser_logits(without_, with_), runs.tolerance()});
+  runs.results = results_of({without_, with_, coarser_logits(without_, with_), runs.tolerance(), runs.tie});
   add_probes(runs, without_, with_);
   for (const auto& r : runs.results) runs.total.add(r.difference);
   if (has_causality_runs(with_)) runs.causality = causality(setting(runs));
@@ -271,6 +274,7 @@ Report compare_recordings(const Recording& without_past, const Recording& with_p
   for (const Recording* r : {&without_past, &with_past}) {
     require_sound_states(*r);
     require_sound_probes(*r);
+    require_sound_routes(*r);
   }
   RecordedStages stages(without_past, with_past);
   return report_of(stages);

@@ -34,6 +34,16 @@ struct Probes {
   std::vector<std::string> tried;     // causes whose logits were had and are not among `supposed`: they fit less well
   std::vector<std::string> left_out;  // what was not recorded, and why
   States states_apart;                // layers of [rows, 2]: how far the new tokens' states are apart, and their size
+  States heads_apart;                 // layers of [rows, 2 * heads]: the same of what each head gives; first distances
+  std::int64_t one_and_two_at = -1;   // the first token of the run "one_and_two"; -1: it is missing
+  std::string uses_format;            // of the runs of several pasts and batches; empty: that of the recorded runs
+};
+
+// Experts that were chosen in the run without past and in the one with it.
+struct Routes {
+  States apart;                      // layers of [tokens, 3]: how near the scores of two experts were of which each run
+                                     // took another (-1: both took the same), how far scores moved, the largest score
+  std::vector<std::int64_t> layers;  // of the model, in the order of `apart`
 };
 
 struct Recording {
@@ -49,6 +59,7 @@ struct Recording {
   std::vector<std::optional<std::int64_t>> past_lengths;
   States states = {};                 // layers of [tokens, width]; empty: not recorded
   std::optional<Probes> probes = {};  // of the run with past
+  std::optional<Routes> routes = {};  // the same
 
   std::int64_t row_of(std::int64_t position) const;  // in `logits`; -1: that position was not recorded
   bool whole() const { return at.empty(); }          // all positions were

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "checker/compare/columns.h"
 #include "checker/run/evidence.h"
 
@@ -35,6 +37,14 @@ constexpr Use kUses[] = {
      .reproduced_by = {},
      .only_swapped = true,
      .evidence = "alone, a past gives the right logits; beside another text's in a batch, it does not"},
+    {.run = "reordered",
+     .other_run = "reordered_other",
+     .name = "a batch reordered",
+     .sentence = "this text and another in one batch, whose rows are reordered in the past, as after a beam search",
+     .cause = CauseId::rows_not_reordered,
+     .reproduced_by = {},
+     .only_swapped = true,
+     .evidence = "in a batch a past gives the right logits; once its rows were reordered, it does not"},
     {.run = "forked",
      .expected = "forked_whole",
      .name = "a copy of a past",
@@ -50,12 +60,12 @@ constexpr Use kUses[] = {
      .evidence = "a past that was cut back gives the logits of one that still holds what was taken back"},
 };
 
-bool apart(const Probed& p, const Logits& a, const Logits& b) { return !(largest_distance(a, b) <= p.tolerance.bound); }
+bool apart(const Probed& p, const Logits& a, const Logits& b) { return !(largest_distance(a, b) <= p.bound_of_uses()); }
 
 // What the other text's logits are without a past, where they were run in the format of the recorded runs.
 const Logits* right_of_other(const Probed& p) {
   const bool wide = p.probes.supposed_for.starts_with("wide");
-  return wide ? nullptr : p.suppose("past-of-another-text");
+  return wide && !p.uses_wide() ? nullptr : p.suppose("past-of-another-text");
 }
 
 const Logits* other_run(const Probed& p, const Use& use) {
@@ -64,15 +74,16 @@ const Logits* other_run(const Probed& p, const Use& use) {
 
 Logits expected(const Probed& p, const Use& use) {
   const Logits* own = p.run(use.expected);
-  return own == nullptr ? p.right() : *own;
+  return own == nullptr ? p.right_of_uses() : *own;
 }
 
 Difference difference_of(const Probed& p, const Use& use) {
   Difference sum;
   const Precision& format = logits_precision(p.with.description);
+  const Tolerance tolerance{false, p.bound_of_uses()};
   const auto add = [&](const Logits& right, const Logits& rows) {
     for (std::int64_t r = 0; r < rows.rows(); ++r) {
-      sum.add(compare_row(right.row(r), rows.row(r), format), {p.past(), p.past() + r}, p.tolerance);
+      sum.add(compare_row(right.row(r), rows.row(r), format), {p.past(), p.past() + r}, tolerance);
     }
   };
   add(expected(p, use), *p.run(use.run));
@@ -88,23 +99,29 @@ bool goes_wrong(const Probed& p, const Use& use) {
 
 // The right logits, every time that the past was used alone; and a batch without a past that gives them, too.
 bool right_alone(const Probed& p) {
+  const auto off = [&](const Logits& logits) { return !(largest_distance(p.right(), logits) <= p.tolerance.bound); };
   const Logits *again = p.seen(), *batched = p.run("batched");
-  if (again == nullptr || apart(p, p.right(), *again)) return false;
-  if (p.recorded_so() && apart(p, p.right(), p.recorded())) return false;
-  return batched == nullptr || !apart(p, p.right(), *batched);
+  if (again == nullptr || (!p.tie && (off(*again) || (p.recorded_so() && off(p.recorded()))))) return false;
+  const auto wide = p.tie ? p.run("wide_again") : nullptr;
+  if (wide != nullptr && apart(p, p.right_of_uses(), *wide)) return false;
+  return batched == nullptr || !apart(p, p.right_of_uses(), *batched);
+}
+
+bool batch_goes_wrong(const Probed& p) {
+  return std::ranges::any_of(kUses, [&](const Use& u) { return u.run == "batched_past" && goes_wrong(p, u); });
 }
 
 // Whether one of the two texts gets what is the other's.
 bool gives_the_others(const Probed& p, const Use& use) {
   const Logits *right = right_of_other(p), *other = other_run(p, use);
-  if (right == nullptr || !apart(p, p.right(), *right)) return false;
-  return !apart(p, *right, *p.run(use.run)) || (other != nullptr && !apart(p, p.right(), *other));
+  if (right == nullptr || !apart(p, p.right_of_uses(), *right)) return false;
+  return !apart(p, *right, *p.run(use.run)) || (other != nullptr && !apart(p, p.right_of_uses(), *other));
 }
 
 // Whether this text gets its own logits, and the other text this one's: its past was taken for this one's.
 bool gives_this_texts(const Probed& p, const Use& use) {
   const Logits* other = other_run(p, use);
-  return other != nullptr && !apart(p, expected(p, use), *p.run(use.run)) && !apart(p, p.right(), *other);
+  return other != nullptr && !apart(p, expected(p, use), *p.run(use.run)) && !apart(p, p.right_of_uses(), *other);
 }
 
 }  // namespace
@@ -125,6 +142,7 @@ void add_causes_of_uses(Causes& found, const Probed& p) {
   if (!right_alone(p)) return;
   for (const Use& use : kUses) {
     if (!goes_wrong(p, use)) continue;
+    if (use.cause == CauseId::rows_not_reordered && batch_goes_wrong(p)) continue;
     const Logits* supposed = p.suppose(use.reproduced_by);
     if (!use.reproduced_by.empty() && (supposed == nullptr || apart(p, *supposed, *p.run(use.run)))) continue;
     if (gives_this_texts(p, use)) {

@@ -142,19 +142,19 @@ Causality causality(const Setting& setting) {
       .holds = Answer::yes, .moved = moved, .sentence = "causal: earlier logits " + how + " when later tokens change"};
 }
 
-namespace {
-
-std::string place_words(const Parting& p, Method method) {
-  const std::string used = method == Method::pieces ? "" : has_company(method) ? ", beside another," : ", used before,";
-  return fmt::format("after a past of {}{} the token at position {}", show::counted(p.past, "token"), used, p.position);
-}
-
 std::string heads_words(const std::vector<std::int64_t>& heads, std::int64_t all) {
   if (all == 0 || heads.empty()) return "";
   if (all == 1) return ", in its head";
   if (std::ssize(heads) == all) return fmt::format(", in all {} heads", all);
   return heads.size() == 1 ? fmt::format(", in head {} of {}", heads[0], all)
                            : fmt::format(", in {} of {} heads, the first of them {}", heads.size(), all, heads[0]);
+}
+
+namespace {
+
+std::string place_words(const Parting& p, Method method) {
+  const std::string used = method == Method::pieces ? "" : has_company(method) ? ", beside another," : ", used before,";
+  return fmt::format("after a past of {}{} the token at position {}", show::counted(p.past, "token"), used, p.position);
 }
 
 std::int64_t rows_in(const States& states) {

@@ -49,6 +49,9 @@ struct LayerDistance {
   double largest = 0;  // largest |state| without past: what max_abs is to be held against
 };
 
+// ", in head 2 of 8": those of a layer that has so many; nothing where none is known.
+std::string heads_words(const std::vector<std::int64_t>& heads, std::int64_t all);
+
 // What was seen of a difference from the inside.
 struct Inside {
   std::optional<Parting> parting;     // none where it was not looked for, or the difference does not show again

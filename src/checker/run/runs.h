@@ -39,6 +39,13 @@ struct Reuse {
   bool swapped = false;  // of two texts that were fed together, one got what is the other's
 };
 
+// In a mixture of experts: from this token on the runs went through other experts, for no more than rounding.
+struct RouterTie {
+  std::int64_t token = 0, layer = 0;
+  double apart = 0;  // the scores of the two experts
+  double could = 0;  // how far rounding could move a score
+};
+
 struct Runs : Cells, Histograms {
   Description subject;
   std::string text;  // as fed; empty when unknown
@@ -49,7 +56,8 @@ struct Runs : Cells, Histograms {
   Difference total;
   Evidence evidence;
   Bound bound;
-  WideRuns wide;  // of recordings: the same runs in wider arithmetic
+  WideRuns wide;                 // of recordings: the same runs in wider arithmetic
+  std::optional<RouterTie> tie;  // of recordings: positions from its token on are not compared in their own format
   Causality causality;
   std::vector<std::string> notes;  // what was left out or assumed
 
