@@ -21,6 +21,7 @@ MOST_ROWS = 16        # new tokens that are looked at
 MOST_CHANGED = 8      # tokens of the past that are changed, one at a time
 ALL_COUNTS = 16       # lengths up to here are all tried
 MOST_KEPT = 4         # suppositions that are written, the nearest
+MOST_SINGLE = 3       # tokens of the past that are fed one at a time
 MOST_RUNS = 25        # times that a text is fed; what would take more is left out
 AT_ONCE = 12288       # tokens of one call of many suppositions
 ROW_BYTES = 7 << 20   # of the rows of one run of the text
@@ -607,7 +608,20 @@ def second_uses(runs, ids, other, past, rows, tensors, metadata):
         both.reorder_cache(torch.tensor([1, 0], device=runs.model.device))
         tensors["probe.reordered_other"], tensors["probe.reordered"] = go_on(both, [rest, rest])
 
-    for run in (in_batch, reordered, forked, cropped):
+    def singly():
+        """The last tokens of the past one at a time: calls of other lengths than the probed one."""
+        import torch
+
+        at = list(range(max(1, past - MOST_SINGLE), past))
+        kept, own = runs.past_of(ids[:at[0]]), []
+        for t in at:
+            out, logits = runs.call(ids[t:t + 1], past=kept, rows=[0])
+            kept = runs.past_in(out)
+            own += logits
+        tensors["probe.singly"] = torch.cat(own)
+        metadata["rows.probe.singly"] = ",".join(str(t) for t in at)
+
+    for run in (in_batch, reordered, forked, cropped) + ((singly,) if past > 1 else ()):
         runs.attempt(f"probe.{run.__name__}", run)
 
 
@@ -904,6 +918,13 @@ def record(runs, ids, pieces, rows, recorded, right, keeps, hidden):
                 metadata["supposed_for"] = name
                 add_suppositions(runs, ids, other, past, count, got, right_rows, 2 * few * steps(dtype) * scale, tensors,
                                  metadata)
+    if "probe.singly" in tensors and single_use_right and not ties:
+        at = [int(x) for x in metadata["rows.probe.singly"].split(",")]
+        own = [(tensors["probe.singly"][i], right[rows.index(t)]) for i, t in enumerate(at) if t in rows]
+        if any(parted(a, b, dtype, few) for a, b in own):
+            got = runs.attempt("probe.one_and_two", lambda: one_and_two(runs, ids, past))
+            if got is not None:
+                tensors["probe.one_and_two"], metadata["probe_one_and_two"] = got[0], str(got[1])
     metadata["runs"] = str(runs.count)
     return in_fp32(tensors), metadata
 

@@ -177,22 +177,26 @@ std::vector<double> Program::attend(const Layer& w, int layer, const std::vector
   read.keys.insert(read.keys.end(), k.begin(), k.end());
   read.values.insert(read.values.end(), v.begin(), v.end());
 
+  if (handed.edit) handed.edit(layer, read.keys, read.values);
+
   std::vector<double> out(static_cast<std::size_t>(m) * wide);
   const int n = before + m, shared = shape_.heads / shape_.kv_heads;
   const double scale = (fault_.scale && call.continues ? fault_.scale(call) : 1) / std::sqrt(d);
   std::vector<double> scores(static_cast<std::size_t>(n));
   for (int r = 0; r < m; ++r) {
     for (int head = 0; head < shape_.heads; ++head) {
-      const int group = fault_.group && call.continues ? fault_.group(call, head) : head / shared;
+      int group = fault_.group && call.continues ? fault_.group(call, head) : head / shared;
+      if (handed.group) group = handed.group(call.past + r, head);
+      const double scaled = handed.scale ? scale * handed.scale(call.past + r) : scale;
       double most = -std::numeric_limits<double>::infinity();
       for (int j = 0; j < n; ++j) {
         const int window = shape_.window(layer), place = before + r;
         bool sees = j <= place && (window == 0 || j > place - window);
-        if (handed.sees && fault_.takes_masks) sees = handed.sees(layer, call.past + r, j);
+        if (handed.sees && fault_.takes_masks) sees = handed.sees(layer, head, call.past + r, j);
         if (fault_.sees) sees = fault_.sees(call, layer, head, r, j, sees);
         const double* key = &read.keys[static_cast<std::size_t>(j) * kv + group * d];
         scores[j] =
-            sees ? kept(dot(&q[r * wide + head * d], key, d, m) * scale) : -std::numeric_limits<double>::infinity();
+            sees ? kept(dot(&q[r * wide + head * d], key, d, m) * scaled) : -std::numeric_limits<double>::infinity();
         most = std::max(most, scores[j]);
       }
       double sum = 0;
@@ -388,6 +392,10 @@ PastPtr Program::copy(const PastPtr& past) const {
   if (fault_.copies_share) return other;
   for (Line& line : other->lines) line = line.copy();
   return other;
+}
+
+void Program::reorder(const PastPtr& past) const {
+  if (!fault_.keeps_order && past->lines.size() == 2) std::swap(past->lines[0], past->lines[1]);
 }
 
 bool Program::crop(const PastPtr& cropped, std::int64_t length) {

@@ -97,6 +97,7 @@ struct Fault {
   bool swaps_lines = false;        // of a batch that has a past
   bool copies_share = false;       // a copy of a past shares its memory
   bool crop_keeps_all = false;     // cropping does nothing
+  bool keeps_order = false;        // nor does reordering
   int off_after_crop = 0;          // positions, once a past was cropped
   bool prefix_by_length = false;   // a first call's past is that of the first text that was as long
   bool state_in_module = false;    // states are kept by the program, not by the past
@@ -105,10 +106,15 @@ struct Fault {
   bool takes_masks = true, takes_positions = true;
 };
 
-// What a caller hands over: whether a token at place q sees key k in a layer, and each token's position.
+// What a caller hands over: whether a token at place q sees key k in a head of a layer, and each token's position.
 struct Handed {
-  std::function<bool(int layer, int q, int k)> sees;
+  std::function<bool(int layer, int head, int q, int k)> sees;
   std::function<int(int q)> position;
+  // What a caller does to a call from within: edits keys and values on their way into attention, [tokens, kv_heads,
+  // head_dim]; says which key head a query head of row q reads, and by what its scores are multiplied.
+  std::function<void(int layer, std::vector<double>& keys, std::vector<double>& values)> edit;
+  std::function<int(int q, int head)> group;
+  std::function<double(int q)> scale;
 };
 
 struct Out {
@@ -126,6 +132,7 @@ class Program {
   Out call(const std::vector<Ids>& texts, PastPtr past = nullptr, const Handed& handed = {});
   PastPtr copy(const PastPtr& past) const;              // as copy.deepcopy of a cache
   bool crop(const PastPtr& past, std::int64_t length);  // false where it cannot
+  void reorder(const PastPtr& past) const;              // the two texts of a batch change places
   Program in_wider_format() const;
 
   const Shape& shape() const { return shape_; }

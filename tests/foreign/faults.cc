@@ -112,7 +112,7 @@ void add_masks(std::vector<Planted>& all) {
                  with_windows({6, 0, 6})});
   all.push_back({"own key unseen",
                  sees([](const Call& c, int, int, int row, int key, bool ok) { return ok && key != c.past + row; }),
-                 {}});
+                 {"own-key-unseen"}});
   all.push_back({"last of the past masked",
                  sees([](const Call& c, int, int, int, int key, bool ok) { return ok && key != c.past - 1; }),
                  {"last-of-past-lost"}});
@@ -120,16 +120,16 @@ void add_masks(std::vector<Planted>& all) {
                  sees([](const Call& c, int, int, int, int key, bool ok) {
                    return ok && (key < c.past / 2 || key >= c.past / 2 + 4 || key >= c.past);
                  }),
-                 {}});
+                 {"keys-lost"}});
   all.push_back(
       {"one layer ignores the past",
        sees([](const Call& c, int layer, int, int, int key, bool ok) { return ok && (layer != 1 || key >= c.past); }),
-       {}});
+       {"layer-ignores-past"}});
   all.push_back({"one head ignores the past",
                  sees([](const Call& c, int layer, int head, int, int key, bool ok) {
                    return ok && (layer != 1 || head != 2 || key >= c.past);
                  }),
-                 {}});
+                 {"head-ignores-past"}});
 }
 
 void add_kernels(std::vector<Planted>& all) {
@@ -137,27 +137,28 @@ void add_kernels(std::vector<Planted>& all) {
     const int end = (c.length() - 1) / 8 * 8;
     return ok && (c.rows > 1 || key < end || key >= c.past + row || c.length() % 8 == 0);
   };
-  all.push_back({"one-token kernel drops a partial block", sees(partial_block), {}});
+  all.push_back({"one-token kernel drops a partial block", sees(partial_block), {"keys-lost", "one-token-call"}});
   all.back().shows_in = Planted::Rows::one;
   all.push_back({"kernel loses 4 keys, in 16 bits only",
                  sees([](const Call& c, int, int, int, int key, bool ok) {
                    return ok && (!in_16_bits(c) || key < 5 || key >= 9 || key >= c.past);
                  }),
-                 {},
+                 {"keys-lost"},
                  {},
                  {"bf16", "fp16"}});
   all.push_back({"kernel loses a page, in 16 bits only",
                  sees([](const Call& c, int, int, int, int key, bool ok) {
                    return ok && (!in_16_bits(c) || key < 8 || key >= 16 || key >= c.past);
                  }),
-                 {},
+                 {"keys-lost", "first-dropped", "past-ignored"},  // of ten tokens the page is the end
+
                  {},
                  {"bf16", "fp16"}});
   all.push_back({"split-K forgets a block, in fp32 only",
                  sees([](const Call& c, int, int, int, int key, bool ok) {
                    return ok && (c.format->bits != 24 || key < 4 || key >= 8 || key >= c.past);
                  }),
-                 {},
+                 {"keys-lost"},
                  {},
                  {"fp32"}});
   all.push_back({"only the first call is wrong",
@@ -165,14 +166,14 @@ void add_kernels(std::vector<Planted>& all) {
                  {"first-dropped"}});
   all.push_back({"scale by length",
                  switched([](Fault& f) { f.scale = [](const Call& c) { return std::log(4.0 + c.length()) / 3; }; }),
-                 {}});
+                 {"scores-scaled"}});
   all.push_back({"one-token kernel's act differs",
                  switched([](Fault& f) {
                    f.gated = [](const Call& c, int, int, double x) {
                      return c.continues && c.rows == 1 ? 0.96 * x : x;
                    };
                  }),
-                 {},
+                 {"one-token-call"},
                  {}});
   all.back().shows_in = Planted::Rows::one;
 }
@@ -231,32 +232,36 @@ void add_contents(std::vector<Planted>& all) {
                  {"heads-shifted"}});
   all.push_back({"heads tiled wrongly",
                  switched([](Fault& f) { f.group = [](const Call&, int head) { return head % 2; }; }),
-                 {}});
+                 {"heads-tiled"}});
   all.push_back(
       {"values shifted", reads([](const Call&, int, Kept& k) { rotate_tokens(k.values, 1); }), {"values-shifted"}});
-  all.push_back({"keys and values swapped", reads([](const Call&, int, Kept& k) { std::swap(k.keys, k.values); }), {}});
+  all.push_back({"keys and values swapped",
+                 reads([](const Call&, int, Kept& k) { std::swap(k.keys, k.values); }),
+                 {"keys-and-values-swapped"}});
   all.push_back({"ring out of order",
                  reads([](const Call& c, int, Kept& k) {
                    rotate_tokens(k.keys, c.past % 5), rotate_tokens(k.values, c.past % 7);
                  }),
-                 {}});
+                 {"ring-out-of-order", "values-shifted"}});  // which is the same by one
+
   all.push_back({"a zero key is attended to",
                  reads([](const Call&, int, Kept& k) {
                    std::fill_n(k.keys.begin(), kKeys, 0.0);
                    std::fill_n(k.values.begin(), kKeys, 0.0);
                  }),
-                 {}});
+                 {"zeros-in-past"}});
   all.push_back({"a page is lost",
                  reads([](const Call&, int, Kept& k) {
                    for (Values* v : {&k.keys, &k.values}) {
                      for (std::size_t i = 4 * kKeys; i < std::min<std::size_t>(8 * kKeys, v->size()); ++i) (*v)[i] = 0;
                    }
                  }),
-                 {}});
+                 {"zeros-in-past"}});
   all.push_back({"past in int8", quantised(127), {"past-in-int8"}});
-  all.push_back({"past in int4", quantised(7), {}});
-  all.push_back(
-      {"past in fp8", switched([](Fault& f) { f.format_of_past = [](double x) { return rounded(x, 4, -6); }; }), {}});
+  all.push_back({"past in int4", quantised(7), {"past-in-int4"}});
+  all.push_back({"past in fp8",
+                 switched([](Fault& f) { f.format_of_past = [](double x) { return rounded(x, 4, -6); }; }),
+                 {"past-in-fp8"}});
   all.push_back({"past in bf16",
                  switched([](Fault& f) { f.format_of_past = [](double x) { return rounded(x, 8, -126); }; }),
                  {"past-in-bf16"},
@@ -306,12 +311,12 @@ void add_programs(std::vector<Planted>& all) {
                  {"attends-both-ways"}});
   all.push_back({"state dropped in calls of several",
                  switched([](Fault& f) { f.forgets_state = [](const Call& c, int) { return c.rows > 1; }; }),
-                 {},
+                 {"several-token-call"},
                  with_states()});
   all.back().shows_in = Planted::Rows::several;
   all.push_back({"state dropped in one-token calls",
                  switched([](Fault& f) { f.forgets_state = [](const Call& c, int) { return c.rows == 1; }; }),
-                 {},
+                 {"one-token-call"},
                  with_states()});
   all.back().shows_in = Planted::Rows::one;
   all.push_back({"state kept in the module",
@@ -332,15 +337,18 @@ void add_programs(std::vector<Planted>& all) {
                  {},
                  formats});
   all.back().needs_probes = true;
-  all.push_back({"rows of a batch swapped",
-                 switched([](Fault& f) { f.swaps_lines = true; }),
-                 {"batch-rows-mixed"},
-                 {},
-                 formats});
+  all.push_back(
+      {"rows of a batch swapped", switched([](Fault& f) { f.swaps_lines = true; }), {"batch-rows-mixed"}, {}, formats});
   all.back().needs_probes = true;
   all.push_back({"a copy shares its memory",
                  switched([](Fault& f) { f.copies_share = true; }),
                  {"past-changed-in-place", "past-shared"},
+                 {},
+                 formats});
+  all.back().needs_probes = true;
+  all.push_back({"beams are not reordered",
+                 switched([](Fault& f) { f.keeps_order = true; }),
+                 {"rows-not-reordered"},
                  {},
                  formats});
   all.back().needs_probes = true;

@@ -16,7 +16,7 @@ using check::Logits;
 using Sees = std::function<bool(int q, int k)>;
 using Places = std::function<int(int q)>;
 
-constexpr int kMostRows = 16, kMostChanged = 8, kAllCounts = 16;
+constexpr int kMostRows = 16, kMostChanged = 8, kAllCounts = 16, kMostSingle = 3;
 constexpr std::size_t kMostKept = 4;
 
 Ids slice(const Ids& ids, std::int64_t first, std::int64_t end) { return {ids.begin() + first, ids.begin() + end}; }
@@ -58,6 +58,9 @@ double explained(const Logits& seen, const Logits& right, const Logits& simulate
 
 // Of the numbers of a format, relative to their size; logits are written in fp32 at most.
 double steps(const Format& format) { return std::ldexp(1.0, 1 - std::min(format.bits, 24)); }
+
+// Without what tells variants of a name apart: "heads-shifted|back".
+std::string bare(const std::string& name) { return name.substr(0, name.find('|')); }
 
 std::string without_number(const std::string& name) {
   std::string bare;
@@ -141,6 +144,18 @@ class Recorder {
   void suppositions(check::Probes& p, const std::string& run, const Logits& seen, const Logits& right, double noise);
   void attempt(const Variants& variants, const Logits& seen, const Logits& right);
   void changes(check::Probes& p);
+  Handed doubled(const Handed& changed) const;
+  Logits of_doubled(const Handed& changed);
+  void read_wrongly(const Logits& seen, const Logits& right, check::Probes& p, double noise);
+  void scaled(const Logits& seen, const Logits& right, double noise);
+  void one_layer(const Logits& seen, const Logits& right);
+  void one_and_two(check::Probes& p);
+  void add(const std::string& name, const Logits& own, const Logits& seen, const Logits& right) {
+    tried_[name] = {explained(seen, right, own), apart(seen, own), own};
+  }
+  bool found(double noise) const {
+    return std::ranges::any_of(tried_, [&](const auto& t) { return t.second.share >= 0.5 && t.second.far <= noise; });
+  }
 
   Program& program_;
   const Ids& text_;
@@ -156,7 +171,7 @@ Handed Recorder::handed(const Sees& sees, const Places& place) const {
   const int past = static_cast<int>(past_);
   Handed h;
   if (sees) {
-    h.sees = [this, sees, past](int layer, int q, int k) {
+    h.sees = [this, sees, past](int layer, int, int q, int k) {
       const int window = program_.shape().window(layer);
       return (q < past ? k <= q : sees(q, k)) && (window == 0 || k > q - window);
     };
@@ -182,6 +197,7 @@ std::map<std::string, Sees> masks(int n, int past) {
       {"top-left-mask", [past](int q, int k) { return k <= q - past; }},
   };
   if (n - past > 1) all["later-tokens-seen"] = [](int, int) { return true; };
+  all["own-key-unseen"] = [](int q, int k) { return k < q; };
   if (past > 1) all["last-of-past-lost"] = [past](int q, int k) { return k <= q && k != past - 1; };
   return all;
 }
@@ -194,6 +210,14 @@ std::map<std::string, Sees> masks_with_numbers(int n, int past) {
       all[fmt::format("window-of-call={}", c)] = [c, n](int q, int k) { return std::min(n - c, q) <= k && k <= q; };
     }
     if (c < past) all[fmt::format("first-dropped={}", c)] = [c](int q, int k) { return c <= k && k <= q; };
+  }
+  for (int start = 1; start + 1 < past; ++start) {
+    for (const int end : {start + 1, start + 2, start + 4, start + 8, past}) {
+      if (end > past || (end == past && start + 1 == past)) continue;
+      all[fmt::format("keys-lost={}|{}", start + 1, end)] = [start, end](int q, int k) {
+        return k <= q && (k < start || k >= end);
+      };
+    }
   }
   return all;
 }
@@ -219,7 +243,7 @@ void Recorder::attempt(const Variants& variants, const Logits& seen, const Logit
   for (const auto& [name, variant] : variants) {
     if (tried_.contains(name)) continue;
     Logits own = end_of(ids_, handed(variant.first, variant.second));
-    tried_[name] = {explained(seen, right, own), apart(seen, own), std::move(own)};
+    add(name, own, seen, right);
   }
 }
 
@@ -231,9 +255,6 @@ void Recorder::suppositions(check::Probes& p, const std::string& run, const Logi
   tried_.clear();
   const Logits heeded = end_of(ids_, handed([](int q, int k) { return k <= q; }, [](int q) { return q; }));
   p.runs["right_mask"] = p.runs["right_positions"] = heeded;
-  const auto found = [&] {
-    return std::ranges::any_of(tried_, [&](const auto& t) { return t.second.share >= 0.5 && t.second.far <= noise; });
-  };
   if (apart(heeded, right) <= noise) {
     const auto some_masks = masks(n, past), more_masks = masks_with_numbers(n, past);
     const auto some_places = places(n, past), more_places = places_with_numbers(n, past);
@@ -246,13 +267,15 @@ void Recorder::suppositions(check::Probes& p, const std::string& run, const Logi
       }
     }
     attempt(stage, seen, right);
-    if (!found()) {
+    if (!found(noise)) {
       stage.clear();
       for (const auto& [name, sees] : more_masks) stage[name] = {sees, nullptr};
       for (const auto& [name, place] : more_places) stage[name] = {nullptr, place};
       attempt(stage, seen, right);
     }
-    if (!found()) {
+    if (!found(noise)) read_wrongly(seen, right, p, noise);
+    if (!found(noise)) one_layer(seen, right);
+    if (!found(noise)) {
       const auto best = [&](const std::vector<std::string>& names) {
         return *std::ranges::max_element(names, {}, [&](const std::string& name) { return tried_.at(name).share; });
       };
@@ -261,7 +284,8 @@ void Recorder::suppositions(check::Probes& p, const std::string& run, const Logi
       const std::string place = best(place_names), mask = best({"past-ignored", "top-left-mask"});
       stage.clear();
       for (const auto& [name, sees] : more_masks) {
-        if (!name.starts_with("window-of-call")) stage[name + "+" + place] = {sees, some_places.at(place)};
+        if (!name.starts_with("window-of-call") && !name.starts_with("keys-lost"))
+          stage[name + "+" + place] = {sees, some_places.at(place)};
       }
       for (const auto& [name, own] : more_places) stage[mask + "+" + name] = {some_masks.at(mask), own};
       attempt(stage, seen, right);
@@ -271,17 +295,162 @@ void Recorder::suppositions(check::Probes& p, const std::string& run, const Logi
   std::set<std::string> names;
   for (const auto& [name, tried] : tried_) {
     if (tried.share > 0) nearest.emplace_back(-tried.share, name);
-    names.insert(without_number(name));
+    names.insert(without_number(bare(name)));
   }
   std::ranges::sort(nearest);
-  nearest.resize(std::min(nearest.size(), kMostKept));
-  for (const auto& [share, name] : nearest) p.supposed[name] = tried_.at(name).logits;
+  std::set<std::string> written;  // of variants of one name, the nearest
+  for (const auto& [share, name] : nearest) {
+    if (written.size() < kMostKept && written.insert(bare(name)).second)
+      p.supposed[bare(name)] = tried_.at(name).logits;
+  }
   // However far: it shows whether masks are heeded at all.
   if (const auto ignored = tried_.find("past-ignored"); ignored != tried_.end()) {
     p.supposed["past-ignored"] = ignored->second.logits;
   }
   p.tried = {names.begin(), names.end()};
-  if (!found()) changes(p);
+  if (!found(noise)) one_and_two(p), changes(p);
+}
+
+// The past twice in one text, fed whole: as it is, seen by itself; and a copy that the new tokens alone see, which is
+// read wrongly.
+Handed Recorder::doubled(const Handed& changed) const {
+  const int past = static_cast<int>(past_), first_new = 2 * past;
+  Handed h = changed;
+  h.position = [past](int slot) { return slot < past ? slot : slot - past; };
+  h.sees = [this, past, first_new](int layer, int, int q, int k) {
+    const int window = program_.shape().window(layer), at = q < past ? q : q - past, key = k < past ? k : k - past;
+    const bool of_its_own = q < first_new ? k < past && key <= at : k >= past && key <= at;
+    return of_its_own && (window == 0 || key > at - window);
+  };
+  return h;
+}
+
+Logits Recorder::of_doubled(const Handed& changed) { return end_of(joined(prefix(), ids_), doubled(changed)); }
+
+void Recorder::read_wrongly(const Logits& seen, const Logits& right, check::Probes& p, double noise) {
+  const Logits same = p.runs["right_copy"] = of_doubled({});
+  if (apart(same, right) > noise) return;
+  const int past = static_cast<int>(past_), heads = program_.shape().kv_heads, d = program_.shape().head_dim;
+  const int token = heads * d;
+  using Values = std::vector<double>;
+  using Edit = std::function<void(Values & keys, Values & values)>;  // of the past: [tokens, kv_heads, head_dim]
+  std::map<std::string, Edit> edits;
+  const auto both = [](const std::function<void(Values&)>& change) {
+    return [change](Values& keys, Values& values) { change(keys), change(values); };
+  };
+  const auto quantised = [d](double levels) {
+    return [levels, d](Values& all) {
+      for (std::size_t from = 0; from < all.size(); from += static_cast<std::size_t>(d)) {
+        double most = 0;
+        for (int i = 0; i < d; ++i) most = std::max(most, std::abs(all[from + i]));
+        for (int i = 0; i < d && most > 0; ++i)
+          all[from + i] = std::nearbyint(all[from + i] / most * levels) * most / levels;
+      }
+    };
+  };
+  const auto in_bits = [](int bits, int least) {
+    return [bits, least](Values& all) {
+      for (double& x : all) x = rounded(x, bits, least);
+    };
+  };
+  const auto turned = [token](Values& all, int by) { std::rotate(all.begin(), all.begin() + by * token, all.end()); };
+  for (const bool back : {false, true}) {
+    edits[back ? "heads-shifted|back" : "heads-shifted"] = both([=](Values& all) {
+      for (auto at = all.begin(); at != all.end(); at += token)
+        std::rotate(at, back ? at + token - d : at + d, at + token);
+    });
+    edits[back ? "values-shifted|back" : "values-shifted"] = [=](Values&, Values& v) {
+      turned(v, back ? past - 1 : 1);
+    };
+  }
+  edits["keys-and-values-swapped"] = [](Values& k, Values& v) { std::swap(k, v); };
+  edits["past-in-int8"] = both(quantised(127)), edits["past-in-int4"] = both(quantised(7));
+  edits["past-in-fp8"] = both(in_bits(4, -6)), edits["past-in-fp8|5 and 2"] = both(in_bits(3, -14));
+  edits["past-in-bf16"] = both(in_bits(8, -126)), edits["past-in-fp16"] = both(in_bits(11, -14));
+  for (int by = 2; by < past - 1; ++by) {
+    edits[fmt::format("ring-out-of-order={}", by)] = [=](Values&, Values& v) { turned(v, by); };
+  }
+  for (const int length : {1, 4, 8}) {
+    for (int start = 0; start + length <= past; start += length) {
+      edits[fmt::format("zeros-in-past={}|{}", start + 1, length)] =
+          both([=](Values& all) { std::fill_n(all.begin() + start * token, length * token, 0.0); });
+    }
+  }
+  for (const auto& [name, change] : edits) {
+    Handed h;
+    h.edit = [past, token, &change](int, Values& keys, Values& values) {
+      const auto copy = [&](Values& all) { return Values(all.begin() + past * token, all.begin() + 2 * past * token); };
+      Values k = copy(keys), v = copy(values);
+      change(k, v);
+      std::ranges::copy(k, keys.begin() + past * token), std::ranges::copy(v, values.begin() + past * token);
+    };
+    add(name, of_doubled(h), seen, right);
+  }
+  if (!found(noise)) scaled(seen, right, noise);
+  if (found(noise) || heads == 1 || heads == program_.shape().heads) return;
+  Handed tiled;
+  const int shared = program_.shape().heads / heads;
+  tiled.group = [=](int q, int head) { return q < 2 * past ? head / shared : head % heads; };
+  add("heads-tiled", of_doubled(tiled), seen, right);
+}
+
+// Towards the factor that fits best, by the slope at the nearest so far.
+void Recorder::scaled(const Logits& seen, const Logits& right, double noise) {
+  const int first_new = static_cast<int>(2 * past_);
+  const auto by = [&](double factor) {
+    Handed h;
+    h.scale = [=](int q) { return q < first_new ? 1.0 : factor; };
+    return of_doubled(h);
+  };
+  const auto name = [](double factor) { return fmt::format("scores-scaled|{}", factor); };
+  double best = 0, at = 1;
+  for (const double factor : {0.6, 0.75, 0.9, 1.1, 1.25, 1.5}) {
+    add(name(factor), by(factor), seen, right);
+    if (tried_.at(name(factor)).share > best) best = tried_.at(name(factor)).share, at = factor;
+  }
+  for (int step = 0; step < 3 && best >= 0.4 && !found(noise); ++step) {
+    constexpr double kStep = 1e-3;
+    const Logits here = by(at), there = by(at + kStep);
+    double along = 0, square = 0;
+    for (std::size_t i = 0; i < here.values.size(); ++i) {
+      const double slope = (double{there.values[i]} - here.values[i]) / kStep;
+      along += (double{seen.values[i]} - here.values[i]) * slope, square += slope * slope;
+    }
+    if (!(square > 0)) return;
+    at += along / square;
+    add(name(at), by(at), seen, right);
+  }
+}
+
+// One layer that ignores the past, or one head of it.
+void Recorder::one_layer(const Logits& seen, const Logits& right) {
+  const int past = static_cast<int>(past_);
+  for (int l = 0; l < program_.shape().layers; ++l) {
+    if (program_.shape().is_recurrent(l)) continue;
+    for (int head = -1; head < program_.shape().heads; ++head) {
+      Handed h = handed([](int q, int k) { return k <= q; }, nullptr);
+      h.sees = [healthy = h.sees, l, head, past](int layer, int own, int q, int k) {
+        const bool hidden = layer == l && (head < 0 || head == own) && q >= past && k < past;
+        return !hidden && healthy(layer, own, q, k);
+      };
+      add(head < 0 ? fmt::format("layer-ignores-past|{}", l) : fmt::format("head-ignores-past|{} {}", l, head),
+          end_of(ids_, h), seen, right);
+    }
+  }
+}
+
+// A token fed alone after a past; the same and the next in one call.
+void Recorder::one_and_two(check::Probes& p) {
+  const std::int64_t at = std::ssize(ids_) > past_ + 1 ? past_ : past_ - 1;
+  if (at < 1) return;
+  const auto after = [&](std::int64_t tokens) {
+    return program_.call({slice(ids_, at, at + tokens)}, past_of(slice(ids_, 0, at))).logits[0];
+  };
+  std::vector<float> all = after(1);
+  const std::vector<float> both = after(2);
+  all.insert(all.end(), both.begin(), both.end());
+  p.runs["one_and_two"] = logits(all);
+  p.one_and_two_at = at;
 }
 
 void Recorder::changes(check::Probes& p) {
@@ -302,6 +471,12 @@ void Recorder::uses(check::Probes& p) {
   p.runs["batched_past"] = logits(batched.logits[0]);
   p.runs["batched_other_past"] = logits(batched.logits[1]);
 
+  const PastPtr beams = program_.call({prefix(), other_prefix()}).past;
+  program_.reorder(beams);
+  const Out reordered = program_.call({rest_, rest_}, beams);
+  p.runs["reordered_other"] = logits(reordered.logits[0]);
+  p.runs["reordered"] = logits(reordered.logits[1]);
+
   const PastPtr original = past_of(prefix()), fork = program_.copy(original);
   go_on(fork);
   program_.call({other_rest()}, original);
@@ -315,6 +490,17 @@ void Recorder::uses(check::Probes& p) {
   } else {
     p.left_out.push_back("probe.cropped: the past says that it cannot be cut");
   }
+
+  if (past_ < 2) return;
+  std::int64_t at = std::max<std::int64_t>(1, past_ - kMostSingle);
+  const PastPtr kept = past_of(slice(ids_, 0, at));
+  std::vector<float> singly;
+  for (; at < past_; ++at) {
+    const std::vector<float> own = program_.call({slice(ids_, at, at + 1)}, kept).logits[0];
+    singly.insert(singly.end(), own.begin(), own.end());
+    p.at["singly"].push_back(at);
+  }
+  p.runs["singly"] = logits(singly);
 }
 
 // (with, without) of all positions.

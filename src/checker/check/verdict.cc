@@ -39,7 +39,7 @@ bool broken(const Runs& r) {
   const bool same_bits = r.total.same_bits && r.evidence.control.shown != Answer::no;
   if (r.subject.promises_same_bits) return !same_bits;
   return r.total.max_abs > r.bound.value || r.total.first || r.evidence.noise > r.bound.value ||
-         parts(r.wide, values_precision(r.subject));
+         parts(r.wide, values_precision(r.subject)) || r.spread.parts();
 }
 
 // Of a recording that says neither how it was fed nor what its past did.
@@ -91,6 +91,14 @@ std::string against_bound(double apart, const Runs& r) {
   return fmt::format("rounding could explain that (up to {:.2g}), but this system promises the same bits.", bound);
 }
 
+// What the mean over rows adds, where no logit by itself is beyond its bound.
+std::string in_the_mean(const Runs& r) {
+  if (!r.spread.parts() || r.total.max_abs > r.bound.value) return "";
+  return fmt::format(
+      " That is too much for {}: they move by {:.1f} % of their spread in the mean, where rounding explains {:.1f} %.",
+      show::counted(r.spread.rows, "position"), 100 * r.spread.moved(), 100 * r.spread.could);
+}
+
 std::string numbers_apart(const Runs& r) {
   const std::string where = r.total.first ? fmt::format(" They first part at {}.", place_name(*r.total.first)) : "";
   const double apart = r.total.max_abs;
@@ -101,7 +109,7 @@ std::string numbers_apart(const Runs& r) {
     return "fed in pieces, zeros among the logits change their sign." + where + " This system promises the same bits.";
   }
   return fmt::format("fed in pieces, the text gets other logits than fed whole.{} At most they are {} apart: {}{}",
-                     where, show::short_number(apart), against_bound(apart, r), in_wider_format(r));
+                     where, show::short_number(apart), against_bound(apart, r), in_wider_format(r) + in_the_mean(r));
 }
 
 // The likeliest of the causes whose logits were computed.
@@ -292,7 +300,7 @@ Outcome outcome_of(const Runs& r) {
 
 std::optional<double> blind_spot(const Runs& r) {
   if (r.total.same_bits || outcome_of(r) != Outcome::within_rounding) return std::nullopt;
-  return r.bound.value;
+  return r.spread.could > 0 ? std::min(r.bound.value, r.spread.hidden()) : r.bound.value;
 }
 
 Verdict judge(const Runs& runs, const Causes& causes) {

@@ -14,10 +14,18 @@ constexpr std::int64_t assumed_layers = 32, assumed_width = 16384;
 
 std::int64_t stages(const Bound& b) { return 8 * b.layers + 1; }
 
-double size_of(const Bound& b, const Precision& values) {
+double relative(const Bound& b, const Precision& values) {
   const double u_sum = precision_of("fp32").unit_roundoff(), u_kept = values.unit_roundoff();
   const double per_stage = static_cast<double>(b.width) * u_sum * u_sum + u_kept * u_kept;
-  return safety * b.largest_logit * std::sqrt(static_cast<double>(stages(b)) * per_stage);
+  return std::sqrt(static_cast<double>(stages(b)) * per_stage);
+}
+
+Bound of_size(const Description& description) {
+  Bound b;
+  b.layers = description.layers > 0 ? description.layers : assumed_layers;
+  b.width = description.width > 0 ? description.width : assumed_width;
+  b.assumed_size = description.layers <= 0 || description.width <= 0;
+  return b;
 }
 
 std::string reason_of(const Bound& b) {
@@ -30,15 +38,16 @@ std::string reason_of(const Bound& b) {
 
 }  // namespace
 
+double relative_rounding(const Description& description) {
+  return relative(of_size(description), values_precision(description));
+}
+
 Bound rounding_bound(const Description& description, double largest_logit) {
   const Precision& values = values_precision(description);
-  Bound b;
+  Bound b = of_size(description);
   b.largest_logit = largest_logit;
-  b.layers = description.layers > 0 ? description.layers : assumed_layers;
-  b.width = description.width > 0 ? description.width : assumed_width;
-  b.assumed_size = description.layers <= 0 || description.width <= 0;
   b.values_format = values.name;
-  b.value = size_of(b, values);
+  b.value = safety * largest_logit * relative(b, values);
   b.reason = reason_of(b);
   return b;
 }

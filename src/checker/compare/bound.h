@@ -31,6 +31,9 @@ struct Bound {
   std::string sharper;        // what to do to see smaller faults: "run it in fp32"; empty: nothing is known
 };
 
+// √( stages · (width · u_sum² + u_kept²) ): what the roundings of a pass add up to, relative to what is rounded.
+double relative_rounding(const Description& description);
+
 // `largest_logit`: largest |logit| without past.
 Bound rounding_bound(const Description& description, double largest_logit);
 

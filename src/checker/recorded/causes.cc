@@ -282,11 +282,8 @@ void RecordedSearch::add_calls_of_one_and_two() {
       const std::int64_t row = p_.without.row_of(place);
       return row < 0 ? std::nullopt : std::optional(Probed::slice(p_.without.logits, row, 1));
     }
-    const Logits* whole = p_.run("wide_without");
-    for (std::int64_t r = 0; whole != nullptr && r < whole->rows(); ++r) {
-      if (p_.place_of("wide_without", r) == place) return Probed::slice(*whole, r, 1);
-    }
-    return std::nullopt;
+    const std::int64_t row = p_.row_in("wide_without", place);
+    return row < 0 ? std::nullopt : std::optional(Probed::slice(*p_.run("wide_without"), row, 1));
   };
   const auto first = right_at(at), second = right_at(at + 1);
   if (!first || !second) return;

@@ -40,6 +40,14 @@ struct Probed {
     const auto at = probes.at.find(run);
     return at == probes.at.end() ? row : at->second[static_cast<std::size_t>(row)];
   }
+  // The row of a run that holds some of the text; -1: it does not hold that position.
+  std::int64_t row_in(std::string_view name, std::int64_t place) const {
+    const Logits* logits = run(name);
+    for (std::int64_t r = 0; logits != nullptr && r < logits->rows(); ++r) {
+      if (place_of(name, r) == place) return r;
+    }
+    return -1;
+  }
   // Whether the recorded run is of that very call.
   bool recorded_so() const { return with.pieces.size() == 2 && with.pieces[0] == past(); }
   // The right logits in the wider format, of the probed call; none where they were not recorded.

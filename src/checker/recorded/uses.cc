@@ -124,6 +124,23 @@ bool gives_this_texts(const Probed& p, const Use& use) {
   return other != nullptr && !apart(p, expected(p, use), *p.run(use.run)) && !apart(p, p.right_of_uses(), *other);
 }
 
+// The last tokens of the past, each fed alone.
+void add_singly(Runs& runs, const Probed& p) {
+  const Logits* rows = p.run("singly");
+  if (rows == nullptr || (p.tie && !p.uses_wide())) return;
+  const Logits* wide = p.uses_wide() ? p.run("wide_without") : nullptr;
+  Difference sum;
+  for (std::int64_t r = 0; r < rows->rows(); ++r) {
+    const std::int64_t place = p.place_of("singly", r);
+    const std::int64_t row = wide == nullptr ? p.without.row_of(place) : p.row_in("wide_without", place);
+    if (row < 0) continue;
+    sum.add(compare_row((wide == nullptr ? p.without.logits : *wide).row(row), rows->row(r),
+                        logits_precision(p.with.description)),
+            {place, place}, {false, p.bound_of_uses()});
+  }
+  runs.results.push_back({"one at a time", "the last tokens of the past, each fed alone", 1, sum, {}});
+}
+
 }  // namespace
 
 void add_uses(Runs& runs, const Probed& p) {
@@ -131,6 +148,7 @@ void add_uses(Runs& runs, const Probed& p) {
     if (p.run(use.run) == nullptr) continue;
     runs.results.push_back({std::string(use.name), std::string(use.sentence), 1, difference_of(p, use), {}});
   }
+  add_singly(runs, p);
   const std::int64_t said = p.probes.cropped_length;
   if (said >= 0 && said != p.past()) {
     runs.notes.push_back(

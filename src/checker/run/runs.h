@@ -10,6 +10,7 @@
 
 #include "checker/compare/bound.h"
 #include "checker/compare/compare.h"
+#include "checker/compare/spread.h"
 #include "checker/compare/statistics.h"
 #include "checker/compare/wide.h"
 #include "checker/run/evidence.h"
@@ -57,6 +58,7 @@ struct Runs : Cells, Histograms {
   Evidence evidence;
   Bound bound;
   WideRuns wide;                 // of recordings: the same runs in wider arithmetic
+  Spread spread;                 // of recordings: how far logits move in the mean, where there are none
   std::optional<RouterTie> tie;  // of recordings: positions from its token on are not compared in their own format
   Causality causality;
   std::vector<std::string> notes;  // what was left out or assumed
