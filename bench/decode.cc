@@ -4,7 +4,8 @@
 // their share: (weight + past bytes per token x tokens/s) / read bandwidth for decoding, multiply-adds without the
 // output layer / multiply-add rate for prefill. Then it is checked that the last logits have the same bits when the
 // text is fed whole, in pieces, and with other numbers of threads: last, for it opens more models, which the peak of
-// memory must not contain. The hash of the logits says that two runs computed the same.
+// memory must not contain. The hash of the logits says that two runs computed the same. With --by-op, where the time of
+// each pass goes, operation by operation, is printed as well.
 #include <fmt/format.h>
 #include <sys/resource.h>
 
@@ -20,6 +21,7 @@
 #include "bench/clock.h"
 #include "bench/options.h"
 #include "bench/synthetic.h"
+#include "bench/timed_ops.h"
 #include "engine/model/cost.h"
 #include "engine/model/model.h"
 
@@ -30,11 +32,11 @@ namespace fs = std::filesystem;
 
 constexpr std::string_view kUsage =
     "bench_decode [--model FOLDER] [--load-in F] [--dtype D] [--past-dtype D] [--prefill N,...] [--depth N,...]\n"
-    "             [--rounds N] [--threads N] [--isa NAME] [--no-check] [--output json]\n";
+    "             [--rounds N] [--threads N] [--isa NAME] [--no-check] [--by-op] [--output json]\n";
 
 struct Options {
   int threads = 0, rounds = 7;
-  bool json = false, check = true;
+  bool json = false, check = true, by_op = false;
   fs::path model;
   model::LoadOptions formats;
   std::vector<std::int64_t> prefill{128, 512, 2048}, depth{0, 512, 2048};  // those that fit
@@ -52,8 +54,9 @@ std::uint64_t hash(const model::Logits& logits) {
   return h;
 }
 
-model::Model open_model(const Options& o, int threads) {
-  return model::load(hf::Folder::open(o.model), kernels::Backend("cpu", threads), o.formats);
+model::Model open_model(const Options& o, int threads, bool by_op = false) {
+  const kernels::Backend cpu("cpu", threads);
+  return model::load(hf::Folder::open(o.model), by_op ? bench::timed(cpu) : cpu, o.formats);
 }
 
 constexpr std::int64_t kChecked = 130;
@@ -93,6 +96,8 @@ std::uint64_t checked_hash(const model::Model& m, const Options& o) {
 struct Line {
   std::string work;
   double tokens_per_second = 0, share = 0, ms = 0;
+  double seconds = 0;                  // of all rounds
+  std::vector<bench::OpTime> by_op{};  // of these; empty unless they were asked for
 };
 
 constexpr std::int64_t kSteps = 8;  // tokens decoded in a round
@@ -110,19 +115,27 @@ struct Bench {
     past.truncate(depth + 1);
     const model::Cost cost = model::cost_of(m);
     std::vector<double> rates, shares;
+    double total = 0;
+    bench::take_times();
     for (int i = 0; i < rounds; ++i) {
       const double before = peak.read_rate();
       const double start = bench::seconds();
       for (std::int64_t k = 0; k < kSteps; ++k) {
         feed(m, past, std::span(ids).subspan(static_cast<std::size_t>(depth + 1 + k), 1));
       }
-      rates.push_back(static_cast<double>(kSteps) / (bench::seconds() - start));
+      const double time = bench::seconds() - start;
+      total += time;
+      rates.push_back(static_cast<double>(kSteps) / time);
       const double best = (before + peak.read_rate()) / 2;
       shares.push_back(cost.step_bytes(depth + kSteps / 2) * rates.back() / best);
       past.truncate(depth + 1);
     }
-    return {fmt::format("decode at depth {}", depth), bench::median(rates), bench::median(shares),
-            1e3 / bench::median(rates)};
+    return {fmt::format("decode at depth {}", depth),
+            bench::median(rates),
+            bench::median(shares),
+            1e3 / bench::median(rates),
+            total,
+            bench::take_times()};
   }
 
   Line prefill(std::int64_t tokens) const {
@@ -131,18 +144,25 @@ struct Bench {
     std::vector<double> rates, shares;
     model::Past first = m.new_past();
     feed(m, first, ids);  // brings pages and buffers into being
+    double total = 0;
+    bench::take_times();
     for (int i = 0; i < rounds; ++i) {
       model::Past past = m.new_past();
       const double before = peak.fma_rate();
       const double start = bench::seconds();
       feed(m, past, ids);
       const double time = bench::seconds() - start;
+      total += time;
       const double best = (before + peak.fma_rate()) / 2;
       rates.push_back(static_cast<double>(tokens) / time);
       shares.push_back(work / time / best);
     }
-    return {fmt::format("prefill of {}", tokens), bench::median(rates), bench::median(shares),
-            1e3 * static_cast<double>(tokens) / bench::median(rates)};
+    return {fmt::format("prefill of {}", tokens),
+            bench::median(rates),
+            bench::median(shares),
+            1e3 * static_cast<double>(tokens) / bench::median(rates),
+            total,
+            bench::take_times()};
   }
 };
 
@@ -160,6 +180,7 @@ Options parse(int argc, char** argv) {
   o.rounds = static_cast<int>(given.number("--rounds", o.rounds, 1));
   o.json = given.json();
   o.check = !given.has("--no-check");
+  o.by_op = given.has("--by-op");
   o.model = given.text("--model").value_or("");
   if (const auto d = dtype_of(given, "--dtype")) o.formats.dtype = *d;
   if (const auto d = dtype_of(given, "--past-dtype")) o.formats.past_dtype = *d;
@@ -180,6 +201,18 @@ std::size_t most_resident() {
   return static_cast<std::size_t>(usage.ru_maxrss) * 1024;
 }
 
+void print_by_op(const std::vector<Line>& lines) {
+  for (const Line& l : lines) {
+    fmt::print("\n| {} | calls | microseconds each | share of the time |\n|---|---:|---:|---:|\n", l.work);
+    double rest = l.seconds;
+    for (const bench::OpTime& t : l.by_op) {
+      fmt::print("| {} | {} | {:.1f} | {:.3f} |\n", t.what, t.calls, 1e6 * t.seconds / t.calls, t.seconds / l.seconds);
+      rest -= t.seconds;
+    }
+    fmt::print("| between them | | | {:.3f} |\n", rest / l.seconds);
+  }
+}
+
 int run(Options options) {
   std::optional<bench::Folder> temporary;
   std::string name = options.model.filename().string();
@@ -189,7 +222,7 @@ int run(Options options) {
     name = "GPT-2 small's shape";
   }
   const double before = bench::seconds();
-  const model::Model m = open_model(options, options.threads);
+  const model::Model m = open_model(options, options.threads, options.by_op);
   const double opening = bench::seconds() - before;
   // What loading, prefill and decoding of the one model took: everything after this line holds the memory that the
   // read rate is measured on as well, all of it resident, so it is subtracted.
@@ -231,6 +264,7 @@ int run(Options options) {
   fmt::print("| work | tokens/s | ms | share of the measured peak |\n|---|---:|---:|---:|\n");
   for (const Line& l : lines)
     fmt::print("| {} | {:.1f} | {:.1f} | {:.2f} |\n", l.work, l.tokens_per_second, l.ms, l.share);
+  if (options.by_op) print_by_op(lines);
   return 0;
 }
 

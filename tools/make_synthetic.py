@@ -6,10 +6,13 @@ Usage:
     make_synthetic.py mpt-1.1b /tmp/mpt --dtype fp16 --seed 7
     make_synthetic.py falcon-7b /tmp/falcon --dtype bf16 --kv-heads 1 --layers 8 --shard-gb 2
     make_synthetic.py roberta /tmp/odd --layers 3 --hidden 60 --heads 5 --inner 77 --vocab 1100 --context 90 --no-tied
+    make_synthetic.py qwen3-0.6b /tmp/qwen3 --dtype bf16 --gguf /tmp/qwen3.gguf
 
 What comes out: a Hugging Face model folder (config.json, generation_config.json and model.safetensors, or shards with
 their index) under transformers' names, with --tokenizer's files. It is written beside its place and renamed when it is
-complete. Memory stays below 100 MB whatever the size. Needs numpy.
+complete. Memory stays below 100 MB whatever the size. Needs numpy. --gguf writes a GGUF file of the same shape beside
+it, without a tokenizer, for another program to be timed with (bench/compare.py); only its shape and formats are those
+of the folder.
 
 The weights: Philox, a counter-based generator, fills a pool of 4 Mi numbers. Each 1 Mi numbers of a tensor are the sum
 of two slices of the pool, whose places are a hash of seed, tensor name and number of the chunk, scaled to the tensor's
@@ -62,6 +65,7 @@ class Shape:
     parallel: bool = False  # the last three are Falcon's
     alibi: bool = False
     bias: bool = False
+    head_dim: int = 0  # 0: hidden / heads
 
     @property
     def grouped(self):
@@ -77,7 +81,14 @@ PRESETS = {
     "mpt-7b": Shape("mpt", 32, 4096, 32, 50432, 2048),
     "falcon-1b": Shape("falcon", 24, 2048, 32, 50304, 2048, alibi=True, bias=True),
     "falcon-7b": Shape("falcon", 32, 4544, 71, 65024, 2048, kv_heads=1, parallel=True),
+    "smollm2-135m": Shape("llama", 30, 576, 9, 49152, 8192, kv_heads=3, inner=1536),
+    "llama-3.2-1b": Shape("llama", 16, 2048, 32, 128256, 131072, kv_heads=8, inner=8192),
+    "qwen3-0.6b": Shape("qwen3", 28, 1024, 16, 151936, 40960, kv_heads=8, inner=3072, head_dim=128),
+    "gemma3-270m": Shape("gemma3_text", 18, 640, 4, 262144, 32768, kv_heads=1, inner=2048, head_dim=256),
 }
+# Families of one skeleton: a norm before each branch, grouped heads, a gated MLP. Gemma's norms add 1 to their weights.
+DECODERS = {"llama", "qwen3", "gemma3_text"}
+GEMMA_WINDOW, GEMMA_FULL_EACH = 512, 6
 
 
 @dataclass(frozen=True)
@@ -192,6 +203,35 @@ def falcon_tensors(s, _ids):
         yield from matrix("lm_head.weight", s.vocab, s.hidden)
 
 
+def decoder_norms(s):
+    """Names in a layer."""
+    if s.family != "gemma3_text":
+        return ["input_layernorm", "post_attention_layernorm"]
+    return ["input_layernorm", "post_attention_layernorm", "pre_feedforward_layernorm", "post_feedforward_layernorm"]
+
+
+def decoder_tensors(s, _ids):
+    def weight(name, width):
+        yield Tensor(name + ".weight", (width,), 0.0 if s.family == "gemma3_text" else 1.0, NORM_SPREAD)
+
+    yield from matrix("model.embed_tokens.weight", s.vocab, s.hidden)
+    for i in range(s.layers):
+        h = f"model.layers.{i}."
+        for name in decoder_norms(s):
+            yield from weight(h + name, s.hidden)
+        for name, heads in ("q", s.heads), ("k", s.kv_heads), ("v", s.kv_heads):
+            yield from linear(f"{h}self_attn.{name}_proj", heads * s.head_dim, s.hidden, bias=False, gain=QKV_GAIN)
+        for name in ["q_norm", "k_norm"] if s.family != "llama" else []:
+            yield from weight(f"{h}self_attn.{name}", s.head_dim)
+        yield from linear(h + "self_attn.o_proj", s.hidden, s.heads * s.head_dim, bias=False, gain=residual_gain(s))
+        yield from linear(h + "mlp.gate_proj", s.inner, s.hidden, bias=False)
+        yield from linear(h + "mlp.up_proj", s.inner, s.hidden, bias=False)
+        yield from linear(h + "mlp.down_proj", s.hidden, s.inner, bias=False, gain=residual_gain(s))
+    yield from weight("model.norm", s.hidden)
+    if not s.tied:
+        yield from matrix("lm_head.weight", s.vocab, s.hidden)
+
+
 def falcon_norms(s):
     if s.grouped:
         return ["ln_attn", "ln_mlp"]
@@ -234,6 +274,21 @@ def falcon_config(s, _ids):
             "rope_parameters": {"rope_theta": 10000.0, "rope_type": "default"}}
 
 
+def decoder_config(s, _ids):
+    config = {"num_hidden_layers": s.layers, "hidden_size": s.hidden, "num_attention_heads": s.heads,
+              "num_key_value_heads": s.kv_heads, "head_dim": s.head_dim, "intermediate_size": s.inner,
+              "max_position_embeddings": s.context, "rms_norm_eps": 1e-6}
+    if s.family != "gemma3_text":
+        name = "LlamaForCausalLM" if s.family == "llama" else "Qwen3ForCausalLM"
+        return config | {"architectures": [name], "hidden_act": "silu", "attention_bias": False,
+                         "rope_parameters": {"rope_theta": 1e6, "rope_type": "default"}}
+    kinds = ["full_attention" if (i + 1) % GEMMA_FULL_EACH == 0 else "sliding_attention" for i in range(s.layers)]
+    return config | {"architectures": ["Gemma3ForCausalLM"], "hidden_activation": "gelu_pytorch_tanh",
+                     "query_pre_attn_scalar": s.head_dim, "sliding_window": GEMMA_WINDOW, "layer_types": kinds,
+                     "rope_parameters": {"full_attention": {"rope_theta": 1e6, "rope_type": "default"},
+                                         "sliding_attention": {"rope_theta": 1e4, "rope_type": "default"}}}
+
+
 @dataclass(frozen=True)
 class Family:
     tensors: object
@@ -246,7 +301,7 @@ FAMILIES = {
     "roberta": Family(roberta_tensors, roberta_config, {"bos_token_id": 0, "eos_token_id": 2, "pad_token_id": 1}),
     "mpt": Family(mpt_tensors, mpt_config, {"bos_token_id": 0, "eos_token_id": 0}),
     "falcon": Family(falcon_tensors, falcon_config, {"bos_token_id": 11, "eos_token_id": 11}),
-}
+} | {name: Family(decoder_tensors, decoder_config, {"bos_token_id": 1, "eos_token_id": 2}) for name in DECODERS}
 
 
 def token_ids(s, tokenizer):
@@ -268,22 +323,22 @@ def config_of(s, ids, dtype):
 
 
 def completed(s):
-    return replace(s, kv_heads=s.kv_heads or s.heads, inner=s.inner or 4 * s.hidden)
+    return replace(s, kv_heads=s.kv_heads or s.heads, inner=s.inner or 4 * s.hidden,
+                   head_dim=s.head_dim or s.hidden // s.heads)
 
 
 def check_shape(s):
-    if s.hidden % s.heads:
+    if s.hidden % s.heads and s.family not in DECODERS:
         raise Problem(f"--hidden {s.hidden} is not a multiple of --heads {s.heads}")
-    if s.family != "falcon" and s.kv_heads != s.heads:
-        raise Problem(f"--kv-heads {s.kv_heads}: in {s.family} every one of the {s.heads} heads has its own; "
-                      "only falcon shares them")
+    if s.family not in {"falcon"} | DECODERS and s.kv_heads != s.heads:
+        raise Problem(f"--kv-heads {s.kv_heads}: in {s.family} every one of the {s.heads} heads has its own")
     if s.heads % s.kv_heads:
         raise Problem(f"--kv-heads {s.kv_heads} does not divide --heads {s.heads}")
     if s.family == "mpt" and s.inner % s.hidden:
         raise Problem(f"--inner {s.inner} is not a multiple of --hidden {s.hidden}, as mpt's expansion_ratio needs")
-    if s.family == "falcon" and not s.alibi and s.hidden // s.heads % 2:
-        raise Problem(f"heads of size {s.hidden // s.heads}: rotary positions need an even size")
-    if s.grouped and not s.parallel:
+    if s.family in {"falcon"} | DECODERS and not s.alibi and s.head_dim % 2:
+        raise Problem(f"heads of size {s.head_dim}: rotary positions need an even size")
+    if s.family == "falcon" and s.grouped and not s.parallel:
         raise Problem(f"--kv-heads {s.kv_heads}: sequential falcon has 1 or all {s.heads}; falcon-7b can have some")
 
 
@@ -439,6 +494,95 @@ def write_folder(folder, shape, args):
     return sum(t.size for t in tensors), write_weights(folder, tensors, args)
 
 
+# --- GGUF -------------------------------------------------------------------------------------------------------------
+
+GGUF_NAMES = {"input_layernorm": "attn_norm", "post_attention_layernorm": "ffn_norm", "self_attn.q_proj": "attn_q",
+              "self_attn.k_proj": "attn_k", "self_attn.v_proj": "attn_v", "self_attn.o_proj": "attn_output",
+              "self_attn.q_norm": "attn_q_norm", "self_attn.k_norm": "attn_k_norm", "mlp.gate_proj": "ffn_gate",
+              "mlp.up_proj": "ffn_up", "mlp.down_proj": "ffn_down"}
+GEMMA_NAMES = {"post_attention_layernorm": "post_attention_norm", "pre_feedforward_layernorm": "ffn_norm",
+               "post_feedforward_layernorm": "post_ffw_norm"}
+GGUF_TYPES = {"fp32": 0, "fp16": 1, "bf16": 30}
+GGUF_FILE_TYPES = {"fp32": 0, "fp16": 1, "bf16": 32}
+GGUF_ALIGNMENT = 32
+
+
+def gguf_name(s, name):
+    outside = {"model.embed_tokens.weight": "token_embd.weight", "model.norm.weight": "output_norm.weight",
+               "lm_head.weight": "output.weight"}
+    if name in outside:
+        return outside[name]
+    layer, inside = name.removeprefix("model.layers.").removesuffix(".weight").split(".", 1)
+    names = GGUF_NAMES | GEMMA_NAMES if s.family == "gemma3_text" else GGUF_NAMES
+    return f"blk.{layer}.{names[inside]}.weight"
+
+
+def gguf_keys(s, dtype):
+    name = {"gemma3_text": "gemma3"}.get(s.family, s.family)
+    keys = {"context_length": s.context, "embedding_length": s.hidden, "block_count": s.layers,
+            "feed_forward_length": s.inner, "attention.head_count": s.heads, "attention.head_count_kv": s.kv_heads,
+            "attention.key_length": s.head_dim, "attention.value_length": s.head_dim, "vocab_size": s.vocab,
+            "rope.dimension_count": s.head_dim, "attention.layer_norm_rms_epsilon": 1e-6, "rope.freq_base": 1e6}
+    if s.family == "gemma3_text":
+        keys["attention.sliding_window"] = GEMMA_WINDOW
+    return ({"general.architecture": name, "general.file_type": GGUF_FILE_TYPES[dtype],
+             "tokenizer.ggml.model": "none"} | {f"{name}.{k}": v for k, v in keys.items()})
+
+
+def gguf_text(text):
+    return len(text).to_bytes(8, "little") + text.encode()
+
+
+def gguf_header(s, tensors, dtype):
+    keys = gguf_keys(s, dtype)
+    out = b"GGUF" + (3).to_bytes(4, "little") + len(tensors).to_bytes(8, "little") + len(keys).to_bytes(8, "little")
+    for key, value in keys.items():
+        out += gguf_text(key)
+        if isinstance(value, str):
+            out += (8).to_bytes(4, "little") + gguf_text(value)
+        elif isinstance(value, float):
+            out += (6).to_bytes(4, "little") + np.float32(value).tobytes()
+        else:
+            out += (4).to_bytes(4, "little") + value.to_bytes(4, "little")
+    at = 0
+    for t in tensors:
+        kind = gguf_dtype(t, dtype)
+        out += gguf_text(gguf_name(s, t.name)) + len(t.dims).to_bytes(4, "little")
+        out += b"".join(n.to_bytes(8, "little") for n in reversed(t.dims))
+        out += GGUF_TYPES[kind].to_bytes(4, "little") + at.to_bytes(8, "little")
+        at += padded(t.size * DTYPES[kind][2])
+    return out + bytes(padded(len(out)) - len(out))
+
+
+def gguf_dtype(tensor, dtype):
+    return dtype if len(tensor.dims) > 1 else "fp32"
+
+
+def padded(size):
+    return -(-size // GGUF_ALIGNMENT) * GGUF_ALIGNMENT
+
+
+def write_gguf(path, s, args):
+    tensors = list(decoder_tensors(s, {}))
+    weights, progress = Weights(args.seed), Progress(sum(t.size for t in tensors) * DTYPES[args.dtype][2])
+    check_space(os.path.dirname(os.path.abspath(path)), progress.total)
+    beside = f"{path}.partial-{os.getpid()}"
+    try:
+        with open(beside, "wb") as f:
+            f.write(gguf_header(s, tensors, args.dtype))
+            for t in tensors:
+                kind, start = gguf_dtype(t, args.dtype), f.tell()
+                for number, at in enumerate(range(0, t.size, CHUNK)):
+                    data = as_bytes(weights.chunk(t, number, min(CHUNK, t.size - at)), kind)
+                    f.write(data)
+                    progress.add(data.nbytes)
+                f.write(bytes(padded(f.tell() - start) - (f.tell() - start)))
+        os.rename(beside, path)
+    finally:
+        if os.path.exists(beside):
+            os.remove(beside)
+
+
 def write_beside(folder, shape, args):
     if os.path.lexists(folder):
         raise Problem(f"{folder}: exists already")
@@ -478,9 +622,10 @@ def parse():
     parser.add_argument("--dtype", choices=DTYPES, default="fp32")
     parser.add_argument("--seed", type=count, default=1)
     parser.add_argument("--tokenizer", metavar="DIR", help="copy this model's tokenizer (and its special token ids)")
+    parser.add_argument("--gguf", metavar="FILE", help=f"write the same shape here, too: {', '.join(sorted(DECODERS))}")
     parser.add_argument("--shard-gb", type=positive, default=5.0, metavar="GB", help="largest file (default: 5)")
     sizes = parser.add_argument_group("sizes, instead of the preset's")
-    for name in ["layers", "hidden", "heads", "kv-heads", "inner", "vocab", "context"]:
+    for name in ["layers", "hidden", "heads", "kv-heads", "head-dim", "inner", "vocab", "context"]:
         sizes.add_argument(f"--{name}", type=count, metavar="N")
     sizes.add_argument("--tied", action=argparse.BooleanOptionalAction, help="is the output layer the embedding?")
     return parser.parse_args()
@@ -488,10 +633,14 @@ def parse():
 
 def shape_of(args):
     """Sizes that follow from others (--kv-heads from --heads, --inner from --hidden) do so again when those change."""
-    names = ["layers", "hidden", "heads", "kv_heads", "inner", "vocab", "context", "tied"]
+    names = ["layers", "hidden", "heads", "kv_heads", "head_dim", "inner", "vocab", "context", "tied"]
     given = {n: getattr(args, n) for n in names if getattr(args, n) is not None}
     shape = completed(replace(PRESETS[args.preset], **given))
     check_shape(shape)
+    if args.gguf and shape.family not in DECODERS:
+        raise Problem(f"--gguf: not for {shape.family}, only for {', '.join(sorted(DECODERS))}")
+    if args.head_dim and shape.family not in DECODERS:
+        raise Problem(f"--head-dim: in {shape.family} it is hidden / heads")
     if args.tokenizer:
         check_tokenizer(shape, args.tokenizer)
     return shape
@@ -501,7 +650,10 @@ def main():
     args = parse()
     folder = os.path.normpath(args.folder)
     try:
-        parameters, size = write_beside(folder, shape_of(args), args)
+        shape = shape_of(args)
+        parameters, size = write_beside(folder, shape, args)
+        if args.gguf:
+            write_gguf(args.gguf, shape, args)
     except Problem as e:
         sys.exit(f"make_synthetic: {e}")
     except OSError as e:
