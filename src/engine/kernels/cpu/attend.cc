@@ -17,7 +17,6 @@
 #include "engine/kernels/cpu/lanes-inl.h"
 #include "engine/kernels/cpu/math-inl.h"
 #include "engine/kernels/cpu/table.h"
-#include "hwy/cache_control.h"
 #include "hwy/highway.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -56,12 +55,20 @@ const T* values_of(const Sequence& s, const PastLayer& layer, Int block, Int hea
   return reinterpret_cast<const T*>(s.blocks[block] + layer.value(head, 0));
 }
 
+// Fetches what lies at p into the second cache: the lines that are read meanwhile must get into the first one. Nothing
+// when p is null.
 template <class T>
-HWY_INLINE void prefetch_row(const T* p, Int count) {
-  for (Int i = 0; i < count; i += static_cast<Int>(64 / sizeof(T))) hwy::Prefetch(p + i);
+HWY_INLINE void fetch_row(const T* p, Int count) {
+  if (p == nullptr) return;
+  for (Int i = 0; i < count; i += static_cast<Int>(64 / sizeof(T))) __builtin_prefetch(p + i, 0, 2);
 }
 
-// scores[t][j] = q[t] . key[j] for the block's keys up to `reach`, and some beyond.
+// Vectors of keys or values that T queries multiply at once: sums enough to hide how long a multiply-add takes, and no
+// more than there are registers for.
+constexpr int vectors_at_once(int queries) { return queries == 1 ? 8 : kRegisters == 32 || queries == 2 ? 4 : 2; }
+
+// scores[t][j] = q[t] . key[j] for the block's keys up to `reach`, and some beyond. `next`: keys to fetch on the way,
+// in the order of memory, or null.
 template <int T, int S, class K>
 HWY_INLINE void dot_keys(const Query* queries, const K* keys, const K* next, Int dim, Int reach,
                          float (*scores)[kBlockTokens]) {
@@ -74,7 +81,8 @@ HWY_INLINE void dot_keys(const Query* queries, const K* keys, const K* next, Int
     for (Int i = 0; i < dim; ++i) {
       Vec k[S];
       for (int s = 0; s < S; ++s) k[s] = widen(d, keys + i * kBlockTokens + j + s * kLanes);
-      if (next != nullptr) prefetch_row(next + i * kBlockTokens + j, S * kLanes);
+      fetch_row(next, S * kLanes);
+      if (next != nullptr) next += S * kLanes;
       for (int t = 0; t < T; ++t) {
         const Vec q = hn::Set(d, queries[t].q[i]);
         for (int s = 0; s < S; ++s) sums[t][s] = hn::MulAdd(q, k[s], sums[t][s]);
@@ -169,7 +177,7 @@ HWY_INLINE void weigh(const Attend& a, Query* queries, Int first, Int reach, flo
 // out[t] = factors[t] * out[t] + weights[t][j] * value[j] for the keys j in [from, to), G vectors of `d` from dimension
 // i on.
 template <int T, int G, class D, class V>
-HWY_INLINE void add_values(D d, const Query* queries, const float* factors, const V* values, const V* next, Int dim,
+HWY_INLINE void add_values(D d, const Query* queries, const float* factors, const V* values, const V*& next, Int dim,
                            Int i, Int from, Int to, const float (*weights)[kBlockTokens]) {
   constexpr Int n = static_cast<Int>(hn::MaxLanes(D()));
   hn::Vec<D> sums[T][G];
@@ -180,7 +188,8 @@ HWY_INLINE void add_values(D d, const Query* queries, const float* factors, cons
   for (Int j = from; j < to; ++j) {
     hn::Vec<D> v[G];
     for (int g = 0; g < G; ++g) v[g] = widen(d, values + j * dim + i + g * n);
-    if (next != nullptr) prefetch_row(next + j * dim + i, G * n);
+    fetch_row(next, G * n);
+    if (next != nullptr) next += G * n;
     for (int t = 0; t < T; ++t) {
       const auto w = hn::Set(d, weights[t][j]);
       for (int g = 0; g < G; ++g) sums[t][g] = hn::MulAdd(w, v[g], sums[t][g]);
@@ -191,7 +200,8 @@ HWY_INLINE void add_values(D d, const Query* queries, const float* factors, cons
   }
 }
 
-// The same for every dimension from `i` on: G vectors at a time, then fewer, then parts of one.
+// The same for every dimension from `i` on: G vectors at a time, then fewer, then parts of one. `next`: values to fetch
+// on the way, or null.
 template <int T, int G, class V>
 HWY_INLINE void add_all_values(const Query* queries, const float* factors, const V* values, const V* next, Int dim,
                                Int i, Int from, Int to, const float (*weights)[kBlockTokens]) {
@@ -215,8 +225,7 @@ HWY_NOINLINE void visit(const Attend& a, const Sequence& s, Query* queries, Int 
   const E* next_keys = ahead ? keys_of<E>(s, a.layer, block + 1, head) : nullptr;
   const E* next_values = ahead ? values_of<E>(s, a.layer, block + 1, head) : nullptr;
   constexpr int kVectors = static_cast<int>(kBlockTokens / kLanes);
-  constexpr int kStrip = std::min(kVectors, T == 1 ? 8 : kRegisters == 32 ? 4 : 2);
-  constexpr int kGroup = T == 1 ? 8 : kRegisters == 32 ? 4 : 2;
+  constexpr int kGroup = vectors_at_once(T), kStrip = std::min(kVectors, kGroup);
   // Limits and first keys do not fall from query to query. Keys outside weigh 0, and adding 0 changes no bit.
   const Int reach = std::min(kBlockTokens, queries[T - 1].limit - first);
   const Int shared = std::min(kBlockTokens, queries[0].limit - first);
@@ -249,7 +258,7 @@ template <int T, class E>
 HWY_INLINE void visit_all(const Attend& a, const Sequence& s, Query* queries, Int count, Int head, Int block,
                           bool ahead) {
   for (; count >= T; queries += T, count -= T, ahead = false) visit<T, E>(a, s, queries, head, block, ahead);
-  if constexpr (T > 1) visit_all<(T > 4 ? 4 : T / 2), E>(a, s, queries, count, head, block, ahead);
+  if constexpr (T > 1) visit_all<(T > 4 ? 4 : T - 1), E>(a, s, queries, count, head, block, ahead);
 }
 
 // A task: queries [begin, end) of one sequence and kv head, counted row by row, then by head of the group.
@@ -301,13 +310,20 @@ void attend_here(WorkerPool& pool, const Attend& a) {
   for (const Sequence& s : sequences) queries += s.rows * per_group * kv_heads;
   // Enough tasks to share out evenly; how queries are grouped does not change their bits.
   const Int even = ceil_div(ceil_div(queries, Int{4} * pool.threads()), kTile) * kTile;
-  const Int grain = std::clamp<Int>(even, kTile, kMostQueries);
+  Int grain = std::clamp<Int>(even, kTile, kMostQueries);
   const auto shares_of = [&](const Sequence& s) { return ceil_div(s.rows * per_group, grain) * kv_heads; };
-  Int tasks = 0, keys = 0;
-  for (const Sequence& s : sequences) {
-    tasks += shares_of(s);
-    keys += s.past + s.rows;
+  const auto all_shares = [&] {
+    Int shares = 0;
+    for (const Sequence& s : sequences) shares += shares_of(s);
+    return shares;
+  };
+  Int tasks = all_shares(), keys = 0;
+  if (tasks < pool.threads()) {  // few heads of keys, and not for each thread one: queries of one are taken apart
+    const Int parts = ceil_div(pool.threads(), kv_heads * std::max<Int>(1, std::ssize(sequences)));
+    grain = std::clamp<Int>(ceil_div(a.batch.most_rows * per_group, parts), 1, grain);
+    tasks = all_shares();
   }
+  for (const Sequence& s : sequences) keys += s.past + s.rows;
   spread(pool, tasks, queries * a.q[3] * keys / std::max<Int>(1, static_cast<Int>(sequences.size())),
          [&](Int i) noexcept {
            const Sequence* s = sequences.data();
