@@ -7,8 +7,9 @@
 
 #include "base/error.h"
 #include "files/hf/repo_name.h"
+#include "files/http/headers.h"
+#include "files/http/http.h"
 #include "files/hub/choice.h"
-#include "files/hub/http.h"
 #include "files/hub/id.h"
 #include "files/hub/wire.h"
 
@@ -37,7 +38,7 @@ void require_inside(std::string_view name) {
 }
 
 void headers(std::string_view text) {
-  pkv::hub::Headers headers;
+  pkv::http::Headers headers;
   while (!text.empty()) {
     const std::string_view line = text.substr(0, text.find('\n') + 1);
     headers.add(line.empty() ? text : line);
@@ -54,10 +55,10 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* bytes, std::size_t siz
   headers(text);
   if (const auto etag = normal_etag(text)) require(etag->find('/') == etag->npos && *etag != "..");
   if (const auto range = parse_content_range(text)) require(range->first <= range->last);
-  if (const auto wait = parse_rate_limit(text)) require(*wait >= 0);
-  const std::string url = absolute_url("https://h.example/a/b", next_page(text));
+  if (const auto wait = pkv::http::parse_rate_limit(text)) require(*wait >= 0);
+  const std::string url = pkv::http::absolute_url("https://h.example/a/b", next_page(text));
   if (!url.empty()) require(url.starts_with("https://") || url.starts_with("http://"));
-  origin_of(std::string(text.substr(0, text.find('\0'))));
+  pkv::http::origin_of(std::string(text.substr(0, text.find('\0'))));
   if (is_id(text))
     require(pkv::hf::repo_of_folder(pkv::hf::folder_of_repo(parse_id(text).repo)) == parse_id(text).repo);
   attempt([&] {

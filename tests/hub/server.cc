@@ -12,8 +12,8 @@
 #include <sstream>
 #include <stdexcept>
 
+#include "files/http/http.h"
 #include "files/hub/digest.h"
-#include "files/hub/http.h"
 
 namespace pkv::support {
 namespace {

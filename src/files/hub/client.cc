@@ -26,38 +26,38 @@ Client::Client(const Settings& settings, const std::atomic<bool>& stop, Tell tel
     : settings_(settings), stop_(stop), tell_(std::move(tell)), http_(settings.certificates, &stop) {}
 
 std::string Client::file_url(const Id& id, std::string_view commit, const std::string& file) const {
-  return fmt::format("{}/{}/resolve/{}/{}", settings_.endpoint, id.repo, commit, percent_encoded(file, "/"));
+  return fmt::format("{}/{}/resolve/{}/{}", settings_.endpoint, id.repo, commit, http::percent_encoded(file, "/"));
 }
 
-HttpRequest Client::request_for(std::string url, bool head) const {
-  HttpRequest request{.url = std::move(url), .head = head, .headers = {"User-Agent: " + settings_.user_agent}};
+http::Request Client::request_for(std::string url, bool head) const {
+  http::Request request{.url = std::move(url), .head = head, .headers = {"User-Agent: " + settings_.user_agent}};
   request.headers.emplace_back("Accept-Encoding: identity");  // so that sizes are those of files
   request.connect_timeout = settings_.etag_timeout;
   return request;
 }
 
 bool is_of_a_hub(const Settings& settings, const std::string& url) {
-  const std::string origin = origin_of(url);
-  return origin == origin_of(settings.endpoint) || is_hugging_face(origin);
+  const std::string origin = http::origin_of(url);
+  return origin == http::origin_of(settings.endpoint) || is_hugging_face(origin);
 }
 
 bool may_see_token(const Settings& settings, const std::string& url) {
-  const std::string origin = origin_of(url), own = origin_of(settings.endpoint);
+  const std::string origin = http::origin_of(url), own = http::origin_of(settings.endpoint);
   return origin == own || (is_hugging_face(own) && is_hugging_face(origin));
 }
 
 // Follows redirects by itself, so that the token never goes to another host. With `stay_on_hub`, a redirect that leaves
 // the Hub is the answer.
-HttpResponse Client::follow(HttpRequest request, bool stay_on_hub, const Http::Handlers& handlers) {
+http::Response Client::follow(http::Request request, bool stay_on_hub, const http::Connection::Handlers& handlers) {
   for (int hops = 0; hops <= kMaxRedirects; ++hops) {
-    HttpRequest now = request;
+    http::Request now = request;
     if (!settings_.token.empty() && may_see_token(settings_, now.url)) {
       now.headers.push_back("Authorization: Bearer " + settings_.token);
     }
-    HttpResponse response = http_.perform(now, handlers);
-    response.host = host_of(now.url);
+    http::Response response = http_.perform(now, handlers);
+    response.host = http::host_of(now.url);
     if (!response.redirects()) return response;
-    const std::string target = absolute_url(request.url, response.headers.get("location"));
+    const std::string target = http::absolute_url(request.url, response.headers.get("location"));
     const bool downgrade = request.url.starts_with("https://") && target.starts_with("http://");
     if (target.empty() || downgrade) {
       fail_load({.what = "redirects to where nothing may be fetched from",
@@ -79,7 +79,7 @@ void Client::sleep(std::chrono::milliseconds time) const {
   }
 }
 
-void Client::wait_to_retry(const Id& id, std::string_view file, const HttpResponse& response, int tried) {
+void Client::wait_to_retry(const Id& id, std::string_view file, const http::Response& response, int tried) {
   if (tried >= settings_.retries) fail_response(settings_, id, file, response);
   std::chrono::milliseconds wait = settings_.backoff * (1 << std::min(tried, 3));
   if (response.retry_after) {
@@ -97,36 +97,37 @@ void Client::wait_to_retry(const Id& id, std::string_view file, const HttpRespon
   sleep(wait);
 }
 
-HttpResponse Client::ask(const Id& id, std::string_view file, HttpRequest request, const Http::Handlers& handlers) {
+http::Response Client::ask(const Id& id, std::string_view file, http::Request request,
+                           const http::Connection::Handlers& handlers) {
   if (settings_.offline) fail_offline(id);
   request.total_timeout = settings_.etag_timeout;
   for (int tried = 0;; ++tried) {
-    HttpResponse response = follow(request, request.head, handlers);
-    if (response.failure == HttpResponse::Failure::stopped) throw Stopped{};
+    http::Response response = follow(request, request.head, handlers);
+    if (response.failure == http::Response::Failure::stopped) throw Stopped{};
     if (!worth_another_try(response)) return response;
     wait_to_retry(id, file, response, tried);
   }
 }
 
-HttpResponse Client::get_text(const Id& id, const std::string& url, std::string& text) {
-  const Http::Handlers handlers{.begin = [&](const HttpResponse&) { text.clear(); },
-                                .body =
-                                    [&](std::string_view bytes) {
-                                      if (text.size() + bytes.size() > kMaxPage) {
-                                        fail_load({.what = "answers with more than anyone needs",
-                                                   .where = where_to(url),
-                                                   .expected = fmt::format("at most {} bytes", kMaxPage)});
-                                      }
-                                      text += bytes;
-                                    }};
+http::Response Client::get_text(const Id& id, const std::string& url, std::string& text) {
+  const http::Connection::Handlers handlers{.begin = [&](const http::Response&) { text.clear(); },
+                                            .body =
+                                                [&](std::string_view bytes) {
+                                                  if (text.size() + bytes.size() > kMaxPage) {
+                                                    fail_load({.what = "answers with more than anyone needs",
+                                                               .where = where_to(url),
+                                                               .expected = fmt::format("at most {} bytes", kMaxPage)});
+                                                  }
+                                                  text += bytes;
+                                                }};
   return ask(id, {}, request_for(url, false), handlers);
 }
 
 RepoInfo Client::info(const Id& id) {
   const std::string url =
-      fmt::format("{}/api/models/{}/revision/{}", settings_.endpoint, id.repo, percent_encoded(id.revision));
+      fmt::format("{}/api/models/{}/revision/{}", settings_.endpoint, id.repo, http::percent_encoded(id.revision));
   std::string text;
-  const HttpResponse response = get_text(id, url, text);
+  const http::Response response = get_text(id, url, text);
   if (!response.good()) fail_response(settings_, id, {}, response);
   return parse_repo_info(text, where_to(url));
 }
@@ -140,20 +141,20 @@ std::optional<std::vector<RepoFile>> Client::tree(const Id& id, std::string_view
       fail_load({.what = "lists more files than a model has, or lists them elsewhere", .where = where_to(url)});
     }
     std::string text;
-    const HttpResponse response = get_text(id, url, text);
+    const http::Response response = get_text(id, url, text);
     if (response.status == 404 && pages == 0) return {};
     if (!response.good()) fail_response(settings_, id, {}, response);
     std::vector<RepoFile> page = parse_tree_page(text, where_to(url));
     std::ranges::move(page, std::back_inserter(files));
     const std::string next = next_page(response.headers.get("link"));
-    url = next.empty() ? "" : absolute_url(url, next);
+    url = next.empty() ? "" : http::absolute_url(url, next);
   }
   std::ranges::sort(files, {}, &RepoFile::name);
   return files;
 }
 
 FileMetadata Client::metadata(const Id& id, std::string_view commit, const std::string& file) {
-  const HttpResponse response = ask(id, file, request_for(file_url(id, commit, file), true));
+  const http::Response response = ask(id, file, request_for(file_url(id, commit, file), true));
   if (!response.good() && !response.redirects()) fail_response(settings_, id, file, response);
   const std::string_view found = response.headers.get("x-repo-commit");
   if (found != commit) {
@@ -175,14 +176,14 @@ FileMetadata Client::metadata(const Id& id, std::string_view commit, const std::
   return metadata;
 }
 
-HttpResponse Client::get(const Id& id, std::string_view commit, const std::string& file, std::uint64_t from,
-                         const Http::Handlers& handlers) {
-  HttpRequest request = request_for(file_url(id, commit, file), false);
+http::Response Client::get(const Id& id, std::string_view commit, const std::string& file, std::uint64_t from,
+                           const http::Connection::Handlers& handlers) {
+  http::Request request = request_for(file_url(id, commit, file), false);
   request.from = from;
   request.stall_timeout = settings_.download_timeout;
-  HttpResponse response = follow(request, false, handlers);
-  if (response.failure == HttpResponse::Failure::stopped) throw Stopped{};
-  const bool gone = response.failure == HttpResponse::Failure::unreachable;  // it was there a moment ago
+  http::Response response = follow(request, false, handlers);
+  if (response.failure == http::Response::Failure::stopped) throw Stopped{};
+  const bool gone = response.failure == http::Response::Failure::unreachable;  // it was there a moment ago
   if (response.good() || response.status == 416 || gone || worth_another_try(response)) return response;
   fail_response(settings_, id, file, response);
 }

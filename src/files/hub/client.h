@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "base/error.h"
-#include "files/hub/http.h"
+#include "files/http/http.h"
 #include "files/hub/id.h"
 #include "files/hub/settings.h"
 #include "files/hub/wire.h"
@@ -44,24 +44,25 @@ class Client {
   FileMetadata metadata(const Id& id, std::string_view commit, const std::string& file);
 
   // The bytes of a file from `from` on, tried once. Statuses that mean a better try later come back; others are errors.
-  HttpResponse get(const Id& id, std::string_view commit, const std::string& file, std::uint64_t from,
-                   const Http::Handlers& handlers);
+  http::Response get(const Id& id, std::string_view commit, const std::string& file, std::uint64_t from,
+                     const http::Connection::Handlers& handlers);
 
   // Before try number `tried` + 1. Error when it was the last, or when the server wants a longer rest than we give.
-  void wait_to_retry(const Id& id, std::string_view file, const HttpResponse& response, int tried);
+  void wait_to_retry(const Id& id, std::string_view file, const http::Response& response, int tried);
 
  private:
   std::string file_url(const Id& id, std::string_view commit, const std::string& file) const;
-  HttpRequest request_for(std::string url, bool head) const;
-  HttpResponse follow(HttpRequest request, bool stay_on_hub, const Http::Handlers& handlers);
-  HttpResponse ask(const Id& id, std::string_view file, HttpRequest request, const Http::Handlers& handlers = {});
-  HttpResponse get_text(const Id& id, const std::string& url, std::string& text);
+  http::Request request_for(std::string url, bool head) const;
+  http::Response follow(http::Request request, bool stay_on_hub, const http::Connection::Handlers& handlers);
+  http::Response ask(const Id& id, std::string_view file, http::Request request,
+                     const http::Connection::Handlers& handlers = {});
+  http::Response get_text(const Id& id, const std::string& url, std::string& text);
   void sleep(std::chrono::milliseconds time) const;
 
   const Settings& settings_;
   const std::atomic<bool>& stop_;
   Tell tell_;
-  Http http_;
+  http::Connection http_;
 };
 
 // Whether an address is of the Hub that HF_ENDPOINT names, or of huggingface.co itself.
@@ -69,10 +70,10 @@ bool is_of_a_hub(const Settings& settings, const std::string& url);
 // Whether the token may be sent there: to that Hub alone; huggingface.co has two names.
 bool may_see_token(const Settings& settings, const std::string& url);
 // Whether the same request may succeed later.
-bool worth_another_try(const HttpResponse& response);
+bool worth_another_try(const http::Response& response);
 // The sentence for a response that is no success. `file` is empty for a listing.
 [[noreturn]] void fail_response(const Settings& settings, const Id& id, std::string_view file,
-                                const HttpResponse& response);
+                                const http::Response& response);
 [[noreturn]] void fail_offline(const Id& id);
 
 }  // namespace pkv::hub

@@ -13,8 +13,8 @@ std::string place(const Id& id, std::string_view file) {
   return file.empty() ? id.text() : fmt::format("{}: {}", id.text(), file);
 }
 
-[[noreturn]] void fail_failure(const Id& id, std::string_view file, const HttpResponse& response) {
-  using enum HttpResponse::Failure;
+[[noreturn]] void fail_failure(const Id& id, std::string_view file, const http::Response& response) {
+  using enum http::Response::Failure;
   const std::string& host = response.host;
   const std::string where = place(id, file);
   switch (response.failure) {
@@ -47,25 +47,25 @@ std::string place(const Id& id, std::string_view file) {
 }
 
 [[noreturn]] void fail_absent(const Settings& settings, const Id& id) {
-  fail_load({.what = fmt::format("{} has no such model, or it is private", host_of(settings.endpoint)),
+  fail_load({.what = fmt::format("{} has no such model, or it is private", http::host_of(settings.endpoint)),
              .where = id.text(),
              .hint = settings.token.empty()
                          ? fmt::format("check the name; for a private model set HF_TOKEN to a token from {}", kTokens)
                          : "check the name, and that your token may read it"});
 }
 
-[[noreturn]] void fail_limited(const Settings& settings, const Id& id, const HttpResponse& response) {
+[[noreturn]] void fail_limited(const Settings& settings, const Id& id, const http::Response& response) {
   const std::string when = response.retry_after ? fmt::format("again in {} s", *response.retry_after) : "again later";
   throw Unreachable(
-      {.what = fmt::format("{} limits the rate of requests, and it is reached", host_of(settings.endpoint)),
+      {.what = fmt::format("{} limits the rate of requests, and it is reached", http::host_of(settings.endpoint)),
        .where = id.text(),
        .hint = settings.token.empty() ? when + "; with a token (HF_TOKEN) the limit is higher" : when});
 }
 
 }  // namespace
 
-bool worth_another_try(const HttpResponse& response) {
-  using enum HttpResponse::Failure;
+bool worth_another_try(const http::Response& response) {
+  using enum http::Response::Failure;
   if (!response.answered()) return response.failure == timeout || response.failure == cut;
   const int s = response.status;
   return s == 408 || s == 429 || s == 500 || s == 502 || s == 503 || s == 504;
@@ -78,7 +78,7 @@ void fail_offline(const Id& id) {
                      .hint = "HF_HUB_OFFLINE=0, once, with a network"});
 }
 
-void fail_response(const Settings& settings, const Id& id, std::string_view file, const HttpResponse& response) {
+void fail_response(const Settings& settings, const Id& id, std::string_view file, const http::Response& response) {
   if (!response.answered()) fail_failure(id, file, response);
   if (response.good()) {
     throw Unreachable({.what = fmt::format("{} ends its answers before the file ends", response.host),
@@ -98,7 +98,7 @@ void fail_response(const Settings& settings, const Id& id, std::string_view file
     fail_load({.what = "the model has no such file", .where = place(id, file)});
   }
   if (status == 401 && words == "Invalid credentials in Authorization header") {
-    fail_load({.what = fmt::format("{} does not know this token", host_of(settings.endpoint)),
+    fail_load({.what = fmt::format("{} does not know this token", http::host_of(settings.endpoint)),
                .where = id.text(),
                .hint = fmt::format("HF_TOKEN or $HF_HOME/token with a token from {}", kTokens)});
   }
@@ -107,18 +107,18 @@ void fail_response(const Settings& settings, const Id& id, std::string_view file
   if (status == 429) fail_limited(settings, id, response);
   const std::string found = fmt::format("HTTP status {}{}", status, words.empty() ? "" : ": " + quote(words));
   if (status == 403) {
-    fail_load({.what = fmt::format("{} forbids access to this model", host_of(settings.endpoint)),
+    fail_load({.what = fmt::format("{} forbids access to this model", http::host_of(settings.endpoint)),
                .where = place(id, file),
                .found = found,
                .hint = "a token with the right to read it: HF_TOKEN"});
   }
   if (status >= 500 || status == 408) {
-    throw Unreachable({.what = fmt::format("{} does not work at the moment", host_of(settings.endpoint)),
+    throw Unreachable({.what = fmt::format("{} does not work at the moment", http::host_of(settings.endpoint)),
                        .where = place(id, file),
                        .found = found,
                        .hint = "again later"});
   }
-  fail_load({.what = fmt::format("{} does not answer as a Hub does", host_of(settings.endpoint)),
+  fail_load({.what = fmt::format("{} does not answer as a Hub does", http::host_of(settings.endpoint)),
              .where = place(id, file),
              .found = found});
 }

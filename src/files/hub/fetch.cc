@@ -139,13 +139,13 @@ class Transfer {
     std::uint64_t most = blob.written();
     for (int tried = 0; !blob.complete();) {
       const std::uint64_t before = blob.written();
-      const Http::Handlers handlers{.begin = [&](const HttpResponse& response) { begin(blob, response); },
-                                    .body =
-                                        [&](std::string_view bytes) {
-                                          blob.write(bytes);
-                                          count(static_cast<std::int64_t>(bytes.size()));
-                                        }};
-      const HttpResponse response = client_.get(work_.id, work_.commit, wanted_.file, before, handlers);
+      const http::Connection::Handlers handlers{.begin = [&](const http::Response& response) { begin(blob, response); },
+                                                .body =
+                                                    [&](std::string_view bytes) {
+                                                      blob.write(bytes);
+                                                      count(static_cast<std::int64_t>(bytes.size()));
+                                                    }};
+      const http::Response response = client_.get(work_.id, work_.commit, wanted_.file, before, handlers);
       recount(blob);
       if (blob.complete() || (response.good() && !blob.sized())) return;
       if (response.status == 416) blob.restart();
@@ -157,7 +157,7 @@ class Transfer {
     }
   }
 
-  void begin(BlobWriter& blob, const HttpResponse& response) const {
+  void begin(BlobWriter& blob, const http::Response& response) const {
     if (response.status != 206) {
       if (blob.written() > 0) blob.restart();  // the server knows no ranges, and begins at the beginning
       if (const auto size = response.headers.number("content-length")) blob.expect(*size);

@@ -14,7 +14,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/json.h"
-#include "files/hub/wire.h"
+#include "files/http/headers.h"
 
 namespace pkv::hub {
 namespace {
@@ -101,14 +101,14 @@ std::string checked_endpoint(std::string endpoint) {
 std::string token_of(const fs::path& home_folder) {
   if (is_true(variable("HF_HUB_DISABLE_IMPLICIT_TOKEN"))) return {};
   std::string where = "HF_TOKEN";
-  std::string token(trimmed(first_of({"HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"})));
+  std::string token(http::trimmed(first_of({"HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"})));
   if (token.empty()) {
     const std::string set = variable("HF_TOKEN_PATH");
     const fs::path file = set.empty() ? home_folder / "token" : expanded(set);
     std::error_code error;
     if (!fs::is_regular_file(file, error)) return {};
     where = file.string();
-    token = trimmed(read_file(file, 1 << 16));
+    token = http::trimmed(read_file(file, 1 << 16));
   }
   // It becomes a header: a line break in it would become another one. It is a secret: the error does not show it.
   if (std::ranges::any_of(token, [](unsigned char c) { return c <= ' ' || c >= 0x7f; })) {

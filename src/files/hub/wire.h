@@ -1,33 +1,15 @@
-// What a Hub says, read from its text: headers, etags, ranges and the JSON of its listings. Everything here takes text
+// What a Hub says, read from its text: etags, ranges and the JSON of its listings. Everything here takes text
 // that a stranger wrote: it gives a value or a load error, and never more memory than the text deserves. Knows nothing
 // of connections.
 #pragma once
 
 #include <cstdint>
-#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 namespace pkv::hub {
-
-// The text without the white space of ASCII around it.
-std::string_view trimmed(std::string_view text);
-
-// Headers of one response, names in lower case. Feed it lines as they come, the status line included, which begins
-// anew; a line that is no header is ignored. False when they are more than anyone needs.
-class Headers {
- public:
-  bool add(std::string_view line);
-  std::string_view get(std::string_view name) const;  // empty when absent; the first of several
-  std::optional<std::uint64_t> number(std::string_view name) const;
-
- private:
-  static constexpr std::size_t kMost = 256 << 10;
-  std::map<std::string, std::string, std::less<>> values_;
-  std::size_t bytes_ = 0;
-};
 
 // A file's etag as huggingface_hub names blobs by: without W/ and quotes. None when it cannot be a file's name.
 std::optional<std::string> normal_etag(std::string_view header);
@@ -38,9 +20,6 @@ struct ContentRange {
   std::optional<std::uint64_t> size;  // none for "*"
 };
 std::optional<ContentRange> parse_content_range(std::string_view header);
-
-// Seconds until requests are welcome again, of a header such as `"api";r=0;t=55`; none when some are left.
-std::optional<std::int64_t> parse_rate_limit(std::string_view header);
 
 // The address of the next page, of a Link header; empty when there is none.
 std::string next_page(std::string_view link);

@@ -2,10 +2,11 @@
 #include <cstdlib>
 
 #include "files/hf/repo_name.h"
+#include "files/http/headers.h"
+#include "files/http/http.h"
 #include "files/hub/choice.h"
 #include "files/hub/client.h"
 #include "files/hub/digest.h"
-#include "files/hub/http.h"
 #include "files/hub/id.h"
 #include "files/hub/settings.h"
 #include "files/hub/wire.h"
@@ -88,7 +89,7 @@ TEST(Etag, IsNormalisedAsHuggingFaceHubDoes) {
 }
 
 TEST(Headers, AreThoseOfTheLastResponse) {
-  Headers headers;
+  http::Headers headers;
   EXPECT_TRUE(headers.add("HTTP/1.1 100 Continue\r\n") && headers.add("X-A: 1\r\n") && headers.add("\r\n"));
   EXPECT_TRUE(headers.add("HTTP/1.1 200 OK\r\n") && headers.add("CONTENT-length:  12 \r\n") && headers.add("odd\r\n"));
   EXPECT_EQ(headers.get("x-a"), "");
@@ -113,9 +114,9 @@ TEST(ContentRange, IsReadOrRefused) {
 }
 
 TEST(RateLimit, IsReadWhenItIsReached) {
-  EXPECT_EQ(parse_rate_limit("\"api\";r=0;t=55"), 55);
+  EXPECT_EQ(http::parse_rate_limit("\"api\";r=0;t=55"), 55);
   for (const char* text : {"", "\"api\";r=3;t=55", "\"api\";t=55", "\"api\";r=0", "\"api\";r=0;t="}) {
-    EXPECT_FALSE(parse_rate_limit(text)) << text;
+    EXPECT_FALSE(http::parse_rate_limit(text)) << text;
   }
 }
 
@@ -128,17 +129,17 @@ TEST(NextPage, IsFoundAmongLinks) {
 }
 
 TEST(Url, IsResolvedAndKeptToTheWeb) {
-  EXPECT_EQ(absolute_url("https://h/a/b", "/c"), "https://h/c");
-  EXPECT_EQ(absolute_url("https://h/a", "https://other/x?y=z"), "https://other/x?y=z");
-  EXPECT_EQ(absolute_url("https://h/a", "//other/x"), "https://other/x");
+  EXPECT_EQ(http::absolute_url("https://h/a/b", "/c"), "https://h/c");
+  EXPECT_EQ(http::absolute_url("https://h/a", "https://other/x?y=z"), "https://other/x?y=z");
+  EXPECT_EQ(http::absolute_url("https://h/a", "//other/x"), "https://other/x");
   for (const char* url : {"file:///etc/passwd", "ftp://h/a", "gopher://h", "javascript:1"}) {
-    EXPECT_EQ(absolute_url("https://h/a", url), "") << url;
+    EXPECT_EQ(http::absolute_url("https://h/a", url), "") << url;
   }
-  EXPECT_EQ(origin_of("https://H.example/a?b"), "https://h.example:443");
-  EXPECT_NE(origin_of("http://h.example"), origin_of("https://h.example"));
-  EXPECT_EQ(origin_of("https://h.example@evil.example/"), "https://evil.example:443");
-  EXPECT_EQ(percent_encoded("refs/pr/1"), "refs%2Fpr%2F1");
-  EXPECT_EQ(percent_encoded("a b/ü", "/"), "a%20b/%C3%BC");
+  EXPECT_EQ(http::origin_of("https://H.example/a?b"), "https://h.example:443");
+  EXPECT_NE(http::origin_of("http://h.example"), http::origin_of("https://h.example"));
+  EXPECT_EQ(http::origin_of("https://h.example@evil.example/"), "https://evil.example:443");
+  EXPECT_EQ(http::percent_encoded("refs/pr/1"), "refs%2Fpr%2F1");
+  EXPECT_EQ(http::percent_encoded("a b/ü", "/"), "a%20b/%C3%BC");
 }
 
 TEST(Listing, IsReadWithoutUnsafeNames) {

@@ -1,4 +1,4 @@
-#include "files/hub/http.h"
+#include "files/http/http.h"
 
 #include <curl/curl.h>
 #include <fmt/format.h>
@@ -10,13 +10,13 @@
 
 #include "base/error.h"
 
-namespace pkv::hub {
+namespace pkv::http {
 namespace {
 
 constexpr std::size_t kUnwanted = 64 << 10;  // bytes of a body that nobody asked for
 
-HttpResponse::Failure failure_of(CURLcode code) {
-  using enum HttpResponse::Failure;
+Response::Failure failure_of(CURLcode code) {
+  using enum Response::Failure;
   switch (code) {
     case CURLE_OK:
       return none;
@@ -74,7 +74,7 @@ void start_curl() {
 
 }  // namespace
 
-bool HttpResponse::redirects() const {
+bool Response::redirects() const {
   return answered() && (status == 301 || status == 302 || status == 303 || status == 307 || status == 308) &&
          !headers.get("location").empty();
 }
@@ -115,11 +115,11 @@ std::string percent_encoded(std::string_view text, std::string_view safe) {
   return encoded;
 }
 
-struct Http::Exchange {
+struct Connection::Exchange {
   CURL* curl = nullptr;
   const Handlers* handlers = nullptr;
   const std::atomic<bool>* stop = nullptr;
-  HttpResponse response;
+  Response response;
   std::size_t unwanted = 0;
   bool begun = false, hostile = false;
   std::exception_ptr thrown;
@@ -156,6 +156,7 @@ struct Http::Exchange {
       handlers->body(bytes);
       return true;
     }
+    response.refusal += bytes.substr(0, kUnwanted - std::min(kUnwanted, response.refusal.size()));
     return (unwanted += bytes.size()) <= kUnwanted;
   }
 
@@ -177,16 +178,16 @@ struct Http::Exchange {
   }
 };
 
-Http::Http(const std::filesystem::path& certificates, const std::atomic<bool>* stop)
+Connection::Connection(const std::filesystem::path& certificates, const std::atomic<bool>* stop)
     : certificates_(certificates), stop_(stop) {
   start_curl();
   curl_ = curl_easy_init();
   if (curl_ == nullptr) fail_internal({.what = "libcurl cannot be used"});
 }
 
-Http::~Http() { curl_easy_cleanup(curl_); }
+Connection::~Connection() { curl_easy_cleanup(curl_); }
 
-void Http::set_up(const HttpRequest& request, Exchange& exchange) {
+void Connection::set_up(const Request& request, Exchange& exchange) {
   set(curl_, CURLOPT_URL, request.url.c_str());
   set(curl_, CURLOPT_PROTOCOLS_STR, "http,https");
   set(curl_, CURLOPT_NOBODY, request.head ? 1L : 0L);
@@ -196,6 +197,12 @@ void Http::set_up(const HttpRequest& request, Exchange& exchange) {
   if (!certificates_.empty()) set(curl_, CURLOPT_CAINFO, certificates_.c_str());
   for (const std::string& header : request.headers) {
     exchange.headers.reset(curl_slist_append(exchange.headers.release(), header.c_str()));
+  }
+  if (request.body) {
+    set(curl_, CURLOPT_POST, 1L);
+    set(curl_, CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(request.body->size()));
+    set(curl_, CURLOPT_POSTFIELDS, request.body->data());
+    exchange.headers.reset(curl_slist_append(exchange.headers.release(), "Expect:"));
   }
   if (request.from > 0) set(curl_, CURLOPT_RANGE, fmt::format("{}-", request.from).c_str());
   set(curl_, CURLOPT_HTTPHEADER, exchange.headers.get());
@@ -214,7 +221,7 @@ void Http::set_up(const HttpRequest& request, Exchange& exchange) {
   set(curl_, CURLOPT_XFERINFODATA, &exchange);
 }
 
-HttpResponse Http::perform(const HttpRequest& request, const Handlers& handlers) {
+Response Connection::perform(const Request& request, const Handlers& handlers) {
   Exchange exchange;
   exchange.curl = curl_;
   exchange.handlers = &handlers;
@@ -225,11 +232,11 @@ HttpResponse Http::perform(const HttpRequest& request, const Handlers& handlers)
   const CURLcode code = curl_easy_perform(curl_);
   if (exchange.thrown) std::rethrow_exception(exchange.thrown);
   exchange.read_status();
-  HttpResponse& response = exchange.response;
+  Response& response = exchange.response;
   // A long body of an error was broken off on purpose: the status is the answer.
   const bool enough = exchange.unwanted > kUnwanted;
-  response.failure = enough ? HttpResponse::Failure::none : failure_of(code);
-  if (exchange.hostile) response.failure = HttpResponse::Failure::hostile;
+  response.failure = enough ? Response::Failure::none : failure_of(code);
+  if (exchange.hostile) response.failure = Response::Failure::hostile;
   if (code == CURLE_OK) exchange.begin();  // a good response without a body
   if (!response.answered()) {
     response.message = exchange.hostile              ? "it sends too many headers"
@@ -245,4 +252,4 @@ HttpResponse Http::perform(const HttpRequest& request, const Handlers& handlers)
   return std::move(response);
 }
 
-}  // namespace pkv::hub
+}  // namespace pkv::http

@@ -1,6 +1,6 @@
 // One connection's worth of HTTP(S) over libcurl: a request, its response, no redirects followed, nothing retried. What
-// a response may cost is bounded: headers, and bodies nobody asked for. Certificates are verified. One Http per thread.
-// The program ignores SIGPIPE: OpenSSL may write to a connection that is gone.
+// a response may cost is bounded: headers, and bodies nobody asked for. Certificates are verified. One Connection per
+// thread. The program ignores SIGPIPE: OpenSSL may write to a connection that is gone.
 #pragma once
 
 #include <atomic>
@@ -14,13 +14,14 @@
 #include <string_view>
 #include <vector>
 
-#include "files/hub/wire.h"
+#include "files/http/headers.h"
 
-namespace pkv::hub {
+namespace pkv::http {
 
-struct HttpRequest {
+struct Request {
   std::string url;
   bool head = false;
+  std::optional<std::string> body;   // is posted; of the type that `headers` say
   std::vector<std::string> headers;  // "Name: value"
   std::uint64_t from = 0;            // the first byte wanted
   std::chrono::milliseconds connect_timeout{10'000};
@@ -28,7 +29,7 @@ struct HttpRequest {
   std::chrono::milliseconds total_timeout{0};  // 0: none
 };
 
-struct HttpResponse {
+struct Response {
   enum class Failure {
     none,
     unreachable,  // no such host, or nobody listens there
@@ -43,6 +44,7 @@ struct HttpResponse {
   std::string host;     // that was asked, after all redirects
   int status = 0;
   Headers headers;
+  std::string refusal;                      // the body of a response that is no success, at most its first 64 KiB
   std::optional<std::int64_t> retry_after;  // seconds
 
   bool answered() const { return failure == Failure::none; }
@@ -59,29 +61,29 @@ std::string host_of(std::string_view url);      // "host" or "host:8080", as the
 // `text` with everything but letters, digits, "-._~" and `safe` in percent signs.
 std::string percent_encoded(std::string_view text, std::string_view safe = {});
 
-class Http {
+class Connection {
  public:
   // Called for a response of 2xx, before its body; then with its body, piece by piece. What they throw is thrown by
   // `perform`.
   struct Handlers {
-    std::function<void(const HttpResponse&)> begin;
+    std::function<void(const Response&)> begin;
     std::function<void(std::string_view)> body;
   };
 
-  Http(const std::filesystem::path& certificates, const std::atomic<bool>* stop);
-  ~Http();
-  Http(const Http&) = delete;
-  Http& operator=(const Http&) = delete;
+  Connection(const std::filesystem::path& certificates, const std::atomic<bool>* stop);
+  ~Connection();
+  Connection(const Connection&) = delete;
+  Connection& operator=(const Connection&) = delete;
 
-  HttpResponse perform(const HttpRequest& request, const Handlers& handlers = {});
+  Response perform(const Request& request, const Handlers& handlers = {});
 
  private:
   struct Exchange;
-  void set_up(const HttpRequest& request, Exchange& exchange);
+  void set_up(const Request& request, Exchange& exchange);
 
   void* curl_;
   std::filesystem::path certificates_;
   const std::atomic<bool>* stop_;
 };
 
-}  // namespace pkv::hub
+}  // namespace pkv::http
