@@ -11,6 +11,7 @@
 #include "base/error.h"
 #include "checker/measure/measure.h"
 #include "checker/recorded/recorded.h"
+#include "commands/check_server.h"
 #include "commands/commands.h"
 #include "engine/model/model.h"
 #include "exit_code.h"
@@ -36,6 +37,7 @@ struct CheckOptions {
   TextOptions text;
   EngineOptions engine;
   OutputOptions output;
+  ServerOptions server;
   std::string splits;
   bool beyond_context = false;
   std::vector<std::string> models, recorded;
@@ -117,6 +119,7 @@ std::string verdict_line(const check::Report& r) {
 
 int run_check(const CheckOptions& options) {
   if (options.engine.as == "help") return list_as(options.output);
+  if (!options.server.url.empty()) return check_server(options.server, options.text, options.output);
   check::Report report = options.recorded.empty()
                              ? check_model(options.models.at(0), options)
                              : check::compare_recordings(subjects::read_recording(options.recorded[0]),
@@ -206,14 +209,26 @@ void require_no_model_options(std::span<const std::string_view> given) {
   }
 }
 
+// A server computes as it was started.
+void require_server_options(std::span<const std::string_view> given) {
+  for (const std::string_view name : given) {
+    if (ServerOptions::takes(name)) continue;
+    fail_usage({.what = "means nothing for a server, which computes as it was started",
+                .where = std::string(name),
+                .expected = "--server without it"});
+  }
+}
+
 void require_subject(const CheckOptions& options, std::span<const std::string_view> given) {
   const bool list = options.engine.as == "help" && options.models.empty();
-  if (!list && options.models.empty() == options.recorded.empty()) {
-    fail_usage({.what = options.models.empty() ? "nothing to check" : "MODEL and --recorded cannot be given together",
+  const int subjects = int{!options.models.empty()} + int{!options.recorded.empty()} + int{!options.server.url.empty()};
+  if (!list && subjects != 1) {
+    fail_usage({.what = subjects == 0 ? "nothing to check" : "only one can be checked at a time",
                 .where = "pkv check",
-                .expected = "a MODEL, or two files with --recorded",
+                .expected = "a MODEL, two files with --recorded, or --server with an address",
                 .hint = "pkv check tiny-gpt2"});
   }
+  if (!options.server.url.empty()) require_server_options(given);
   if (!options.recorded.empty()) require_no_model_options(given);
 }
 
@@ -228,7 +243,8 @@ Command check_command() {
                    "pkv check ./my-model --ids 1,2,3,4 --backend naive",
                    "pkv check tiny-mpt --load-in nf4 --double-quant", "pkv check tiny-falcon --as transformers-2023",
                    "pkv check tiny-falcon --output html --output-file report.html",
-                   "pkv check --recorded without.safetensors with.safetensors"},
+                   "pkv check --recorded without.safetensors with.safetensors",
+                   "pkv check --server http://127.0.0.1:8080 --text-file prompt.txt"},
       .misuse = [o](std::span<const std::string_view> given) { require_subject(*o, given); },
       .run = [o] { return run_check(*o); }};
   command.add({.name = "MODEL", .target = &o->models, .help = "a folder, a bundled model, or a Hub model", .words = 1});
@@ -238,6 +254,7 @@ Command check_command() {
                .help = "compare two recorded files: without past, with past",
                .check = {Check::Kind::existing_file},
                .words = 2});
+  o->server.declare(command);
   return command;
 }
 

@@ -1,0 +1,141 @@
+// JSON of a server's check, as docs/schema/pkv-server-1.json describes it, and JUnit's XML: a test an experiment.
+#include <fmt/format.h>
+
+#include "base/json_writer.h"
+#include "checker/served/document.h"
+#include "show/columns.h"
+#include "show/html/pieces.h"
+
+namespace pkv::served {
+namespace {
+
+void write_about(JsonWriter& w, const About& a) {
+  w.object("server", [&] {
+    w.member("url", a.url);
+    w.member("api", a.api);
+    w.member("version", a.version);
+    w.member("computed_anew_by", a.cold);
+    w.member("context", a.context);
+    w.member("vocab", a.vocab);
+    w.member("slots", a.slots);
+    w.object("can", [&] {
+      w.member("take_ids", a.can.ids);
+      w.member("give_logprobs", a.can.logprobs);
+      w.member("compute_anew", a.can.cold);
+      w.member("report_reuse", a.can.reports_reuse);
+      w.member("save", a.can.saves);
+      w.member("give_prompt_logprobs", a.can.prompt_logprobs);
+    });
+    w.member("notes", a.notes);
+  });
+}
+
+void write_distance(JsonWriter& w, const Experiment& e) {
+  w.key("distance");
+  if (!e.distance) return w.null();
+  const Distance& d = *e.distance;
+  w.object([&] {
+    w.member("same", d.same);
+    w.member("max_abs", d.max_abs);
+    w.member("kl", d.kl);
+    w.member("top_same", d.top_same);
+    w.member("seen", d.seen);
+    w.member("candidates_in_both", d.common);
+    w.member("candidates_in_one", d.only_one);
+    w.member("worst_token", d.worst);
+  });
+}
+
+void write_experiment(JsonWriter& w, const Experiment& e) {
+  w.object([&] {
+    w.member("name", e.name);
+    w.member("kind", name_of(e.kind));
+    w.member("wanted", e.wanted);
+    w.member("possible", e.possible);
+    w.member("reused", e.reused);
+    w.member("same", e.same());
+    w.member("same_text", e.same_text);
+    write_distance(w, e);
+    w.member("seconds", e.seconds);
+    w.member("cold_seconds", e.cold_seconds);
+    w.member("left_out", e.left_out);
+  });
+}
+
+void write_environment(JsonWriter& w, const show::Environment& e) {
+  w.object("environment", [&] {
+    w.member("program", e.program);
+    w.member("processor", e.processor);
+    w.member("system", e.system);
+    w.member("compiler", e.compiler);
+    w.member("time", e.time);
+  });
+}
+
+std::string test_case(const Report& r, std::string_view name, std::string_view failure) {
+  using show::html::escaped;
+  const std::string head =
+      fmt::format("    <testcase classname=\"pkv.server\" name=\"{}\"", escaped(fmt::format("{}", name)));
+  if (failure.empty()) return head + "/>\n";
+  return head + fmt::format(">\n      <failure message=\"{}\" type=\"{}\"/>\n    </testcase>\n", escaped(failure),
+                            escaped(name_of(r.verdict.outcome)));
+}
+
+}  // namespace
+
+std::string report_json(const Report& r) {
+  JsonWriter w;
+  w.object([&] {
+    w.member("schema", "pkv-server/1");
+    w.member("model", r.about.model);
+    w.object("verdict", [&] {
+      w.member("outcome", name_of(r.verdict.outcome));
+      w.member("holds", r.verdict.holds());
+      w.member("sentence", r.verdict.sentence);
+      w.member("reasons", r.verdict.reasons);
+    });
+    w.array("causes", [&] {
+      for (const Finding& f : r.causes) {
+        w.object([&] {
+          w.member("cause", f.name);
+          w.member("statement", f.statement);
+          w.member("look_at", f.look_at);
+        });
+      }
+    });
+    write_about(w, r.about);
+    w.member("text", r.text);
+    w.member("ids", r.ids);
+    w.member("requests", r.requests);
+    w.member("printed_step", r.step);
+    w.member("seen", r.seen);
+    w.member("cold_seconds", r.cold_seconds);
+    w.array("experiments", [&] {
+      for (const Experiment& e : r.experiments) write_experiment(w, e);
+    });
+    w.member("prefixes_left_out", r.plan.left_out);
+    write_environment(w, r.environment);
+    w.member("command", r.command);
+  });
+  return std::move(w).text() + "\n";
+}
+
+std::string report_junit(const Report& r) {
+  const bool fails = !r.verdict.holds();
+  std::string cases = test_case(r, "a cache hit changes no answer", fails ? r.verdict.sentence : "");
+  int tests = 1, failures = fails ? 1 : 0;
+  for (const Experiment& e : r.experiments) {
+    if (!e.left_out.empty()) continue;
+    const bool broken = fails && !e.same();
+    const std::string apart = e.distance ? fmt::format("max |Δ| {}", show::short_number(e.distance->max_abs)) : "";
+    cases += test_case(r, e.name, broken ? "another answer than the one computed anew; " + apart : "");
+    tests++, failures += broken ? 1 : 0;
+  }
+  const std::string counts = fmt::format("tests=\"{}\" failures=\"{}\" errors=\"0\" skipped=\"0\"", tests, failures);
+  return fmt::format(
+      "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites name=\"pkv\" {0}>\n  <testsuite name=\"{1}\" {0}>\n{2}"
+      "  </testsuite>\n</testsuites>\n",
+      counts, show::html::escaped(r.about.url), cases);
+}
+
+}  // namespace pkv::served

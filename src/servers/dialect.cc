@@ -1,0 +1,78 @@
+#include "servers/dialect.h"
+
+#include <fmt/format.h>
+
+#include <cmath>
+#include <exception>
+#include <limits>
+#include <thread>
+
+#include "base/error.h"
+
+namespace pkv::servers {
+namespace {
+
+constexpr std::int64_t kMostIds = std::numeric_limits<std::int32_t>::max();
+constexpr double kFloor = -9999;  // what vLLM and TensorRT-LLM write for minus infinity
+
+}  // namespace
+
+std::vector<std::int32_t> Dialect::tokenize(const std::string&) {
+  fail_usage({.what = "this server does not say what the tokens of a text are",
+              .where = about_.url,
+              .hint = "--ids with the prompt's token ids"});
+}
+
+std::vector<served::Reply> Dialect::ask(std::span<const served::Question> questions) {
+  if (questions.front().past == served::Past::none) forget();
+  std::vector<served::Reply> replies(questions.size());
+  std::vector<std::exception_ptr> failures(questions.size());
+  const auto one = [&](std::size_t i) {
+    try {
+      const Message m = message(questions[i], questions.size() == 1);
+      double seconds = 0;
+      const Json answer = exchange_->must_post(m.path, m.json, &seconds);
+      replies[i] = read(JsonNode(answer, exchange_->where(m.path)), questions[i]);
+      replies[i].seconds = seconds;
+    } catch (...) {
+      failures[i] = std::current_exception();
+    }
+  };
+  std::vector<std::jthread> others;
+  for (std::size_t i = 1; i < questions.size(); ++i) others.emplace_back(one, i);
+  one(0);
+  others.clear();
+  for (const std::exception_ptr& failure : failures) {
+    if (failure) std::rethrow_exception(failure);
+  }
+  requests_ += std::ssize(questions);
+  return replies;
+}
+
+void add_candidate(served::Reply& reply, std::optional<std::int32_t> id, std::string token, const JsonNode& logprob) {
+  const auto odd = [&](std::string what) { reply.findings.push_back(std::move(what)); };
+  if (!logprob.value().is_number()) return odd("a log-probability that is no number");
+  const double value = logprob.value().number();
+  if (value <= kFloor) return odd("a log-probability of -9999, which stands for one that it does not have");
+  if (value > 0) return odd("a log-probability above 0");
+  reply.candidates.push_back({.id = id, .token = std::move(token), .logprob = value});
+}
+
+void read_usage(const JsonNode& answer, served::Reply& reply) {
+  const auto usage = answer.find("usage");
+  if (!usage || !usage->is_object()) return;
+  constexpr std::int64_t kMost = 1'000'000'000;
+  if (usage->has("prompt_tokens")) reply.prompt_tokens = usage->at("prompt_tokens").integer(0, kMost);
+  const auto details = usage->find("prompt_tokens_details");
+  if (details && details->is_object() && details->has("cached_tokens")) {
+    reply.reused = details->at("cached_tokens").integer(0, kMost);
+  }
+}
+
+std::vector<std::int32_t> read_ids(const JsonNode& list) {
+  std::vector<std::int32_t> ids;
+  for (const JsonNode& id : list.elements()) ids.push_back(static_cast<std::int32_t>(id.integer(0, kMostIds)));
+  return ids;
+}
+
+}  // namespace pkv::servers

@@ -1,0 +1,184 @@
+#include "servers/exchange.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <thread>
+
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/utf8.h"
+
+namespace pkv::servers {
+namespace {
+
+constexpr std::size_t kMostBytes = 64 << 20;  // of an answer: the whole vocabulary of 500,000 tokens fits
+constexpr std::size_t kMostMessage = 300;
+using Failure = http::Response::Failure;
+
+std::string cut(std::string_view text) {
+  std::string shown = printable(text.substr(0, std::min(text.find('\n'), kMostMessage)));
+  return shown.size() > kMostMessage ? shown.substr(0, kMostMessage) : shown;
+}
+
+std::optional<Json> json_or_none(std::string_view body, const std::string& where) {
+  try {
+    return parse_json(body, where);
+  } catch (const Error&) {
+    return std::nullopt;
+  }
+}
+
+bool worth_another_try(const http::Response& r) {
+  if (!r.answered()) return r.failure == Failure::cut || r.failure == Failure::timeout;
+  return r.status == 429 || r.status == 502 || r.status == 503 || r.status == 504;
+}
+
+// The address without /v1 and slashes at its end, and without "user:password@", which is given apart.
+std::pair<std::string, std::string> root_of(std::string url) {
+  const std::string given = url;
+  if (url.find("://") == url.npos) url = "http://" + url;
+  if (http::origin_of(url).empty() || url.find_first_of("?#") != url.npos) {
+    fail_usage({.what = "not the address of a server",
+                .where = "--server",
+                .expected = "http://HOST:PORT or https://HOST",
+                .found = quote(given)});
+  }
+  std::string credentials;
+  const auto host = url.find("://") + 3;
+  const auto at = url.substr(0, url.find('/', host)).rfind('@');
+  if (at != url.npos && at > host) {
+    credentials = url.substr(host, at - host);
+    url.erase(host, at + 1 - host);
+  }
+  while (url.ends_with('/')) url.pop_back();
+  if (url.ends_with("/v1")) url.resize(url.size() - 3);
+  return {url, credentials};
+}
+
+}  // namespace
+
+std::string message_of(const std::optional<Json>& json, std::string_view body) {
+  if (!json) return cut(body);
+  const Json* said = json->find("error");
+  if (said != nullptr && said->is_object()) said = said->find("message");
+  for (const char* key : {"detail", "message"}) {
+    if (said == nullptr || said->is_null()) said = json->find(key);
+  }
+  if (said == nullptr || said->is_null()) return cut(json->dump());
+  return cut(said->is_text() ? said->text() : said->dump());
+}
+
+Exchange::Exchange(const Endpoint& endpoint) : endpoint_(endpoint) {
+  std::tie(root_, credentials_) = root_of(endpoint.url);
+}
+
+Exchange::~Exchange() = default;
+
+Answer Exchange::get(const std::string& path) { return ask(path, nullptr); }
+Answer Exchange::post(const std::string& path, const std::string& json) { return ask(path, &json); }
+
+Json Exchange::must_post(const std::string& path, const std::string& json, double* seconds) {
+  Answer answer = ask(path, &json);
+  if (seconds != nullptr) *seconds = answer.seconds;
+  if (answer.good() && answer.json) return std::move(*answer.json);
+  fail_load(
+      {.what = answer.good() ? "the server's answer is no JSON" : "the server refuses",
+       .where = where(path),
+       .found = answer.good() ? answer.message : fmt::format("{}: {}", answer.status, answer.message),
+       .hint = answer.status == 401 || answer.status == 403 ? "--api-key, or PKV_API_KEY in the environment" : ""});
+}
+
+Answer Exchange::ask(const std::string& path, const std::string* json) {
+  for (int tried = 0;; ++tried) {
+    http::Response response;
+    Answer answer = once(path, json, response);
+    if (response.failure == Failure::stopped) throw Stopped{};
+    if (response.answered() && (!worth_another_try(response) || tried >= endpoint_.retries)) return answer;
+    if (!worth_another_try(response) || tried >= endpoint_.retries) fail(path, response);
+    rest(path, response, tried);
+  }
+}
+
+Answer Exchange::once(const std::string& path, const std::string* json, http::Response& response) {
+  std::unique_ptr<http::Connection> connection;
+  {
+    const std::scoped_lock lock(mutex_);
+    if (!idle_.empty()) {
+      connection = std::move(idle_.back());
+      idle_.pop_back();
+    }
+  }
+  if (!connection) connection = std::make_unique<http::Connection>(std::filesystem::path(), endpoint_.stop);
+  std::string scheme_and_root = root_;
+  if (!credentials_.empty()) scheme_and_root.insert(scheme_and_root.find("://") + 3, credentials_ + "@");
+  http::Request request{.url = scheme_and_root + path, .headers = {"Accept: application/json"}};
+  if (json != nullptr) {
+    request.body = *json;
+    request.headers.emplace_back("Content-Type: application/json");
+  }
+  if (!endpoint_.key.empty()) request.headers.push_back("Authorization: Bearer " + endpoint_.key);
+  request.total_timeout = endpoint_.timeout;
+  std::string body;
+  const http::Connection::Handlers handlers{
+      .begin = [&](const http::Response&) { body.clear(); },
+      .body =
+          [&](std::string_view bytes) {
+            if (body.size() + bytes.size() > kMostBytes) {
+              fail_load({.what = "the server answers with more than anyone needs",
+                         .where = where(path),
+                         .expected = fmt::format("at most {} bytes", kMostBytes)});
+            }
+            body += bytes;
+          }};
+  const double start = seconds();
+  response = connection->perform(request, handlers);
+  Answer answer{.status = response.status, .seconds = seconds() - start};
+  {
+    const std::scoped_lock lock(mutex_);
+    idle_.push_back(std::move(connection));
+  }
+  if (!response.answered()) return answer;
+  if (response.redirects()) {
+    fail_load({.what = "the server sends to another address, which is not followed",
+               .where = where(path),
+               .found = cut(response.headers.get("location")),
+               .hint = "--server with that address, if it is yours"});
+  }
+  if (!answer.good()) body = response.refusal;
+  answer.json = json_or_none(body, where(path));
+  if (!answer.good() || !answer.json) answer.message = message_of(answer.json, body);
+  return answer;
+}
+
+void Exchange::rest(const std::string& path, const http::Response& response, int tried) {
+  std::chrono::milliseconds wait = endpoint_.backoff * (1 << std::min(tried, 4));
+  if (response.retry_after) {
+    wait = std::chrono::seconds(std::clamp<std::int64_t>(*response.retry_after, 0, 1'000'000));
+    if (wait > endpoint_.longest_wait) fail(path, response);
+  }
+  if (endpoint_.tell && wait >= std::chrono::seconds(3)) {
+    endpoint_.tell(
+        fmt::format("{}: {}; trying again in {} s", root_,
+                    response.answered() ? fmt::format("the server answers {}", response.status) : response.message,
+                    wait.count() / 1000));
+  }
+  const auto end = std::chrono::steady_clock::now() + wait;
+  while (std::chrono::steady_clock::now() < end) {
+    if (endpoint_.stop != nullptr && endpoint_.stop->load()) throw Stopped{};
+    std::this_thread::sleep_for(std::min<std::chrono::milliseconds>(wait, std::chrono::milliseconds(20)));
+  }
+}
+
+void Exchange::fail(const std::string& path, const http::Response& response) const {
+  const bool busy = response.answered();
+  fail_load({.what = busy ? "the server is too busy to be checked" : "the server does not answer",
+             .where = where(path),
+             .found = busy ? fmt::format("{}: {}", response.status, message_of(std::nullopt, response.refusal))
+                           : response.message,
+             .hint = response.failure == Failure::unreachable ? "whether it runs there, and its port"
+                     : response.failure == Failure::timeout   ? "--timeout with more seconds, or a shorter text"
+                                                              : ""});
+}
+
+}  // namespace pkv::servers

@@ -1,0 +1,340 @@
+#include "servers/http_play.h"
+
+#include <arpa/inet.h>
+#include <fmt/format.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cctype>
+#include <chrono>
+#include <optional>
+#include <sstream>
+#include <stdexcept>
+
+namespace pkv::support {
+namespace {
+
+using Object = Json::Object;
+using Array = Json::Array;
+
+Ids ids_of(const Json& list) {
+  Ids ids;
+  for (const Json& id : list.elements()) ids.push_back(static_cast<std::int32_t>(id.integer()));
+  return ids;
+}
+
+Array as_json(const Ids& ids) {
+  Array list;
+  for (const std::int32_t id : ids) list.emplace_back(id);
+  return list;
+}
+
+WireReply with(Object object) { return {.body = Json(std::move(object)).dump()}; }
+WireReply no_such_path() { return {.status = 404, .body = R"({"detail":"Not Found"})"}; }
+
+std::string text_of(const Ids& ids) {
+  std::string text;
+  for (const std::int32_t id : ids) text += Play::text_of(id);
+  return text;
+}
+
+const Json& at(const Json& object, std::string_view key) {
+  const Json* found = object.find(key);
+  if (found == nullptr) throw std::runtime_error(fmt::format("the request has no '{}'", key));
+  return *found;
+}
+
+int count_at(const Json& object, std::string_view key) { return static_cast<int>(at(object, key).integer()); }
+
+// Reads a request; empty method when there is none.
+Wire read_request(int socket) {
+  std::string head;
+  char c = 0;
+  while (!head.ends_with("\r\n\r\n") && head.size() < 65536 && ::recv(socket, &c, 1, 0) == 1) head += c;
+  Wire request;
+  std::istringstream lines(head);
+  lines >> request.method >> request.path;
+  std::string line;
+  std::getline(lines, line);
+  while (std::getline(lines, line)) {
+    const auto colon = line.find(": ");
+    if (colon == std::string::npos) continue;
+    std::string name = line.substr(0, colon);
+    std::ranges::transform(name, name.begin(), [](unsigned char l) { return static_cast<char>(std::tolower(l)); });
+    request.headers[name] = line.substr(colon + 2, line.size() - colon - 3);
+  }
+  const auto length = request.headers.find("content-length");
+  std::size_t missing = length == request.headers.end() ? 0 : std::stoul(length->second);
+  std::string piece(65536, '\0');
+  while (missing > 0) {
+    const ssize_t n = ::recv(socket, piece.data(), std::min(missing, piece.size()), 0);
+    if (n <= 0) break;
+    request.body.append(piece, 0, static_cast<std::size_t>(n));
+    missing -= static_cast<std::size_t>(n);
+  }
+  return request;
+}
+
+void send_all(int socket, std::string_view bytes) {
+  while (!bytes.empty()) {
+    const ssize_t n = ::send(socket, bytes.data(), bytes.size(), MSG_NOSIGNAL);
+    if (n <= 0) return;
+    bytes.remove_prefix(static_cast<std::size_t>(n));
+  }
+}
+
+std::string in_chunks(const std::string& body) {
+  std::string chunks;
+  for (std::size_t i = 0; i < body.size(); i += 100) {
+    const std::string piece = body.substr(i, 100);
+    chunks += fmt::format("{:x}\r\n{}\r\n", piece.size(), piece);
+  }
+  return chunks + "0\r\n\r\n";
+}
+
+}  // namespace
+
+HttpPlay::HttpPlay(std::string dialect) : dialect_(std::move(dialect)) {
+  listener_ = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  socklen_t size = sizeof(address);
+  auto* where = reinterpret_cast<sockaddr*>(&address);
+  if (::bind(listener_, where, size) != 0 || ::listen(listener_, 64) != 0 ||
+      ::getsockname(listener_, where, &size) != 0) {
+    throw std::runtime_error("cannot listen on loopback");
+  }
+  port_ = ntohs(address.sin_port);
+  acceptor_ = std::jthread([this] { accept_all(); });
+}
+
+HttpPlay::~HttpPlay() {
+  stop_ = true;
+  acceptor_.join();
+  ::close(listener_);
+  connections_.clear();
+}
+
+std::string HttpPlay::url() const { return fmt::format("http://127.0.0.1:{}", port_); }
+
+void HttpPlay::fault(WireFault fault) {
+  const std::scoped_lock lock(mutex_);
+  faults_.push_back(std::move(fault));
+}
+
+std::vector<Wire> HttpPlay::asked() const {
+  const std::scoped_lock lock(mutex_);
+  return asked_;
+}
+
+void HttpPlay::accept_all() {
+  while (!stop_) {
+    pollfd ready{.fd = listener_, .events = POLLIN, .revents = 0};
+    if (::poll(&ready, 1, 20) <= 0) continue;
+    const int socket = ::accept4(listener_, nullptr, nullptr, SOCK_CLOEXEC);
+    if (socket < 0) continue;
+    timeval limit{.tv_sec = 5, .tv_usec = 0};
+    ::setsockopt(socket, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
+    connections_.emplace_back([this, socket] {
+      serve(socket);
+      ::shutdown(socket, SHUT_RDWR);
+      ::close(socket);
+    });
+  }
+}
+
+void HttpPlay::serve(int socket) {
+  const Wire request = read_request(socket);
+  if (request.method.empty()) return;
+  std::optional<WireFault> fault;
+  {
+    const std::scoped_lock lock(mutex_);
+    asked_.push_back(request);
+    for (WireFault& f : faults_) {
+      if (request.path.find(f.path) == std::string::npos || f.times == 0) continue;
+      if (f.times > 0) --f.times;
+      fault = f;
+      break;
+    }
+  }
+  const bool replaced = fault && !fault->cut && !fault->chunked && fault->delay_ms == 0;
+  ++running;
+  for (int waited = 0; fault && waited < fault->delay_ms && !stop_; waited += 10) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  }
+  const WireReply reply = replaced ? fault->reply : answer(request);
+  --running;
+  std::string head =
+      fmt::format("HTTP/1.1 {} Status\r\nConnection: close\r\nContent-Type: application/json\r\n", reply.status);
+  for (const auto& [name, value] : reply.headers) head += fmt::format("{}: {}\r\n", name, value);
+  if (fault && fault->chunked) {
+    return send_all(socket, head + "Transfer-Encoding: chunked\r\n\r\n" + in_chunks(reply.body));
+  }
+  head += fmt::format("Content-Length: {}\r\n\r\n", reply.body.size());
+  send_all(socket, head + (fault && fault->cut ? reply.body.substr(0, reply.body.size() / 2) : reply.body));
+}
+
+WireReply HttpPlay::answer(const Wire& request) {
+  if (!key.empty()) {
+    const auto given = request.headers.find("authorization");
+    if (given == request.headers.end() || given->second != "Bearer " + key) {
+      return {.status = 401, .body = R"({"error":{"message":"Invalid API Key","code":401}})"};
+    }
+  }
+  try {
+    const Json body = request.body.empty() ? Json(Object{}) : parse_json(request.body, "request");
+    if (dialect_ == "llama.cpp") return llama_cpp(request, body);
+    if (dialect_ == "vllm") return vllm(request, body);
+    if (dialect_ == "sglang") return sglang(request, body);
+    if (dialect_ == "tgi") return tgi(request, body);
+    if (dialect_ == "ollama") return ollama(request, body);
+    return openai(request, body);
+  } catch (const std::exception& e) {
+    return {.status = 400, .body = Json(Object{{"error", Object{{"message", e.what()}}}}).dump()};
+  }
+}
+
+WireReply HttpPlay::llama_cpp(const Wire& r, const Json& body) {
+  if (r.path == "/v1/models") {
+    return with(
+        {{"data",
+          Array{Object{{"id", "played.gguf"}, {"owned_by", "llamacpp"}, {"meta", Object{{"n_vocab", Play::vocab}}}}}}});
+  }
+  if (r.path == "/props") {
+    return with({{"build_info", "b0-play"},
+                 {"total_slots", 2},
+                 {"model_path", "/models/played.gguf"},
+                 {"default_generation_settings", Object{{"n_ctx", 4096}}}});
+  }
+  if (r.path == "/tokenize") return with({{"tokens", as_json(Play::tokens_of(at(body, "content").text()))}});
+  if (r.path.find("action=erase") != std::string::npos) return with({{"n_erased", 0}});
+  if (r.path.find("action=save") != std::string::npos)
+    return with({{"n_saved", static_cast<std::int64_t>(last_.size())}});
+  if (r.path.find("action=restore") != std::string::npos) {
+    return with({{"n_restored", static_cast<std::int64_t>(last_.size())}});
+  }
+  if (r.path != "/completion") return no_such_path();
+  const Ids ids = ids_of(at(body, "prompt"));
+  const bool among = body.find("id_slot") == nullptr;
+  if (!among) last_ = ids;
+  const Played played = play.answer(ids, !at(body, "cache_prompt").flag(), "", count_at(body, "n_predict"), among);
+  Array top;
+  for (const auto& [id, logprob] : played.candidates) {
+    if (std::ssize(top) == count_at(body, "n_probs")) break;
+    top.emplace_back(Object{{"id", id}, {"token", Play::text_of(id)}, {"bytes", Array{}}, {"logprob", logprob}});
+  }
+  Object timings{{"prompt_n", std::ssize(ids) - played.reused}};
+  if (!play.faults.does_not_say) timings["cache_n"] = play.faults.says_nothing_reused ? 0 : played.reused;
+  return with({{"content", text_of(played.ids)},
+               {"tokens", as_json(played.ids)},
+               {"tokens_evaluated", std::ssize(ids)},
+               {"timings", timings},
+               {"completion_probabilities", Array{Object{{"id", played.ids[0]}, {"top_logprobs", top}}}}});
+}
+
+WireReply HttpPlay::vllm(const Wire& r, const Json& body) {
+  if (r.path == "/v1/models") {
+    return with({{"data", Array{Object{{"id", "played"}, {"owned_by", "vllm"}, {"max_model_len", 4096}}}}});
+  }
+  if (r.path == "/version") return with({{"version", "0.0.play"}});
+  if (r.path == "/tokenize") return with({{"tokens", as_json(Play::tokens_of(at(body, "prompt").text()))}});
+  if (r.path != "/v1/completions") return no_such_path();
+  const Ids ids = ids_of(at(body, "prompt"));
+  const Played played = play.answer(ids, false, at(body, "cache_salt").text(), count_at(body, "max_tokens"), false);
+  Object top;
+  for (const auto& [id, logprob] : played.candidates) top[fmt::format("token_id:{}", id)] = logprob;
+  Object choice{{"text", text_of(played.ids)},
+                {"token_ids", as_json(played.ids)},
+                {"logprobs", Object{{"top_logprobs", Array{top}}}}};
+  if (body.find("prompt_logprobs") != nullptr) {
+    Array list{nullptr};
+    for (std::size_t i = 1; i < ids.size(); ++i) {
+      list.emplace_back(Object{{std::to_string(ids[i]), Object{{"logprob", -0.01 * ids[i]}, {"rank", 1}}}});
+    }
+    choice["prompt_logprobs"] = list;
+  }
+  Object usage{{"prompt_tokens", std::ssize(ids)}};
+  // At 0 it is left out, as many versions do.
+  if (played.reused > 0 && !play.faults.does_not_say) {
+    usage["prompt_tokens_details"] = Object{{"cached_tokens", played.reused}};
+  }
+  return with({{"choices", Array{choice}}, {"usage", usage}});
+}
+
+WireReply HttpPlay::sglang(const Wire& r, const Json& body) {
+  if (r.path == "/v1/models") return with({{"data", Array{Object{{"id", "played"}, {"owned_by", "sglang"}}}}});
+  if (r.path == "/get_server_info") return with({{"version", "0.play"}, {"disable_radix_cache", false}});
+  if (r.path == "/tokenize") return with({{"tokens", as_json(Play::tokens_of(at(body, "prompt").text()))}});
+  if (r.path == "/flush_cache") {
+    play.forget();
+    return {.body = "Cache flushed."};
+  }
+  if (r.path != "/generate") return no_such_path();
+  const Ids ids = ids_of(at(body, "input_ids"));
+  const Played played = play.answer(ids, false, "", count_at(at(body, "sampling_params"), "max_new_tokens"), false);
+  Array top;
+  for (const auto& [id, logprob] : played.candidates) top.emplace_back(Array{logprob, id, nullptr});
+  return with({{"text", text_of(played.ids)},
+               {"output_ids", as_json(played.ids)},
+               {"meta_info", Object{{"prompt_tokens", std::ssize(ids)},
+                                    {"cached_tokens", played.reused},
+                                    {"output_top_logprobs", Array{top}}}}});
+}
+
+WireReply HttpPlay::tgi(const Wire& r, const Json& body) {
+  if (r.path == "/info")
+    return with({{"router", "text-generation-router"}, {"version", "3.play"}, {"model_id", "played"}});
+  if (r.path != "/generate") return no_such_path();
+  const Json& parameters = at(body, "parameters");
+  const Played played =
+      play.answer(Play::tokens_of(at(body, "inputs").text()), false, "", count_at(parameters, "max_new_tokens"), false);
+  Array top, tokens;
+  for (int i = 0; i < count_at(parameters, "top_n_tokens"); ++i) {
+    const auto& [id, logprob] = played.candidates[i];
+    top.emplace_back(Object{{"id", id}, {"text", Play::text_of(id)}, {"logprob", logprob}});
+  }
+  for (const std::int32_t id : played.ids) tokens.emplace_back(Object{{"id", id}, {"text", Play::text_of(id)}});
+  return with(
+      {{"generated_text", text_of(played.ids)}, {"details", Object{{"tokens", tokens}, {"top_tokens", Array{top}}}}});
+}
+
+WireReply HttpPlay::ollama(const Wire& r, const Json& body) {
+  if (r.path == "/v1/models") return with({{"data", Array{Object{{"id", "played"}, {"owned_by", "library"}}}}});
+  if (r.path == "/api/version") return with({{"version", "0.play"}});
+  if (r.path != "/api/generate") return no_such_path();
+  const Played played = play.answer(Play::tokens_of(at(body, "prompt").text()), false, "",
+                                    count_at(at(body, "options"), "num_predict"), false);
+  Array top;
+  for (const auto& [id, logprob] : played.candidates)
+    top.emplace_back(Object{{"token", Play::text_of(id)}, {"logprob", logprob}});
+  return with({{"response", text_of(played.ids)}, {"logprobs", Array{Object{{"top_logprobs", top}}}}});
+}
+
+WireReply HttpPlay::openai(const Wire& r, const Json& body) {
+  const bool chat = dialect_ == "chat";
+  if (r.path == "/v1/models") return with({{"data", Array{Object{{"id", "played"}, {"owned_by", "somebody"}}}}});
+  if (r.path != (chat ? "/v1/chat/completions" : "/v1/completions")) return no_such_path();
+  const std::string text =
+      chat ? at(at(body, "messages").elements().front(), "content").text() : at(body, "prompt").text();
+  const Played played = play.answer(Play::tokens_of(text), false, "", count_at(body, "max_tokens"), false);
+  Object usage{{"prompt_tokens", std::ssize(text)}};
+  if (!play.faults.does_not_say) usage["prompt_tokens_details"] = Object{{"cached_tokens", played.reused}};
+  if (chat) {
+    Array top;
+    for (const auto& [id, logprob] : played.candidates)
+      top.emplace_back(Object{{"token", Play::text_of(id)}, {"logprob", logprob}});
+    return with({{"choices", Array{Object{{"message", Object{{"content", text_of(played.ids)}}},
+                                          {"logprobs", Object{{"content", Array{Object{{"top_logprobs", top}}}}}}}}},
+                 {"usage", usage}});
+  }
+  Object top;
+  for (int i = 0; i < 5; ++i) top[Play::text_of(played.candidates[i].first)] = played.candidates[i].second;
+  Json logprobs = play.faults.no_logprobs ? Json(nullptr) : Json(Object{{"top_logprobs", Array{top}}});
+  return with({{"choices", Array{Object{{"text", text_of(played.ids)}, {"logprobs", logprobs}}}}, {"usage", usage}});
+}
+
+}  // namespace pkv::support
