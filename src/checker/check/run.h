@@ -17,6 +17,9 @@ struct Options {
   Splits splits = {};
   std::string text = {};   // only to be shown in the report
   Progress progress = {};  // in tokens fed
+  // How far rounding alone was seen to move a logit, by whoever could run the text whole in a wider format; 0: not
+  // measured. Recurrences round more often than the model of rounding (compare/bound.h) counts.
+  double rounding = 0;
 };
 
 // Usage error when there are fewer than two tokens or a listed split is not within the text; load error when the system

@@ -67,6 +67,22 @@ TEST(Run, TableIsThatOfTheLastPosition) {
   EXPECT_EQ(table.relative.values(), expected.relative.values());
 }
 
+// Of a difference of 0.01 where the model of rounding allows far less.
+TEST(Run, MeasuredRoundingGoesBeforeItsModelWithinReason) {
+  toy::Bugs bugs;
+  bugs.logit = [](toy::Call c, float v) { return c.continues() ? v + 0.01F : v; };
+  toy::Subject subject(bugs);
+  const Ids ids{1, 2, 3, 4};
+  const Report plain = run(subject, ids);
+  ASSERT_EQ(plain.verdict.outcome, Outcome::differs);
+  ASSERT_LT(plain.bound.value, 0.005);
+  const double measured = 3 * plain.bound.value;
+  EXPECT_DOUBLE_EQ(run(subject, ids, {.rounding = measured}).bound.value, 4 * measured);
+  EXPECT_EQ(run(subject, ids, {.rounding = plain.bound.value / 8}).bound.value, plain.bound.value);
+  EXPECT_DOUBLE_EQ(run(subject, ids, {.rounding = 1}).bound.value, 64 * plain.bound.value);
+  EXPECT_THAT(run(subject, ids, {.rounding = measured}).bound.reason, HasSubstr("was seen to do"));
+}
+
 // The forks' past is one and the same, and has grown beyond the context when the original is fed.
 TEST(Run, AUsedPastThatIsRefusedIsAFault) {
   for (const Splits::Choice choice : {Splits::Choice::automatic, Splits::Choice::last}) {
