@@ -65,7 +65,8 @@ TEST_P(PyTorchGolden, LogitsHaveTheSameBits) {
 
 TEST_P(PyTorchGolden, NothingIsLeftUnused) {
   const model::Inspection found = model::inspect(hf::Folder::open(bin_));
-  EXPECT_THAT(found.notes, testing::IsEmpty());
+  // Some of these models came with code of their own, of which a note says that it is not run.
+  EXPECT_THAT(found.notes, testing::Each(testing::HasSubstr("auto_map")));
 }
 
 INSTANTIATE_TEST_SUITE_P(Saved, PyTorchGolden, testing::ValuesIn(names()),
