@@ -38,7 +38,7 @@ std::uint64_t data_caches(const fs::path& root) {
   std::error_code none;
   for (const auto& cpu : fs::directory_iterator(root / "sys/devices/system/cpu", none)) {
     for (const auto& index : fs::directory_iterator(cpu.path() / "cache", none)) {
-      const fs::path cache = index.path();
+      const fs::path& cache = index.path();
       const std::string type = line_of(cache / "type");
       if (type != "Data" && type != "Unified") continue;
       const std::string instance = line_of(cache / "level") + type + line_of(cache / "shared_cpu_list");

@@ -114,7 +114,7 @@ void JsonWriter::before_element() {
 void JsonWriter::line() {
   if (indent_ < 0) return;
   text_ += '\n';
-  text_.append(static_cast<std::size_t>(depth_ * indent_), ' ');
+  text_.append(static_cast<std::size_t>(depth_) * static_cast<std::size_t>(indent_), ' ');
 }
 
 }  // namespace pkv

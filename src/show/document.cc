@@ -8,7 +8,7 @@ namespace pkv::show {
 
 std::string data(double value) { return fmt::format("{:.9g}", value); }
 
-Cell words(std::string text) { return {.shown = text, .data = std::move(text)}; }
+Cell words(std::string text) { return {.shown = text, .data = text}; }
 
 Cell count(std::int64_t value) {
   const std::string digits = fmt::format("{}", value);
