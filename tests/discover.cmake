@@ -2,7 +2,8 @@
 # suite, `Pool.*`, or PER_PARAMETER those of one parameter, where _naive and _cpu are two tables of one model,
 # `RowLaw.*/falcon_7b_shape`; a test that is alone has its whole name. With INSTRUCTION_SETS, a program that lists them,
 # `NAME@SSE4` and the like run what does not name the table `naive` under another set. Parameters that end in `_once` run
-# under the best set alone, those with one first word together: `RowLaw.*/llama_once`.
+# under the best set alone, those with one first word together: `RowLaw.*/llama_once`; those that end in `_alike`, too, each
+# by itself.
 cmake_minimum_required(VERSION 3.25)
 if(NOT EXISTS ${PROGRAM})
   cmake_path(GET PROGRAM FILENAME name)
@@ -55,7 +56,7 @@ if(NOT EXISTS ${ENTRIES} OR ${PROGRAM} IS_NEWER_THAN ${ENTRIES} OR ${CMAKE_CURRE
       if(parameter)
         string(APPEND pattern "/${parameter}")
       endif()
-      if(NOT parameter MATCHES "(^|_)naive(_|$)|_once$")
+      if(NOT parameter MATCHES "(^|_)naive(_|$)|_(once|alike)$")
         list(APPEND fast_${id} ${pattern})
       endif()
       if(NOT PER_PARAMETER)

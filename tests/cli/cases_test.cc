@@ -10,6 +10,7 @@
 #include <regex>
 #include <set>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "engine/kernels/cpu/instruction_set.h"
@@ -20,6 +21,8 @@ namespace pkv::support {
 namespace {
 
 namespace fs = std::filesystem;
+
+constexpr std::string_view kAlike = "_alike";
 
 // Whether a command computes with the table that PKV_ISA chooses for: as approved, it succeeds and says nothing else.
 bool depends_on_the_set(const std::string& command, int status) {
@@ -47,20 +50,20 @@ bool depends_on_the_set(const fs::path& approved) {
   return depends || command.empty();
 }
 
-// Named NAME_once where nothing depends on the instruction set: to compute that again under another shows nothing.
+// Named NAME_alike where nothing depends on the instruction set: to compute that again under another shows nothing.
 std::vector<std::string> cases() {
   std::vector<std::string> names;
   for (const auto& entry : fs::directory_iterator(source() / "tests/cli/cases")) {
     if (entry.path().extension() != ".txt") continue;
-    names.push_back(entry.path().stem().string() + (depends_on_the_set(entry.path()) ? "" : "_once"));
+    names.push_back(entry.path().stem().string() + std::string(depends_on_the_set(entry.path()) ? "" : kAlike));
   }
   std::sort(names.begin(), names.end());
   return names;
 }
 
-std::string file_of(std::string name) {
-  if (name.ends_with("_once")) name.resize(name.size() - 5);
-  return "tests/cli/cases/" + name + ".txt";
+std::string stem_of(std::string name) {
+  if (name.ends_with(kAlike)) name.resize(name.size() - kAlike.size());
+  return name;
 }
 
 class Cli : public testing::TestWithParam<std::string> {};
@@ -79,7 +82,7 @@ bool approves(const std::string& set) {
 TEST_P(Cli, PrintsWhatWasApproved) {
   const std::string set = kernels::cpu::instruction_set();
   if (approving() && !approves(set)) GTEST_SKIP() << set << " approves nothing";
-  const std::string file = file_of(GetParam());
+  const std::string stem = stem_of(GetParam()), file = "tests/cli/cases/" + stem + ".txt";
   const fs::path path = source() / file;
   const Shell shell(source(), program());
   const std::string approved = read(path);
@@ -91,7 +94,7 @@ TEST_P(Cli, PrintsWhatWasApproved) {
     return;
   }
   EXPECT_EQ(approved, now) << file << " differs from what the program prints now. If now is right:\n"
-                           << "  PKV_APPROVE=1 ./dev test -R 'Cli.*/" << GetParam() << "'";
+                           << "  PKV_APPROVE=1 ./dev test -R 'Cli.*/" << stem << "'";
 }
 
 INSTANTIATE_TEST_SUITE_P(Cases, Cli, testing::ValuesIn(cases()), [](const auto& test) { return test.param; });
