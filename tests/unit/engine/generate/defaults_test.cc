@@ -9,6 +9,7 @@
 
 #include "base/error.h"
 #include "support/places.h"
+#include "support/shell.h"
 
 namespace pkv::generate {
 namespace {
@@ -22,12 +23,9 @@ using testing::IsEmpty;
 class GenerationConfig : public testing::Test {
  protected:
   GenerationConfig() {
-    fs::remove_all(folder_);
-    fs::create_directories(folder_);
     fs::copy(source_ / "model.safetensors", folder_);
     fs::copy(source_ / "config.json", folder_);
   }
-  ~GenerationConfig() override { fs::remove_all(folder_); }
 
   void write(const std::string& name, const std::string& text) { std::ofstream(folder_ / name) << text; }
   Defaults read(const Given& given = {}) {
@@ -44,7 +42,8 @@ class GenerationConfig : public testing::Test {
   }
 
   fs::path source_ = support::source() / "models" / "tiny-gpt2";
-  fs::path folder_ = fs::temp_directory_path() / ("pkv_generation_config_" + std::to_string(getpid()));
+  support::TemporaryFolder temporary_;
+  fs::path folder_ = temporary_.path();
 };
 
 TEST_F(GenerationConfig, IsReadWithTransformersNames) {
