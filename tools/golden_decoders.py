@@ -415,5 +415,24 @@ CASES += [
                                                   layer_norm_epsilon=1e-3), store="float16"),
 ]
 
+# What a class of transformers makes of a key that is not there, or of one that it does not know.
+CASES += [
+    twin("apertus-without-rope", "apertus-plain", rope_parameters=None),
+    twin("cwm-without-rope", "cwm-own-rope", rope_parameters=None),
+    case("ministral3-own-rope", "ministral3", head_dim=16, num_hidden_layers=1, max_position_embeddings=262144),
+    twin("ministral3-without-rope", "ministral3-own-rope", rope_parameters=None),
+    twin("smollm3-windows-by-type", "smollm3-windows", use_sliding_window=False),
+    twin("gpt-neox-other-keys", "gpt-neox-half", rope_theta=5.0, partial_rotary_factor=0.25),
+    twin("gptj-other-keys", "gptj-plain", rope_theta=5.0, rope_scaling={"type": "linear", "factor": 3.0}),
+    twin("seed-oss-other-keys", "seed-oss-biases", activation_function="relu"),
+    case("exaone4-pattern-1", "exaone4", hidden_size=36, sliding_window=9, sliding_window_pattern=1),
+    twin("exaone4-pattern-in-letters", "exaone4-windows", sliding_window_pattern="LLLG"),
+    case("stablelm-one-kv-head", "stablelm", hidden_size=32, num_attention_heads=4, num_key_value_heads=1,
+         qk_layernorm=True, num_hidden_layers=1),
+    case("phi3-own-original", "phi3", 30, hidden_size=36, rope_parameters=LONGROPE, max_position_embeddings=8192),
+    twin("phi3-original-in-rope", "phi3-own-original", original_max_position_embeddings=None,
+         rope_parameters=LONGROPE | {"rope_theta": 10000.0, "original_max_position_embeddings": 16}),
+]
+
 for c in CASES:
     c.seed = zlib.crc32(c.name.encode()) % 1_000_000  # a new case leaves the others as they are

@@ -39,6 +39,7 @@ struct Rotation {
   std::vector<float> frequencies;  // of each pair, in radians for each position
   View table{};                    // the same where operations read them
   float factor = 1;                // on cosines and sines
+  View short_table{};              // in texts of at most the card's short_texts, for faults; empty: the same
   bool neighbours = false;         // pairs are (2i, 2i + 1), not (i, i + frequencies.size())
 };
 

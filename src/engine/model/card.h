@@ -46,6 +46,11 @@ struct Card {
   double rotary_theta = 0;              // base of the angles of rotary positions
   std::vector<std::int64_t> windows{};  // by layer: how many tokens one sees, itself included; 0 (or no list): all
   std::optional<Temperature> temperature{};
+  std::vector<int> turns{};  // by layer, which of the page's rotations; -1: none. Empty: all layers by one
+  std::int64_t short_texts =
+      0;                     // with a regime: up to so many tokens other systems place as in short texts; 0: no regime
+  bool head_norms = false;   // queries and keys are normalised
+  bool caps_scores = false;  // scores are limited softly
   std::int64_t first_position = 0;  // row of a learned table that a text's first token gets
   bool final_norm = true;           // there is a norm between the last layer and the output layer
   PastIn2023 past_in_2023 = PastIn2023::used;

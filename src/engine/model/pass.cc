@@ -152,6 +152,13 @@ void Pass::add_token_type(const View& table) {
   call(&Ops::embed, {.ids = types_, .table = table, .out = x_, .add = true});
 }
 
+// Rows of the call in runs that have the same fault, which is null as a rule.
+template <class Body>
+void Pass::each_run(const Body& body) const {
+  if (deviation_ == nullptr) return body(0, rows_, nullptr);
+  for (const Deviation::Run& run : deviation_->runs(rows_)) body(run.first, run.rows, run.fault);
+}
+
 void Pass::rotary(std::span<const Rotation> rotations) {
   if (rotations.empty()) return;
   rotations_ = rotations;
@@ -168,11 +175,15 @@ void Pass::rotary(std::span<const Rotation> rotations) {
   std::int64_t first = 0;
   for (const Rotation& r : rotations) {
     const std::int64_t n = std::ssize(r.frequencies);
-    call(&Ops::angles, {.positions = turned,
-                        .frequencies = r.table,
-                        .cos = cos_.columns(first, n),
-                        .sin = sin_.columns(first, n),
-                        .factor = r.factor});
+    const View cos = cos_.columns(first, n), sin = sin_.columns(first, n);
+    each_run([&](std::int64_t row, std::int64_t rows, const Fault* fault) {
+      const bool shorter = r.short_table && fault != nullptr && fault->rotary == Fault::Rotary::of_length;
+      call(&Ops::angles, {.positions = turned.rows(row, rows),
+                          .frequencies = shorter ? r.short_table : r.table,
+                          .cos = cos.rows(row, rows),
+                          .sin = sin.rows(row, rows),
+                          .factor = r.factor});
+    });
     first += n;
   }
 }
@@ -294,14 +305,33 @@ View flat(const View& columns, const Card& card, bool all_heads) {
 
 }  // namespace
 
-void Pass::rotate(const View& q, const View& k, int rotation) {
+void Pass::turn(const View& all_q, const View& all_k, int rotation) {
+  each_run([&](std::int64_t first, std::int64_t rows, const Fault* fault) {
+    const bool otherwise = fault != nullptr && fault->rotary == Fault::Rotary::other_layers;
+    const int by = otherwise ? deviation_->rotation_of(rotation) : rotation;
+    if (by >= 0) rotate(all_q.rows(first, rows), all_k.rows(first, rows), by, first);
+  });
+  if (deviation_ != nullptr && rotation >= 0) {
+    const Rotation& r = rotations_[static_cast<std::size_t>(rotation)];
+    const auto [cos, sin] = angles_of(rotation);
+    deviation_->misrotate(all_q, all_k, cos, sin, r);
+  }
+}
+
+std::pair<View, View> Pass::angles_of(int rotation) const {
   std::int64_t first = 0;
   for (const Rotation& r : rotations_.first(static_cast<std::size_t>(rotation))) first += std::ssize(r.frequencies);
-  const Rotation& r = rotations_[static_cast<std::size_t>(rotation)];
-  const View cos = cos_.columns(first, std::ssize(r.frequencies)), sin = sin_.columns(first, std::ssize(r.frequencies));
-  call(&Ops::rotate, {.x = q, .cos = cos, .sin = sin, .neighbours = r.neighbours});
-  call(&Ops::rotate, {.x = k, .cos = cos, .sin = sin, .neighbours = r.neighbours});
-  if (deviation_ != nullptr) deviation_->misrotate(q, k, cos, sin, r);
+  const std::int64_t n = std::ssize(rotations_[static_cast<std::size_t>(rotation)].frequencies);
+  return {cos_.columns(first, n), sin_.columns(first, n)};
+}
+
+void Pass::rotate(const View& q, const View& k, int rotation, std::int64_t first_row) {
+  const auto [cos, sin] = angles_of(rotation);
+  const bool neighbours = rotations_[static_cast<std::size_t>(rotation)].neighbours;
+  for (const View& x : {q, k}) {
+    call(&Ops::rotate,
+         {.x = x, .cos = cos.rows(first_row, x[0]), .sin = sin.rows(first_row, x[0]), .neighbours = neighbours});
+  }
 }
 
 Branch Pass::attend(const View& input, const Attention& a) {
@@ -320,16 +350,18 @@ Branch Pass::attend(const View& input, const Attention& a) {
     product(a.v, fused.columns(q + k, k));
   }
   const Qkv s = split(fused, card_, a.fused);
-  const auto normalise_heads = [&] {
-    const View q = flat(fused.columns(0, card_.heads * card_.head_dim), card_, a.norms->all_heads);
+  const auto normalise_heads = [&](std::int64_t first, std::int64_t rows, const Fault* fault) {
+    if (fault != nullptr && fault->bare_heads) return;
+    const View part = fused.rows(first, rows);
+    const View q = flat(part.columns(0, card_.heads * card_.head_dim), card_, a.norms->all_heads);
     const View k =
-        flat(fused.columns(card_.heads * card_.head_dim, card_.kv_heads * card_.head_dim), card_, a.norms->all_heads);
+        flat(part.columns(card_.heads * card_.head_dim, card_.kv_heads * card_.head_dim), card_, a.norms->all_heads);
     normalise(a.norms->q, q, q);
     normalise(a.norms->k, k, k);
   };
-  if (a.norms && !a.norms->after_rotation) normalise_heads();
-  if (a.rotation >= 0) rotate(s.q, as_heads(s.k), a.rotation);
-  if (a.norms && a.norms->after_rotation) normalise_heads();
+  if (a.norms && !a.norms->after_rotation) each_run(normalise_heads);
+  turn(s.q, as_heads(s.k), a.rotation);
+  if (a.norms && a.norms->after_rotation) each_run(normalise_heads);
   const PastShape& shape = feeds_[0].past->shape();
   const kernels::PastLayer layer = shape.layer(layer_);
   const bool window = shape.sees_window(layer_);
@@ -388,7 +420,8 @@ View Pass::result() {
 }
 
 void Pass::commit() noexcept {
-  for (const Feed& feed : feeds_) feed.past->commit(feed.ids);
+  // A fault may read what no window should reach.
+  for (const Feed& feed : feeds_) feed.past->commit(feed.ids, feed.fault == nullptr);
 }
 
 }  // namespace pkv::model

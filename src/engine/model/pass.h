@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <functional>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "engine/kernels/backend.h"
@@ -119,7 +120,12 @@ class Pass {
   View upload(Workspace::Slot slot, std::span<const std::int32_t> values);
   View buffer(Workspace::Slot slot, std::int64_t columns);
   void tap(std::vector<float>& to, const View& x);
-  void rotate(const View& q, const View& k, int rotation);
+  // Queries and keys of the call; `rotation`: which of the pass's, -1: none.
+  void turn(const View& q, const View& k, int rotation);
+  void rotate(const View& q, const View& k, int rotation, std::int64_t first_row);
+  std::pair<View, View> angles_of(int rotation) const;  // cosines and sines of all rows
+  template <class Body>
+  void each_run(const Body& body) const;
   void normalise(const Norm& norm, const View& x, const View& out);
   View computed(const Branch& branch);
 

@@ -145,9 +145,9 @@ void Past::make_own(std::size_t index) {
   shared_ = index;
 }
 
-void Past::commit(std::span<const std::int32_t> ids) noexcept {
+void Past::commit(std::span<const std::int32_t> ids, bool release) noexcept {
   ids_.insert(ids_.end(), ids.begin(), ids.end());
-  release_unreached();
+  if (release) release_unreached();
 }
 
 void Past::release_unreached() noexcept {

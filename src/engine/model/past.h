@@ -101,7 +101,7 @@ class Past {
   void reserve(Store& store, std::size_t end);
   void make_own(std::size_t block);
   std::byte* const* blocks(bool window) const { return (window ? windowed_ : whole_).table.data(); }
-  void commit(std::span<const std::int32_t> ids) noexcept;  // after reserve: allocates nothing
+  void commit(std::span<const std::int32_t> ids, bool release) noexcept;  // after reserve: allocates nothing
   // Blocks that no window will reach go, but for kKeptBehind tokens. Who rewinds further finds the ids, and the model
   // feeds them again with the next tokens: the same bits, at the price of the time.
   void release_unreached() noexcept;

@@ -258,16 +258,17 @@ Norm Reader::norm(const std::string& name, std::int64_t width, double eps, const
   return norm;
 }
 
-Norm Reader::head_norm(const std::vector<std::string>& names, std::int64_t heads, std::int64_t head_dim, double eps,
-                       bool centred) {
+Norm Reader::head_norm(const std::string& name, std::int64_t heads, std::int64_t head_dim, double eps, bool centred) {
   Buffer weight(DType::f32, {heads, head_dim});
-  if (names.size() == 1) {
-    widen(expect(names[0], std::array{heads, head_dim}), weight.span<float>());
-  } else {
-    const auto dim = static_cast<std::size_t>(head_dim);
-    for (std::size_t h = 0; h < names.size(); ++h) {
-      widen(expect(names[h], std::array{head_dim}), weight.span<float>().subspan(h * dim, dim));
-    }
+  widen(expect(name, std::array{heads, head_dim}), weight.span<float>());
+  return {.weight = keep(weight), .bias = {}, .eps = static_cast<float>(eps), .centred = centred};
+}
+
+Norm Reader::head_norm(const std::vector<std::string>& names, std::int64_t head_dim, double eps, bool centred) {
+  Buffer weight(DType::f32, {std::ssize(names), head_dim});
+  const auto dim = static_cast<std::size_t>(head_dim);
+  for (std::size_t h = 0; h < names.size(); ++h) {
+    widen(expect(names[h], std::array{head_dim}), weight.span<float>().subspan(h * dim, dim));
   }
   return {.weight = keep(weight), .bias = {}, .eps = static_cast<float>(eps), .centred = centred};
 }

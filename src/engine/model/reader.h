@@ -61,8 +61,8 @@ class Reader {
   Norm norm(const std::string& name, std::int64_t width, double eps, bool bias = true);
   Norm norm(const std::string& name, std::int64_t width, double eps, const NormForm& form);
   // A norm of each head by weights of its own: one tensor [heads, head_dim], or one [head_dim] for each head.
-  Norm head_norm(const std::vector<std::string>& names, std::int64_t heads, std::int64_t head_dim, double eps,
-                 bool centred);
+  Norm head_norm(const std::string& name, std::int64_t heads, std::int64_t head_dim, double eps, bool centred);
+  Norm head_norm(const std::vector<std::string>& names, std::int64_t head_dim, double eps, bool centred);
   Projection linear(const std::string& name, std::int64_t out, std::int64_t in, bool bias = true);
   Projection conv1d(const std::string& name, std::int64_t in, std::int64_t out);  // stored [in, out]; given [out, in]
 

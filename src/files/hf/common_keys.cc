@@ -63,6 +63,7 @@ constexpr auto kKeys = std::to_array<CommonKey>({
 
     // An encoder with a decoder: without cross-attention the rest of its settings has no effect.
     {"add_cross_attention", "cross-attention", Accept::only_false},
+    {"is_causal", "attention that sees later tokens", Accept::only_true},
     {"cross_attention_hidden_size", "cross-attention", Accept::only_absent},
     {"decoder_start_token_id", "generation by an encoder-decoder"},
     {"is_encoder_decoder", "an encoder with a decoder", Accept::only_false},
@@ -153,6 +154,8 @@ bool accepted(const Json& value, Accept accept) {
       return true;
     case Accept::only_false:
       return value.is_flag() && !value.flag();
+    case Accept::only_true:
+      return value.is_flag() && value.flag();
     case Accept::only_empty:
       return (value.is_array() || value.is_object()) && value.empty();
     case Accept::only_absent:
@@ -165,6 +168,8 @@ std::string expected_of(const CommonKey& row) {
   switch (row.accept) {
     case Accept::only_false:
       return fmt::format("false, or nothing: {}", row.what);
+    case Accept::only_true:
+      return fmt::format("true, or nothing: {}", row.what);
     case Accept::only_empty:
       return fmt::format("nothing, or an empty value: {}", row.what);
     default:

@@ -13,6 +13,7 @@ namespace pkv::hf {
 enum class Accept {
   any,          // no effect on the logits of a causal language model, whatever it says
   only_false,   // absent, null or false
+  only_true,    // absent, null or true
   only_empty,   // absent, null, {} or []
   only_absent,  // absent or null
 };

@@ -121,11 +121,18 @@ std::vector<Kind> read_kinds(const hf::Config& c, const Row& row, std::int64_t l
   if (which == Layers::listed) return listed_kinds(c, layers);
   if (which == Layers::late_windows) from = c.integer_or({"max_window_layers"}, 28, 0, kMaxWidth);
   if (which == Layers::some_unturned) turned = turned_layers(c, layers);
-  if (!row.layers.key.empty()) each = c.integer_or_none({row.layers.key}, 0, kMaxWidth, each).value_or(0);
-  const bool if_used = which == Layers::late_windows || which == Layers::some_unturned;
   if (which != Layers::full) window = read_window(c, row.absent);
-  if (if_used && !c.flag_or({"use_sliding_window"}, false)) window = 0;
   if (which != Layers::full && which != Layers::windows) told = windowed_by_type(c, layers);
+  const bool used = c.flag_or({"use_sliding_window"}, false);
+  if (which == Layers::late_windows && !used) window = 0;
+  if (which == Layers::some_unturned && !used && told.empty()) window = 0;
+  if (!row.layers.key.empty()) {
+    const std::optional<std::int64_t> given =
+        told.empty() ? c.integer_or_none({row.layers.key}, 1, kMaxWidth, each) : each;
+    if (!given) window = 0;
+    each = given.value_or(1);
+    c.without_effect({row.layers.key});
+  }
   const auto sees_window = [&](std::int64_t i) {
     switch (which) {
       case Layers::full:
@@ -136,9 +143,9 @@ std::vector<Kind> read_kinds(const hf::Config& c, const Row& row, std::int64_t l
       case Layers::late_windows:
         return i >= from;
       case Layers::nth_full:
-        return each == 1 || (each > 0 && (i + 1) % each != 0);
+        return each == 0 || (i + 1) % each != 0;
       case Layers::first_full:
-        return each == 1 || (each > 0 && i % each != 0);
+        return each == 0 || i % each != 0;
       case Layers::some_unturned:
         return !turned[static_cast<std::size_t>(i)];
     }
@@ -195,11 +202,9 @@ Card read_card(const hf::Config& c, const Row& row) {
 kernels::Act read_act(const hf::Config& c, const Row& row) {
   const std::string_view key = row.act.key;
   if (row.act.xielu && c.text_or({key}, "xielu") == "xielu") return kernels::Act::identity;
-  if (!c.has(key) && !c.is_null(key)) {
-    return c.has("activation_function") ? read_activation(c, {"activation_function"})
-                                        : *kernels::act_from_name(row.act.absent);
-  }
-  const kernels::Act act = read_activation(c, {key});
+  const auto stands = [&](std::string_view name) { return c.has(name) || c.is_null(name); };
+  if (!stands(key) && !stands(row.act.other)) return *kernels::act_from_name(row.act.absent);
+  const kernels::Act act = read_activation(c, {key, row.act.other});
   return act == kernels::Act::gelu && row.act.gelu_is_tanh ? kernels::Act::gelu_tanh : act;
 }
 
@@ -229,6 +234,8 @@ class LayerReader {
     if (clip_ < 0) c.unsupported("clip_qkv", "null or a positive number");
   }
 
+  bool normalises_heads() const { return heads_ != Heads::plain; }
+  bool caps_scores() const { return cap_ > 0; }
   Norm norm(const std::string& name) const { return in_.norm(name, card_.hidden, eps_, row_.norm.form); }
 
   Decoder::Layer read(std::int64_t i, const Kind& kind) const {
@@ -283,11 +290,11 @@ class LayerReader {
     const NormForm& form = row_.norm.form;
     switch (heads_) {
       case Heads::each_own:
-        return in_.head_norm({name + ".weight"}, heads, card_.head_dim, eps_, form.centred);
+        return in_.head_norm(name + ".weight", heads, card_.head_dim, eps_, form.centred);
       case Heads::each_apart: {
         std::vector<std::string> names;
         for (std::int64_t i = 0; i < heads; ++i) names.push_back(fmt::format("{}.norms.{}.weight", name, i));
-        return in_.head_norm(names, heads, card_.head_dim, eps_, form.centred);
+        return in_.head_norm(names, card_.head_dim, eps_, form.centred);
       }
       case Heads::all_together:
         return in_.norm(name, heads * card_.head_dim, eps_, form);
@@ -366,13 +373,21 @@ void read_rotations(Reader& in, const Row& row, Decoder& m) {
                   .partial_key = row.turn.partial_key,
                   .may_be_partial = row.turn.partial > 0,
                   .declared = in.declared_context(),
-                  .neighbours = row.turn.neighbours};
-  if (!row.turn.dim_key.empty()) {
+                  .neighbours = row.turn.neighbours,
+                  .temperature = row.turn.temperature,
+                  .absent = row.absent.rope,
+                  .original = row.absent.original_context};
+  const bool by_dim = !row.turn.dim_key.empty();
+  if (by_dim) {
     shape.dim = c.integer_or_none({row.turn.dim_key}, 1, m.card.head_dim, m.card.head_dim).value_or(m.card.head_dim);
   }
   const auto add = [&](Rope rope) {
     rope.rotation.table = in.constants(rope.rotation.frequencies);
-    if (rope.for_long_texts) m.card.regime = "longrope for long texts";
+    if (rope.for_long_texts) {
+      m.card.regime = "longrope for long texts";
+      m.card.short_texts = rope.short_texts;
+      rope.rotation.short_table = in.constants(rope.short_frequencies);
+    }
     if (rope.most_tokens > 0) {
       if (rope.declarable) m.card.longest_context = m.card.context;
       m.card.context = std::min(m.card.context, rope.most_tokens);
@@ -380,15 +395,11 @@ void read_rotations(Reader& in, const Row& row, Decoder& m) {
     }
     m.rotations.push_back(std::move(rope.rotation));
   };
-  Rope rope = read_rope(c, shape);
+  Rope rope = by_dim ? read_rope(hf::Config::parse("{}", c.file()), shape) : read_rope(c, shape);
   m.card.rotary_theta = rope.theta;
+  m.card.temperature = rope.temperature;
   add(std::move(rope));
   if (row.turn.local_theta > 0) add(read_local_rope(c, shape, row.turn.local_theta));
-  if (!row.turn.temperature) return;
-  const hf::Config& parameters = c.child("rope_parameters");
-  const double beta = parameters.number({"llama_4_scaling_beta"});
-  m.card.temperature = {.beta = beta, .step = parameters.integer({"original_max_position_embeddings"}, 1, kMaxTokens)};
-  parameters.without_effect({"max_position_embeddings"});
 }
 
 void read_scales(const hf::Config& c, const Row& row, Decoder& m) {
@@ -464,11 +475,14 @@ std::unique_ptr<Page> load_decoder(Reader& in) {
             .norm = {}};
   const std::vector<Kind> kinds = read_kinds(c, row, m.card.layers);
   for (const Kind& k : kinds) m.card.windows.push_back(k.window);
+  for (const Kind& k : kinds) m.card.turns.push_back(k.rotation);
   m.card.notes = describe(kinds);
   read_rotations(in, row, m);
   read_scales(c, row, m);
   const bool parallel = is_set(c, row.parallel.is);
   const LayerReader layers(in, row, m.card, parallel && row.parallel.one_norm);
+  m.card.head_norms = layers.normalises_heads();
+  m.card.caps_scores = layers.caps_scores();
   refuse_unsupported(c, m.card);
 
   const std::string prefix = prefix_of(in, row.names);

@@ -91,6 +91,9 @@ struct TensorNames {
 // What transformers' class takes for keys that a config lacks.
 struct Absent {
   double theta = 10000, eps = 1e-6;
+  std::string_view rope = {};  // rope_parameters, as JSON, where the config has no such object; empty: theta alone
+  std::int64_t original_context =
+      0;                      // original_max_position_embeddings, in place of what `rope` says; 0: what that says
   std::int64_t kv_heads = 0;  // 0: as many as heads
   std::int64_t head_dim = 0;  // 0: hidden / heads
   std::int64_t inner = 0;     // times hidden; 0: the key must be there
@@ -114,18 +117,19 @@ struct Row {
   } biases{};
   struct {
     bool neighbours = false;
-    double partial = 0;                                 // part of a head where the config says none; 0: all
-    std::string_view partial_key = {}, theta_key = {};  // older names of partial_rotary_factor and rope_theta
-    std::string_view dim_key = {};                      // of the number of elements that turn, in place of their part
-    double local_theta = 0;                             // of layers with a window, which turn otherwise; 0: as all
-    bool local_only = false;                            // where there is a window, other layers do not turn
-    bool temperature = false;                           // queries grow with their position
-    Positions by = Positions::rotary;                   // how tokens are placed; of `learned` the first
-    std::int64_t first = 0;                             // has this row of names.positions
+    double partial = 0;  // part of a head where the config says none; 0: all
+    std::string_view partial_key = {},
+                     theta_key = {};   // of the config, in place of partial_rotary_factor and rope_theta
+    std::string_view dim_key = {};     // of the number of elements that turn, in place of their part
+    double local_theta = 0;            // of layers with a window, which turn otherwise; 0: as all
+    bool local_only = false;           // where there is a window, other layers do not turn
+    bool temperature = false;          // queries grow with their position
+    Positions by = Positions::rotary;  // how tokens are placed; of `learned` the first
+    std::int64_t first = 0;            // has this row of names.positions
   } turn{};
   struct {
     Layers which = Layers::full;
-    std::int64_t full_each = 1;  // of nth_full and first_full; 1: a window everywhere, if there is one
+    std::int64_t full_each = 0;  // of nth_full and first_full; 0: a window everywhere, if there is one
     std::string_view key = {};   // that says it in the config's stead
   } layers{};
   struct {
@@ -138,9 +142,9 @@ struct Row {
     bool clip = false;                                     // clip_qkv limits queries, keys and values
   } scales{};
   struct {
-    std::string_view key = "hidden_act", absent = "silu";
-    bool gelu_is_tanh = false;  // "gelu" is another name of its approximation
-    bool xielu = false;         // a function with parameters, act_fn.alpha_p and the like
+    std::string_view key = "hidden_act", absent = "silu", other = {};  // other: another name of the key
+    bool gelu_is_tanh = false;                                         // "gelu" is another name of its approximation
+    bool xielu = false;  // a function with parameters, act_fn.alpha_p and the like
   } act{};
   struct {
     Fused form = Fused::parts;          // how names.qkv lays them out

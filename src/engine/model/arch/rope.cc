@@ -71,9 +71,13 @@ double mix_by_turns(std::vector<double>& f, const hf::Config& rope, double theta
   return attention;
 }
 
-std::int64_t original_context(const hf::Config& config, const hf::Config& rope, std::int64_t context) {
-  const hf::Config& of = config.has("original_max_position_embeddings") ? config : rope;
-  return of.integer_or_none({"original_max_position_embeddings"}, 1, kMostTokens).value_or(context);
+// transformers takes the config's own key, or its class's default for it, before that of the rope's object; but not
+// where each kind of layer has an object.
+std::int64_t original_context(const hf::Config& config, const hf::Config& rope, const RopeShape& shape) {
+  constexpr const char* kKey = "original_max_position_embeddings";
+  if (!shape.by_kind && config.has(kKey)) return config.integer({kKey}, 1, kMostTokens);
+  if (shape.original > 0) return shape.original;
+  return rope.integer_or_none({kKey}, 1, kMostTokens).value_or(shape.context);
 }
 
 // LongRoPE (Ding et al. 2024, arXiv:2402.13753): each pair is slowed by a number of its own, one for texts up to the
@@ -84,6 +88,8 @@ void slow_each(std::vector<double>& f, const hf::Config& rope, std::int64_t orig
   found.for_long_texts = declared.value_or(0) > original;
   found.declarable = !found.for_long_texts;
   if (!found.for_long_texts) found.most_tokens = original;
+  if (found.for_long_texts) found.short_texts = original;
+  const std::vector<double> even = f;
   for (const char* key : {"short_factor", "long_factor"}) {
     const Json* list = rope.value({key});
     const bool used = (std::string_view(key) == "long_factor") == found.for_long_texts;
@@ -94,6 +100,7 @@ void slow_each(std::vector<double>& f, const hf::Config& rope, std::int64_t orig
       const Json& x = list->elements()[i];
       if (!x.is_number() || !(x.number() > 0)) rope.unsupported(key, "positive numbers");
       if (used) f[i] /= x.number();
+      if (!used && found.for_long_texts) found.short_frequencies.push_back(static_cast<float>(even[i] / x.number()));
     }
   }
   const auto length = static_cast<double>(original);
@@ -107,29 +114,35 @@ Rope read(const hf::Config& config, const hf::Config& rope, const RopeShape& sha
   Rope found;
   found.theta = rope.number_or_none({"rope_theta"}).value_or(theta);
   if (!(found.theta > 0)) rope.unsupported("rope_theta", "a positive number");
-  const double top = config.number_or_none({"partial_rotary_factor", shape.partial_key}).value_or(shape.partial);
+  const std::string_view part_key = shape.partial_key.empty() ? "partial_rotary_factor" : shape.partial_key;
+  const double top = config.number_or_none({part_key}).value_or(shape.partial);
+  const auto refuse_part = [&](std::string_view expected) {
+    const bool inside = rope.has("partial_rotary_factor");
+    (inside ? rope : config).unsupported(inside ? "partial_rotary_factor" : part_key, expected);
+  };
   const double part = rope.number_or_none({"partial_rotary_factor"}).value_or(top);
   if (!shape.may_be_partial && part != 1) {
-    (rope.has("partial_rotary_factor") ? rope : config).unsupported("partial_rotary_factor", "1, for this family");
+    refuse_part("1, for this family");
   }
-  if (!(part > 0 && part <= 1)) config.unsupported("partial_rotary_factor", "more than 0, at most 1");
+  if (!(part > 0 && part <= 1)) refuse_part("more than 0, at most 1");
   const std::int64_t dim =
       shape.dim > 0 ? shape.dim : static_cast<std::int64_t>(static_cast<double>(shape.head_dim) * part);
-  if (dim < 1 || dim + dim % 2 > shape.head_dim) {
-    config.unsupported(config.has("head_dim") ? "head_dim" : "hidden_size",
-                       "heads of an even size, for rotary positions");
-  }
   const std::string type = rope.text_or({"rope_type", "type"}, "default");
+  const bool whole_pairs = type == "yarn" || type == "longrope" || type == "su";
+  if (dim < 2 || dim + dim % 2 > shape.head_dim || (whole_pairs && dim % 2 != 0)) {
+    config.unsupported(config.has("head_dim") ? "head_dim" : "hidden_size",
+                       "heads of which an even number of elements turn, for rotary positions");
+  }
   std::vector<double> f = plain(found.theta, dim);
   if (type == "linear") {
     const double factor = positive(rope, "factor");
     for (double& x : f) x /= factor;
   } else if (type == "llama3") {
-    stretch_long_waves(f, rope, original_context(config, rope, shape.context));
+    stretch_long_waves(f, rope, original_context(config, rope, shape));
   } else if (type == "longrope" || type == "su" || (type == "yarn" && rope.has("short_factor"))) {
-    slow_each(f, rope, original_context(config, rope, shape.context), shape.context, shape.declared, found);
+    slow_each(f, rope, original_context(config, rope, shape), shape.context, shape.declared, found);
   } else if (type == "yarn") {
-    const std::int64_t original = original_context(config, rope, shape.context);
+    const std::int64_t original = original_context(config, rope, shape);
     found.rotation.factor = static_cast<float>(mix_by_turns(f, rope, found.theta, dim, original, shape.context));
   } else if (type == "dynamic") {
     const std::optional<double> alpha = rope.number_or_none({"alpha"});
@@ -145,7 +158,12 @@ Rope read(const hf::Config& config, const hf::Config& rope, const RopeShape& sha
                      "\"default\", \"linear\", \"dynamic\", \"yarn\", \"longrope\" or \"llama3\"");
   }
   config.without_effect({"original_max_position_embeddings"});
-  rope.without_effect({"original_max_position_embeddings", "llama_4_scaling_beta"});
+  rope.without_effect({"original_max_position_embeddings"});
+  if (shape.temperature) {
+    const double beta = rope.number({"llama_4_scaling_beta"});
+    found.temperature = {.beta = beta, .step = rope.integer({"original_max_position_embeddings"}, 1, kMostTokens)};
+    rope.without_effect({"max_position_embeddings"});
+  }
   found.rotation.frequencies.assign(f.begin(), f.end());
   found.rotation.neighbours = shape.neighbours;
   return found;
@@ -155,15 +173,25 @@ Rope read(const hf::Config& config, const hf::Config& rope, const RopeShape& sha
 
 Rope read_rope(const hf::Config& config, const RopeShape& shape) {
   const bool old = config.has("rope_scaling");
-  const hf::Config& rope = config.child(old ? "rope_scaling" : "rope_parameters");
+  const std::string_view theta_key = shape.theta_key.empty() ? "rope_theta" : shape.theta_key;
+  const double theta = config.number_or_none({theta_key}).value_or(shape.theta);
   config.without_effect({"rope_scaling"});
-  const double theta = config.number_or_none({"rope_theta", shape.theta_key}).value_or(shape.theta);
-  return read(config, rope.has("full_attention") ? rope.child("full_attention") : rope, shape, theta);
+  if (!old && !config.has("rope_parameters") && !shape.absent.empty()) {
+    const hf::Config rope = hf::Config::parse(shape.absent, config.file());
+    return read(config, rope, shape, theta);
+  }
+  const hf::Config& rope = config.child(old ? "rope_scaling" : "rope_parameters");
+  if (!rope.has("full_attention")) return read(config, rope, shape, theta);
+  RopeShape of_kind = shape;
+  of_kind.by_kind = true;
+  return read(config, rope.child("full_attention"), of_kind, theta);
 }
 
 Rope read_local_rope(const hf::Config& config, const RopeShape& shape, double theta) {
   const hf::Config& rope = config.child("rope_parameters").child("sliding_attention");
-  return read(config, rope, shape, config.number_or_none({"rope_local_base_freq"}).value_or(theta));
+  RopeShape of_kind = shape;
+  of_kind.by_kind = true;
+  return read(config, rope, of_kind, config.number_or_none({"rope_local_base_freq"}).value_or(theta));
 }
 
 }  // namespace pkv::model::arch

@@ -14,6 +14,16 @@ constexpr NormForm kOneMore{.centred = false, .one_more = true, .bias = false};
 constexpr NormForm kLayerNorm{};
 constexpr NormForm kWithoutBias{.bias = false};
 
+constexpr std::string_view kYarn16 =
+    R"({"rope_type": "yarn", "rope_theta": 1e6, "factor": 16, "original_max_position_embeddings": 16384,
+        "beta_fast": 32, "beta_slow": 1, "mscale_all_dim": 1, "mscale": 1, "llama_4_scaling_beta": 0.1})";
+constexpr std::string_view kLlama3By8 =
+    R"({"rope_type": "llama3", "rope_theta": 12e6, "factor": 8, "original_max_position_embeddings": 8192,
+        "low_freq_factor": 1, "high_freq_factor": 4})";
+constexpr std::string_view kLlama3By16 =
+    R"({"rope_type": "llama3", "rope_theta": 1e6, "factor": 16, "original_max_position_embeddings": 8192,
+        "low_freq_factor": 1, "high_freq_factor": 4})";
+
 // Norms of the branches in place of those before them.
 constexpr TensorNames kNormsAfter{.before_attention = "",
                                   .after_attention = "post_attention_layernorm",
@@ -39,7 +49,7 @@ const auto kRows = std::to_array<Row>({
      .family = "Ministral 3",
      .turn = {.temperature = true},
      .layers = {.which = Layers::windows},
-     .absent = {.eps = 1e-5, .kv_heads = 8, .head_dim = 128}},
+     .absent = {.eps = 1e-5, .rope = kYarn16, .kv_heads = 8, .head_dim = 128}},
     {.model_type = "qwen2",
      .family = "Qwen2",
      .biases = {.qkv = kAlways},
@@ -72,6 +82,7 @@ const auto kRows = std::to_array<Row>({
      .family = "EXAONE",
      .norm = {.other = "layer_norm_epsilon"},
      .biases = {.qkv = kAttentionBias, .out = kAttentionBias, .mlp = kMlpBias},
+     .act = {.other = "activation_function"},
      .names = {.prefix = "transformer.",
                .layer = "h.",
                .embedding = "wte",
@@ -97,7 +108,7 @@ const auto kRows = std::to_array<Row>({
      .family = "CWM",
      .biases = {.mlp = kMlpBias},
      .layers = {.which = Layers::first_full, .full_each = 4},
-     .absent = {.theta = 1e6, .eps = 1e-5, .kv_heads = 8, .head_dim = 128, .window = 8192}},
+     .absent = {.theta = 1e6, .eps = 1e-5, .rope = kLlama3By16, .kv_heads = 8, .head_dim = 128, .window = 8192}},
     {.model_type = "granite",
      .family = "Granite",
      .biases = {.qkv = kAttentionBias, .out = kAttentionBias, .mlp = kMlpBias},
@@ -171,7 +182,7 @@ const auto kRows = std::to_array<Row>({
      .turn = {.partial = 1},
      .layers = {.which = Layers::windows},
      .names = {.qkv = "self_attn.qkv_proj", .gate_up = "mlp.gate_up_proj"},
-     .absent = {.eps = 1e-5}},
+     .absent = {.eps = 1e-5, .original_context = 4096}},
     {.model_type = "starcoder2",
      .family = "StarCoder2",
      .norm = {.form = kLayerNorm, .eps = "norm_epsilon"},
@@ -223,7 +234,7 @@ const auto kRows = std::to_array<Row>({
      .norm = {.form = kLayerNorm, .eps = "layer_norm_eps"},
      .heads = {.form = Heads::each_apart, .key = "qk_layernorm"},
      .biases = {.qkv = {.key = "use_qkv_bias"}},
-     .turn = {.partial = 0.25, .partial_key = "rope_pct"},
+     .turn = {.partial = 0.25},
      .parallel = {.is = {.key = "use_parallel_residual"}, .one_norm = true},
      .names = {.q_norm = "self_attn.q_layernorm", .k_norm = "self_attn.k_layernorm"},
      .absent = {.eps = 1e-5, .kv_heads = 32}},
@@ -311,7 +322,7 @@ const auto kRows = std::to_array<Row>({
      .biases = {.qkv = kAttentionBias, .out = kAttentionBias},
      .act = {.absent = "xielu", .xielu = true},
      .names = {.before_attention = "attention_layernorm", .before_mlp = "feedforward_layernorm", .gate = ""},
-     .absent = {.theta = 12e6, .eps = 1e-5}},
+     .absent = {.theta = 12e6, .eps = 1e-5, .rope = kLlama3By8}},
     {.model_type = "opt",
      .family = "OPT",
      .norm = {.form = kLayerNorm, .eps = ""},

@@ -22,6 +22,11 @@ std::optional<Deviation> Deviation::of(const kernels::Backend& backend, const Ca
     const std::int64_t past = feeds[i].past->length(), rows = std::ssize(feeds[i].ids);
     const std::int64_t first = past > 0 ? 0 : std::min(feeds[i].as_if_past, rows);
     if (fault.mask == Mask::both_ways && first > 0) affected.push_back({fault, i, row, first, 0});
+    if (fault.rotary == Fault::Rotary::of_length) {
+      if (first > 0 && first <= card.short_texts) affected.push_back({fault, i, row, first, 0});
+      if (past + rows <= card.short_texts) affected.push_back({fault, i, row + first, rows - first, past + first});
+      continue;
+    }
     if (past + first == 0 && fault.mask != Mask::both_ways) continue;
     if (first < rows) affected.push_back({fault, i, row + first, rows - first, past + first});
   }
@@ -114,6 +119,26 @@ void Deviation::misrotate(const View& q, const View& k, const View& cos, const V
   }
 }
 
+std::vector<Deviation::Run> Deviation::runs(std::int64_t rows) const {
+  std::vector<Run> all;
+  std::int64_t next = 0;
+  const auto right_until = [&](std::int64_t end) {
+    if (next < end) all.push_back({next, end - next, nullptr});
+  };
+  for (const Affected& a : affected_) {
+    right_until(a.first_row);
+    all.push_back({a.first_row, a.rows, &a.fault});
+    next = a.first_row + a.rows;
+  }
+  right_until(rows);
+  return all;
+}
+
+int Deviation::rotation_of(int rotation) const {
+  const auto other = std::ranges::find_if(card_.turns, [&](int r) { return r != rotation; });
+  return other == card_.turns.end() ? rotation : *other;
+}
+
 std::vector<std::int64_t> Deviation::cuts(std::int64_t rows) const {
   std::vector<std::int64_t> at;
   for (const Affected& a : affected_) {
@@ -132,6 +157,11 @@ void Deviation::attend(const kernels::Attend& call, std::span<const Sequence> se
   attend(call, right_rows(sequences));
   for (const Affected& a : affected_) {
     kernels::Attend part = call;
+    const Mask mask = a.fault.mask;
+    const bool window = call.window > 0;
+    if (mask == Mask::window || mask == Mask::layer_window || mask == Mask::windows_missing) part.window = 0;
+    if (mask == Mask::windows_swapped) part.window = window ? 0 : std::ranges::max(card_.windows);
+    if (a.fault.uncapped) part.cap = 0;
     if (a.fault.alibi == Fault::Alibi::missing) part.slopes = {};
     std::byte* const* blocks = sequences[a.feed].blocks;
     MisreadPast misread(backend_, card_.kv_heads, card_.head_dim);
@@ -139,19 +169,34 @@ void Deviation::attend(const kernels::Attend& call, std::span<const Sequence> se
       misread.copy(blocks, call.layer, a.fault, a.past, a.rows);
       blocks = misread.blocks(), part.layer = misread.layer();
     }
-    attend(part, faulty_rows(a, call.causal, blocks));
+    attend(part, faulty_rows(a, call.causal, window, blocks));
   }
 }
 
 std::vector<Sequence> Deviation::right_rows(std::span<const Sequence> all) const {
-  std::vector<Sequence> right(all.begin(), all.end());
-  for (const Affected& a : affected_) right[a.feed].rows -= a.rows;
-  std::erase_if(right, [](const Sequence& s) { return s.rows == 0; });
+  std::vector<Sequence> right;
+  for (std::size_t i = 0; i < all.size(); ++i) {
+    Sequence rest = all[i];
+    const auto take = [&](std::int64_t rows) {
+      Sequence part = rest;
+      part.rows = rows;
+      if (rows > 0) right.push_back(part);
+    };
+    const auto skip = [&](std::int64_t rows) { rest.first_row += rows, rest.rows -= rows, rest.past += rows; };
+    for (const Affected& a : affected_) {
+      if (a.feed != i) continue;
+      const std::int64_t before = a.first_row - rest.first_row;
+      take(before);
+      skip(before + a.rows);
+    }
+    take(rest.rows);
+  }
   return right;
 }
 
 // Each row as a sequence of its own, so that each can see what it likes.
-std::vector<Sequence> Deviation::faulty_rows(const Affected& a, bool causal, std::byte* const* blocks) const {
+std::vector<Sequence> Deviation::faulty_rows(const Affected& a, bool causal, bool window,
+                                             std::byte* const* blocks) const {
   const Mask mask = a.fault.mask;
   const std::int64_t more = a.fault.content == Fault::Content::hole        ? 1
                             : a.fault.content == Fault::Content::last_lost ? -1
@@ -160,7 +205,7 @@ std::vector<Sequence> Deviation::faulty_rows(const Affected& a, bool causal, std
   std::vector<Sequence> rows;
   for (std::int64_t r = 0; r < a.rows; ++r) {
     std::int64_t first = 0, end = causal ? past + r + 1 : all;
-    const auto window = [&](std::int64_t last) {
+    const auto window_from = [&](std::int64_t last) {
       return std::max<std::int64_t>(0, last - std::max<std::int64_t>(a.fault.keys, 1));
     };
     if (mask == Mask::later_seen) end = all;
@@ -168,8 +213,8 @@ std::vector<Sequence> Deviation::faulty_rows(const Affected& a, bool causal, std
     if (mask == Mask::both_ways) end = std::max(end, std::min(all, a.fault.keys));
     if (mask == Mask::top_left) end = r + 1;
     if (mask == Mask::past_ignored) first = past;
-    if (mask == Mask::window) first = window(end);
-    if (mask == Mask::window_of_call) first = std::min(window(all), end - 1);
+    if (mask == Mask::window || (mask == Mask::layer_window && window)) first = window_from(end);
+    if (mask == Mask::window_of_call) first = std::min(window_from(all), end - 1);
     if (mask == Mask::first_dropped) first = std::min(a.fault.keys, past);
     const Sequence row{.first_row = a.first_row + r,
                        .rows = 1,

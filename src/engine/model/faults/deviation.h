@@ -30,6 +30,14 @@ class Deviation {
   void misrotate(const View& q, const View& k, const View& cos, const View& sin, const Rotation& rotation) const;
   // Attention of all rows of `sequences`, those with a fault as it says; `call` needs no batch.
   void attend(const kernels::Attend& call, std::span<const kernels::Sequence> sequences) const;
+  // The rows of a call of `rows` rows in runs, in order, each with the fault that its rows have; null: none.
+  struct Run {
+    std::int64_t first, rows;
+    const Fault* fault;
+  };
+  std::vector<Run> runs(std::int64_t rows) const;
+  // The rotation of rows with a fault where others have this one.
+  int rotation_of(int rotation) const;
   // Rows where a product by a quantised matrix of a call of `rows` rows is to be cut in two, in order.
   std::vector<std::int64_t> cuts(std::int64_t rows) const;
 
@@ -45,7 +53,8 @@ class Deviation {
   std::int64_t misplaced(const Affected& affected, std::int64_t row) const;
   void turn_rows(const Affected& affected, const View& x, const Rotation& rotation, bool other_pairs) const;
   std::vector<kernels::Sequence> right_rows(std::span<const kernels::Sequence> all) const;
-  std::vector<kernels::Sequence> faulty_rows(const Affected& affected, bool causal, std::byte* const* blocks) const;
+  std::vector<kernels::Sequence> faulty_rows(const Affected& affected, bool causal, bool window,
+                                             std::byte* const* blocks) const;
 
   const kernels::Backend& backend_;
   const Card& card_;

@@ -19,20 +19,25 @@ struct Fault {
     right,
     missing,
     twice,
-    interleaved,  // pairs (2i, 2i + 1) instead of (i, i + dim/2)
-    query_late,   // queries, not keys, by as many steps too far as the call has tokens
+    interleaved,   // pairs (2i, 2i + 1) instead of (i, i + dim/2)
+    query_late,    // queries, not keys, by as many steps too far as the call has tokens
+    other_layers,  // as in layers of the other kind: by their table, or not at all
+    of_length,     // calls that end within the card's short_texts turn as short texts do, also those without a past
   };
   enum class Alibi : std::uint8_t { right, missing, new_tokens_only };
   enum class Mask : std::uint8_t {
     right,
-    past_ignored,    // new tokens see each other, at their right positions
-    top_left,        // row r of the call sees the keys 0 .. r only
-    window,          // the last `keys` keys
-    window_of_call,  // the last `keys` keys as they are after the call's last token
-    first_dropped,   // all but the first `keys` keys
-    one_more,        // a key beyond their own: the next token's, or an empty place
-    later_seen,      // all keys of the call
-    both_ways,       // the first `keys` tokens see each other, as far as fed; in calls without a past, too
+    past_ignored,     // new tokens see each other, at their right positions
+    top_left,         // row r of the call sees the keys 0 .. r only
+    window,           // the last `keys` keys, in layers with a window as in those without
+    layer_window,     // the last `keys` keys, in layers with a window
+    windows_missing,  // layers with a window see all keys
+    windows_swapped,  // and those without see the window
+    window_of_call,   // the last `keys` keys as they are after the call's last token
+    first_dropped,    // all but the first `keys` keys
+    one_more,         // a key beyond their own: the next token's, or an empty place
+    later_seen,       // all keys of the call
+    both_ways,        // the first `keys` tokens see each other, as far as fed; in calls without a past, too
   };
   enum class Content : std::uint8_t {
     right,
@@ -52,6 +57,8 @@ struct Fault {
   Mask mask = Mask::right;
   Content content = Content::right;
   std::int64_t keys = 0, steps = 0;
+  bool bare_heads = false;  // no norms of queries and keys
+  bool uncapped = false;    // scores are not limited
   bool rows_apart = false;  // int8 with outliers of the whole call: the call's tokens by themselves
 };
 

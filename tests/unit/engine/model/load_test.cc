@@ -144,10 +144,12 @@ TEST_F(Load, WhatARowDoesNotImplementIsRefusedByName) {
     json config = common;
     config["model_type"] = std::string(row.model_type);
     config["attention_types"] = {{{"global", "local"}, 1}};
+    if (row.turn.partial == 0.25) config["head_dim"] = 8;
     if (row.turn.temperature)
       config["rope_parameters"] = {{"llama_4_scaling_beta", 0.1}, {"original_max_position_embeddings", 32}};
     for (const Refusal& r : of_all) {
-      if (row.turn.by != Positions::rotary && r.says.starts_with("rope_")) continue;
+      const bool by_rope = row.turn.by == Positions::rotary && row.turn.dim_key.empty();
+      if (!by_rope && r.says.starts_with("rope_")) continue;
       EXPECT_THAT(error_of(config, r.changes), AllOf(HasSubstr("config.json"), HasSubstr(r.says)))
           << row.model_type << r.changes;
     }
@@ -157,7 +159,11 @@ TEST_F(Load, WhatARowDoesNotImplementIsRefusedByName) {
       {"llama", {{"num_key_value_heads", 4}}, "num_key_value_heads"},
       {"llama", {{"hidden_act", "prelu"}}, "hidden_act"},
       {"llama", {{"head_dim", nullptr}, {"hidden_size", 25}}, "not a multiple of the number of heads"},
-      {"llama", {{"head_dim", 5}}, "of an even size"},
+      {"llama", {{"head_dim", 5}}, "of which an even number of elements turn"},
+      {"nemotron",
+       {{"head_dim", 6}, {"rope_scaling", {{"rope_type", "yarn"}, {"factor", 2.0}}}},
+       "of which an even number of elements turn"},
+      {"stablelm", {{"head_dim", nullptr}}, "of which an even number of elements turn"},
       {"llama", {{"partial_rotary_factor", 0.5}}, "partial_rotary_factor"},
       {"llama", {{"rope_scaling", {{"type", "linear"}, {"factor", 0}}}}, "rope_scaling.factor"},
       {"mistral", {{"sliding_window", -1}}, "sliding_window"},
@@ -169,6 +175,8 @@ TEST_F(Load, WhatARowDoesNotImplementIsRefusedByName) {
       {"glm", {{"partial_rotary_factor", 1.5}}, "partial_rotary_factor"},
       {"granite", {{"logits_scaling", 0}}, "logits_scaling"},
       {"exaone4", {{"sliding_window_pattern", "LLLG"}}, "sliding_window_pattern"},
+      {"exaone4", {{"sliding_window_pattern", 0}}, "sliding_window_pattern"},
+      {"llama", {{"is_causal", false}}, "is_causal"},
       {"cwm", {{"layer_types", {"full_attention", "linear_attention"}}}, "layer_types"},
       {"olmo", {{"clip_qkv", -0.5}}, "clip_qkv"},
       {"olmo3", {{"rope_parameters", {{"full_attention", {{"rope_type", "spiral"}}}}}}, "full_attention.rope_type"},
@@ -192,7 +200,7 @@ TEST_F(Load, WhatARowDoesNotImplementIsRefusedByName) {
       {"gpt_bigcode", {{"scale_attn_weights", false}}, "scale_attn_weights"},
       {"gpt_neo", {{"attention_types", {{{"global"}, 1}}}}, "attention_types"},
       {"gpt_neo", {{"attention_types", "local"}}, "attention_types"},
-      {"gpt_neox", {{"rotary_pct", 0.0}}, "partial_rotary_factor"},
+      {"gpt_neox", {{"rotary_pct", 0.0}}, "rotary_pct"},
   };
   for (const Refusal& r : of_some) {
     json config = common;

@@ -25,7 +25,7 @@ std::string layers_text(const arch::Row& row) {
     case arch::Layers::late_windows:
       return "a window in late layers, if `use_sliding_window`";
     case arch::Layers::nth_full:
-      return row.layers.full_each == 1
+      return row.layers.full_each == 0
                  ? "a window where `layer_types` says so"
                  : fmt::format("a window in all but each {}th layer{}, or by `layer_types`", row.layers.full_each, key);
     case arch::Layers::first_full:
