@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <iterator>
+#include <set>
 
 #include "base/error.h"
 #include "base/file.h"
@@ -155,6 +156,8 @@ session::Description EngineSubject::describe() const {
   const model::Card& card = model_.card();
   const std::string weights(model_.weights().format()), past(pkv::name_of(model_.past_dtype()));
   const bool limited = card.context_is_hard || !beyond_context_;
+  std::set<std::int64_t> windows(card.windows.begin(), card.windows.end());
+  windows.erase(0);
   return {.name = name_,
           .family = card.family,
           .system = system_of(model_) + (as_.name.empty() ? "" : ", as " + as_.name),
@@ -164,6 +167,7 @@ session::Description EngineSubject::describe() const {
           .layers = card.layers,
           .width = std::max(card.inner, card.hidden),
           .vocab = card.vocab,
+          .windows = {windows.begin(), windows.end()},
           .longest = limited ? card.context : 0,
           .longest_is = "the model's context",
           .breaks_law = calls_share_outliers(model_) ? std::string(kSharedOutliers) : "",

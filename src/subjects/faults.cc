@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <functional>
 #include <vector>
 
 #include "base/error.h"
@@ -19,10 +20,19 @@ using model::Fault;
 using model::Positions;
 
 check::Traits traits_of(const Card& card) {
+  const auto windows = std::ranges::count_if(card.windows, [](std::int64_t w) { return w > 0; });
   return {.causal = card.causal,
           .rotary = card.positions == Positions::rotary,
           .alibi = card.positions == Positions::alibi,
-          .kv_heads = card.kv_heads};
+          .kv_heads = card.kv_heads,
+          .windows = windows > 0,
+          .some_windows =
+              windows > 0 &&
+              windows<std::ssize(card.windows),
+                      .turns_by_layer = std::ranges::adjacent_find(card.turns, std::not_equal_to()) != card.turns.end(),
+                      .turns_by_length = card.short_texts> 0,
+          .head_norms = card.head_norms,
+          .caps_scores = card.caps_scores};
 }
 
 // How the engine is made faulty by one cause.
@@ -59,6 +69,8 @@ void bias(Fault& f, std::int64_t) {
   f.alibi = alibi;
 }
 void attend_both_ways(Fault& f, std::int64_t) { f.mask = Mask::both_ways, f.keys = std::int64_t{1} << 40; }
+void leave_heads_bare(Fault& f, std::int64_t) { f.bare_heads = true; }
+void leave_uncapped(Fault& f, std::int64_t) { f.uncapped = true; }
 void multiply_rows_apart(Fault& f, std::int64_t) { f.rows_apart = true; }
 
 using Keeps = Implementation::Keeps;
@@ -93,6 +105,10 @@ constexpr Plant kPlants[] = {
     {CauseId::rotary_twice, turn<Rotary::twice>},
     {CauseId::rotary_interleaved, turn<Rotary::interleaved>},
     {CauseId::query_rotated_late, turn<Rotary::query_late>},
+    {CauseId::rope_of_other_layers, turn<Rotary::other_layers>},
+    {CauseId::rope_of_length, turn<Rotary::of_length>},
+    {CauseId::head_norms_missing, leave_heads_bare},
+    {CauseId::soft_cap_missing, leave_uncapped},
     {CauseId::alibi_over_new_tokens, bias<Fault::Alibi::new_tokens_only>},
     {CauseId::alibi_missing, bias<Fault::Alibi::missing>},
     {CauseId::heads_shifted, change<Content::heads_shifted>},
@@ -107,6 +123,9 @@ constexpr Plant kPlants[] = {
     {CauseId::prefix_seen_whole, hide<Mask::both_ways>},
     {CauseId::first_dropped, hide<Mask::first_dropped>},
     {CauseId::window, hide<Mask::window>},
+    {CauseId::layer_window, hide<Mask::layer_window>},
+    {CauseId::windows_missing, hide<Mask::windows_missing>},
+    {CauseId::windows_swapped, hide<Mask::windows_swapped>},
     {CauseId::window_of_call, hide<Mask::window_of_call>},
     {CauseId::position_from_padding, place<Position::shifted>},
     {CauseId::position_stops, place<Position::capped>},

@@ -29,6 +29,12 @@ enum class CauseId : std::uint8_t {
   rotary_twice,
   rotary_interleaved,
   query_rotated_late,
+  rope_of_other_layers,
+  rope_of_length,
+  head_norms_missing,
+  soft_cap_missing,
+  windows_missing,
+  windows_swapped,
   attends_both_ways,
   later_tokens_seen,
   one_key_too_many,
@@ -57,6 +63,7 @@ enum class CauseId : std::uint8_t {
   rows_not_independent,
   first_dropped,
   window,
+  layer_window,
   window_of_call,
   keys_lost,
   zeros_in_past,
@@ -76,6 +83,11 @@ struct Traits {
   bool rotary = false;
   bool alibi = false;
   std::int64_t kv_heads = 1;
+  bool windows = false, some_windows = false;  // in some layer; and not in all
+  bool turns_by_layer = false;                 // layers turn in more than one way, or some do not
+  bool turns_by_length = false;                // elsewhere, tokens of short texts turn otherwise
+  bool head_norms = false;                     // of queries and keys
+  bool caps_scores = false;
 };
 
 // Causes of two different groups may come together. One of the group `alone` comes with no other.
@@ -88,6 +100,7 @@ struct Cause {
   struct Number {
     std::int64_t least = 0;    // that has a meaning; 0: the cause has no number
     std::int64_t example = 0;  // planted where nobody gives one
+    bool last_keys = false;    // as many of the last keys are seen, so that it is where a row first misses one
   };
 
   // How runs that were recorded of any program show it; docs/recorded.md names the tensors.

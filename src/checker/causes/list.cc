@@ -20,6 +20,7 @@ constexpr std::string_view kAlibiCode = "the length over which the ALiBi bias is
 constexpr std::string_view kLayoutCode = "the layout of stored keys and values: how they are reshaped and transposed";
 constexpr std::string_view kFormatCode = "the number format of the cache";
 constexpr std::string_view kWindowCode = "the length of the attention window, at its edge above all";
+constexpr std::string_view kLayerCode = "which mask, and which table of angles, a layer is handed once there is a past";
 constexpr std::string_view kWriteCode = "where new keys are written: at the past's length, counted before the call";
 constexpr std::string_view kBothWays = "is_decoder and the attention mask: what attends to later tokens has no past";
 
@@ -28,6 +29,12 @@ bool is_causal(const Traits& t) { return t.causal; }
 bool has_places(const Traits& t) { return t.causal && !t.alibi; }
 bool turns(const Traits& t) { return t.causal && t.rotary; }
 bool biased(const Traits& t) { return t.causal && t.alibi; }
+bool by_layer(const Traits& t) { return t.causal && t.turns_by_layer; }
+bool by_length(const Traits& t) { return t.causal && t.turns_by_length; }
+bool with_head_norms(const Traits& t) { return t.causal && t.head_norms; }
+bool with_caps(const Traits& t) { return t.causal && t.caps_scores; }
+bool with_windows(const Traits& t) { return t.causal && t.windows; }
+bool with_some_windows(const Traits& t) { return t.causal && t.some_windows; }
 bool many_heads(const Traits& t) { return t.causal && t.kv_heads > 1; }
 
 // What a program can be handed when it is recorded.
@@ -192,6 +199,56 @@ constexpr Cause kCauses[] = {
      .supposed = true,
      .group = Group::rotation,
      .fits = turns,
+     .recorded = kMaskHandedOver},
+    {.id = CauseId::rope_of_other_layers,
+     .name = "rope-of-other-layers",
+     .statement = "new tokens are rotated as in layers of the other kind",
+     .look_at = kLayerCode,
+     .supposed = true,
+     .group = Group::rotation,
+     .fits = by_layer,
+     .recorded = kMaskHandedOver},
+    {.id = CauseId::rope_of_length,
+     .name = "rope-of-length",
+     .statement =
+         "each call's tokens are rotated by the length that the text has then; those of the past stay as they are",
+     .look_at =
+         "when frequencies change with the text's length (longrope, dynamic): for a whole text, or from one call to "
+         "the next",
+     .reference = "huggingface/transformers 5.24, phi3",
+     .supposed = true,
+     .reads_past = false,
+     .fits = by_length,
+     .recorded = kMaskHandedOver},
+    {.id = CauseId::head_norms_missing,
+     .name = "head-norms-missing",
+     .statement = "queries and keys of new tokens are not normalised",
+     .look_at = "the order of norm, rotation and past in attention, on the path of a step",
+     .supposed = true,
+     .fits = with_head_norms,
+     .recorded = kMaskHandedOver},
+    {.id = CauseId::soft_cap_missing,
+     .name = "soft-cap-missing",
+     .statement = "attention scores of new tokens are not capped",
+     .look_at = "whether the attention that reads a past is handed the cap (attn_logit_softcapping)",
+     .supposed = true,
+     .fits = with_caps,
+     .recorded = kMaskHandedOver},
+    {.id = CauseId::windows_missing,
+     .name = "windows-missing",
+     .statement = "layers with a window see the whole past",
+     .look_at = kLayerCode,
+     .supposed = true,
+     .group = Group::mask,
+     .fits = with_windows,
+     .recorded = kMaskHandedOver},
+    {.id = CauseId::windows_swapped,
+     .name = "windows-swapped",
+     .statement = "layers with a window see the whole past, and those without see the window",
+     .look_at = kLayerCode,
+     .supposed = true,
+     .group = Group::mask,
+     .fits = with_some_windows,
      .recorded = kMaskHandedOver},
     {.id = CauseId::attends_both_ways,
      .name = "attends-both-ways",
@@ -387,8 +444,17 @@ constexpr Cause kCauses[] = {
      .reference = "huggingface/transformers #37574",
      .supposed = true,
      .group = Group::mask,
-     .number = {.least = 1, .example = 4},
+     .number = {.least = 1, .example = 4, .last_keys = true},
      .fits = is_causal,
+     .recorded = kMaskHandedOver},
+    {.id = CauseId::layer_window,
+     .name = "layer-window",
+     .statement = "layers with a window see the last N keys",
+     .look_at = kWindowCode,
+     .supposed = true,
+     .group = Group::mask,
+     .number = {.least = 1, .example = 4, .last_keys = true},
+     .fits = with_some_windows,
      .recorded = kMaskHandedOver},
     {.id = CauseId::window_of_call,
      .name = "window-of-call",

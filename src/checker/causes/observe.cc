@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <set>
 
@@ -37,6 +38,7 @@ class LivingSearch {
     const double noise = runs.evidence.noise;
     search_.tolerance = {runs.subject.promises_same_bits && noise == 0, std::max(symptoms.bound, noise)};
     search_.none_kept = runs.evidence.exists.shown == Answer::no;
+    search_.windows = runs.subject.windows;
     search_.simulate = [this](const Observation& o, std::span<const Supposition> what) { return simulate(o, what); };
   }
   LivingSearch(const LivingSearch&) = delete;
@@ -235,8 +237,10 @@ void LivingSearch::add_evidence() {
     add_reuse(*runs_.reused);
   }
   const double ahead = first_pieces_of(runs_).max_abs;
-  const bool told = confirmed(found_, CauseId::prefix_seen_whole) || confirmed(found_, CauseId::rows_not_independent) ||
-                    !runs_.subject.breaks_law.empty();
+  const bool told = !runs_.subject.breaks_law.empty() ||
+                    std::ranges::any_of(
+                        std::array{CauseId::prefix_seen_whole, CauseId::rows_not_independent, CauseId::rope_of_length},
+                        [&](CauseId id) { return confirmed(found_, id); });
   if (ahead > runs_.bound.value && !told) {
     // A beginning that had no past is wrong, so a cause that lies in the past fits by chance: one row of a sharp
     // attention may well be that of another text.

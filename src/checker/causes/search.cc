@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <limits>
 #include <set>
@@ -61,6 +62,11 @@ void add(Reproduction& sum, const Observation& o, const Logits& simulated) {
   }
 }
 
+bool within(const Tolerance& tolerance, std::span<const float> a, std::span<const float> b) {
+  if (tolerance.same_bits) return equal_bits(a, b);
+  return std::ranges::equal(a, b, [&](float x, float y) { return std::abs(x - y) <= tolerance.bound; });
+}
+
 class Finder {
  public:
   explicit Finder(const CauseSearch& search) : search_(search) {}
@@ -101,6 +107,7 @@ class Finder {
   void try_counts();
   void keep_the_best_number(CauseId id);
   std::vector<std::int64_t> counts(const Cause& cause) const;
+  void add_first_missed(const Cause& cause, std::set<std::int64_t>& numbers) const;
   void try_pairs();
   void try_pair_counts(Suppositions what);
   void rank();
@@ -174,11 +181,26 @@ std::vector<std::int64_t> Finder::counts(const Cause& cause) const {
   for (std::int64_t n = 1; n <= kAllCounts; ++n) all.insert(n);
   for (std::int64_t n = 2 * kAllCounts; n <= longest + 1; n *= 2) all.insert({n - 1, n, n + 1});
   for (std::int64_t d = -2; d <= 2; ++d) all.insert({o.past + d, std::ssize(o.ids) + d, longest + d});
+  for (const std::int64_t w : search_.windows) all.insert({w - 1, w, w + 1, 2 * w});
+  if (cause.number.last_keys) add_first_missed(cause, all);
   std::vector<std::int64_t> useful;
   for (const std::int64_t n : all) {
     if (n >= cause.number.least && n <= longest) useful.push_back(n);
   }
   return useful;
+}
+
+// If all keys were seen, the first row that is not as it was seen would have missed one.
+void Finder::add_first_missed(const Cause& cause, std::set<std::int64_t>& numbers) const {
+  for (const Observation& o : search_.observations) {
+    const auto all_seen = search_.simulate(o, std::array{Supposition{cause.id, std::ssize(o.ids)}});
+    if (!all_seen || all_seen->values.size() != o.faulty.values.size()) continue;
+    for (std::int64_t r = 0; r < o.faulty.rows(); ++r) {
+      if (within(search_.tolerance, all_seen->row(r), o.faulty.row(r))) continue;
+      numbers.insert(o.past + r);
+      break;
+    }
+  }
 }
 
 // Of several numbers of a cause that all fit, the one that fits best.

@@ -25,7 +25,8 @@ using Numbers = std::function<std::vector<std::int64_t>(CauseId)>;
 struct CauseSearch {
   std::vector<Observation> observations;  // the cheapest first, those that went right last
   Tolerance tolerance;
-  bool none_kept = false;  // the system says that it keeps no past
+  bool none_kept = false;               // the system says that it keeps no past
+  std::vector<std::int64_t> windows{};  // of the model's layers: numbers near these are tried, too
   Simulate simulate;
   Numbers numbers = {};  // empty: the search thinks of some by itself
 };

@@ -122,19 +122,20 @@ class Session {
 // What is needed to label a report, to say how far rounding alone can move a logit, and to know what can be fed. Only
 // `name` is required.
 struct Description {
-  std::string name;                 // "tiny-gpt2"
-  std::string family;               // "GPT-2"
-  std::string system;               // "pkv cpu (AVX2), 2 threads"; "transformers 5.17, cuda"
-  std::string format;               // number format of the weights: "fp32", "fp16", "nf4", ...
-  std::string past_format;          // of the past in memory; empty: that of the weights, or not known
-  std::string values_format;        // what values are rounded to between operations: "fp32", "fp16" or
-                                    // "bf16"; empty: `format` if it is one of those, else fp32
-  std::string logits_format;        // the logits' own type, for ULPs; empty: as values_format
-  std::int64_t layers = 0;          // 0: unknown
-  std::int64_t width = 0;           // terms of the longest sum in a layer; 0: unknown
-  std::int64_t vocab = 0;           // 0: unknown
-  std::int64_t longest = 0;         // tokens that a text may have; 0: no limit, or unknown
-  std::string longest_is;           // what sets that limit: "the model's context"
+  std::string name;                     // "tiny-gpt2"
+  std::string family;                   // "GPT-2"
+  std::string system;                   // "pkv cpu (AVX2), 2 threads"; "transformers 5.17, cuda"
+  std::string format;                   // number format of the weights: "fp32", "fp16", "nf4", ...
+  std::string past_format;              // of the past in memory; empty: that of the weights, or not known
+  std::string values_format;            // what values are rounded to between operations: "fp32", "fp16" or
+                                        // "bf16"; empty: `format` if it is one of those, else fp32
+  std::string logits_format;            // the logits' own type, for ULPs; empty: as values_format
+  std::int64_t layers = 0;              // 0: unknown
+  std::int64_t width = 0;               // terms of the longest sum in a layer; 0: unknown
+  std::int64_t vocab = 0;               // 0: unknown
+  std::vector<std::int64_t> windows{};  // of layers that see no more than so many tokens, each once
+  std::int64_t longest = 0;             // tokens that a text may have; 0: no limit, or unknown
+  std::string longest_is;               // what sets that limit: "the model's context"
   std::string breaks_law;           // reason, as the end of a sentence, if the system knows that it cannot obey the row
                                     // law: a token's logits depend on what else is in its call
   std::string no_past;              // reason, as the end of a sentence, if it knows that a past cannot give the logits

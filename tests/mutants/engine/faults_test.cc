@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <array>
 #include <cstdlib>
 #include <fstream>
 #include <map>
@@ -29,7 +30,11 @@ using Ids = std::vector<std::int32_t>;
 const std::vector<std::string> kCausal{"tiny-gpt2", "tiny-mpt", "tiny-falcon"};
 const std::vector<std::string> kSmall{"gpt2-plain", "mpt-three-heads", "falcon-40b-shape", "falcon-sequential-rotary",
                                       "roberta-decoder"};
-const std::vector<std::string> kFormats{"fp32", "fp16", "bf16", "int8", "nf4"};
+// Those whose layers differ, in windows and rotation, or that normalise heads, cap scores or turn by the text's length.
+const std::vector<std::string> kOfToday{"mistral-window",  "gemma2-windows",  "gemma3-pattern-2",
+                                        "cohere2-windows", "smollm3-windows", "phi3-longrope-long",
+                                        "hunyuan-heads",   "olmo3-windows",   "vaultgemma-capped"};
+const std::vector<std::string> kFormats{"fp32", "fp16", "bf16", "int8", "nf4"}, kFloats{"fp32", "fp16", "bf16"};
 
 const std::vector<std::string> kFaults{"past-absent",
                                        "top-left-mask",
@@ -45,6 +50,12 @@ const std::vector<std::string> kFaults{"past-absent",
                                        "rotary-twice",
                                        "rotary-interleaved",
                                        "query-rotated-late",
+                                       "rope-of-other-layers",
+                                       "rope-of-length",
+                                       "head-norms-missing",
+                                       "soft-cap-missing",
+                                       "windows-missing",
+                                       "windows-swapped",
                                        "attends-both-ways",
                                        "later-tokens-seen",
                                        "one-key-too-many",
@@ -66,6 +77,9 @@ const std::vector<std::string> kFaults{"past-absent",
                                        "first-dropped=3",
                                        "window=4",
                                        "window=7",
+                                       "window=20",
+                                       "layer-window=5",
+                                       "layer-window=19",
                                        "window-of-call=5",
                                        "position-stops=6",
                                        "position-from-padding=3",
@@ -82,7 +96,13 @@ bool many() { return std::getenv("PKV_MANY_FAULTS") != nullptr; }
 
 // Every model; formats and texts take turns, other ones for each fault, and all of them are tried where many are
 // wanted.
-std::vector<Case> cases(std::size_t turn, bool in_int8) {
+std::vector<Case> cases(const std::string& fault) {
+  auto turn = static_cast<std::size_t>(std::find(kFaults.begin(), kFaults.end(), fault) - kFaults.begin());
+  const bool in_int8 = fault == "rows-not-independent";
+  const bool of_layers =
+      std::ranges::any_of(std::array{"rope-of", "head-norms", "soft-cap", "windows-", "layer-window", "window=20"},
+                          [&](const char* start) { return fault.starts_with(start); });
+
   const std::vector<Case> texts{{"", "", 12, {Choice::last}}, {"", "", 19, {Choice::listed, {13}}}, {"", "", 16, {}}};
   std::vector<Case> all;
   const auto add = [&](const std::string& model, std::vector<std::string> formats, const Case& text) {
@@ -97,7 +117,12 @@ std::vector<Case> cases(std::size_t turn, bool in_int8) {
     if (many()) add(model, kFormats, {"", "", 24, {Choice::last}});
   }
   for (const std::string& model : kSmall) {
-    for (const Case& text : texts) add(model, {"fp32", "fp16", "bf16"}, text);
+    for (const Case& text : texts) add(model, kFloats, text);
+  }
+  const std::size_t one = turn % kOfToday.size();
+  for (std::size_t i = 0; i < kOfToday.size(); ++i) {
+    if (of_layers || i == one) add(kOfToday[i], kFloats, {"", "", 40, {Choice::listed, {9, 24}}});
+    if (of_layers || many()) add(kOfToday[i], kFloats, {"", "", 26, {Choice::listed, {21}}});
   }
   all.push_back({"tiny-roberta", "fp32", 9, {Choice::last}});
   return all;
@@ -105,6 +130,7 @@ std::vector<Case> cases(std::size_t turn, bool in_int8) {
 
 model::LoadOptions loaded_in(const std::string& format, const std::string& as) {
   model::LoadOptions options;
+  options.context = 70;  // of models that have to be told
   if (format == "fp16") options.dtype = DType::f16;
   if (format == "bf16") options.dtype = DType::bf16;
   if (format == "int8" || format == "nf4") {
@@ -130,10 +156,18 @@ std::string without_counts(std::string fault) {
 // Where it is a fault at all: positions are but distances to ALiBi, so that new tokens alone are new tokens that ignore
 // their past; a past in fp16 is not rounded to fp16, nor is one in bf16, of fewer digits; what attends both ways does
 // so without a fault.
-bool means_anything(const model::Model& model, const std::string& fault, const std::string& format) {
+// A fault of texts that grow beyond a length needs such a text, and a window as wide as the text hides nothing.
+bool means_anything(const model::Model& model, const std::string& fault, const std::string& format,
+                    std::int64_t tokens = 1000) {
   if (fault == "new-tokens-alone" && model.card().positions == model::Positions::alibi) return false;
   if (fault == "past-in-" + format || (fault == "past-in-fp16" && format == "bf16")) return false;
   if (fault == "rows-not-independent" && format != "int8") return false;
+  const auto& windows = model.card().windows;
+  const std::int64_t widest = windows.empty() ? 0 : std::ranges::max(windows);
+  if (fault.starts_with("windows-") && tokens <= widest) return false;
+  const std::size_t sign = fault.find("window=");
+  if (sign != std::string::npos && std::strtoll(fault.c_str() + sign + 7, nullptr, 10) >= tokens) return false;
+  if (fault == "rope-of-length" && tokens <= model.card().short_texts) return false;
   if (!model.card().causal && fault != "past-absent" && fault != "new-tokens-alone") return false;
   try {
     subjects::implementation(fault, model.card());
@@ -186,9 +220,8 @@ TEST_P(Faults, AreFoundAndNamed) {
   std::map<std::string, int> names;
   int checks = 0;
   std::int64_t feeds = 0;
-  const auto turn = static_cast<std::size_t>(std::find(kFaults.begin(), kFaults.end(), fault) - kFaults.begin());
-  for (const Case& c : cases(turn, fault == "rows-not-independent")) {
-    if (!means_anything(loaded(c.model, c.format), fault, c.format)) continue;
+  for (const Case& c : cases(fault)) {
+    if (!means_anything(loaded(c.model, c.format), fault, c.format, c.tokens)) continue;
     const check::Report report = run(fault, c);
     names[named(report)]++, checks++;
     feeds += report.explaining_feeds;
@@ -221,7 +254,9 @@ TEST(EveryCause, IsDocumented) {
 
 TEST(EveryCause, IsPlantedAndSimulated) {
   std::vector<model::Card> cards;
-  for (const std::string& model : kSmall) cards.push_back(loaded(model, "fp32").card());
+  for (const auto* models : {&kSmall, &kOfToday}) {
+    for (const std::string& model : *models) cards.push_back(loaded(model, "fp32").card());
+  }
   for (const check::Cause& c : check::all_causes()) {
     const std::string name(c.name);
     if (c.id != CauseId::rounding && !c.recorded.only) {  // a fault, and one of the engine's
