@@ -28,7 +28,7 @@ class Kind:
 
 KINDS = {name: Kind() for name in """llama mistral ministral qwen2 qwen3 smollm3 seed_oss cwm granite arcee helium ernie4_5
     hunyuan_v1_dense olmo olmo2 olmo3 exaone exaone4 glm glm4 internlm3 ministral3 starcoder2 stablelm cohere cohere2 gptj
-    phi apertus opt gpt_neo""".split()}
+    phi apertus opt gpt_neo jais2 iquestcoder""".split()}
 KINDS |= {name: Kind(one_more=True) for name in ("gemma", "gemma2", "gemma3_text", "vaultgemma", "nemotron")}
 KINDS |= {"bloom": Kind(fused="query_key_value", groups=True), "gpt_bigcode": Kind(fused="c_attn")}
 KINDS |= {"phi3": Kind(fused="qkv_proj"), "gpt_neox": Kind(fused="query_key_value", groups=True)}
@@ -432,6 +432,19 @@ CASES += [
     case("phi3-own-original", "phi3", 30, hidden_size=36, rope_parameters=LONGROPE, max_position_embeddings=8192),
     twin("phi3-original-in-rope", "phi3-own-original", original_max_position_embeddings=None,
          rope_parameters=LONGROPE | {"rope_theta": 10000.0, "original_max_position_embeddings": 16}),
+]
+
+CASES += [
+    case("jais2-plain", "jais2", hidden_size=36),
+    case("jais2-bare-tied", "jais2", head_dim=8, attention_bias=False, mlp_bias=False, tie_word_embeddings=True,
+         layer_norm_eps=1e-3, num_key_value_heads=6),
+    case("jais2-llama3", "jais2", 70, head_dim=12, rope_parameters=LLAMA3, num_hidden_layers=1, num_key_value_heads=1,
+         attention_bias=False, hidden_act="gelu", matters={"rope_parameters": DEFAULT}),
+    case("iquestcoder-plain", "iquestcoder", head_dim=12),
+    case("iquestcoder-biases-tied", "iquestcoder", head_dim=None, hidden_size=36, attention_bias=True, mlp_bias=True,
+         tie_word_embeddings=True, num_key_value_heads=6, rms_norm_eps=1e-3),
+    case("iquestcoder-yarn", "iquestcoder", 130, head_dim=16, rope_parameters=YARN, num_key_value_heads=1,
+         num_hidden_layers=1, store="float16", matters={"rope_parameters": DEFAULT}),
 ]
 
 for c in CASES:

@@ -287,6 +287,25 @@ TEST_P(Healthy, RaisesNothing) {
   }
 }
 
+// Every reading of a config has the past that it should have, around the edges of its windows, too; in all formats by
+// turns.
+TEST(Rows, AreIdentical) {
+  const auto rows = model::arch::rows();
+  std::size_t turn = 0;
+  for (const auto& folder : support::model_folders(support::golden_data())) {
+    const std::string type = support::model_type(folder);
+    if (std::ranges::find(rows, type, &model::arch::Row::model_type) == rows.end()) continue;
+    subjects::EngineSubject subject(loaded(folder.filename().string(), kFormats[turn++ % kFormats.size()]), type);
+    const model::Card& card = subject.model().card();
+    const std::int64_t widest = card.windows.empty() ? 0 : std::ranges::max(card.windows);
+    const std::int64_t tokens = std::clamp<std::int64_t>(widest + 3, 12, 24);
+    const Ids ids = support::random_ids(turn, tokens, card.vocab);
+    const check::Report report = check::run(subject, ids, {.splits = {Choice::listed, {tokens - 3, tokens / 2}}});
+    EXPECT_EQ(report.verdict.outcome, Outcome::identical) << folder << "\n" << show::as_text(check::document(report));
+  }
+  EXPECT_GT(turn, 140u);
+}
+
 // Nothing is planted, and the truth is that no past can be exact.
 TEST_P(Healthy, OfAnEncoderIsSaidToAttendBothWays) {
   const check::Report report = run("", {"tiny-roberta", GetParam(), 11, {}});

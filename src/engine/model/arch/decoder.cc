@@ -123,7 +123,9 @@ std::vector<Kind> read_kinds(const hf::Config& c, const Row& row, std::int64_t l
   if (which == Layers::some_unturned) turned = turned_layers(c, layers);
   if (which != Layers::full) window = read_window(c, row.absent);
   if (which != Layers::full && which != Layers::windows) told = windowed_by_type(c, layers);
-  const bool used = c.flag_or({"use_sliding_window"}, false);
+  const bool heeds_use = which == Layers::late_windows || which == Layers::some_unturned || row.layers.refused;
+  const bool used = heeds_use && c.flag_or({"use_sliding_window"}, false);
+  if (used && row.layers.refused) c.unsupported("use_sliding_window", "false, for this family");
   if (which == Layers::late_windows && !used) window = 0;
   if (which == Layers::some_unturned && !used && told.empty()) window = 0;
   if (!row.layers.key.empty()) {

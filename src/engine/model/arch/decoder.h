@@ -131,6 +131,7 @@ struct Row {
     Layers which = Layers::full;
     std::int64_t full_each = 0;  // of nth_full and first_full; 0: a window everywhere, if there is one
     std::string_view key = {};   // that says it in the config's stead
+    bool refused = false;        // use_sliding_window may be there, and must be false
   } layers{};
   struct {
     bool multipliers = false;       // the keys embedding_, residual_, attention_multiplier and logits_scaling

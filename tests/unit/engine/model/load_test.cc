@@ -177,6 +177,8 @@ TEST_F(Load, WhatARowDoesNotImplementIsRefusedByName) {
       {"exaone4", {{"sliding_window_pattern", "LLLG"}}, "sliding_window_pattern"},
       {"exaone4", {{"sliding_window_pattern", 0}}, "sliding_window_pattern"},
       {"llama", {{"is_causal", false}}, "is_causal"},
+      {"jais2", {{"hidden_act", "prelu"}}, "hidden_act"},
+      {"iquestcoder", {{"use_sliding_window", true}}, "use_sliding_window"},
       {"cwm", {{"layer_types", {"full_attention", "linear_attention"}}}, "layer_types"},
       {"olmo", {{"clip_qkv", -0.5}}, "clip_qkv"},
       {"olmo3", {{"rope_parameters", {{"full_attention", {{"rope_type", "spiral"}}}}}}, "full_attention.rope_type"},
