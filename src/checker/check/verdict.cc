@@ -96,7 +96,7 @@ std::string in_the_mean(const Runs& r) {
   if (!r.spread.parts() || r.total.max_abs > r.bound.value) return "";
   return fmt::format(
       " That is too much for {}: they move by {:.1f} % of their spread in the mean, where rounding explains {:.1f} %.",
-      show::counted(r.spread.rows, "position"), 100 * r.spread.moved(), 100 * r.spread.could);
+      show::counted(r.spread.rows, "position"), 100 * r.spread.moved(), 100 * r.spread.could());
 }
 
 std::string numbers_apart(const Runs& r) {
@@ -300,7 +300,7 @@ Outcome outcome_of(const Runs& r) {
 
 std::optional<double> blind_spot(const Runs& r) {
   if (r.total.same_bits || outcome_of(r) != Outcome::within_rounding) return std::nullopt;
-  return r.spread.could > 0 ? std::min(r.bound.value, r.spread.hidden()) : r.bound.value;
+  return r.spread.known() ? std::min(r.bound.value, r.spread.hidden()) : r.bound.value;
 }
 
 Verdict judge(const Runs& runs, const Causes& causes) {

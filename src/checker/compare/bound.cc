@@ -42,6 +42,8 @@ double relative_rounding(const Description& description) {
   return relative(of_size(description), values_precision(description));
 }
 
+std::int64_t rounding_stages(const Description& description) { return stages(of_size(description)); }
+
 Bound rounding_bound(const Description& description, double largest_logit) {
   const Precision& values = values_precision(description);
   Bound b = of_size(description);

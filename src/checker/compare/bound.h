@@ -33,6 +33,7 @@ struct Bound {
 
 // √( stages · (width · u_sum² + u_kept²) ): what the roundings of a pass add up to, relative to what is rounded.
 double relative_rounding(const Description& description);
+std::int64_t rounding_stages(const Description& description);
 
 // `largest_logit`: largest |logit| without past.
 Bound rounding_bound(const Description& description, double largest_logit);

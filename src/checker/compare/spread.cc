@@ -13,34 +13,44 @@ constexpr double kOfOneRow = 2.2, kOfManyRows = 1.6;
 constexpr std::int64_t kManyRows = 8;
 constexpr double kLargestOfRow = 5;  // times the standard deviation: the largest of a vocabulary
 
-double deviation(std::span<const float> x, std::span<const float> less) {
+// Mean, and deviation about it.
+struct Moments {
+  double mean = 0, deviation = 0;
+};
+
+Moments moments(std::span<const float> x, std::span<const float> less) {
   double sum = 0, squares = 0;
   for (std::size_t i = 0; i < x.size(); ++i) {
     const double v = less.empty() ? x[i] : double{x[i]} - less[i];
     sum += v, squares += v * v;
   }
-  const auto n = static_cast<double>(x.size());
-  return std::sqrt(std::max(0.0, squares / n - (sum / n) * (sum / n)));
+  const double n = static_cast<double>(x.size()), mean = sum / n;
+  return {mean, std::sqrt(std::max(0.0, squares / n - mean * mean))};
 }
 
 }  // namespace
 
 double Spread::moved() const { return rows > 0 ? std::sqrt(squares / static_cast<double>(rows)) : 0; }
 
-double Spread::hidden() const { return kLargestOfRow * could * deviation; }
+double Spread::could() const { return (rows >= kManyRows ? kOfManyRows : kOfOneRow) * relative; }
 
-void add_row(Spread& spread, std::span<const float> without, std::span<const float> with) {
-  const double of_logits = deviation(without, {}), of_distance = deviation(with, without);
-  if (!std::isfinite(of_logits) || !std::isfinite(of_distance) || of_logits <= 0) return;
-  spread.rows++;
-  spread.squares += (of_distance / of_logits) * (of_distance / of_logits);
-  spread.deviation = std::max(spread.deviation, of_logits);
+double Spread::hidden() const { return kLargestOfRow * could() * deviation; }
+
+Spread spread_of(const Description& description) {
+  Spread spread;
+  if (description.layers <= 0 || description.width <= 0) return spread;  // a guess is no measure
+  spread.relative = relative_rounding(description);
+  spread.stages = static_cast<double>(rounding_stages(description));
+  return spread;
 }
 
-void set_bound(Spread& spread, const Description& description) {
-  if (description.layers <= 0 || description.width <= 0) return;  // guesses are no measure
-  spread.by_rows = spread.rows >= kManyRows;
-  spread.could = (spread.by_rows ? kOfManyRows : kOfOneRow) * relative_rounding(description);
+void add_row(Spread& spread, std::span<const float> without, std::span<const float> with) {
+  const Moments logits = moments(without, {}), distance = moments(with, without);
+  const double scale = logits.deviation * logits.deviation + logits.mean * logits.mean / spread.stages;
+  if (!std::isfinite(scale) || !std::isfinite(distance.deviation) || logits.deviation <= 0) return;
+  spread.rows++;
+  spread.squares += distance.deviation * distance.deviation / scale;
+  spread.deviation = std::max(spread.deviation, std::sqrt(scale));
 }
 
 }  // namespace pkv::check

@@ -11,23 +11,26 @@
 namespace pkv::check {
 
 // Distances are taken about their mean over the row, which softmax does not see, and held against the spread of the
-// row's logits: both as standard deviations.
+// row's logits: both as standard deviations. The logits themselves are rounded once, their mean with them, so that it
+// counts as one stage's share.
 struct Spread {
   std::int64_t rows = 0;
-  double squares = 0;    // of those shares
+  double relative = 0;   // what the roundings of a pass add up to; 0: not known, and nothing parts
+  double stages = 1;     // of a pass
+  double squares = 0;    // of the rows' shares
   double deviation = 0;  // of the logits of a row, the largest
-  double could = 0;      // what rounding explains of `moved`; 0: nothing is known
-  bool by_rows = false;  // there were enough rows for the mean over them to mean something
 
-  double moved() const;
-  bool parts() const { return rows > 0 && could > 0 && moved() > could; }
-  double hidden() const;  // a largest distance that would not show, roughly
+  double moved() const;  // in the mean over rows, as a share
+  double could() const;  // what rounding explains of that
+  bool known() const { return rows > 0 && relative > 0; }
+  bool parts() const { return known() && moved() > could(); }
+  double hidden() const;  // a largest distance of a logit that would not show, roughly
 };
+
+// Of a model whose size is known; of another, one by which nothing parts.
+Spread spread_of(const Description& description);
 
 // Adds a position: logits without and with the past, [vocab] each. Rows that are not finite say nothing.
 void add_row(Spread& spread, std::span<const float> without, std::span<const float> with);
-
-// Sets what rounding explains, in the format and the model of `bound`, which was computed and not measured.
-void set_bound(Spread& spread, const Description& description);
 
 }  // namespace pkv::check

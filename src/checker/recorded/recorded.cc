@@ -189,16 +189,15 @@ std::vector<std::string> notes_of(const Recording& without, const Recording& wit
 }
 
 // Of the positions that had a past, where no wider run tells what rounding does to them.
-Spread spread_of(const Recording& without, const Recording& with, const Runs& runs) {
-  Spread spread;
+Spread spread_after_a_past(const Recording& without, const Recording& with, const Runs& runs) {
+  const bool by_first = relative_rounding(without.description) > relative_rounding(with.description);
+  Spread spread = spread_of(by_first ? without.description : with.description);
   if (runs.wide.known() || in_pieces(without) || with.past_tokens > 0 || with.pieces.empty()) return spread;
   for (std::int64_t r = with.pieces.front(); r < std::ssize(with.ids); ++r) {
     const std::int64_t a = without.row_of(r), b = with.row_of(r);
     if (a < 0 || b < 0 || (runs.tie && r >= runs.tie->token)) continue;
     add_row(spread, without.logits.row(a), with.logits.row(b));
   }
-  set_bound(spread, relative_rounding(without.description) > relative_rounding(with.description) ? without.description
-                                                                                                 : with.description);
   return spread;
 }
 
@@ -245,7 +244,7 @@ Runs RecordedStages::run() {
   runs.wide = wide_runs(without_, with_, runs.tie);
   runs.bound = narrowed(wider_bound(without_, with_), runs.wide);
   runs.bound.sharper = sharper(runs);
-  runs.spread = spread_of(without_, with_, runs);
+  runs.spread = spread_after_a_past(without_, with_, runs);
   runs.evidence = evidence_of(with_);
   const auto right = without_.logits.row(without_.logits.rows() - 1), other = with_.logits.row(with_.logits.rows() - 1);
   runs.table = article_table(right, other);

@@ -3,6 +3,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <numeric>
+#include <utility>
+
 #include "base/error.h"
 
 namespace pkv::check {
@@ -143,6 +146,74 @@ TEST(Recorded, AreTakenTheOtherWayRoundWhenNeedBe) {
 
 TEST(Recorded, BothInPiecesIsNoted) {
   EXPECT_THAT(compare_recordings(in_pieces(), in_pieces()).notes, testing::ElementsAre(HasSubstr("in pieces too")));
+}
+
+// 20 tokens of a vocabulary of four, in bf16: the second is a single one after 19, or all one at a time.
+std::pair<Recording, Recording> in_16_bits(std::int64_t pieces, float moved) {
+  Recording a{.description = {.name = "m", .system = "s", .format = "bf16", .layers = 4, .width = 64},
+              .ids = std::vector<std::int32_t>(20),
+              .logits = {.vocab = 4, .values = {}},
+              .pieces = {20},
+              .past_lengths = {20}};
+  std::iota(a.ids.begin(), a.ids.end(), 0);
+  for (int i = 0; i < 20; ++i) a.logits.values.insert(a.logits.values.end(), {9, -1, 1, -1});
+  Recording b = a;
+  b.pieces = pieces == 2 ? std::vector<std::int64_t>{19, 1} : std::vector<std::int64_t>(20, 1);
+  b.past_lengths.clear();
+  for (std::int64_t held = 0; const std::int64_t piece : b.pieces) b.past_lengths.emplace_back(held += piece);
+  for (std::size_t r = pieces == 2 ? 19 : 1; r < 20; ++r) b.logits.values[4 * r + 1] += moved;
+  return {a, b};
+}
+
+TEST(Recorded, AFaultBelowTheBoundShowsInTheMeanOverRows) {
+  const auto [a, b] = in_16_bits(20, 0.37f);  // a deviation of 0.16 of logits that have one of 4.1
+  const Report all = compare_recordings(a, b);
+  EXPECT_LT(all.total.max_abs, all.bound.value);
+  EXPECT_EQ(all.verdict.outcome, Outcome::differs) << all.verdict.sentence;
+  EXPECT_THAT(all.verdict.sentence, HasSubstr("19 positions"));
+  const auto [c, d] = in_16_bits(2, 0.37f);  // by a single row that is no proof
+  const Report one = compare_recordings(c, d);
+  EXPECT_EQ(one.verdict.outcome, Outcome::within_rounding) << one.verdict.sentence;
+  EXPECT_THAT(one.verdict.reasons, testing::Contains(HasSubstr("would look the same")));
+}
+
+// Three tokens through one layer of experts: how near two scores were, how far they moved, the largest of them.
+Recording with_routes(float near_at_1, float moved_at_1) {
+  Recording r = in_16_bits(20, 0).second;
+  States apart{.width = 3, .layers = {std::vector<float>(3 * 20)}, .attended = {}};
+  for (int t = 0; t < 20; ++t) apart.layers[0][3 * t] = -1, apart.layers[0][3 * t + 2] = 2;
+  apart.layers[0][3] = near_at_1, apart.layers[0][4] = moved_at_1;
+  r.routes = {apart, {1}};
+  for (std::size_t i = 4; i < r.logits.values.size(); ++i) r.logits.values[i] += i % 2 == 0 ? 3.0f : -3.0f;
+  return r;
+}
+
+TEST(Recorded, ARoutersTieIsToldFromAFault) {
+  const Recording whole = in_16_bits(20, 0).first;
+  const Report tie = compare_recordings(whole, with_routes(0.01f, 0.01f));
+  EXPECT_EQ(tie.verdict.outcome, Outcome::empty) << tie.verdict.sentence;  // nothing else tests the past
+  EXPECT_THAT(tie.verdict.sentence, HasSubstr("a router's tie flipped at token 1"));
+  EXPECT_THAT(tie.verdict.sentence, HasSubstr("layer 1"));
+  EXPECT_EQ(compare_recordings(whole, with_routes(0.01f, 1)).verdict.outcome, Outcome::differs);  // scores moved
+  EXPECT_EQ(compare_recordings(whole, with_routes(-1, 0)).verdict.outcome, Outcome::differs);     // no exchange
+}
+
+TEST(Recorded, AfterATieTheWiderRunsAreCompared) {
+  const Recording whole = in_16_bits(20, 0).first;
+  Recording b = with_routes(0.01f, 0.01f);
+  b.probes = Probes{.past = 19, .rows = 1, .wide_format = "fp32"};
+  b.probes->runs["wide_without"] = b.probes->runs["wide_with"] = whole.logits;
+  const Report agree = compare_recordings(whole, b);
+  EXPECT_EQ(agree.verdict.outcome, Outcome::within_rounding) << agree.verdict.sentence;
+  EXPECT_THAT(agree.verdict.sentence, HasSubstr("a router's tie flipped at token 1"));
+  b.probes->runs["wide_with"].values[70] += 0.01f;
+  EXPECT_EQ(compare_recordings(whole, b).verdict.outcome, Outcome::differs);
+}
+
+TEST(Recorded, RoutesOfAnotherTextAreRefused) {
+  Recording b = with_routes(-1, 0);
+  b.routes->apart.layers[0].resize(9);
+  EXPECT_THAT(error_of(in_16_bits(20, 0).first, b), HasSubstr("'routes'"));
 }
 
 TEST(Recorded, ErrorsSayWhatIsWrong) {
