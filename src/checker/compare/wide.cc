@@ -19,6 +19,10 @@ constexpr double kMeasured = 4;
 // What was measured may show that the model of rounding is a little too narrow; never that it is much too narrow.
 constexpr double kBeyondModel = 1.25;
 
+// The model of rounding is a little too narrow for some: of 876 healthy pairs in fp32 and fp64 one reached it (granite,
+// one token at a time). What it is to find is hundreds of times larger.
+constexpr double kWideTail = 2;
+
 double farthest(std::span<const float> a, std::span<const float> b) {
   double largest = 0;
   for (std::size_t i = 0; i < a.size(); ++i) {
@@ -51,7 +55,7 @@ void add_wide_row(WideRuns& runs, std::span<const float> without, std::span<cons
 double wide_bound(const Description& description, double largest_logit) {
   Description wide = description;
   wide.values_format = "fp32";
-  return rounding_bound(wide, largest_logit).value;
+  return kWideTail * rounding_bound(wide, largest_logit).value;
 }
 
 double measured_rounding(const WideRuns& runs, const Precision& values) {
