@@ -19,8 +19,8 @@ constexpr double kMeasured = 4;
 // What was measured may show that the model of rounding is a little too narrow; never that it is much too narrow.
 constexpr double kBeyondModel = 1.25;
 
-// The model of rounding is a little too narrow for some: of 876 healthy pairs in fp32 and fp64 one reached it (granite,
-// one token at a time). What it is to find is hundreds of times larger.
+// The model of rounding is a little too narrow for some: a healthy granite, one token at a time, reached it. What it is to
+// find is far larger.
 constexpr double kWideTail = 2;
 
 double farthest(std::span<const float> a, std::span<const float> b) {
