@@ -396,8 +396,44 @@ def metaspace_first():
     return Tokenizer.from_str(json.dumps(state))
 
 
+def sentencepiece_unigram(**options):
+    """The pieces with their scores, and the precompiled map of characters, of a model that SentencePiece trains."""
+    import io
+
+    import sentencepiece
+    from transformers.utils import sentencepiece_model_pb2_new as pb2
+    written = io.BytesIO()
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter(training_text()), model_writer=written, model_type="unigram", vocab_size=900, hard_vocab_limit=False,
+        minloglevel=2, num_threads=1, **options)
+    model = pb2.ModelProto()
+    model.ParseFromString(written.getvalue())
+    return [(p.piece, p.score) for p in model.pieces], model.normalizer_spec.precompiled_charsmap
+
+
+def unigram():
+    """As T5, XLM-RoBERTa and CamemBERT have it."""
+    pieces, charsmap = sentencepiece_unigram(normalization_rule_name="nmt_nfkc", character_coverage=0.98, bos_id=0, pad_id=1, eos_id=2, unk_id=3)
+    t = Tokenizer(models.Unigram(pieces, unk_id=3, byte_fallback=False))
+    t.normalizer = normalizers.Sequence([normalizers.Precompiled(charsmap), normalizers.Replace(Regex(" {2,}"), " ")])
+    t.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Metaspace("▁", "always", True)])
+    t.decoder = decoders.Metaspace("▁", "always", True)
+    t.post_processor = processors.TemplateProcessing(single="<s> $A </s>", special_tokens=[("<s>", 0), ("</s>", 2)])
+    t.add_special_tokens(["<s>", "<pad>", "</s>", "<unk>", AddedToken("<mask>", lstrip=True)])
+    return t
+
+
+def unigram_bytes():
+    pieces, _ = sentencepiece_unigram(normalization_rule_name="identity", character_coverage=0.98, byte_fallback=True)
+    t = Tokenizer(models.Unigram(pieces, unk_id=0, byte_fallback=True))
+    t.pre_tokenizer = pre_tokenizers.Metaspace("▁", "first", False)
+    t.decoder = decoders.Sequence([decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)])
+    t.add_special_tokens(["<unk>", "<s>", "</s>"])
+    return t
+
+
 TRAINED = {f.__name__: f for f in (gpt2, roberta, neox, falcon, llama, llama3, o200k, added, whitespace, fused, behaviors, deepseek, qwen35, gemma,
-                                 metaspace, metaspace_first)}
+                                 metaspace, metaspace_first, unigram, unigram_bytes)}
 
 
 def base36(n):

@@ -29,15 +29,23 @@ class Reader : public JsonBuilder {
 
   bool null() override { return check(nullptr) && JsonBuilder::null(); }
   bool boolean(bool v) override { return check(v) && JsonBuilder::boolean(v); }
-  bool number_integer(std::int64_t v) override { return check(v) && JsonBuilder::number_integer(v); }
-  bool number_float(double v, const std::string& s) override { return check(v) && JsonBuilder::number_float(v, s); }
+  bool number_integer(std::int64_t v) override {
+    if (sink_ == Sink::piece) return add_score(static_cast<double>(v));
+    return check(v) && JsonBuilder::number_integer(v);
+  }
+  bool number_float(double v, const std::string& s) override {
+    if (sink_ == Sink::piece) return add_score(v);
+    return check(v) && JsonBuilder::number_float(v, s);
+  }
   bool number_unsigned(std::uint64_t v) override {
+    if (sink_ == Sink::piece) return add_score(static_cast<double>(v));
     if (sink_ == Sink::vocab) return add_token(v);
     return check(v) && JsonBuilder::number_unsigned(v);
   }
   bool string(std::string& v) override {
     if (sink_ == Sink::merges) return add_merge(v);
     if (sink_ == Sink::pair) return add_half(v);
+    if (sink_ == Sink::piece) return add_piece(v);
     return check_text(v) && JsonBuilder::string(v);
   }
   bool start_object() override;
@@ -47,7 +55,7 @@ class Reader : public JsonBuilder {
   bool key(std::string& k) override;
 
  private:
-  enum class Sink { none, vocab, merges, pair };
+  enum class Sink { none, vocab, merges, pair, scored, piece };
 
   [[noreturn]] void fail(std::string_view where, std::string what, std::string expected = {}, std::string found = {}) {
     fail_load({.what = std::move(what),
@@ -65,6 +73,9 @@ class Reader : public JsonBuilder {
   bool add_merge(std::string_view text);
   bool keep_merge(std::string_view left, std::string_view right);
   bool add_half(const std::string& text);
+  // ["piece", score], by id.
+  bool add_piece(const std::string& text);
+  bool add_score(double score);
   bool at_model(std::string_view wanted) const {
     return layout_ == Layout::tokenizer && depth() == 2 && key_at(0) == "model" && key_at(1) == wanted;
   }
@@ -75,6 +86,7 @@ class Reader : public JsonBuilder {
   Sink sink_ = Sink::none;
   std::string token_;              // key under way in the vocabulary
   std::vector<std::string> pair_;  // halves of the merge under way
+  bool has_piece_ = false;         // of the entry of a scored vocabulary under way
 };
 
 void Reader::count() {
@@ -89,6 +101,11 @@ void Reader::count() {
 bool Reader::refuse_value(const Json& v) {
   const std::string found = short_json(v);
   if (sink_ == Sink::vocab) fail("model.vocab " + quote(token_), "is not an id", "a number from 0 up", found);
+  if (sink_ == Sink::scored || sink_ == Sink::piece) {
+    const bool has_both = has_piece_ && static_cast<std::size_t>(out_.vocab.size()) == out_.scores.size();
+    const std::size_t at = out_.scores.size() - (sink_ == Sink::piece && has_both ? 1 : 0);
+    fail(fmt::format("model.vocab[{}]", at), "is not a piece with its score", "[\"a\", -1.5]", found);
+  }
   if (sink_ != Sink::none) {
     fail(fmt::format("model.merges[{}]", out_.merges.size()), "is not a merge", "\"a b\" or [\"a\", \"b\"]", found);
   }
@@ -113,6 +130,16 @@ bool Reader::end_object() {
 }
 
 bool Reader::start_array() {
+  if (sink_ == Sink::none && at_model("vocab")) {
+    sink_ = Sink::scored;
+    out_.has_vocab = out_.vocab_is_list = true;
+    return true;
+  }
+  if (sink_ == Sink::scored) {
+    sink_ = Sink::piece;
+    has_piece_ = false;
+    return true;
+  }
   if (sink_ == Sink::none && at_model("merges")) {
     sink_ = Sink::merges;
     out_.has_merges = true;
@@ -128,6 +155,11 @@ bool Reader::start_array() {
 }
 
 bool Reader::end_array() {
+  if (sink_ == Sink::piece) {
+    if (!has_piece_ || static_cast<std::size_t>(out_.vocab.size()) != out_.scores.size()) refuse_value(Json::Array());
+    sink_ = Sink::scored;
+    return true;
+  }
   if (sink_ == Sink::pair) {
     if (pair_.size() != 2) refuse_value(Json::Array());
     sink_ = Sink::merges;
@@ -174,6 +206,21 @@ bool Reader::keep_merge(std::string_view left, std::string_view right) {
 bool Reader::add_half(const std::string& text) {
   if (pair_.size() == 2) refuse_value(text);
   pair_.push_back(text);
+  return true;
+}
+
+bool Reader::add_piece(const std::string& text) {
+  if (has_piece_) refuse_value(text);
+  has_piece_ = true;
+  const auto id = static_cast<std::int32_t>(out_.scores.size());
+  if (out_.scores.size() == kMostTokens) fail("model.vocab", "too many tokens", fmt::format("at most {}", kMostTokens));
+  if (!out_.vocab.add(text, id)) fail(fmt::format("model.vocab[{}]", id), "this piece is there twice", {}, quote(text));
+  return true;
+}
+
+bool Reader::add_score(double score) {
+  if (!has_piece_ || static_cast<std::size_t>(out_.vocab.size()) == out_.scores.size()) refuse_value(score);
+  out_.scores.push_back(score);
   return true;
 }
 

@@ -42,6 +42,8 @@ struct TokenizerFile {
   Json rest;    // everything but model.vocab and model.merges
   Vocab vocab;  // not closed
   MergeList merges;
+  std::vector<double> scores;  // of a Unigram model's vocabulary, by id
+  bool vocab_is_list = false;  // with scores, which may have no entries
   bool has_vocab = false, has_merges = false;
 };
 

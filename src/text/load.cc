@@ -12,11 +12,33 @@
 namespace pkv::text {
 namespace {
 
+void read_unigram(const JsonNode& model, TokenizerFile& file, Pipeline& p) {
+  model.only({"type", "unk_id", "byte_fallback"});
+  if (!file.has_vocab) fail_load({.what = "is missing", .where = model.where() + ".vocab"});
+  if (!file.vocab_is_list || file.scores.empty()) {
+    fail_load({.what = "is no vocabulary of a Unigram model",
+               .where = model.where() + ".vocab",
+               .expected = "a list of pieces and scores"});
+  }
+  std::optional<std::int32_t> unk_id;
+  const auto last = static_cast<std::int64_t>(file.scores.size()) - 1;
+  if (model.has("unk_id")) unk_id = static_cast<std::int32_t>(model.at("unk_id").integer(0, last));
+  p.bpe.vocab = std::move(file.vocab);
+  p.bpe.vocab.close();
+  p.unigram.emplace(p.bpe.vocab, std::move(file.scores), unk_id, model.flag_or("byte_fallback", false));
+}
+
 Bpe read_bpe(const JsonNode& model, TokenizerFile& file) {
   if (model.has("type") && model.type() != "BPE") {
     fail_load({.what = fmt::format("a tokenizer of the kind {} is not supported", model.type()),
                .where = model.where_of("type"),
-               .expected = "BPE"});
+               .expected = "BPE or Unigram"});
+  }
+  if (file.vocab_is_list) {
+    fail_load({.what = "is not a vocabulary",
+               .where = model.where() + ".vocab",
+               .expected = "an object of tokens and ids",
+               .found = "a list, as Unigram models have it"});
   }
   model.only({"type", "dropout", "unk_token", "continuing_subword_prefix", "end_of_word_suffix", "fuse_unk",
               "byte_fallback", "ignore_merges"});
@@ -124,7 +146,7 @@ void close(Pipeline& p, std::string_view name) {
                     "takes either",
                     name, quote(*twice)));
   }
-  p.cuts = find_cut_before(p);
+  if (!p.unigram) p.cuts = find_cut_before(p);
 }
 
 Pipeline make_pipeline(TokenizerFile file, std::string_view name) {
@@ -137,7 +159,12 @@ Pipeline make_pipeline(TokenizerFile file, std::string_view name) {
   // Both are the caller's affair: transformers overrides whatever the file says.
   if (root.has("truncation")) p.notes.push_back(fmt::format("{}: truncation is not applied: texts stay whole", name));
   if (root.has("padding")) p.notes.push_back(fmt::format("{}: padding is not applied: no tokens are added", name));
-  p.bpe = read_bpe(root.at("model"), file);
+  const JsonNode model = root.at("model");
+  if (model.has("type") && model.type() == "Unigram") {
+    read_unigram(model, file, p);
+  } else {
+    p.bpe = read_bpe(model, file);
+  }
   if (root.has("normalizer")) p.normalizer = make_normalizer(root.at("normalizer"));
   if (root.has("pre_tokenizer")) p.pre_tokenizer = make_pre_tokenizer(root.at("pre_tokenizer"));
   p.post = root.has("post_processor") ? make_post_processor(root.at("post_processor")) : no_template();

@@ -6,6 +6,7 @@
 
 #include "base/utf8.h"
 #include "text/byte_alphabet.h"
+#include "text/charsmap.h"
 #include "text/patterns.h"
 #include "text/unicode.h"
 
@@ -171,7 +172,7 @@ std::unique_ptr<const Normalizer> make_plain(const JsonNode& node) {
   if (type == "NFKD") return std::make_unique<UnicodeForm>(Form::nfkd);
   node.at("type").refuse(
       "this normalizer is not supported",
-      "NFC, NFD, NFKC, NFKD, Lowercase, Strip, StripAccents, Replace, Prepend, ByteLevel or Sequence");
+      "NFC, NFD, NFKC, NFKD, Lowercase, Strip, StripAccents, Replace, Prepend, Precompiled, ByteLevel or Sequence");
 }
 
 }  // namespace
@@ -184,6 +185,7 @@ std::unique_ptr<const Normalizer> make_normalizer(const JsonNode& node) {
   if (type == "Prepend") return std::make_unique<PrependNormalizer>(node);
   if (type == "Strip") return std::make_unique<StripNormalizer>(node);
   if (type == "Sequence") return std::make_unique<NormalizerSequence>(node);
+  if (type == "Precompiled") return make_charsmap(node);
   auto made = make_plain(node);
   node.only({"type"});
   return made;

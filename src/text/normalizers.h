@@ -1,6 +1,7 @@
 // Normalisers: what happens to the text before it is split into words. NFC, NFD, NFKC, NFKD, Lowercase, Strip,
-// StripAccents, Replace, Prepend, ByteLevel and Sequence; any other is refused by name. Where a character of the result
-// came from is not kept, since nobody asks for offsets here; but for the first one, which Metaspace asks for.
+// StripAccents, Replace, Prepend, Precompiled (charsmap.h), ByteLevel and Sequence; any other is refused by name. Where
+// a character of the result came from is not kept, since nobody asks for offsets here; but for the first one, which
+// Metaspace asks for.
 #pragma once
 
 #include <cstddef>

@@ -5,6 +5,7 @@
 
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -16,13 +17,15 @@
 #include "text/normalizers.h"
 #include "text/postprocessors.h"
 #include "text/pretokenizers.h"
+#include "text/unigram.h"
 
 namespace pkv::text {
 
 struct Pipeline {
   std::unique_ptr<const Normalizer> normalizer;       // may be null
   std::unique_ptr<const PreTokenizer> pre_tokenizer;  // may be null: all of the text is one word
-  Bpe bpe;
+  Bpe bpe;                                            // of a Unigram model the vocabulary alone
+  std::optional<Unigram> unigram;                     // splits words in its place
   AddedTokens added;
   Template post;
   Decoder decoder;

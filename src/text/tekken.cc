@@ -12,6 +12,7 @@
 
 #include "base/error.h"
 #include "base/utf8.h"
+#include "text/base64.h"
 #include "text/byte_alphabet.h"
 #include "text/json.h"
 
@@ -43,30 +44,6 @@ constexpr std::array<std::string_view, 20> kFirstSpecials{"<unk>",
                                                           "[/SYSTEM_PROMPT]",
                                                           "[TOOL_CONTENT]"};
 
-std::string decode_base64(const JsonNode& node) {
-  constexpr std::string_view letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-  const std::string& text = node.text();
-  std::string bytes;
-  std::uint32_t bits = 0;
-  std::size_t letter = 0, padding = 0;
-  for (const char c : text) {
-    const std::size_t value = letters.find(c);
-    if (c == '=' && letter + 2 >= text.size()) {
-      ++padding;
-    } else if (value == letters.npos || padding > 0) {
-      node.wrong("base64");
-    }
-    bits = bits << 6 | static_cast<std::uint32_t>(c == '=' ? 0 : value);
-    if (++letter % 4 != 0) continue;
-    for (const int shift : {16, 8, 0}) bytes += static_cast<char>(bits >> shift & 0xff);
-    bits = 0;
-  }
-  if (letter % 4 != 0 || bytes.size() <= padding) node.wrong("base64 of at least one byte");
-  bytes.resize(bytes.size() - padding);
-  if (bytes.size() > kLongestTekkenToken) node.wrong(fmt::format("at most {} bytes", kLongestTekkenToken));
-  return bytes;
-}
-
 std::vector<std::string> read_specials(const JsonNode& root, std::int64_t number) {
   std::vector<std::string> specials(static_cast<std::size_t>(number));
   if (!root.has("special_tokens")) {
@@ -93,7 +70,7 @@ std::vector<std::string> read_ranks(const JsonNode& vocab, std::int64_t size) {
     n.only({"rank", "token_bytes", "token_str"});
     const std::int64_t rank = std::ssize(tokens);
     if (n.at("rank").integer(0, INT32_MAX) != rank) n.at("rank").wrong(fmt::format("{}", rank));
-    tokens.push_back(decode_base64(n.at("token_bytes")));
+    tokens.push_back(decode_base64(n.at("token_bytes"), kLongestTekkenToken));
     const std::string byte(1, static_cast<char>(rank));
     if (rank < 256 && tokens.back() != byte) n.at("token_bytes").refuse("the first 256 tokens are not the bytes");
   }

@@ -69,7 +69,13 @@ class Encoding {
     const std::size_t size = text.size();
     Words words{std::move(text), {{0, size}}, origin};
     if (p_.pre_tokenizer) p_.pre_tokenizer->apply(words);
-    for (std::size_t i = 0; i < words.spans.size(); ++i) bpe_.encode(words[i], ids_);
+    for (std::size_t i = 0; i < words.spans.size(); ++i) {
+      if (p_.unigram) {
+        p_.unigram->encode(p_.bpe.vocab, words[i], ids_);
+      } else {
+        bpe_.encode(words[i], ids_);
+      }
+    }
   }
 
   const Pipeline& p_;

@@ -116,7 +116,7 @@ TEST(Json, KeysThatAreThereTwice) {
 TEST(Json, VocabulariesAndMerges) {
   const auto model = [](std::string_view inside) { return refusal(joined({R"({"model":{)", inside, "}}"})); };
   EXPECT_THAT(model(R"("vocab":[])"),
-              AllOf(StartsWith("tokenizer.json: model.vocab: is not a vocabulary"), HasSubstr("found:    []")));
+              AllOf(StartsWith("tokenizer.json: model.vocab: is not a vocabulary"), HasSubstr("found:    a list")));
   EXPECT_THAT(model(R"("vocab":3)"), HasSubstr("model.vocab: is not a vocabulary"));
   EXPECT_THAT(model(R"("vocab":{"a":"0"})"),
               AllOf(HasSubstr("model.vocab 'a': is not an id"), HasSubstr("found:    \"0\"")));
@@ -142,6 +142,51 @@ TEST(Json, VocabulariesAndMerges) {
               AllOf(HasSubstr("the merged token"), HasSubstr("'ab'")));
 }
 
+TEST(Json, UnigramModels) {
+  const auto model = [](std::string_view inside) {
+    return refusal(joined({R"({"model":{"type":"Unigram",)", inside, "}}"}));
+  };
+  EXPECT_THAT(model(R"("unk_id":0)"), HasSubstr("model.vocab: is missing"));
+  EXPECT_THAT(model(R"("vocab":{"a":0})"), HasSubstr("model.vocab: is no vocabulary of a Unigram model"));
+  EXPECT_THAT(model(R"("vocab":[])"), HasSubstr("a list of pieces and scores"));
+  for (const char* entry :
+       {R"("a")", "1", R"(["a"])", R"([1,"a"])", R"(["a","b"])", R"(["a",1,2])", "[]", "{}", "[[1]]"}) {
+    EXPECT_THAT(model(joined({R"("vocab":[["x",0],)", entry, "]"})),
+                HasSubstr("model.vocab[1]: is not a piece with its score"))
+        << entry;
+  }
+  EXPECT_THAT(model(R"("vocab":[["a",0],["a",-1.5]])"), HasSubstr("model.vocab[1]: this piece is there twice"));
+  EXPECT_THAT(model(R"("vocab":[["a",0]],"unk_id":1)"), HasSubstr("an integer from 0 to 0"));
+  EXPECT_THAT(model(R"("vocab":[["a",0]],"dropout":1)"), HasSubstr("dropout: is not known here"));
+}
+
+// By the greatest sum of scores; what no piece has is unknown, side by side once.
+TEST(Json, UnigramModelsChooseTheBestPieces) {
+  const Tokenizer t = Tokenizer::parse(
+      R"({"model":{"type":"Unigram","unk_id":0,"vocab":[["<unk>",0],["a",-2],["b",-2],["ab",-3],["abb",-9],["é",-1]]}})");
+  EXPECT_EQ(t.encode("abb"), (Ids{3, 2})) << "-5 is better than -6 and -9";
+  EXPECT_EQ(t.encode("xyaé"), (Ids{0, 1, 5}));
+  EXPECT_EQ(t.decode(Ids{3, 2}), "ab b");
+  EXPECT_EQ(t.id("abb"), 4);
+  const Tokenizer without = Tokenizer::parse(R"({"model":{"type":"Unigram","unk_id":null,"vocab":[["a",-2]]}})");
+  EXPECT_EQ(without.encode("aa"), (Ids{0, 0}));
+  EXPECT_THAT(error_of([&] { without.encode("ab"); }), HasSubstr("there is no unknown token"));
+}
+
+TEST(Refusals, MapsOfCharacters) {
+  const auto map = [](std::string_view base64) {
+    return refusal(
+        toy_json(joined({R"(,"normalizer":{"type":"Precompiled","precompiled_charsmap":")", base64, "\"}"})));
+  };
+  EXPECT_THAT(map("?"), HasSubstr("normalizer.precompiled_charsmap: has the wrong value"));
+  EXPECT_THAT(map("AAAA"), HasSubstr("the map of characters is damaged")) << "too short";
+  EXPECT_THAT(map("AAAAAA=="), HasSubstr("the map of characters is damaged")) << "empty";
+  EXPECT_THAT(map("CAAAAAAAAAA="), HasSubstr("the map of characters is damaged")) << "shorter than it says";
+  EXPECT_THAT(map("BAAAAAAAAAD/"), HasSubstr("the map of characters is damaged")) << "no UTF-8";
+  const Tokenizer t = toy(R"(,"normalizer":{"type":"Precompiled","precompiled_charsmap":"BAAAAP////8A"})");
+  EXPECT_EQ(t.encode("ab"), (Ids{2})) << "a map that leads out of itself maps nothing";
+}
+
 TEST(Json, MergesInBothSpellingsAndBeforeTheVocabulary) {
   const Tokenizer t = Tokenizer::parse(
       R"({"model":{"merges":["#version: 0.2","a b",["a b","c"]],"vocab":{"a":0,"b":5,"ab":9,"c":2,"a b":1,"a bc":3}}})");
@@ -161,11 +206,11 @@ TEST(Json, TruncationAndPaddingAreNotAppliedAndThatIsSaid) {
 
 // Each of these loads in the library; skipping what they ask for would give other ids.
 TEST(Refusals, NameWhatIsNotSupported) {
-  EXPECT_EQ(
-      refusal(toy_json(R"(,"normalizer":{"type":"Nmt"})")),
-      "tokenizer.json: normalizer.type: this normalizer is not supported\n"
-      "  expected: NFC, NFD, NFKC, NFKD, Lowercase, Strip, StripAccents, Replace, Prepend, ByteLevel or Sequence\n"
-      "  found:    \"Nmt\"");
+  EXPECT_EQ(refusal(toy_json(R"(,"normalizer":{"type":"Nmt"})")),
+            "tokenizer.json: normalizer.type: this normalizer is not supported\n"
+            "  expected: NFC, NFD, NFKC, NFKD, Lowercase, Strip, StripAccents, Replace, Prepend, Precompiled, "
+            "ByteLevel or Sequence\n"
+            "  found:    \"Nmt\"");
   EXPECT_THAT(refusal(toy_json(R"(,"normalizer":{"type":"Sequence","normalizers":[{"type":"NFC"},{"type":"Nmt"}]})")),
               HasSubstr("normalizer.normalizers[1].type: this normalizer"));
   EXPECT_THAT(refusal(toy_json(R"(,"pre_tokenizer":{"type":"UnicodeScripts"})")),
