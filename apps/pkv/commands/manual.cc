@@ -26,6 +26,7 @@ Command completion_command() {
   Command command{.name = "completion",
                   .help = "Print what a shell needs to complete pkv's words",
                   .examples = {"pkv completion bash > ~/.local/share/bash-completion/completions/pkv",
+                               "pkv completion zsh > ~/.zfunc/_pkv    # and fpath+=~/.zfunc, before compinit",
                                "pkv completion fish > ~/.config/fish/completions/pkv.fish"},
                   .run = [shell] { return complete(*shell); }};
   command.add(

@@ -26,6 +26,8 @@ Names spellings(const Option& option) {
 bool by_place(const Option& option) { return !option.name.starts_with('-'); }
 bool is_flag(const Option& option) { return std::holds_alternative<bool*>(option.target); }
 bool wants_model(const Option& option) { return option.name == "MODEL"; }
+bool has_choices(const Option& option) { return option.check.kind == Check::Kind::one_of; }
+std::string choices_of(const Option& option) { return fmt::format("{}", fmt::join(option.check.choices, " ")); }
 
 // A value that is a name in the file system; so is a MODEL, which may also be something else.
 bool wants_file(const Option& option) {
@@ -87,9 +89,7 @@ Names options_of(const Command& command) {
 
 std::string bash_values(const Option& option) {
   const std::string names = fmt::format("{}", fmt::join(spellings(option), "|"));
-  if (option.check.kind == Check::Kind::one_of) {
-    return fmt::format("        {}) words='{}'; files= ;;\n", names, fmt::join(option.check.choices, " "));
-  }
+  if (has_choices(option)) return fmt::format("        {}) words='{}'; files= ;;\n", names, choices_of(option));
   return fmt::format("        {}) words=; files={} ;;\n", names, wants_file(option) ? "yes" : "");
 }
 
@@ -97,6 +97,9 @@ std::string bash_case(const Command& command, const std::string& called, std::sp
   Names words = command.commands.empty() ? options_of(command) : command_names(command.commands);
   const Option* placed = word_by_place(command);
   if (placed != nullptr && wants_model(*placed)) words.insert(words.end(), models.begin(), models.end());
+  if (placed != nullptr && has_choices(*placed)) {
+    words.insert(words.end(), placed->check.choices.begin(), placed->check.choices.end());
+  }
   const bool files = placed != nullptr && wants_file(*placed);
   std::string text =
       fmt::format("    '{}')\n      words='{}'; files={}\n", called, fmt::join(words, " "), files ? "yes" : "");
@@ -113,8 +116,8 @@ std::string zsh_option(const Option& option) {
   const std::string help = fmt::format("[{}]", first_clause(option.help));
   std::string value;
   if (!is_flag(option)) {
-    value = option.check.kind == Check::Kind::one_of
-                ? fmt::format(":value:({})", fmt::join(option.check.choices, " "))
+    value = has_choices(option)
+                ? fmt::format(":value:({})", choices_of(option))
                 : fmt::format(":{}:{}", wants_file(option) ? "file" : "value", wants_file(option) ? "_files" : "");
   }
   std::string all;
@@ -130,8 +133,10 @@ std::string zsh_words(const Option& option) {
   if (wants_model(option)) {
     return fmt::format(" \\\n      {}", in_quotes(fmt::format("{}:MODEL:_pkv_models", many)));
   }
-  return fmt::format(" \\\n      {}",
-                     in_quotes(fmt::format("{}:{}:{}", many, option.name, wants_file(option) ? "_files" : "")));
+  const std::string values = has_choices(option)  ? fmt::format("({})", choices_of(option))
+                             : wants_file(option) ? "_files"
+                                                  : "";
+  return fmt::format(" \\\n      {}", in_quotes(fmt::format("{}:{}:{}", many, option.name, values)));
 }
 
 std::string zsh_function(const std::string& called) {
@@ -177,9 +182,7 @@ std::string fish_option(const Option& option, const std::string& condition) {
     text += name.starts_with("--") ? " -l " + name.substr(2) : " -s " + name.substr(1);
   }
   if (!is_flag(option)) text += wants_file(option) ? " -r -F" : " -x";
-  if (option.check.kind == Check::Kind::one_of) {
-    text += fmt::format(" -a {}", in_quotes(fmt::format("{}", fmt::join(option.check.choices, " "))));
-  }
+  if (has_choices(option)) text += fmt::format(" -a {}", in_quotes(choices_of(option)));
   return text + fmt::format(" -d {}\n", in_quotes(first_clause(option.help)));
 }
 
@@ -236,7 +239,11 @@ std::string fish_completion(const Command& program, std::span<const std::string>
                           in_quotes(first_clause(one.help)));
     }
     for (const Option& option : command.options) {
-      if (!by_place(option)) text += fish_option(option, condition);
+      if (!by_place(option)) {
+        text += fish_option(option, condition);
+      } else if (has_choices(option)) {
+        text += fmt::format("complete -c pkv -f -n {} -a {}\n", in_quotes(condition), in_quotes(choices_of(option)));
+      }
       if (wants_model(option) && !models.empty()) {
         text += fmt::format("complete -c pkv -n {} -a {}\n", in_quotes(condition),
                             in_quotes(fmt::format("{}", fmt::join(models, " "))));

@@ -14,6 +14,7 @@
 #include "base/error.h"
 #include "base/nearest.h"
 #include "exit_code.h"
+#include "options/other_words.h"
 #include "terminal/width.h"
 
 namespace pkv::program {
@@ -328,7 +329,9 @@ void require_command(const Called& at, int argc, char** argv) {
   const std::string given = at.next < argc ? argv[at.next] : "";
   if (given.starts_with("-") && given != "-") return;
   const auto names = names_of(at.command->commands);
-  const std::string meant = did_you_mean(given, names);
+  const bool of_pkv = at.app->get_parent() == nullptr;
+  std::string meant = of_pkv ? command_elsewhere(given) : "";
+  if (meant.empty()) meant = did_you_mean(given, names);
   fail_usage({.what = given.empty() ? "no command given" : "no such command",
               .where = at.app->get_parent() == nullptr ? "" : at.words,
               .expected = fmt::format("one of {}", fmt::join(names, ", ")),
@@ -360,7 +363,8 @@ void require_options(const Called& at, int argc, char** argv) {
     const CLI::Option* option = at.app->get_option_no_throw(name);
     if (option == nullptr) {
       const auto names = names_of(*at.command);
-      const std::string meant = did_you_mean(name, names);
+      std::string meant = option_elsewhere(name, *at.command);
+      if (meant.empty()) meant = did_you_mean(name, names);
       fail_usage({.what = "no such option",
                   .where = at.app->get_parent() == nullptr ? "" : at.words,
                   .found = name,
