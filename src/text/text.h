@@ -1,8 +1,9 @@
 // Tokenizers: text to ids and back, as AutoTokenizer of transformers 5.24 does it for BPE: of bytes (GPT-2, RoBERTa,
-// GPT-NeoX, Falcon, Llama 3, Qwen and their kin) and of pieces with byte fallback (Llama 2, Mistral, Gemma). Load a
-// folder, then encode and decode; Stream decodes one id at a time. Every method is const and may be called from several
-// threads at once. Truncation and padding, even if tokenizer.json asks for them, are never applied: they are the
-// caller's affair, as in transformers. What is not supported is refused on load.
+// GPT-NeoX, Falcon, Llama 3, Qwen and their kin) and of pieces with byte fallback (Llama 2, Mistral, Gemma), and for
+// Unigram models in a tokenizer.json (T5, XLM-RoBERTa, CamemBERT). Load a folder, then encode and decode; Stream
+// decodes one id at a time. Every method is const and may be called from several threads at once. Truncation and
+// padding, even if tokenizer.json asks for them, are never applied: they are the caller's affair, as in transformers.
+// What is not supported is refused on load.
 #pragma once
 
 #include <cstdint>
