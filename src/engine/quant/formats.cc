@@ -49,7 +49,7 @@ constexpr Traits four_bits(std::string_view name, std::span<const float> values,
 
 // ggml's: a block holds its scales, and minima where there are any, beside its codes.
 constexpr Traits blocks(std::string_view name, std::int64_t bytes, std::int64_t weights,
-                        decltype(Traits::decode_block) decode) {
+                        decltype(Traits::decode_block) decode, std::span<const float> values = {}) {
   return {.name = name,
           .codes = {.bytes = bytes, .weights = weights},
           .code_dtype = DType::u8,
@@ -59,7 +59,7 @@ constexpr Traits blocks(std::string_view name, std::int64_t bytes, std::int64_t 
           .through = DType::f32,
           .columns_multiple = weights,
           .most_columns = INT64_MAX,
-          .values = {},
+          .values = values,
           .steps = {},
           .encode = nullptr,
           .decode = decode_blocks,
@@ -79,9 +79,9 @@ constexpr Traits kRows[] = {kInt8,
                             blocks("Q4_K", 144, 256, decode_q4_k),
                             blocks("Q5_K", 176, 256, decode_q5_k),
                             blocks("Q6_K", 210, 256, decode_q6_k),
-                            blocks("IQ4_NL", 18, 32, decode_iq4_nl),
-                            blocks("IQ4_XS", 136, 256, decode_iq4_xs),
-                            blocks("MXFP4", 17, 32, decode_mxfp4),
+                            blocks("IQ4_NL", 18, 32, decode_iq4_nl, kIq4Values),
+                            blocks("IQ4_XS", 136, 256, decode_iq4_xs, kIq4Values),
+                            blocks("MXFP4", 17, 32, decode_mxfp4, kMxfp4Values),
                             blocks("NVFP4", 36, 64, decode_nvfp4),
                             blocks("TQ1_0", 54, 256, decode_tq1_0),
                             blocks("TQ2_0", 66, 256, decode_tq2_0)};

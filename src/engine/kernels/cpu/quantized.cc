@@ -84,6 +84,15 @@ HWY_NOINLINE void decoded_outs(const Linear& a, Int first, Int outs) {
   for (Int r = 0; r < a.x[0]; ++r) finish(a, r, first, outs, sums[r]);
 }
 
+bool has_integers(const quant::Matrix& m) {
+  if (m.traits().scaling != quant::Scaling::inside) return true;
+#if HWY_TARGET == HWY_SCALAR
+  return false;
+#else
+  return with_unpacker(m.format, [](const auto&) {});
+#endif
+}
+
 void linear_decoded(WorkerPool& pool, const Linear& a) {
   for (Int first = 0; first < a.x[0]; first += QuantizedRows::kRows) {
     const Linear part = rows_of(a, first, std::min(QuantizedRows::kRows, a.x[0] - first));
@@ -113,7 +122,7 @@ void linear_blocks(WorkerPool& pool, const Linear& a) {
 
 void linear_quantized_here(WorkerPool& pool, const Linear& a) {
   if (a.x[0] == 0 || a.quantized.out == 0) return;
-  if (a.quantized.traits().scaling == quant::Scaling::inside) return linear_decoded(pool, a);
+  if (!has_integers(a.quantized)) return linear_decoded(pool, a);
 #if HWY_TARGET == HWY_AVX3
   static const bool vnni = __builtin_cpu_supports("avx512vnni") != 0;
   if (vnni) return linear_blocks<true>(pool, a);

@@ -18,6 +18,8 @@ HWY_INLINE void fetch_ahead(const Fetching& fetching, const void* p) {
   fetch(reinterpret_cast<std::uintptr_t>(p) + static_cast<std::uintptr_t>(fetching.ahead), fetching.once);
 }
 
+// Weights whose values are multiplied: how a row of them is walked, and how a span meets rows of x. 4 bits:
+//
 // Chunk of C elements from k on: R rows of x with S rows of weights.
 template <int R, int S, Int C, bool kVnni>
 HWY_INLINE void chunk_of(const XRow (&x)[R], const FourBitRow (&w)[S], const Unpacker& unpack, Int k,
@@ -59,14 +61,148 @@ HWY_INLINE void span_of(const XRow (&x)[R], const FourBitRow (&w)[S], const Unpa
   }
 }
 
+template <Int C, bool kVnni>
+struct FewFourBits {
+  using Row = FourBitRow;
+  explicit FewFourBits(const quant::Matrix& m) : matrix(m), unpack(table_of(m.format)) {}
+  Row row(Int o) const { return FourBitRow(matrix, o); }
+  Int row_bytes() const { return matrix.in / 2; }
+  template <int R, int S>
+  HWY_INLINE void span(const XRow (&x)[R], const Row (&w)[S], const Fetching& fetching, Int k, Int n,
+                       Vec (&sums)[R][S]) const {
+    span_of<R, S, C, kVnni>(x, w, unpack, fetching, k, n, sums);
+  }
+  const quant::Matrix& matrix;
+  Unpacker unpack;
+};
+
+#if HWY_TARGET != HWY_SCALAR
+
+// ggml's blocks, by their unpacker. Elements [64 J, 64 J + 64) of a superblock.
+template <int J, int R, int S, class F, bool kVnni>
+HWY_INLINE void superblock_part(const XRow (&x)[R], const F& f, const std::uint8_t* const (&p)[S],
+                                const SpanScales (&scales)[S], Int k, Sum (&sums)[R][S]) {
+  for (int s = 0; s < S; ++s) {
+    Unpacked64 w;
+    f.template unpack<J>(p[s], scales[s], w);
+    for (int r = 0; r < R; ++r) {
+      for (Int i = 0; i < 2 * kHalves; ++i) {
+        sums[r][s] = dot<kVnni>(sums[r][s], load_words(x[r].words() + k + 64 * J + i * kWords), w[i]);
+      }
+    }
+  }
+}
+
+template <int R, int S>
+HWY_INLINE void end_superblock(const SpanScales (&scales)[S], Sum (&sums)[R][S], Vec (&part)[R][S]) {
+  for (int r = 0; r < R; ++r) {
+    for (int s = 0; s < S; ++s) {
+      part[r][s] = hn::MulAdd(to_floats(sums[r][s]), hn::Set(Floats(), scales[s].scale[0]), part[r][s]);
+      sums[r][s] = no_sum();
+    }
+  }
+}
+
+template <class F, bool kVnni>
+struct FewBlocks {
+  using Row = const std::uint8_t*;
+  FewBlocks(const quant::Matrix& m, const F& unpacker)
+      : matrix(m), f(unpacker), least(between_minima(m.format)), per_span(kSpan / m.traits().codes.weights) {}
+  Row row(Int o) const { return matrix.codes.as<const std::uint8_t>() + o * row_bytes(); }
+  Int row_bytes() const { return matrix.in / matrix.traits().codes.weights * f.bytes; }
+
+  template <int R, int S>
+  HWY_INLINE void span(const XRow (&x)[R], const Row (&w)[S], const Fetching& fetching, Int k, Int n,
+                       Vec (&sums)[R][S]) const {
+    SpanScales scales[S];
+    const std::uint8_t* p[S];
+    Vec part[R][S];
+    for (int s = 0; s < S; ++s) {
+      p[s] = w[s] + k / kSpan * per_span * f.bytes;
+      for (Int b = 0; b < per_span * f.bytes; b += 64) fetch_ahead(fetching, p[s] + b);
+      f.scales(p[s], n / 32, scales[s]);
+      for (int r = 0; r < R; ++r) part[r][s] = hn::Zero(Floats());
+    }
+    if constexpr (F::kSuperblocks) {
+      Sum whole[R][S];
+      for (int r = 0; r < R; ++r) {
+        for (int s = 0; s < S; ++s) whole[r][s] = no_sum();
+      }
+      superblock_part<0, R, S, F, kVnni>(x, f, p, scales, k, whole);
+      superblock_part<1, R, S, F, kVnni>(x, f, p, scales, k, whole);
+      if constexpr (kSuper == 128) end_superblock<R, S>(scales, whole, part);
+      superblock_part<2, R, S, F, kVnni>(x, f, p, scales, k, whole);
+      superblock_part<3, R, S, F, kVnni>(x, f, p, scales, k, whole);
+      end_superblock<R, S>(scales, whole, part);
+    } else {
+      Int c = 0;
+      for (; c + 64 <= n; c += 64) {
+        for (int s = 0; s < S; ++s)
+          two_blocks<R, S>(x, p[s] + c / 32 * f.bytes, scales[s].scale + c / 32, k + c, s, part);
+      }
+      for (int s = 0; c < n && s < S; ++s)
+        last_block<R, S>(x, p[s] + c / 32 * f.bytes, scales[s].scale[c / 32], k + c, s, part);
+    }
+    if (least > 0) {
+      for (Int j = 0; j < kSpan / least; j += kLanes) {
+        for (int r = 0; r < R; ++r) {
+          const Vec of_x = hn::Load(Floats(), x[r].sums + k / kSpan * 16 + j);
+          for (int s = 0; s < S; ++s) {
+            part[r][s] = hn::NegMulAdd(hn::Load(Floats(), scales[s].least + j), of_x, part[r][s]);
+          }
+        }
+      }
+    }
+    for (int r = 0; r < R; ++r) {
+      const Vec scale = hn::Set(Floats(), x[r].scales[k / kSpan]);
+      for (int s = 0; s < S; ++s) sums[r][s] = hn::MulAdd(part[r][s], scale, sums[r][s]);
+    }
+  }
+
+  template <int R, int S>
+  HWY_INLINE void two_blocks(const XRow (&x)[R], const std::uint8_t* p, const float* scale, Int k, int s,
+                             Vec (&part)[R][S]) const {
+    Unpacked64 w;
+    unpack_two(f, p, w);
+    for (int r = 0; r < R; ++r) {
+      Sum sum = no_sum();
+      for (Int i = 0; i < 2 * kHalves; ++i) {
+        sum = dot<kVnni>(sum, load_words(x[r].words() + k + i * kWords), w[i]);
+        if (kPaired || i % kHalves != kHalves - 1) continue;
+        part[r][s] = hn::MulAdd(to_floats(sum), hn::Set(Floats(), scale[i / kHalves]), part[r][s]);
+        sum = no_sum();
+      }
+      if constexpr (kPaired) part[r][s] = hn::MulAdd(to_floats(sum), pair_of(scale), part[r][s]);
+    }
+  }
+  template <int R, int S>
+  HWY_INLINE void last_block(const XRow (&x)[R], const std::uint8_t* p, float scale, Int k, int s,
+                             Vec (&part)[R][S]) const {
+    VecSigned first, second;
+    VecWords w[kHalves];
+    f.codes(p, first, second);
+    words_in_order(first, second, w);
+    for (int r = 0; r < R; ++r) {
+      Sum sum = no_sum();
+      for (Int i = 0; i < kHalves; ++i) sum = dot<kVnni>(sum, load_words(x[r].words() + k + i * kWords), w[i]);
+      part[r][s] = hn::MulAdd(to_floats(sum), hn::Set(Floats(), scale), part[r][s]);
+    }
+  }
+
+  const quant::Matrix& matrix;
+  F f;
+  Int least, per_span;
+};
+
+#endif
+
 // S outputs side by side; four are folded together, after a stretch of pieces that lies together in memory.
-template <int R, int S, Int C, bool kVnni>
-HWY_NOINLINE void few_four_bits(const Linear& a, const XRow (&x)[R], Int first, Int outs) {
+template <int R, int S, class Kind>
+HWY_NOINLINE void few_values(const Linear& a, const Kind& kind, const XRow (&x)[R], Int first, Int outs) {
   const quant::Matrix& m = a.quantized;
-  const Unpacker unpack(table_of(m.format));
   Fetching fetching = fetching_here();
   // Beyond the rows that are being read.
-  fetching.ahead = std::max(fetching.ahead, S == 1 ? 0 : S * m.in / 2);
+  fetching.ahead = std::max(fetching.ahead, S == 1 ? 0 : S * kind.row_bytes());
   const Floats d;
   alignas(64) float sums[R][kFewStride];
   alignas(64) float waiting[kMostPieces][R][4][kLanes];
@@ -75,8 +211,8 @@ HWY_NOINLINE void few_four_bits(const Linear& a, const XRow (&x)[R], Int first, 
     for (Int p0 = 0; p0 < pieces; p0 += kMostPieces) {
       const Int p1 = std::min(p0 + kMostPieces, pieces);
       for (Int i = 0; i < 4; i += S) {
-        FourBitRow w[S];
-        for (int s = 0; s < S; ++s) w[s] = FourBitRow(m, first + std::min(o + i + s, outs - 1));
+        typename Kind::Row w[S];
+        for (int s = 0; s < S; ++s) w[s] = kind.row(first + std::min(o + i + s, outs - 1));
         for (Int p = p0; p < p1; ++p) {
           Vec tile[R][S];
           for (int r = 0; r < R; ++r) {
@@ -84,7 +220,7 @@ HWY_NOINLINE void few_four_bits(const Linear& a, const XRow (&x)[R], Int first, 
           }
           const Int end = std::min((p + 1) * kPiece, m.in);
           for (Int k = p * kPiece; k < end; k += kSpan) {
-            span_of<R, S, C, kVnni>(x, w, unpack, fetching, k, std::min(kSpan, end - k), tile);
+            kind.template span<R, S>(x, w, fetching, k, std::min(kSpan, end - k), tile);
           }
           for (int r = 0; r < R; ++r) {
             for (int s = 0; s < S; ++s) hn::Store(tile[r][s], d, waiting[p - p0][r][i + s]);
@@ -182,8 +318,17 @@ void few_of(const Linear& a, const XRow* rows, Int first, Int outs) {
   XRow x[R];
   std::copy(rows, rows + R, x);
   if (a.quantized.traits().product == quant::Product::of_codes) return few_int8<R, kVnni>(a, x, first, outs);
-  if (codes_at_once(a.quantized) == 64) return few_four_bits<R, kBeside, kMostCodes, kVnni>(a, x, first, outs);
-  few_four_bits<R, kBeside, 32, kVnni>(a, x, first, outs);
+#if HWY_TARGET != HWY_SCALAR
+  const bool done = with_unpacker(a.quantized.format, [&](const auto& f) HWY_ATTR {
+    const FewBlocks<std::decay_t<decltype(f)>, kVnni> kind(a.quantized, f);
+    few_values<R, kBeside>(a, kind, x, first, outs);
+  });
+  if (done) return;
+#endif
+  if (codes_at_once(a.quantized) == 64) {
+    return few_values<R, kBeside>(a, FewFourBits<kMostCodes, kVnni>(a.quantized), x, first, outs);
+  }
+  few_values<R, kBeside>(a, FewFourBits<32, kVnni>(a.quantized), x, first, outs);
 }
 
 template <bool kVnni>

@@ -96,6 +96,125 @@ template <class S, int R, int... i>
 HWY_INLINE void clear_sums(S (&sums)[R][kQOuts], std::integer_sequence<int, i...>) {
   ((sums[i / kQOuts][i % kQOuts] = no_sum()), ...);
 }
+
+#if HWY_TARGET != HWY_SCALAR
+
+// ggml's blocks, by their unpacker: the same sums as those of few rows.
+template <class F, bool kVnni>
+struct BlockPanel {
+  static constexpr Int kLength = kPiece;
+  using Total = float;
+
+  BlockPanel(const quant::Matrix& m, const F& unpacker)
+      : matrix(m), f(unpacker), least(between_minima(m.format)), per_span(kSpan / m.traits().codes.weights) {}
+
+  HWY_NOINLINE void widen(Int o, Int k0, Int k1) {
+    const Int row_bytes = matrix.in / matrix.traits().codes.weights * f.bytes;
+    for (int i = 0; i < kPanelOuts; ++i) {
+      const auto* row = matrix.codes.as<const std::uint8_t>() + std::min(o + i, matrix.out - 1) * row_bytes;
+      for (Int k = k0; k < k1; k += kSpan) {
+        const std::uint8_t* p = row + k / kSpan * per_span * f.bytes;
+        const Int n = std::min(kSpan, k1 - k);
+        SpanScales& s = scales[i][(k - k0) / kSpan];
+        f.scales(p, n / 32, s);
+        Word* to = words[i] + k - k0;
+        if constexpr (F::kSuperblocks) {
+          put<0>(p, s, to), put<1>(p, s, to), put<2>(p, s, to), put<3>(p, s, to);
+        } else {
+          Int c = 0;
+          for (; c + 64 <= n; c += 64) {
+            Unpacked64 w;
+            unpack_two(f, p + c / 32 * f.bytes, w);
+            for (Int j = 0; j < 2 * kHalves; ++j) store_words(w[j], to + c + j * kWords);
+          }
+          if (c == n) continue;
+          VecSigned first, second;
+          VecWords w[kHalves];
+          f.codes(p + c / 32 * f.bytes, first, second);
+          words_in_order(first, second, w);
+          for (Int j = 0; j < kHalves; ++j) store_words(w[j], to + c + j * kWords);
+        }
+      }
+    }
+  }
+  template <int J>
+  HWY_INLINE void put(const std::uint8_t* p, const SpanScales& s, Word* to) const {
+    Unpacked64 w;
+    f.template unpack<J>(p, s, w);
+    for (Int j = 0; j < 2 * kHalves; ++j) store_words(w[j], to + 64 * J + j * kWords);
+  }
+
+  // totals[i * kQOuts + o] (+)= the sums of R rows over the piece, for outputs first + o of the panel.
+  template <int R>
+  HWY_NOINLINE void tile(const XRow* x, int first, Int k0, Int k1, float* totals) const {
+    const Floats d;
+    Vec sums[R][kQOuts];
+    clear_each<R, kQOuts>(sums, std::make_integer_sequence<int, R * kQOuts>());
+    for (Int k = k0; k < k1; k += kSpan) {
+      Vec part[R][kQOuts];
+      clear_each<R, kQOuts>(part, std::make_integer_sequence<int, R * kQOuts>());
+      const Int span = (k - k0) / kSpan, at = k - k0, n = std::min(kSpan, k1 - k);
+      if constexpr (F::kSuperblocks) {
+        for (Int c = 0; c < kSpan; c += kSuper) chunk<R, kSuper>(x, first, k + c, at + c, span, 0, part);
+      } else {
+        constexpr Int kChunk = kPaired ? 64 : 32;
+        Int c = 0;
+        for (; c + kChunk <= n; c += kChunk) chunk<R, kChunk>(x, first, k + c, at + c, span, c / 32, part);
+        if (kPaired && c < n) chunk<R, 32>(x, first, k + c, at + c, span, c / 32, part);
+      }
+      for (Int j = 0; least > 0 && j < kSpan / least; j += kLanes) {
+        for (int r = 0; r < R; ++r) {
+          const Vec of_x = hn::Load(d, x[r].sums + k / kSpan * 16 + j);
+          for (int o = 0; o < kQOuts; ++o) {
+            part[r][o] = hn::NegMulAdd(hn::Load(d, scales[first + o][span].least + j), of_x, part[r][o]);
+          }
+        }
+      }
+      for (int r = 0; r < R; ++r) {
+        const Vec scale = hn::Set(d, x[r].scales[k / kSpan]);
+        for (int o = 0; o < kQOuts; ++o) sums[r][o] = hn::MulAdd(part[r][o], scale, sums[r][o]);
+      }
+    }
+    alignas(64) float flat[kFolded<R, kQOuts>];
+    fold<R, kQOuts>(sums, flat);
+    for (int i = 0; i < R * kQOuts; ++i) totals[i] = k0 == 0 ? flat[i] : totals[i] + flat[i];
+  }
+
+  // C elements that share scale j of their span; of 64 each half of the lanes has one.
+  template <int R, Int C>
+  HWY_INLINE void chunk(const XRow* x, int first, Int k, Int at, Int span, Int j, Vec (&part)[R][kQOuts]) const {
+    Sum sums[R][kQOuts];
+    clear_sums(sums, std::make_integer_sequence<int, R * kQOuts>());
+#pragma GCC unroll 2
+    for (Int i = 0; i < C; i += kWords) {
+      VecWords w[kQOuts];
+      for (int o = 0; o < kQOuts; ++o) w[o] = load_words(words[first + o] + at + i);
+      for (int r = 0; r < R; ++r) {
+        const VecWords v = load_words(x[r].words() + k + i);
+        for (int o = 0; o < kQOuts; ++o) sums[r][o] = in_order(dot<kVnni>(sums[r][o], v, w[o]));
+      }
+    }
+    Vec scale[kQOuts];
+    for (int o = 0; o < kQOuts; ++o) {
+      const float* of = scales[first + o][span].scale + j;
+      scale[o] = C == 64 ? pair_of(of) : hn::Set(Floats(), *of);
+    }
+    for (int r = 0; r < R; ++r) {
+      for (int o = 0; o < kQOuts; ++o) part[r][o] = hn::MulAdd(to_floats(sums[r][o]), scale[o], part[r][o]);
+    }
+  }
+
+  float value(Int, const XRow&, float total) const { return total; }
+
+  const quant::Matrix& matrix;
+  F f;
+  Int least, per_span;
+  alignas(64) Word words[kPanelOuts][kPiece + 32];
+  SpanScales scales[kPanelOuts][kPiece / kSpan];
+};
+
+#endif
+
 template <int R, class S, int... i>
 HWY_INLINE void add_totals(const S (&sums)[R][kQOuts], bool first, std::int32_t* totals,
                            std::integer_sequence<int, i...>) {
@@ -204,17 +323,17 @@ void tile_of(const Panel& panel, Int rows, const XRow* x, int first, Int k0, Int
 // multiplied.
 void fetch_panel(const quant::Matrix& m, Int o, Int k0, Int k1, Int part, Int parts) {
   constexpr Int kLine = 64;
-  const Int per_byte = m.traits().codes.weights;
+  const quant::BlockLayout layout = m.traits().codes;
   const Int first = o + kPanelOuts * part / parts, last = std::min(o + kPanelOuts * (part + 1) / parts, m.out);
   for (Int i = first; i < last; ++i) {
-    const auto* codes = m.codes.as<const std::uint8_t>() + (i * m.in + k0) / per_byte;
-    for (Int k = 0; k < (k1 - k0) / per_byte; k += kLine) __builtin_prefetch(codes + k, 0, 2);
+    const auto* codes = m.codes.as<const std::uint8_t>() + (i * m.in + k0) / layout.weights * layout.bytes;
+    for (Int b = 0; b < (k1 - k0) / layout.weights * layout.bytes; b += kLine) __builtin_prefetch(codes + b, 0, 2);
   }
 }
 
-template <class Panel>
-HWY_NOINLINE void many_rows(const Linear& a, const XRow* x, const QBlock& b) {
-  Panel panel(a.quantized);
+template <class Panel, class... Unpacker>
+HWY_NOINLINE void many_rows(const Linear& a, const XRow* x, const QBlock& b, const Unpacker&... unpacker) {
+  Panel panel(a.quantized, unpacker...);
   constexpr Int kTiles = ceil_div(QuantizedRows::kRows, kQRows);
   typename Panel::Total totals[kQTaskOuts / kQOuts][kTiles][kQRows * kQOuts];
   for (Int k0 = 0; k0 < a.quantized.in; k0 += Panel::kLength) {
@@ -244,6 +363,12 @@ HWY_NOINLINE void many_rows(const Linear& a, const XRow* x, const QBlock& b) {
 
 template <bool kVnni>
 void many(const Linear& a, const XRow* x, const QBlock& b) {
+#if HWY_TARGET != HWY_SCALAR
+  const bool done = with_unpacker(a.quantized.format, [&](const auto& f) HWY_ATTR {
+    many_rows<BlockPanel<std::decay_t<decltype(f)>, kVnni>>(a, x, b, f);
+  });
+  if (done) return;
+#endif
   const bool whole = codes_at_once(a.quantized) == 64;
   if (a.quantized.traits().product == quant::Product::of_values) {
     if (whole) return many_rows<FourBitPanel<kMostCodes, kVnni>>(a, x, b);

@@ -1,6 +1,7 @@
 // What the paths of linear with quantised weights share: rows of activations, and an int8 output's value.
 // Included once per instruction set, inside foreach_target.
 #include "engine/kernels/cpu/activations-inl.h"
+#include "engine/kernels/cpu/blocks-inl.h"
 #include "engine/kernels/cpu/linear_tile-inl.h"
 
 #if defined(PKV_KERNELS_CPU_QUANTIZED_ROWS_INL_H_) == defined(HWY_TARGET_TOGGLE)
@@ -16,14 +17,15 @@ namespace {
 
 constexpr Int kSpan = QuantizedRows::kSpan;
 
-// A row of x as integers. 4-bit weights: words, and a scale for each span. int8: words, or bytes where the processor
-// multiplies those; one scale.
+// A row of x as integers. 4-bit weights and blocks: words, and a scale for each span; for blocks with minima sums of
+// words, 16 for each span. int8: words, or bytes where the processor multiplies those; one scale.
 struct XRow {
   const std::byte* codes;
   const float* scales;
   Int8Row int8;
   const std::int32_t* columns;
   const float* values;
+  const float* sums = nullptr;
 
   const Word* words() const { return reinterpret_cast<const Word*>(codes); }
   const std::int8_t* bytes() const { return reinterpret_cast<const std::int8_t*>(codes); }
@@ -31,12 +33,49 @@ struct XRow {
 
 Int codes_at_once(const quant::Matrix& m) { return m.in % 64 == 0 && m.block % 64 == 0 ? kMostCodes : 32; }
 
+#if HWY_TARGET != HWY_SCALAR
+
+// For blocks: as spans_of does it, in the order of their unpacked weights; and where these have minima the sums of the
+// words that share one.
+HWY_NOINLINE void block_spans_of(const float* x, const quant::Matrix& m, Word* codes, float* scales, float* sums) {
+  constexpr float kTop = 16383, kLeast = 1e-30f;
+  const Int least = between_minima(m.format);
+  for (Int k = 0; k < m.in; k += kSpan, codes += kSpan, sums += 16) {
+    const Int n = std::min(kSpan, m.in - k);
+    const float most = most_of(x + k, n);
+    *scales++ = most / kTop;
+    if (least > 0) std::fill(sums, sums + 16, 0.f);
+    if (!(most >= kLeast)) {  // nothing, or not a number
+      std::fill(codes, codes + n, Word{0});
+      if (most < kLeast) scales[-1] = 0;
+      continue;
+    }
+    round_all(x + k, n, kTop / most, codes);
+    for (Int j = 0; least > 0 && j < n / least; ++j) {
+      Int sum = 0;
+      for (Int i = 0; i < least; ++i) sum += codes[j * least + i];
+      sums[j] = static_cast<float>(sum);
+    }
+    if (!paired(m)) continue;
+    for (Int c = 0; c + 64 <= n; c += 64) std::swap_ranges(codes + c + 16, codes + c + 32, codes + c + 32);
+  }
+}
+
+#endif
+
 template <bool kVnni>
 XRow quantize_row(const Linear& a, const float* x, Int r, const QuantizedRows& rows, const std::uint8_t* flags) {
   const quant::Matrix& m = a.quantized;
   auto* scratch = a.scratch.as<std::byte>();
   auto* words = rows.codes<Word>(scratch, r);
   XRow row{reinterpret_cast<const std::byte*>(words), rows.scales(scratch, r), {}, nullptr, nullptr};
+#if HWY_TARGET != HWY_SCALAR
+  if (m.traits().scaling == quant::Scaling::inside) {
+    row.sums = rows.sums(scratch, r);
+    block_spans_of(x, m, words, rows.scales(scratch, r), rows.sums(scratch, r));
+    return row;
+  }
+#endif
   if (m.traits().product == quant::Product::of_values) {
     const float unit = table_of(m.format).unit;
     if (codes_at_once(m) == 64) {

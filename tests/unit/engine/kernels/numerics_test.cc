@@ -11,6 +11,7 @@
 
 #include "base/checksum.h"
 #include "engine/kernels/dry_run.h"
+#include "support/blocks.h"
 
 namespace pkv::kernels {
 namespace {
@@ -78,10 +79,23 @@ double allowed(const std::string& name) {
     return 2 * 4 * kUnit * (8 + std::sqrt(24.) + score + std::log2(71.));
   }
   if (name == "gate") return 4 * kUnit * (5 + 1) * 2 * 2;  // silu within 5 units, a product of values <= 2
-  if (name == "xielu") return 4 * kUnit * 8 * (4 + 2);  // products of parameters and values <= 2, e^2 - 3 at most
+  if (name == "xielu") return 4 * kUnit * 8 * (4 + 2);     // products of parameters and values <= 2, e^2 - 3 at most
   if (name == "soft cap")
     return 4 * kUnit * (3 + 3) * 6;             // tanh within 3 units, products and a quotient of values <= 6
   if (name == "add") return 2 * kUnit * 2 * 2;  // a product and a sum of values <= 2
+  for (const quant::Format format : quant::formats()) {
+    if (quant::traits(format).scaling != quant::Scaling::inside ||
+        name != "linear " + std::string(quant::name_of(format)))
+      continue;
+    // Activations of up to 2 are rounded to steps of 2 / 16383, each by itself: six standard deviations of the sum of
+    // 576. Scales of 16 bits are below 0.91, a minimum adds at most 0.4 of the largest product of scales and code.
+    constexpr double kInputs = 576;
+    const bool sixteen = support::scales_of(format).at[0] >= 0;
+    const double exponent = format == quant::Format::mxfp4 ? 0x1p-68 : 1;  // of a byte below 0x3c
+    const double weight = sixteen ? 0.91 * 1.4 * support::scales_of(format).most : 12 * exponent;
+    const double step = 2. / 16383;
+    return weight * (6 * step / std::sqrt(12.) * std::sqrt(kInputs) + 64 * kUnit * 2 * std::sqrt(kInputs));
+  }
   const bool quantised = name == "linear int8" || name == "linear fp4" || name == "linear nf4";
   return quantised ? 64 * kUnit * kProduct * 192 : sum(1100);  // tests/kernels/quantized_test.cc
 }
