@@ -3,6 +3,8 @@
 #include <rapidcheck.h>
 
 #include <cmath>
+#include <functional>
+#include <limits>
 #include <memory>
 
 #include "support.h"
@@ -17,7 +19,7 @@ using quant::Format;
 class Quantized {
  public:
   Quantized(Format format, std::int64_t out, std::int64_t in, std::int64_t block = 64, std::uint64_t seed = 1,
-            int misalign = 0) {
+            int misalign = 0, const std::function<void(std::byte* block, std::size_t size)>& change = {}) {
     matrix_.format = format, matrix_.out = out, matrix_.in = in, matrix_.block = block;
     codes_.resize(matrix_.code_bytes() + 8);
     scales_.resize(matrix_.scale_bytes() + 8);
@@ -29,6 +31,8 @@ class Quantized {
     } else {
       std::ranges::copy(support::random_blocks(format, out * in, seed), codes_.begin());
     }
+    const auto size = static_cast<std::size_t>(matrix_.traits().codes.bytes);
+    for (std::size_t at = 0; change && at < matrix_.code_bytes(); at += size) change(codes_.data() + at, size);
     if (misalign > 0) {
       std::copy_backward(codes_.begin(), codes_.end() - misalign, codes_.end());
       std::copy_backward(scales_.begin(), scales_.end() - misalign, scales_.end());
@@ -37,6 +41,7 @@ class Quantized {
     }
   }
   const quant::Matrix& matrix() const { return matrix_; }
+  std::byte* block(std::int64_t element) { return codes_.data() + quant::bytes_of(matrix_.format, element); }
   std::vector<float> row(std::int64_t o) const {
     std::vector<float> values(static_cast<std::size_t>(matrix_.in));
     quant::decode(matrix_, o, 0, values);
@@ -67,7 +72,7 @@ class Scratch {
 
 struct Shape {
   Format format;
-  std::int64_t rows, outs, in, block = 64;
+  std::int64_t rows = 1, outs = 1, in = 1, block = 64;
   float peak = 1;  // activations are of this spread
   int misalign = 0;
   bool of_call = false;
@@ -100,10 +105,9 @@ double allowed(const Shape& s, const std::vector<double>& x, const std::vector<f
   return rounding * 1.01 + (s.format == Format::nf4 ? 7.1e-5 : 0) * products + sums;
 }
 
-void compare(const Shape& s) {
-  const Quantized w(s.format, s.outs, s.in, s.block, 5, s.misalign);
-  ASSERT_TRUE(can_multiply(w.matrix()));
-  const Tensor x = Tensor(DType::f32, {s.rows, s.in}, s.in + 5).random(7, s.peak);
+// Every table's product of x [rows, in] against naive's.
+void compare_with(const Quantized& w, const Tensor& x, Shape s) {
+  s.rows = x.rows(), s.outs = w.matrix().out, s.in = w.matrix().in;
   const auto run = [&](const Ops& ops, const Tensor& out) {
     const Scratch scratch(w.matrix(), s.rows);
     Linear a{.x = x.view(), .out = out.view(), .quantized = w.matrix(), .scratch = scratch.view()};
@@ -126,6 +130,12 @@ void compare(const Shape& s) {
     run(ops, got);
     expect_near(got, want, bounds, text_of(s));
   });
+}
+
+void compare(const Shape& s) {
+  const Quantized w(s.format, s.outs, s.in, s.block, 5, s.misalign);
+  ASSERT_TRUE(can_multiply(w.matrix()));
+  compare_with(w, Tensor(DType::f32, {s.rows, s.in}, s.in + 5).random(7, s.peak), s);
 }
 
 const std::vector<Format> kFormats{Format::int8, Format::fp4, Format::nf4};
@@ -186,6 +196,69 @@ TEST_P(QuantizedBlocks, EveryShape) {
     for (const std::int64_t rows : {1, 3, 129}) {
       compare({.format = GetParam(), .rows = rows, .outs = 7, .in = blocks * block, .misalign = 1});
     }
+  }
+}
+
+// The largest integers that a format has, all of one sign, against the largest activations: no sum may overflow.
+TEST_P(QuantizedBlocks, TheLargestSums) {
+  const std::int64_t in = quant::traits(GetParam()).columns_multiple == 256 ? 768 : 1056;
+  const support::BlockScales& scales = support::scales_of(GetParam());
+  for (const int byte : {0x00, 0xff, 0x80, 0x7f, 0x55, 0xaa}) {
+    const Quantized w(GetParam(), 6, in, 64, 1, 0, [&](std::byte* block, std::size_t size) {
+      std::fill(block, block + size, static_cast<std::byte>(byte));
+      for (const int at : scales.at) {
+        if (at >= 0) store_element(block + at, DType::f16, 0, (at == scales.at[0] ? 1 : 0.25f) / scales.most);
+      }
+      if (GetParam() == Format::mxfp4) block[0] = std::byte{120};
+      if (GetParam() == Format::nvfp4) std::fill(block, block + 4, std::byte{40});
+    });
+    for (const float sign : {1.f, -1.f}) {
+      for (const std::int64_t rows : {1, 26})
+        compare_with(w, Tensor(DType::f32, {rows, in}).fill(sign), {.format = GetParam()});
+    }
+  }
+}
+
+// Formats whose scales are of 16 bits: those may be infinite.
+std::vector<Format> formats_with_halves() {
+  std::vector<Format> all = formats_of_ggml();
+  std::erase_if(all, [](Format f) { return support::scales_of(f).at[0] < 0; });
+  return all;
+}
+class SpoiltBlocks : public testing::TestWithParam<Format> {};
+INSTANTIATE_TEST_SUITE_P(Each, SpoiltBlocks, testing::ValuesIn(formats_with_halves()),
+                         [](const auto& test) { return std::string(quant::name_of(test.param)); });
+
+// A scale that is infinite or no number spoils the output of its own row alone.
+TEST_P(SpoiltBlocks, StayInTheirRow) {
+  const support::BlockScales& scales = support::scales_of(GetParam());
+  const std::int64_t in = quant::traits(GetParam()).columns_multiple * 2;
+  for (const float spoilt : {std::numeric_limits<float>::infinity(), std::nanf("")}) {
+    Quantized w(GetParam(), 7, in);
+    const Tensor x = Tensor(DType::f32, {30, in}).random(3);
+    for_each_table([&](const Ops& ops) {
+      const auto run = [&](std::int64_t rows) {
+        const Tensor out(DType::f32, {rows, 7});
+        const Scratch scratch(w.matrix(), rows);
+        ops.linear(
+            *ops.open(1),
+            {.x = x.view().rows(0, rows), .out = out.view(), .quantized = w.matrix(), .scratch = scratch.view()});
+        return out;
+      };
+      for (const std::int64_t rows : {1, 30}) {
+        const Tensor before = run(rows);
+        std::byte* block = w.block(3 * in);
+        const f16 kept = load_element<f16>(block + scales.at[0], 0);
+        store_element(block + scales.at[0], DType::f16, 0, spoilt);
+        const Tensor after = run(rows);
+        store_element(block + scales.at[0], 0, kept);
+        for (std::int64_t o = 0; o < 7; ++o) {
+          EXPECT_EQ(std::isfinite(after.get(0, o)), o != 3) << o;
+          if (o == 3) continue;
+          EXPECT_EQ(after.get(0, o), before.get(0, o)) << o;
+        }
+      }
+    });
   }
 }
 
