@@ -182,9 +182,9 @@ INSTANTIATE_TEST_SUITE_P(Each, QuantizedBlocks, testing::ValuesIn(formats_of_ggm
 
 TEST_P(QuantizedBlocks, EveryShape) {
   const std::int64_t block = quant::traits(GetParam()).columns_multiple;
-  for (const std::int64_t rows : {1, 2, 3, 4, 5, 7, 25, 31}) {
-    for (const std::int64_t outs : {1, 2, 49}) {
-      for (const std::int64_t blocks : {1, 2, 3}) {
+  for (const std::int64_t rows : {1, 2, 7, 27}) {
+    for (const std::int64_t outs : {1, 49}) {
+      for (const std::int64_t blocks : {1, 3}) {
         compare({.format = GetParam(), .rows = rows, .outs = outs, .in = blocks * block});
       }
     }
@@ -193,7 +193,7 @@ TEST_P(QuantizedBlocks, EveryShape) {
                                                 ? std::vector<std::int64_t>{4, 5, 18}
                                                 : std::vector<std::int64_t>{1024 / block, 1088 / block, 576 / block};
   for (const std::int64_t blocks : several) {
-    for (const std::int64_t rows : {1, 3, 129}) {
+    for (const std::int64_t rows : {3, 129}) {
       compare({.format = GetParam(), .rows = rows, .outs = 7, .in = blocks * block, .misalign = 1});
     }
   }
@@ -203,7 +203,7 @@ TEST_P(QuantizedBlocks, EveryShape) {
 TEST_P(QuantizedBlocks, TheLargestSums) {
   const std::int64_t in = quant::traits(GetParam()).columns_multiple == 256 ? 768 : 1056;
   const support::BlockScales& scales = support::scales_of(GetParam());
-  for (const int byte : {0x00, 0xff, 0x80, 0x7f, 0x55, 0xaa}) {
+  for (const int byte : {0x00, 0xff, 0x80, 0x7f}) {
     const Quantized w(GetParam(), 6, in, 64, 1, 0, [&](std::byte* block, std::size_t size) {
       std::fill(block, block + size, static_cast<std::byte>(byte));
       for (const int at : scales.at) {

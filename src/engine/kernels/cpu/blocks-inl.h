@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <cstring>
 #include <span>
+#include <type_traits>
 
 #include "engine/kernels/cpu/dots-inl.h"
 #include "engine/kernels/kernels.h"
@@ -22,9 +23,9 @@ namespace {
 
 // What up to 256 weights of a row are scaled by.
 struct SpanScales {
-  alignas(64) float scale[8] = {};   // of each 32; of a superblock: the first
+  alignas(64) float scale[8];        // of each 32; of a superblock: the first
   alignas(64) float least[16] = {};  // what is subtracted, of each 32 or 16
-  alignas(64) Word sub[16] = {};     // of superblocks: integer scales, of each 32 or 16
+  alignas(64) Word sub[16];          // of superblocks: integer scales, of each 16; or of each 32, twice
 };
 
 // Sums of products of 14 bits with 4096 and less stay below 2^31 in each lane up to here.
@@ -94,9 +95,14 @@ HWY_INLINE VecSixteen sixteen_of(std::uint64_t lower, std::uint64_t upper) {
 
 // to[i] = words of bytes.
 HWY_INLINE void store_sixteen(VecSigned bytes, Word* to) {
+#if HWY_TARGET == HWY_AVX2 || HWY_TARGET == HWY_AVX3
+  // In one piece, or what is read of it soon would have to wait.
+  _mm256_store_si256(reinterpret_cast<__m256i*>(to), _mm256_cvtepi8_epi16(bytes.raw));
+#else
   const hn::Full128<Word> d;
   hn::Store(hn::PromoteTo(d, hn::LowerHalf(bytes)), d, to);
   hn::Store(hn::PromoteTo(d, hn::UpperHalf(hn::Half<SignedSixteen>(), bytes)), d, to + 8);
+#endif
 }
 
 // to[i] = factor * bytes[i].
@@ -130,13 +136,43 @@ HWY_INLINE void words_in_order(VecSigned first, VecSigned second, VecWords* w) {
 #endif
 }
 
-// Vector i of 32 words, times the scale of its 16, or of each of its two.
-HWY_INLINE VecWords times_of_16(VecWords v, const Word* sub, Int i) {
 #if HWY_TARGET == HWY_AVX3
-  const __m512i lower = _mm512_broadcastw_epi16(_mm_cvtsi32_si128(sub[0]));
-  return hn::Mul(v, VecWords{_mm512_mask_broadcastw_epi16(lower, 0xffff0000, _mm_cvtsi32_si128(sub[1]))});
+
+// Lane l of vector i: place 2 i + l / 16 of sixteen words, 2 i + l / 8 of sixteen floats.
+struct Places {
+  alignas(64) Word words[8][32];
+  alignas(64) std::int32_t floats[8][16];
+};
+constexpr Places make_places() {
+  Places p{};
+  for (int i = 0; i < 8; ++i) {
+    for (int l = 0; l < 32; ++l) p.words[i][l] = static_cast<Word>(2 * i + l / 16);
+    for (int l = 0; l < 16; ++l) p.floats[i][l] = 2 * i + l / 8;
+  }
+  return p;
+}
+constexpr Places kPlaces = make_places();
+
+#endif
+
+// Vector i of the 32 words from weight `first` on, times the scale of its 16, or of each of its two.
+HWY_INLINE VecWords times_of_16(VecWords v, const Word* sub, Int first, [[maybe_unused]] Int i) {
+#if HWY_TARGET == HWY_AVX3
+  const __m512i all = _mm512_castsi256_si512(_mm256_load_si256(reinterpret_cast<const __m256i*>(sub)));
+  return hn::Mul(v, VecWords{_mm512_permutexvar_epi16(_mm512_load_si512(kPlaces.words[first / 32]), all)});
 #else
-  return hn::Mul(v, hn::Set(Words(), sub[i * kWords / 16]));
+  return hn::Mul(v, hn::Set(Words(), sub[first / 16 + i * kWords / 16]));
+#endif
+}
+
+// 32 words from weight `first` on, times their scale, which is there twice.
+HWY_INLINE VecWords times_of_32(VecWords v, const Word* sub, Int first) {
+#if HWY_TARGET == HWY_AVX2 || HWY_TARGET == HWY_AVX3
+  std::int32_t two;
+  std::memcpy(&two, sub + first / 16, sizeof two);
+  return hn::Mul(v, hn::BitCast(Words(), hn::Set(Integers(), two)));
+#else
+  return hn::Mul(v, hn::Set(Words(), sub[first / 16]));
 #endif
 }
 
@@ -174,6 +210,16 @@ struct Nibbles {
     first = hn::TableLookupBytes(table, hn::BitCast(SignedSixteen(), hn::And(v, hn::Set(Sixteen(), 15))));
     second = hn::TableLookupBytes(table, hn::BitCast(SignedSixteen(), hn::ShiftRight<4>(v)));
   }
+#if HWY_TARGET == HWY_AVX3
+  HWY_INLINE void two_blocks(const std::uint8_t* block, Unpacked64& w) const {
+    const hn::Full256<std::uint8_t> d;
+    const auto v = hn::Combine(d, hn::LoadU(Sixteen(), block + bytes + at), hn::LoadU(Sixteen(), block + at));
+    const __m256i values = _mm256_broadcastsi128_si256(table.raw);
+    const __m256i lower = _mm256_shuffle_epi8(values, hn::And(v, hn::Set(d, 15)).raw);
+    w[0] = VecWords{_mm512_cvtepi8_epi16(lower)};
+    w[1] = VecWords{_mm512_cvtepi8_epi16(_mm256_shuffle_epi8(values, hn::ShiftRight<4>(v).raw))};
+  }
+#endif
   Int bytes, at;  // the codes behind 1, 2 or 4 bytes: an exponent, a scale, a scale and a minimum
   VecSigned table;
 };
@@ -223,13 +269,32 @@ struct SixBitScales {
   static constexpr bool kSuperblocks = true;
   static constexpr Int bytes = kFive ? 176 : 144, kCodes = kFive ? 48 : 16;
   HWY_INLINE void scales(const std::uint8_t* p, Int, SpanScales& s) const {
+#if HWY_TARGET == HWY_AVX2 || HWY_TARGET == HWY_AVX3
+    constexpr int kSix = 0x3f3f3f3f, kFour = 0x0f0f0f0f, kUpper = 0x30303030;
+    // Words of 32 bits: scale and minimum, the three of their bytes.
+    const __m128i head = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
+    const __m128i ab = _mm_srlv_epi32(_mm_shuffle_epi32(head, 0x99), _mm_setr_epi32(0, 0, 2, 2));
+    const __m128i c = _mm_srlv_epi32(_mm_shuffle_epi32(head, 0xff), _mm_setr_epi32(0, 0, 0, 4));
+    const __m128i both = _mm_or_si128(_mm_and_si128(ab, _mm_setr_epi32(kSix, kSix, kUpper, kUpper)),
+                                      _mm_and_si128(c, _mm_setr_epi32(0, 0, kFour, kFour)));
+    // Scales are bytes 0 to 3 and 8 to 11 now, minima 4 to 7 and 12 to 15.
+    const __m128i twice = _mm_shuffle_epi8(both, _mm_setr_epi8(0, 0, 1, 1, 2, 2, 3, 3, 8, 8, 9, 9, 10, 10, 11, 11));
+    const __m128i minima = _mm_shuffle_epi32(both, 0x0d);
+    const __m128 d = _mm_cvtph_ps(head);
+    _mm_store_ss(s.scale, d);
+    _mm256_store_si256(reinterpret_cast<__m256i*>(s.sub), _mm256_cvtepu8_epi16(twice));
+    const __m256 least = _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(minima));
+    _mm256_store_ps(s.least, _mm256_mul_ps(least, _mm256_broadcastss_ps(_mm_movehdup_ps(d))));
+#else
     const std::uint32_t a = four_bytes(p + 4), b = four_bytes(p + 8), c = four_bytes(p + 12);
     constexpr std::uint32_t kSix = 0x3f3f3f3f, kFour = 0x0f0f0f0f, kUpper = 0x30303030;
     const std::uint64_t scales_low = a & kSix, scales_high = (c & kFour) | (a >> 2 & kUpper);
     const std::uint64_t least_low = b & kSix, least_high = (c >> 4 & kFour) | (b >> 2 & kUpper);
     s.scale[0] = half_at(p);
-    store_sixteen(hn::BitCast(SignedSixteen(), sixteen_of(scales_low | scales_high << 32, 0)), s.sub);
+    const VecSixteen once = sixteen_of(scales_low | scales_high << 32, 0);
+    store_sixteen(hn::BitCast(SignedSixteen(), hn::InterleaveLower(Sixteen(), once, once)), s.sub);
     store_scaled(sixteen_of(least_low | least_high << 32, 0), half_at(p + 2), s.least);
+#endif
   }
   template <int J>
   HWY_INLINE void unpack(const std::uint8_t* p, const SpanScales& s, Unpacked64& w) const {
@@ -241,8 +306,8 @@ struct SixBitScales {
         first = hn::Or(first, masked(shifted<4 - 2 * J>(fifth), 16));
         second = hn::Or(second, masked(shifted<3 - 2 * J>(fifth), 16));
       }
-      w[i] = hn::Mul(first, hn::Set(Words(), s.sub[2 * J]));
-      w[kHalves + i] = hn::Mul(second, hn::Set(Words(), s.sub[2 * J + 1]));
+      w[i] = times_of_32(first, s.sub, 64 * J);
+      w[kHalves + i] = times_of_32(second, s.sub, 64 * J + 32);
     }
   }
 };
@@ -266,8 +331,8 @@ struct Sixes {  // Q6_K
       const VecWords second = J % 2 == 0 ? masked(b, 15) : shifted<-4>(b);
       const VecWords one = hn::Or(first, masked(shifted<kShift>(upper), 48));
       const VecWords two = hn::Or(second, masked(shifted<kShift - 2>(upper), 48));
-      w[i] = times_of_16(hn::Sub(one, offset), s.sub + 4 * J, i);
-      w[kHalves + i] = times_of_16(hn::Sub(two, offset), s.sub + 4 * J + 2, i);
+      w[i] = times_of_16(hn::Sub(one, offset), s.sub, 64 * J, i);
+      w[kHalves + i] = times_of_16(hn::Sub(two, offset), s.sub, 64 * J + 32, i);
     }
   }
 };
@@ -300,8 +365,8 @@ struct Twos {
     for (Int i = 0; i < kHalves; ++i) {
       VecWords first, second;
       two_bits<J>(p + (ternary ? 0 : 16), i, first, second);
-      w[i] = times_of_16(hn::Sub(first, offset), s.sub + 4 * J, i);
-      w[kHalves + i] = times_of_16(hn::Sub(second, offset), s.sub + 4 * J + 2, i);
+      w[i] = times_of_16(hn::Sub(first, offset), s.sub, 64 * J, i);
+      w[kHalves + i] = times_of_16(hn::Sub(second, offset), s.sub, 64 * J + 32, i);
     }
   }
   Int bytes;
@@ -329,8 +394,8 @@ struct Threes {  // Q3_K
       two_bits<J>(p + 32, i, first, second);
       first = hn::Or(first, masked(shifted<2 - 2 * J>(third), 4));
       second = hn::Or(second, masked(shifted<1 - 2 * J>(third), 4));
-      w[i] = times_of_16(hn::Sub(first, offset), s.sub + 4 * J, i);
-      w[kHalves + i] = times_of_16(hn::Sub(second, offset), s.sub + 4 * J + 2, i);
+      w[i] = times_of_16(hn::Sub(first, offset), s.sub, 64 * J, i);
+      w[kHalves + i] = times_of_16(hn::Sub(second, offset), s.sub, 64 * J + 32, i);
     }
   }
 };
@@ -343,7 +408,9 @@ struct UnevenNibbles {
   HWY_INLINE void scales(const std::uint8_t* p, Int, SpanScales& s) const {
     const std::uint32_t lower = four_bytes(p + 4), upper = four_bytes(p) >> 16;
     s.scale[0] = half_at(p);
-    for (Int j = 0; j < 8; ++j) s.sub[j] = static_cast<Word>((lower >> 4 * j & 15) + 16 * (upper >> 2 * j & 3)) - 32;
+    for (Int j = 0; j < 8; ++j) {
+      s.sub[2 * j] = s.sub[2 * j + 1] = static_cast<Word>((lower >> 4 * j & 15) + 16 * (upper >> 2 * j & 3)) - 32;
+    }
   }
   template <int J>
   HWY_INLINE void unpack(const std::uint8_t* p, const SpanScales& s, Unpacked64& w) const {
@@ -351,8 +418,9 @@ struct UnevenNibbles {
       VecSigned first, second;
       nibbles.codes(p + 8 + 16 * (2 * J + j), first, second);
       words_in_order(first, second, w + kHalves * j);
-      for (Int i = 0; i < kHalves; ++i)
-        w[kHalves * j + i] = hn::Mul(w[kHalves * j + i], hn::Set(Words(), s.sub[2 * J + j]));
+      for (Int i = 0; i < kHalves; ++i) {
+        w[kHalves * j + i] = times_of_32(w[kHalves * j + i], s.sub, 64 * J + 32 * j);
+      }
     }
   }
   Nibbles nibbles;
@@ -361,6 +429,9 @@ struct UnevenNibbles {
 // 64 weights of two blocks of 32.
 template <class F>
 HWY_INLINE void unpack_two(const F& f, const std::uint8_t* p, Unpacked64& w) {
+#if HWY_TARGET == HWY_AVX3
+  if constexpr (std::is_same_v<F, Nibbles>) return f.two_blocks(p, w);
+#endif
   VecSigned a, b, c, e;
   f.codes(p, a, b);
   f.codes(p + f.bytes, c, e);
@@ -373,12 +444,13 @@ HWY_INLINE void unpack_two(const F& f, const std::uint8_t* p, Unpacked64& w) {
   }
 }
 
-// Lanes of the sums of two blocks of 32 whose halves lie side by side.
-HWY_INLINE Vec pair_of(const float* scales) {
+// Scales of the lanes of the sums of blocks j and j + 1, whose halves lie side by side.
+HWY_INLINE Vec pair_of(const float* scales, Int j) {
 #if HWY_TARGET == HWY_AVX3
-  return Vec{_mm512_mask_broadcastss_ps(_mm512_set1_ps(scales[0]), 0xff00, _mm_load_ss(scales + 1))};
+  const __m512i places = _mm512_load_si512(kPlaces.floats[j / 2]);
+  return Vec{_mm512_permutexvar_ps(places, _mm512_castps256_ps512(_mm256_load_ps(scales)))};
 #else
-  return hn::Set(Floats(), scales[0]);
+  return hn::Set(Floats(), scales[j]);
 #endif
 }
 

@@ -138,7 +138,7 @@ struct FewBlocks {
       Int c = 0;
       for (; c + 64 <= n; c += 64) {
         for (int s = 0; s < S; ++s)
-          two_blocks<R, S>(x, p[s] + c / 32 * f.bytes, scales[s].scale + c / 32, k + c, s, part);
+          two_blocks<R, S>(x, p[s] + c / 32 * f.bytes, scales[s].scale, c / 32, k + c, s, part);
       }
       for (int s = 0; c < n && s < S; ++s)
         last_block<R, S>(x, p[s] + c / 32 * f.bytes, scales[s].scale[c / 32], k + c, s, part);
@@ -160,7 +160,7 @@ struct FewBlocks {
   }
 
   template <int R, int S>
-  HWY_INLINE void two_blocks(const XRow (&x)[R], const std::uint8_t* p, const float* scale, Int k, int s,
+  HWY_INLINE void two_blocks(const XRow (&x)[R], const std::uint8_t* p, const float* scale, Int j, Int k, int s,
                              Vec (&part)[R][S]) const {
     Unpacked64 w;
     unpack_two(f, p, w);
@@ -169,10 +169,10 @@ struct FewBlocks {
       for (Int i = 0; i < 2 * kHalves; ++i) {
         sum = dot<kVnni>(sum, load_words(x[r].words() + k + i * kWords), w[i]);
         if (kPaired || i % kHalves != kHalves - 1) continue;
-        part[r][s] = hn::MulAdd(to_floats(sum), hn::Set(Floats(), scale[i / kHalves]), part[r][s]);
+        part[r][s] = hn::MulAdd(to_floats(sum), hn::Set(Floats(), scale[j + i / kHalves]), part[r][s]);
         sum = no_sum();
       }
-      if constexpr (kPaired) part[r][s] = hn::MulAdd(to_floats(sum), pair_of(scale), part[r][s]);
+      if constexpr (kPaired) part[r][s] = hn::MulAdd(to_floats(sum), pair_of(scale, j), part[r][s]);
     }
   }
   template <int R, int S>

@@ -196,8 +196,8 @@ struct BlockPanel {
     }
     Vec scale[kQOuts];
     for (int o = 0; o < kQOuts; ++o) {
-      const float* of = scales[first + o][span].scale + j;
-      scale[o] = C == 64 ? pair_of(of) : hn::Set(Floats(), *of);
+      const float* of = scales[first + o][span].scale;
+      scale[o] = C == 64 ? pair_of(of, j) : hn::Set(Floats(), of[j]);
     }
     for (int r = 0; r < R; ++r) {
       for (int o = 0; o < kQOuts; ++o) part[r][o] = hn::MulAdd(to_floats(sums[r][o]), scale[o], part[r][o]);

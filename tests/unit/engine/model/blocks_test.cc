@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "base/error.h"
+#include "engine/model/past_file.h"
 #include "support/far_table.h"
 #include "support/in_blocks.h"
 #include "support/models.h"
@@ -74,6 +75,60 @@ TEST(InBlocks, WhatCannotBeIsRefused) {
               AllOf(HasSubstr("embed_tokens"), HasSubstr("a multiple of 256"), HasSubstr("rows of 96")));
   EXPECT_THAT(error([&](InBlocks& s) { s.at("model.norm.weight").format = Format::q8_0; }),
               AllOf(HasSubstr("model.norm.weight"), HasSubstr("Q8_0")));
+}
+
+// The row law, where matrices of one model have several formats, with and without minima.
+TEST(InBlocks, HowTheyAreFedMakesNoDifference) {
+  const kernels::Backend cpu("cpu", 2);
+  for (const auto& [name, formats] : std::vector<std::pair<const char*, std::vector<Format>>>{
+           {"tiny-qwen3", kMixture}, {"tiny-qwen3", {Format::q4_k, Format::q4_1}}, {"tiny-falcon", {Format::q8_0}}}) {
+    const Model model = load(std::make_unique<InBlocks>(name, formats), cpu, {});
+    const auto ids = support::random_ids(3, 40, model.card().vocab);
+    Past whole = model.new_past(), stepwise = model.new_past();
+    const std::vector<float> want = support::feed(model, whole, ids);
+    std::vector<float> got;
+    for (std::size_t at = 0; at < ids.size();) {
+      const std::size_t n = std::min<std::size_t>(ids.size() - at, at == 0 ? 27 : at % 5 + 1);
+      const auto part = support::feed(
+          model, stepwise,
+          {ids.begin() + static_cast<std::ptrdiff_t>(at), ids.begin() + static_cast<std::ptrdiff_t>(at + n)});
+      got.insert(got.end(), part.begin(), part.end());
+      at += n;
+    }
+    ASSERT_EQ(got.size(), want.size());
+    EXPECT_TRUE(got == want) << name << " in " << model.weights().describe();
+  }
+}
+
+// A saved past is of these blocks alone: not of others, and not of what they stand for.
+TEST(InBlocks, SavedPastsAreOfTheseBlocks) {
+  const auto file = std::filesystem::path(testing::TempDir()) / "blocks.pkvpast";
+  const kernels::Backend cpu("cpu", 1);
+  const auto past_of = [&](std::unique_ptr<InBlocks> source) {
+    return load(std::move(source), cpu, {.past_dtype = DType::f32});
+  };
+  const Model model = past_of(std::make_unique<InBlocks>("tiny-qwen3", kMixture));
+  const auto ids = support::random_ids(3, 9, model.card().vocab);
+  Past past = model.new_past();
+  support::feed(model, past, ids);
+  save_past(file, model, past);
+  EXPECT_EQ(restore_past(file, model, ids, {.hash_weights = true}).common, 9);
+  const auto error = [&](std::unique_ptr<InBlocks> source) -> std::string {
+    try {
+      restore_past(file, past_of(std::move(source)), ids, {.hash_weights = true});
+    } catch (const Error& e) {
+      return e.what();
+    }
+    return "no error";
+  };
+  auto other = std::make_unique<InBlocks>("tiny-qwen3", kMixture);
+  containers::Tensor& t = other->at("model.layers.0.mlp.down_proj.weight");
+  std::vector<std::byte> changed(t.data.begin(), t.data.end());
+  changed[5] ^= std::byte{1};
+  t.data = changed;
+  EXPECT_THAT(error(std::move(other)), HasSubstr("other weights"));
+  EXPECT_THAT(error(std::make_unique<InBlocks>("tiny-qwen3", kMixture, true)), HasSubstr("another format"));
+  std::filesystem::remove(file);
 }
 
 TEST(InBlocks, AreNotQuantisedAnew) {
