@@ -409,7 +409,8 @@ struct UnevenNibbles {
     const std::uint32_t lower = four_bytes(p + 4), upper = four_bytes(p) >> 16;
     s.scale[0] = half_at(p);
     for (Int j = 0; j < 8; ++j) {
-      s.sub[2 * j] = s.sub[2 * j + 1] = static_cast<Word>((lower >> 4 * j & 15) + 16 * (upper >> 2 * j & 3)) - 32;
+      const std::uint32_t six = (lower >> 4 * j & 15) + 16 * (upper >> 2 * j & 3);
+      s.sub[2 * j] = s.sub[2 * j + 1] = static_cast<Word>(static_cast<Int>(six) - 32);
     }
   }
   template <int J>
