@@ -113,6 +113,7 @@ Findings architecture_names(const fs::path& root) {
   std::ranges::copy(files_under(root, "apps", {".h", ".cc"}), std::back_inserter(files));
   for (const std::string& file : files) {
     if (file.starts_with("src/engine/model/arch/") || file.starts_with("src/text/")) continue;
+    if (file.starts_with("src/engine/model/gguf/")) continue;  // what another format calls them
     if (file == "src/engine/model/architectures.cc") continue;
     if (file == "src/checker/article/article.cc") continue;  // the names of published runs; nothing branches on them
     const bool speaks = file.starts_with("apps/") || file.starts_with("src/subjects/");

@@ -145,11 +145,17 @@ View Reader::keep(const Buffer& host) {
 View Reader::keep_matrix(const containers::Tensor& t, bool transpose) {
   const DType dtype = options_.dtype.value_or(dtype_to_compute_with(t));
   progress(t);
+  const Arrangement* stored = arrangement_of(source_, t);
   View kept(t.data.data(), dtype, {t.shape[transpose ? 1 : 0], t.shape[transpose ? 0 : 1]});
-  count(kept);
+  // A table that is wide in any file says nothing of what keys and values should be kept in.
+  if (stored != nullptr && stored->widened) {
+    inventory_.bytes += kept.bytes();
+  } else {
+    count(kept);
+  }
   if (backend_ == nullptr) return kept;
-  Buffer narrow;  // lives until the values are converted
-  View placed = values_of(t, narrow);
+  Buffer copy;  // lives until the values are converted
+  View placed = values_of(t, stored, copy);
   kernels::Memory memory = kernels::place(*backend_, placed);
   if (transpose || dtype != t.dtype) {
     kernels::Memory converted(*backend_, kept.bytes());
@@ -160,6 +166,12 @@ View Reader::keep_matrix(const containers::Tensor& t, bool transpose) {
     memory = std::move(converted);
   }
   if (memory) t.file->done_with(t.data);
+  if (!memory && copy) {  // rows were moved: what operations read must outlive this
+    memory = kernels::Memory(*backend_, placed.bytes());
+    backend_->upload(memory.data(), placed.data, placed.bytes());
+    placed.data = memory.data();
+    t.file->done_with(t.data);
+  }
   return keep_packed(placed, std::move(memory));
 }
 
@@ -192,7 +204,7 @@ Buffer Reader::wide_vector(const std::string& name, std::int64_t size) {
 void Reader::widen(const containers::Tensor& t, std::span<float> to) const {
   if (backend_ == nullptr) return;
   Buffer narrow;
-  const View values = values_of(t, narrow);
+  const View values = values_of(t, arrangement_of(source_, t), narrow);
   load_elements(values.data, values.dtype, 0, to);
 }
 
@@ -249,7 +261,8 @@ Norm Reader::norm(const std::string& name, std::int64_t width, double eps, const
   Norm norm{.weight = {}, .bias = {}, .eps = static_cast<float>(eps), .centred = form.centred};
   if (form.weight) {
     Buffer weight = wide_vector(name + ".weight", width);
-    if (form.one_more) {
+    const Arrangement* stored = arrangement_of(source_, *find(name + ".weight"));
+    if (form.one_more && (stored == nullptr || !stored->one_added)) {
       for (float& x : weight.span<float>()) x += 1;
     }
     norm.weight = keep(weight);

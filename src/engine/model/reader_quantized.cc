@@ -30,6 +30,10 @@ bool Reader::skips(const std::string& name) const {
 // [out, in], which may be stored [in, out] while it is not quantised.
 Projection Reader::keep_linear(const std::string& name, std::int64_t out, std::int64_t in, bool transposed) {
   if (auto stored = find_stored(name, out, in)) return keep_stored(*std::move(stored), name);
+  if (const containers::Tensor* found = find(name)) {
+    const Arrangement* stored = arrangement_of(source_, *found);
+    if (stored != nullptr && stored->turned) transposed = false;
+  }
   const containers::Tensor& t = transposed ? expect(name, std::array{in, out}) : expect(name, std::array{out, in});
   if (options_.quantize && !skips(t.name)) return encode(t, transposed);
   inventory_.plain.push_back(module_of(t.name));
@@ -66,6 +70,13 @@ Projection Reader::keep_stored(StoredMatrix stored, const std::string& name) {
   if (backend_ == nullptr) {
     count(m);
     return {.quantized = m};
+  }
+  if (const containers::Tensor& t = *find(name); const auto* rows = moved_rows(arrangement_of(source_, t))) {
+    const Buffer ordered = in_order(t, *rows);
+    memory_.emplace_back(*backend_, m.code_bytes());
+    backend_->upload(memory_.back().data(), ordered.view().data, m.code_bytes());
+    m.codes = m.codes_in(memory_.back().data());
+    t.file->done_with(t.data);
   }
   place(m.codes);
   if (stored.nested) {
@@ -125,7 +136,7 @@ Projection Reader::encode(const containers::Tensor& t, bool transposed) {
   m.scales = m.scales_in(scales.data());
   t.file->will_read(t.data);
   Buffer narrow;  // lives until the values are encoded
-  View placed = values_of(t, narrow);
+  View placed = values_of(t, arrangement_of(source_, t), narrow);
   const kernels::Memory raw = kernels::place(*backend_, placed);
   if (transposed || dtype != t.dtype) {
     View turned(nullptr, dtype, {m.out, m.in});

@@ -56,12 +56,43 @@ bool same_values(const containers::Tensor& a, const containers::Tensor& b) {
 
 DType dtype_to_compute_with(const containers::Tensor& t) { return t.dtype == DType::f64 ? DType::f32 : t.dtype; }
 
-View values_of(const containers::Tensor& t, Buffer& narrow) {
-  if (t.dtype != DType::f64) return t.view();
-  narrow = Buffer(DType::f32, t.shape);
+const Arrangement* arrangement_of(const Source& source, const containers::Tensor& tensor) {
+  const auto* arranged = dynamic_cast<const Arranged*>(&source);
+  return arranged == nullptr ? nullptr : arranged->arrangement_of(tensor);
+}
+
+const std::vector<std::int64_t>* moved_rows(const Arrangement* a) {
+  return a == nullptr || a->rows.empty() ? nullptr : &a->rows;
+}
+
+Buffer in_order(const containers::Tensor& t, const std::vector<std::int64_t>& rows) {
+  const std::size_t row = t.data.size() / rows.size();
+  Buffer ordered(DType::u8, {static_cast<std::int64_t>(t.data.size())});
+  std::byte* to = ordered.view().as<std::byte>();
+  for (const std::int64_t from : rows) {
+    std::memcpy(to, t.data.data() + static_cast<std::size_t>(from) * row, row);
+    to += row;
+  }
+  return ordered;
+}
+
+View values_of(const containers::Tensor& t, const Arrangement* a, Buffer& copy) {
+  const std::byte* data = t.data.data();
+  Buffer ordered;
+  if (const std::vector<std::int64_t>* rows = moved_rows(a)) {
+    ordered = in_order(t, *rows);
+    data = ordered.view().as<std::byte>();
+  }
+  if (t.dtype != DType::f64) {
+    View values = t.view();
+    values.data = const_cast<std::byte*>(data);
+    copy = std::move(ordered);
+    return values;
+  }
+  copy = Buffer(DType::f32, t.shape);
   std::int64_t i = 0;
-  for (float& value : narrow.span<float>()) value = static_cast<float>(load_element<double>(t.data.data(), i++));
-  return narrow.view();
+  for (float& value : copy.span<float>()) value = static_cast<float>(load_element<double>(data, i++));
+  return copy.view();
 }
 
 // fp16 ends at 65520, where rounding to it gives infinity, and 65536 is the next number that bf16 has.

@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <array>
-#include <cctype>
 
 namespace pkv::gguf {
 namespace {
@@ -30,9 +29,7 @@ const ElementType* find_type(std::uint32_t id) {
 
 std::optional<quant::ElementType> readable_as(const ElementType& type) {
   if (const auto dtype = from_safetensors_name(type.name)) return *dtype;
-  std::string name(type.name);
-  for (char& c : name) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
-  if (const auto format = quant::format_from_name(name)) return *format;
+  if (const auto format = quant::format_from_name(type.name)) return *format;
   return std::nullopt;
 }
 

@@ -122,7 +122,7 @@ class Looking {
 
   // The first numbers of the header.
   void gguf(std::string_view text) {
-    look_.kind = "GGUF, which pkv does not read";
+    look_.kind = "GGUF";
     constexpr std::size_t kHeader = 24;
     if (text.size() < kHeader) return;
     const auto number = [&](std::size_t at, std::size_t size) {
@@ -131,11 +131,6 @@ class Looking {
       return std::to_string(n);
     };
     look_.said = {{"version", number(4, 4)}, {"tensors", number(8, 8)}, {"keys", number(16, 8)}};
-    attempt([] {
-      fail_load({.what = "pkv does not read GGUF",
-                 .hint = "the model's folder as save_pretrained writes it; transformers opens some GGUF files with "
-                         "from_pretrained(FOLDER, gguf_file=NAME)"});
-    });
   }
 
   static constexpr std::size_t kShown = 60, kTarMark = 257;
