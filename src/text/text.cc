@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "base/utf8.h"
 #include "text/cuts.h"
+#include "text/gguf/gguf.h"
 #include "text/patterns.h"
 #include "text/pipeline.h"
 
@@ -97,6 +98,9 @@ std::optional<std::string_view> form_of(const Pipeline& p, std::int32_t id, bool
 Tokenizer::Tokenizer(std::shared_ptr<const Pipeline> pipeline) : pipeline_(std::move(pipeline)) {}
 
 Tokenizer Tokenizer::load(const std::filesystem::path& folder) {
+  if (gguf::is_gguf_file(folder)) {
+    return Tokenizer(std::make_shared<const Pipeline>(load_gguf(gguf::Model::open(folder).metadata())));
+  }
   return Tokenizer(std::make_shared<const Pipeline>(load_folder(folder)));
 }
 
