@@ -13,7 +13,9 @@
 #include "base/json.h"
 #include "base/json_writer.h"
 #include "commands/commands.h"
+#include "engine/model/gguf/source.h"
 #include "engine/model/model.h"
+#include "engine/model/open_source.h"
 #include "engine/model/outline.h"
 #include "exit_code.h"
 #include "files/hf/hf.h"
@@ -53,7 +55,7 @@ class Lines {
   }
   void tensors(std::span<const containers::Tensor> all, std::span<const containers::Unreadable> unreadable) {
     text += "\n";
-    for (const containers::Tensor& t : all) tensor(t.name, safetensors_name(t.dtype), shape_text(t.shape));
+    for (const containers::Tensor& t : all) tensor(t.name, t.type(), shape_text(t.shape));
     for (const containers::Unreadable& t : unreadable) {
       tensor(t.name, t.dtype, shape_text(t.shape) + " (pkv can't read this dtype)");
     }
@@ -75,17 +77,19 @@ struct TokenizerFound {
   std::optional<std::int64_t> tokens;
   std::string problem;
 };
+TokenizerFound load_tokenizer_of(const std::filesystem::path& model) try {
+  return {.tokens = text::Tokenizer::load(model).vocab_size(), .problem = {}};
+} catch (const Error& e) {
+  return {.tokens = {}, .problem = in_one_line(e)};
+}
 std::optional<TokenizerFound> find_tokenizer(const std::filesystem::path& folder) {
   static constexpr std::array<std::string_view, 6> kFiles{"tokenizer.json", "vocab.json",   "tokenizer.model",
                                                           "vocab.txt",      "spiece.model", "sentencepiece.bpe.model"};
   std::error_code error;
+  if (gguf::is_gguf_file(folder)) return load_tokenizer_of(folder);
   const auto there = [&](std::string_view name) { return std::filesystem::exists(folder / name, error); };
   if (std::ranges::none_of(kFiles, there)) return std::nullopt;
-  try {
-    return TokenizerFound{.tokens = text::Tokenizer::load(folder).vocab_size(), .problem = {}};
-  } catch (const Error& e) {
-    return TokenizerFound{.tokens = {}, .problem = in_one_line(e)};
-  }
+  return load_tokenizer_of(folder);
 }
 
 // `vocab`: of the model, where that is known.
@@ -94,6 +98,25 @@ std::string text_of(const std::optional<TokenizerFound>& tokenizer, std::optiona
   if (!tokenizer->tokens) return "cannot be used: " + tokenizer->problem;
   const bool larger = vocab && *tokenizer->tokens > *vocab;
   return fmt::format("{} tokens{}", show::grouped(*tokenizer->tokens), larger ? ", more than the model has" : "");
+}
+
+// Types of a GGUF file's tensors with the bytes of each, the most first, and its metadata.
+void metadata_of(const gguf::Model& model, Lines& line) {
+  constexpr std::size_t kWidth = 90;
+  std::map<std::string_view, std::pair<std::uint64_t, std::size_t>> types;
+  for (const gguf::Model::Found& t : model.tensors()) {
+    types[t.info->type->name].first += t.info->bytes;
+    ++types[t.info->type->name].second;
+  }
+  std::vector<std::pair<std::uint64_t, std::string>> listed;
+  for (const auto& [type, sum] : types) {
+    listed.emplace_back(sum.first, fmt::format("{}: {} in {} tensors", type, megabytes(sum.first), sum.second));
+  }
+  std::ranges::sort(listed, std::greater<>());
+  for (const auto& [bytes, text] : listed) line("type", text);
+  for (const gguf::Pair& pair : model.metadata().pairs()) {
+    line("metadata", fmt::format("{}: {}", pair.key, gguf::short_text(pair.value, kWidth)));
+  }
 }
 
 std::int64_t past_bytes(const model::Inspection& found) {
@@ -115,7 +138,7 @@ std::string windows_text(const model::Card& c, std::size_t bytes_of_value) {
   return text;
 }
 
-std::string as_text(const hf::Folder& folder, const model::Inspection& found, const InspectOptions& options) {
+std::string as_text(const model::Source& folder, const model::Inspection& found, const InspectOptions& options) {
   const model::Card& c = found.card;
   Lines line(options.output);
   line("model", folder.path().string());
@@ -135,7 +158,8 @@ std::string as_text(const hf::Folder& folder, const model::Inspection& found, co
   line("past", fmt::format("{} bytes a token ({}){}", show::grouped(past_bytes(found)), name_of(found.past_dtype),
                            windows_text(c, size_of(found.past_dtype))));
   line("tokenizer", text_of(find_tokenizer(folder.path()), c.vocab));
-  for (const auto& file : folder.files()) line("file", file.filename().string());
+  for (const auto& file : model::weight_files(folder)) line("file", file.filename().string());
+  if (const auto* source = dynamic_cast<const model::GgufSource*>(&folder)) metadata_of(source->model(), line);
   for (const std::string& note : found.notes) line("note", note);
   if (options.tensors) line.tensors(folder.tensors(), folder.unreadable());
   return line.text;
@@ -153,7 +177,7 @@ struct Unrunnable {
 // Number formats of the tensors, with the bytes of each: "F32, 2.7 MB; U8, 0.1 MB".
 std::string formats_of(const hf::Look& look) {
   std::map<std::string, std::uint64_t> bytes;
-  for (const containers::Tensor& t : look.tensors) bytes[std::string(safetensors_name(t.dtype))] += t.data.size();
+  for (const containers::Tensor& t : look.tensors) bytes[std::string(t.type())] += t.data.size();
   for (const containers::Unreadable& t : look.unreadable) bytes[std::string(t.dtype)] += t.bytes;
   std::string text;
   for (const auto& [dtype, n] : bytes) {
@@ -269,7 +293,7 @@ void write_tensors(JsonWriter& json, std::span<const containers::Tensor> tensors
                    std::span<const containers::Unreadable> unreadable) {
   if (!tensors.empty()) {
     json.array("tensors", [&] {
-      for (const auto& t : tensors) write_tensor(json, t.name, safetensors_name(t.dtype), t.shape);
+      for (const auto& t : tensors) write_tensor(json, t.name, t.type(), t.shape);
     });
   }
   if (!unreadable.empty()) {
@@ -340,7 +364,7 @@ std::string as_json(const Unrunnable& found, bool tensors) {
   return json.text() + "\n";
 }
 
-std::string as_json(const hf::Folder& folder, const model::Inspection& found, bool tensors) {
+std::string as_json(const model::Source& folder, const model::Inspection& found, bool tensors) {
   JsonWriter json;
   json.open_object();
   json.member("schema", "pkv-inspect/1");
@@ -362,7 +386,7 @@ std::string as_json(const hf::Folder& folder, const model::Inspection& found, bo
     json.member("not_quantised", found.weights.plain);
   }
   write_tokenizer(json, find_tokenizer(folder.path()));
-  write_files(json, folder.files());
+  write_files(json, model::weight_files(folder));
   if (tensors) write_tensors(json, folder.tensors(), folder.unreadable());
   json.close_object();
   return json.text() + "\n";
@@ -391,9 +415,9 @@ int run(const InspectOptions& options) {
   const bool json = options.output.is(Form::json);
   std::optional<Error> why;
   try {
-    const hf::Folder folder = hf::Folder::open(path);
-    const model::Inspection found = model::inspect(folder);
-    options.output.write(json ? as_json(folder, found, options.tensors) : as_text(folder, found, options));
+    const std::unique_ptr<const model::Source> source = model::open_source(path);
+    const model::Inspection found = model::inspect(*source);
+    options.output.write(json ? as_json(*source, found, options.tensors) : as_text(*source, found, options));
     return holds;
   } catch (const Error& e) {
     if (e.kind() != Error::Kind::load) throw;

@@ -12,6 +12,7 @@
 #include "checker/perplexity/document.h"
 #include "commands/commands.h"
 #include "engine/model/model.h"
+#include "engine/model/open_source.h"
 #include "exit_code.h"
 #include "files/hf/hf.h"
 #include "models/find.h"
@@ -114,7 +115,7 @@ std::unique_ptr<subjects::EngineSubject> load_reference(const PerplexityOptions&
   if (options.against.empty()) return nullptr;
   model::LoadOptions formats;
   set_load_in(formats, options.against);
-  model::Model model = model::load(hf::Folder::open(folder), backend, formats);
+  model::Model model = model::load(model::open_source(folder), backend, formats);
   for (const std::string& line : model.notes()) note(fmt::format("--against {}: {}", options.against, line));
   return std::make_unique<subjects::EngineSubject>(std::move(model), hf::display_name(folder));
 }

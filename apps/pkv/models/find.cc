@@ -11,6 +11,7 @@
 #include "base/error.h"
 #include "base/nearest.h"
 #include "engine/model/architectures.h"
+#include "files/gguf/gguf.h"
 #include "files/hf/config.h"
 #include "models/hub.h"
 
@@ -127,6 +128,27 @@ void refuse_folder_of_models(const fs::path& path) {
              .hint = first});
 }
 
+// The GGUF file of a folder that holds one model in that format and none in another; of one in parts the first.
+fs::path gguf_in(const fs::path& folder) {
+  constexpr std::size_t kFew = 8;
+  std::error_code error;
+  if (!fs::is_directory(folder, error) || fs::exists(folder / "config.json", error)) return {};
+  std::vector<std::string> names;
+  for (fs::directory_iterator at(folder, error), end; !error && at != end; at.increment(error)) {
+    names.push_back(at->path().filename().string());
+  }
+  std::vector<std::string> models = gguf::models_among(names);
+  if (models.empty()) return {};
+  if (models.size() == 1) return folder / models[0];
+  const bool more = models.size() > kFew;
+  models.resize(std::min(models.size(), kFew));
+  fail_load({.what = "is a folder of several GGUF files",
+             .where = folder.string(),
+             .expected = "one of them",
+             .found = fmt::format("{}{}", fmt::join(models, ", "), more ? ", ..." : ""),
+             .hint = (folder / models[0]).lexically_normal().string()});
+}
+
 // What a MODEL may be, for one that is none.
 std::string what_models_are() {
   const std::vector<std::string> names = bundled_names();
@@ -146,6 +168,7 @@ fs::path recorder() {
 fs::path find_model(const std::string& model) {
   std::error_code error;
   if (fs::exists(model, error)) {
+    if (fs::path file = gguf_in(model); !file.empty()) return file;
     refuse_folder_of_models(model);
     return model;
   }

@@ -3,13 +3,16 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <optional>
 #include <system_error>
 
 #include "base/error.h"
 #include "base/json.h"
 #include "engine/model/architectures.h"
 #include "engine/model/model.h"
+#include "engine/model/open_source.h"
 #include "engine/model/outline.h"
+#include "files/gguf/gguf.h"
 #include "files/hf/hf.h"
 #include "models/way_round.h"
 #include "subjects/faults.h"
@@ -35,18 +38,23 @@ void require_int8(const model::Model& model, const EngineOptions& options) {
 
 }  // namespace
 
-hf::Folder open_folder(const fs::path& folder) try {
-  hf::Folder opened = hf::Folder::open(folder);
-  model::architecture_of(opened.config());
+namespace {
+
+// A model that the engine runs.
+std::unique_ptr<const model::Source> open_model(const fs::path& folder) try {
+  std::unique_ptr<const model::Source> opened = model::open_source(folder);
+  model::architecture_of(opened->config());
   return opened;
 } catch (const Error& e) {
   throw with_way_round(e, folder);
 }
 
+}  // namespace
+
 model::Model load_model(const fs::path& folder, const EngineOptions& options) {
   model::LoadOptions formats = options.load_options();
-  hf::Folder opened = open_folder(folder);
-  if (const std::string changed = subjects::load_as(options.as, opened, formats); !changed.empty()) note(changed);
+  std::unique_ptr<const model::Source> opened = open_model(folder);
+  if (const std::string changed = subjects::load_as(options.as, *opened, formats); !changed.empty()) note(changed);
   if (formats.quantize) {
     formats.progress =
         progress_bar(fmt::format("{} in {}", hf::display_name(folder), quant::name_of(formats.quantize->format)));
@@ -68,6 +76,18 @@ text::Tokenizer load_tokenizer(const fs::path& folder, std::string_view otherwis
   throw Error(e.kind(), text);
 }
 
+namespace {
+
+// Tokens that the model has; whoever opens it is told if that is not said.
+std::optional<std::int64_t> vocabulary_of(const fs::path& model) {
+  std::error_code error;
+  if (gguf::is_gguf_file(model)) return model::outline_of(model::open_source(model)->config()).vocab;
+  if (!fs::exists(model / "config.json", error)) return std::nullopt;
+  return model::outline_of(hf::Config::open(model / "config.json")).vocab;
+}
+
+}  // namespace
+
 Input read_input(const TextOptions& options, const fs::path& model) {
   Input input;
   if (options.ids) {
@@ -76,11 +96,7 @@ Input read_input(const TextOptions& options, const fs::path& model) {
     input.text = options.read().value_or(std::string(kArticleText));
     const text::Tokenizer tokenizer = load_tokenizer(model, "token ids: --ids 1,2,3");
     input.ids = tokenizer.encode(input.text, !options.no_special_tokens);
-    std::error_code error;
-    if (fs::exists(model / "config.json", error)) {  // whoever opens the model is told if it is missing
-      const auto vocab = model::outline_of(hf::Config::open(model / "config.json")).vocab;
-      if (vocab) require_in_vocabulary(input.ids, tokenizer, *vocab);
-    }
+    if (const auto vocab = vocabulary_of(model)) require_in_vocabulary(input.ids, tokenizer, *vocab);
   }
   if (input.ids.empty()) fail_usage({.what = "the text has no tokens", .hint = "--text \"I like to eat\""});
   return input;

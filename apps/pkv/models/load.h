@@ -12,17 +12,13 @@
 #include "options/text.h"
 #include "text/text.h"
 
-namespace pkv::hf {
-class Folder;
-}
 namespace pkv::model {
 class Model;
 }
 
 namespace pkv::program {
 
-// A folder whose model the engine runs. Error::load with the way round where it does not.
-hf::Folder open_folder(const std::filesystem::path& folder);
+// Of a folder or a GGUF file. Error::load with the way round where the engine does not run it.
 model::Model load_model(const std::filesystem::path& folder, const EngineOptions& options);
 // `otherwise`: what does without one, for who is told that there is none.
 text::Tokenizer load_tokenizer(const std::filesystem::path& folder, std::string_view otherwise = {});

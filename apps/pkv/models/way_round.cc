@@ -3,13 +3,12 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <array>
-#include <fstream>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "engine/model/architectures.h"
+#include "engine/model/gguf/source.h"
 #include "files/hf/config.h"
 #include "models/find.h"
 #include "options/text.h"
@@ -43,34 +42,16 @@ std::optional<Error> unknown_type(const fs::path& model) {
   return std::nullopt;
 }
 
-bool is_gguf(const fs::path& file) {
-  std::array<char, 4> magic{};
-  std::ifstream(file, std::ios::binary).read(magic.data(), magic.size());
-  return std::string_view(magic.data(), magic.size()) == "GGUF";
-}
-
-// The file itself, or the first of a folder that has no config.
-fs::path gguf_of(const fs::path& model) {
-  std::error_code error;
-  if (fs::is_regular_file(model, error)) return is_gguf(model) ? model : fs::path();
-  std::vector<fs::path> found;
-  if (fs::exists(model / "config.json", error)) return {};
-  for (fs::directory_iterator at(model, error), end; !error && at != end; at.increment(error)) {
-    if (at->path().extension() == ".gguf") found.push_back(at->path());
-  }
-  return found.empty() ? fs::path() : *std::ranges::min_element(found);
-}
-
 }  // namespace
 
 Error with_way_round(const Error& error, const fs::path& model) {
-  if (const fs::path gguf = gguf_of(model); !gguf.empty()) {
-    const fs::path folder = gguf.parent_path();
-    return {error.kind(),
-            {.what = "is GGUF, which pkv's engine does not run",
-             .where = gguf.string(),
-             .expected = "a folder that save_pretrained wrote",
-             .hint = recording(folder.empty() ? "." : folder, {"--gguf-file", gguf.filename().string()})}};
+  if (gguf::is_gguf_file(model)) {
+    if (error.text().what != model::kUnknownArchitecture) return error;
+    const fs::path folder = model.parent_path();
+    Error::Text text = error.text();
+    text.hint += (text.hint.empty() ? "" : " Else ") +
+                 recording(folder.empty() ? "." : folder, {"--gguf-file", model.filename().string()});
+    return {error.kind(), text};
   }
   const std::optional<Error> unknown = unknown_type(model);
   if (!unknown) return error;
