@@ -54,7 +54,7 @@ std::vector<Token> read_tokens(const gguf::Metadata& m) {
   return tokens;
 }
 
-std::optional<std::int32_t> read_id(const gguf::Metadata& m, std::string_view role, std::size_t tokens) {
+std::optional<std::int32_t> read_token_id(const gguf::Metadata& m, std::string_view role, std::size_t tokens) {
   const std::string key = fmt::format("tokenizer.ggml.{}_token_id", role);
   const auto id = m.integer(key, -1, UINT32_MAX);
   if (!id || *id == -1 || *id == UINT32_MAX) return std::nullopt;
@@ -71,7 +71,7 @@ void note_if_twice(bool added, const gguf::Metadata& m, const std::vector<Token>
 }
 
 // "a b": the space between is the first behind the first character.
-void add_merge(const gguf::Metadata& m, MergeList& merges, std::string_view text, std::size_t number) {
+void add_listed_merge(const gguf::Metadata& m, MergeList& merges, std::string_view text, std::size_t number) {
   const std::size_t space = text.find(' ', 1);
   if (space == text.npos || space + 1 == text.size()) {
     m.fail(kMerges, "two tokens with a space between", fmt::format("merge {}: {}", number, quote(text)));
@@ -112,7 +112,7 @@ TokenizerFile byte_level(const gguf::Metadata& m, const std::vector<Token>& toke
   }
   const std::vector<std::string_view> merges = m.texts(kMerges);
   if (merges.empty()) m.fail_missing(kMerges, std::string(kIds));
-  for (std::size_t i = 0; i < merges.size(); ++i) add_merge(m, file.merges, merges[i], i);
+  for (std::size_t i = 0; i < merges.size(); ++i) add_listed_merge(m, file.merges, merges[i], i);
   file.has_vocab = file.has_merges = true;
   file.rest = read_json(
       fmt::format(R"({{"model":{{"type":"BPE","ignore_merges":{}}},"normalizer":{},)"
@@ -186,8 +186,8 @@ Pipeline load_gguf(const gguf::Metadata& m) {
   const std::vector<Token> tokens = read_tokens(m);
   std::vector<std::string> notes;
   const bool by_score = *kind == "llama";
-  const auto bos = read_id(m, "bos", tokens.size()), eos = read_id(m, "eos", tokens.size());
-  const auto unknown = read_id(m, "unknown", tokens.size());
+  const auto bos = read_token_id(m, "bos", tokens.size()), eos = read_token_id(m, "eos", tokens.size());
+  const auto unknown = read_token_id(m, "unknown", tokens.size());
   bool adds_bos = by_score;
   TokenizerFile file;
   if (by_score) {

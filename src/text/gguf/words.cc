@@ -82,7 +82,7 @@ constexpr auto kWays = std::to_array<PreTokenization>({
 });
 
 // Whether `name` is one of the words.
-bool holds(std::string_view words, std::string_view name) {
+bool is_word_of(std::string_view words, std::string_view name) {
   for (std::size_t at = 0; at < words.size();) {
     const std::size_t end = std::min(words.find(' ', at), words.size());
     if (words.substr(at, end - at) == name) return true;
@@ -95,7 +95,7 @@ bool holds(std::string_view words, std::string_view name) {
 
 const PreTokenization* find_pre_tokenization(std::string_view name) {
   if (name.empty() || name.find(' ') != name.npos) return nullptr;
-  const auto* at = std::ranges::find_if(kWays, [&](const PreTokenization& p) { return holds(p.names, name); });
+  const auto* at = std::ranges::find_if(kWays, [&](const PreTokenization& p) { return is_word_of(p.names, name); });
   return at == kWays.end() ? nullptr : at;
 }
 

@@ -25,9 +25,9 @@ using arch::Row;
 constexpr std::int64_t kMaxLayers = 1 << 16;
 
 // The metadata of one architecture, whose name stands before its keys.
-class Keys {
+class GgufKeys {
  public:
-  Keys(const GgufFamily& family, const gguf::Model& model)
+  GgufKeys(const GgufFamily& family, const gguf::Model& model)
       : model_(model), meta_(model.metadata()), prefix_(std::string(family.architecture) + ".") {}
 
   std::string name(std::string_view key) const { return prefix_ + std::string(key); }
@@ -87,7 +87,7 @@ struct Sizes {
   double eps;
 };
 
-const gguf::Info& matrix_of(const Keys& k, std::string_view tensor) {
+const gguf::Info& matrix_of(const GgufKeys& k, std::string_view tensor) {
   const gguf::Model::Found found = k.model().find(tensor);
   if (!found || found.info->shape.size() != 2) {
     fail_load({.what = "tensor is missing, or no matrix",
@@ -96,10 +96,10 @@ const gguf::Info& matrix_of(const Keys& k, std::string_view tensor) {
   }
   return *found.info;
 }
-std::int64_t rows_of(const Keys& k, std::string_view tensor) { return matrix_of(k, tensor).shape[0]; }
-std::int64_t columns_of(const Keys& k, std::string_view tensor) { return matrix_of(k, tensor).shape[1]; }
+std::int64_t rows_of(const GgufKeys& k, std::string_view tensor) { return matrix_of(k, tensor).shape[0]; }
+std::int64_t columns_of(const GgufKeys& k, std::string_view tensor) { return matrix_of(k, tensor).shape[1]; }
 
-Sizes read_sizes(const Keys& k, bool layer_norm) {
+Sizes read_sizes(const GgufKeys& k, bool layer_norm) {
   Sizes s{};
   s.layers = k.need("block_count", kMaxLayers);
   s.hidden = k.need("embedding_length", kMaxWidth);
@@ -128,7 +128,7 @@ Sizes read_sizes(const Keys& k, bool layer_norm) {
   return s;
 }
 
-std::vector<float> factors_of(const Keys& k, std::string_view tensor, std::int64_t count) {
+std::vector<float> factors_of(const GgufKeys& k, std::string_view tensor, std::int64_t count) {
   const gguf::Model::Found found = k.model().find(tensor);
   const std::string place = fmt::format("{}: tensor {}", k.model().path().string(), quote(tensor));
   const std::vector<std::int64_t> shape{count};
@@ -209,7 +209,7 @@ std::optional<LongWaves> find_rule(const std::vector<float>& factors, double the
   return std::nullopt;
 }
 
-Json::Object factors_by_rule(const Keys& k, std::int64_t pairs, double theta, std::int64_t context,
+Json::Object factors_by_rule(const GgufKeys& k, std::int64_t pairs, double theta, std::int64_t context,
                              std::vector<std::string>& notes) {
   const std::vector<float> factors = factors_of(k, "rope_freqs.weight", pairs);
   if (const auto rule = find_rule(factors, theta)) {
@@ -227,7 +227,7 @@ Json::Object factors_by_rule(const Keys& k, std::int64_t pairs, double theta, st
           {"original_max_position_embeddings", context}};
 }
 
-Json::Object yarn(const Keys& k, const Row& row) {
+Json::Object yarn(const GgufKeys& k, const Row& row) {
   const auto factor = k.number("rope.scaling.factor");
   const auto original = k.integer("rope.scaling.original_context_length", 1, kMaxTokens);
   Json::Object rope{{"rope_type", "yarn"}};
@@ -250,7 +250,7 @@ Json::Object yarn(const Keys& k, const Row& row) {
 }
 
 // What a config calls rope_scaling; empty: none.
-Json::Object read_scaling(const Keys& k, const Row& row, const Sizes& s, std::int64_t turned, double theta,
+Json::Object read_scaling(const GgufKeys& k, const Row& row, const Sizes& s, std::int64_t turned, double theta,
                           std::vector<std::string>& notes) {
   const std::string type(k.text("rope.scaling.type").value_or("linear"));
   const std::int64_t pairs = turned / 2;
@@ -286,7 +286,7 @@ double part_of(std::int64_t turned, std::int64_t head_dim) {
   return part;
 }
 
-void read_turning(Json::Object& c, const Keys& k, const Row& row, const Sizes& s, std::vector<std::string>& notes) {
+void read_turning(Json::Object& c, const GgufKeys& k, const Row& row, const Sizes& s, std::vector<std::string>& notes) {
   if (row.turn.by != Positions::rotary) {
     k.without_effect({"rope.dimension_count", "rope.freq_base"});
     return;
@@ -313,7 +313,7 @@ void read_turning(Json::Object& c, const Keys& k, const Row& row, const Sizes& s
 }
 
 // Which layers see a window: as an array says, or all but each so many.
-void read_windows(Json::Object& c, const Keys& k, const Row& row, const GgufFamily& family, const Sizes& s) {
+void read_windows(Json::Object& c, const GgufKeys& k, const Row& row, const GgufFamily& family, const Sizes& s) {
   const Layers which = row.layers.which;
   const std::int64_t window = k.integer("attention.sliding_window", 0, kMaxTokens).value_or(0);
   const gguf::Value* pattern = k.model().metadata().find(k.name("attention.sliding_window_pattern"));
@@ -338,7 +338,7 @@ void read_windows(Json::Object& c, const Keys& k, const Row& row, const GgufFami
   c["layer_types"] = std::move(types);
 }
 
-void read_scales(Json::Object& c, const Keys& k, const Row& row, const Sizes& s) {
+void read_gguf_scales(Json::Object& c, const GgufKeys& k, const Row& row, const Sizes& s) {
   const auto copy = [&](std::string_view key, const char* name) {
     if (const auto x = k.number(key)) c[name] = *x;
   };
@@ -363,7 +363,8 @@ void set_flag(Json::Object& c, const arch::Flag& flag, bool value) {
 }
 
 // Of a model whose family is a row of the decoder's.
-Json::Object decoder_config(const Keys& k, const GgufFamily& family, const Row& row, std::vector<std::string>& notes) {
+Json::Object decoder_config(const GgufKeys& k, const GgufFamily& family, const Row& row,
+                            std::vector<std::string>& notes) {
   const Sizes s = read_sizes(k, row.norm.form.centred);
   const bool is_parallel = row.parallel.one_norm ? !k.has_tensor("blk.0.ffn_norm.weight")
                                                  : k.flag("use_parallel_residual").value_or(row.parallel.is.absent);
@@ -390,11 +391,11 @@ Json::Object decoder_config(const Keys& k, const GgufFamily& family, const Row& 
   if (!row.fused.multi_query.empty()) c[std::string(row.fused.multi_query)] = s.kv_heads == 1;
   read_turning(c, k, row, s, notes);
   read_windows(c, k, row, family, s);
-  read_scales(c, k, row, s);
+  read_gguf_scales(c, k, row, s);
   return c;
 }
 
-Json::Object gpt2_config(const Keys& k) {
+Json::Object gpt2_config(const GgufKeys& k) {
   const Sizes s = read_sizes(k, true);
   return {{"vocab_size", s.vocab},       {"n_positions", s.context},
           {"n_embd", s.hidden},          {"n_layer", s.layers},
@@ -402,7 +403,7 @@ Json::Object gpt2_config(const Keys& k) {
           {"layer_norm_epsilon", s.eps}, {"tie_word_embeddings", s.tied}};
 }
 
-Json::Object falcon_config(const Keys& k) {
+Json::Object falcon_config(const GgufKeys& k) {
   const Sizes s = read_sizes(k, true);
   const bool grouped = s.kv_heads > 1, two_norms = k.has_tensor("blk.0.attn_norm_2.weight");
   k.without_effect({"tensor_data_layout"});
@@ -430,7 +431,7 @@ Json::Object falcon_config(const Keys& k) {
           {"rope_theta", k.number("rope.freq_base").value_or(10000)}};
 }
 
-Json::Object mpt_config(const Keys& k) {
+Json::Object mpt_config(const GgufKeys& k) {
   const Sizes s = read_sizes(k, true);
   if (k.has_tensor("position_embd.weight")) {
     fail_load({.what = "learned positions are not implemented for MPT",
@@ -464,7 +465,7 @@ double as_written(double number) {
 }
 
 Json gguf_config(const GgufFamily& family, const gguf::Model& model, std::vector<std::string>& notes) {
-  const Keys k(family, model);
+  const GgufKeys k(family, model);
   GgufFamily chosen = family;
   if (!family.windowed.empty() && k.integer("attention.sliding_window", 0, kMaxTokens).value_or(0) > 0) {
     chosen.model_type = family.windowed;
