@@ -18,6 +18,7 @@ LOOK_STATE = "what the layer starts from when a call has several tokens: the sta
 LOOK_CONV = "what the convolution of a call's first tokens sees: the last inputs of its past, not zeros"
 LOOK_STEP = "what the path for one token does otherwise than the path for several: clamps, dtypes, gates"
 LOOK_ROPE = "which frequencies cached keys were rotated by: one set for a text, whatever its length, or keys without rotation"
+LOOK_ROUTER = "nothing is wrong; a token that is so near a tie goes to other experts in any other arithmetic"
 LOOK_BATCH = "what of a batch's rows meets: sums, scales or states over the batch"
 LOOK_PLACES = "where positions of new tokens come from: past length, then one by one"
 LOOK_CROP = "what crop() does to recurrent states: they cannot be cut, so it must refuse, or a snapshot be restored"
@@ -25,8 +26,8 @@ LOOK_CROP = "what crop() does to recurrent states: they cannot be cut, so it mus
 
 def diagnose(live: "LiveCheck", ways: dict[str, dict[str, Any]]) -> None:
     """Adds the causes that are found to the check."""
-    for find in (mixed_batch, restarted_positions, rope_regime, dropped_states, differing_step, edited_pasts):
-        if certain(live):
+    for find in (near_tie, mixed_batch, restarted_positions, rope_regime, dropped_states, differing_step, edited_pasts):
+        if certain(live) and find is not near_tie:
             return
         try:
             find(live)
@@ -85,6 +86,62 @@ def kinds_of_state(past: Any) -> tuple[list[Any], list[Any]]:
 def zero(states: list[Any]) -> None:
     for _, _, tensor in states:
         tensor.zero_()
+
+
+# --- Experts
+
+class Gaps:
+    """While it is entered, how near the scores of the last expert that is chosen and the first that is not come."""
+
+    def __init__(self, live: "LiveCheck") -> None:
+        config = live.subject.caller.config
+        sizes = ("num_experts", "num_local_experts", "n_routed_experts", "moe_num_experts")
+        self.experts = next((n for n in (getattr(config, s, None) for s in sizes) if isinstance(n, int) and n > 1), 0)
+        chosen = ("num_experts_per_tok", "moe_k", "moe_topk", "top_k_experts")
+        self.chosen = next((n for n in (getattr(config, s, None) for s in chosen) if isinstance(n, int)), 0)
+        self.least = float("inf")
+        self.hooks: list[Any] = []
+        self.model = live.wide.caller.inner if live.wide is not None else None
+
+    def __enter__(self) -> "Gaps":
+        import torch
+
+        def looked(module: Any, args: Any) -> None:
+            scores = args[0].double().reshape(-1, module.weight.shape[1]) @ module.weight.double().T
+            scores = torch.log_softmax(scores, -1).sort(-1, descending=True).values
+            if 0 < self.chosen < scores.shape[-1]:
+                self.least = min(self.least, float((scores[:, self.chosen - 1] - scores[:, self.chosen]).min()))
+
+        for name, module in self.model.named_modules():
+            weight = getattr(module, "weight", None)
+            if name.rsplit(".", 1)[-1] in ("gate", "router", "wg", "layer") and weight is not None and weight.ndim == 2 and \
+                    weight.shape[0] == self.experts:
+                self.hooks.append(module.register_forward_pre_hook(looked))
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        for hook in self.hooks:
+            hook.remove()
+
+
+def near_tie(live: "LiveCheck") -> None:
+    """A mixture of experts of which roundings choose another: in fp64 the same experiments agree."""
+    from . import _pkv
+    from .checking import widely
+
+    if live.wide is None or getattr(live, "wide_check", None) is not None:
+        return
+    gaps = Gaps(live)
+    if not gaps.experts:
+        return
+    with widely(live.wide), gaps:
+        wide = _pkv.check(live.wide, live.ids, live.options["splits"], live.shown, live.noise)
+    if wide.max_abs <= live.check.bound and wide.outcome != "differs" and gaps.least < 1e-3:
+        live.check.clear_causes()  # whatever fits a flip fits by chance
+        live.check.add_cause(
+            "router-near-tie", "two experts score so nearly the same that roundings choose between them", LOOK_ROUTER,
+            f"in a wider format all experiments agree (within {wide.max_abs:.2g}), and scores of an expert that is chosen and "
+            f"one that is not come within {gaps.least:.1g} of each other", True, 1, 0)
 
 
 # --- Batches

@@ -233,8 +233,9 @@ class Session:
     def _feed(self, ids: list[int], keep: Optional[int] = None, whole: bool = False) -> Any:
         of, before = self._of, len(self._ids)
         of.caller.require_room(ids, before)
-        if before == 0 and self._past is None:
-            self._past = of.new_past()
+        if before == 0:
+            of.begun.add(tuple(ids))
+            self._past = of.new_past() if self._past is None else self._past
         try:
             out = of.way(self._past, self._ids, ids, keep or (1 if of.by_blocks(len(ids)) and not whole else None))
         except Error:
@@ -338,6 +339,7 @@ class TransformersSubject:
         self.past_type = ""
         self.says_croppable: Optional[bool] = None
         self.supposer: Any = None
+        self.begun: set[tuple[int, ...]] = set()  # what was fed in first calls
         self._big = False
         self._head_fits: Optional[bool] = None
 

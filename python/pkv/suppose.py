@@ -7,7 +7,6 @@ the right logits.
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Any, Callable, Optional
 
 from .live import first_line, forked, on_cpu
@@ -15,7 +14,7 @@ from .live import first_line, forked, on_cpu
 if TYPE_CHECKING:
     from .live import TransformersSubject
 
-MOST_SECONDS = 60.0  # of looking for a cause in all
+MOST_TRIES = 600  # suppositions of one check, each of a call or two; not a time, which would name less on a slow machine
 
 Sees = Callable[[int, int], bool]
 Place = Callable[[int], int]
@@ -129,7 +128,7 @@ class Supposer:
     """Answers the checker's suppositions of one model, and remembers them."""
 
     def __init__(self, subject: "TransformersSubject") -> None:
-        self.subject, self.seconds = subject, 0.0
+        self.subject, self.tries = subject, 0
         self.known: dict[Any, Any] = {}
         self.heeded: dict[Any, bool] = {}
         self.gave_up = False
@@ -138,17 +137,16 @@ class Supposer:
     def suppose(self, what: list[tuple[str, int]], ids: list[int], past: int) -> Any:
         key = (tuple(what), tuple(ids), past)
         if key not in self.known:
-            if self.seconds > MOST_SECONDS:
+            if self.tries >= MOST_TRIES:
                 self.gave_up = True
                 return None
-            start = time.perf_counter()
+            self.tries += 1
             try:
                 self.known[key] = self._suppose(what, ids, past)
             except Exception as error:  # noqa: BLE001 - a supposition that the model refuses is not computed
                 if "out of memory" in str(error):
                     raise
                 self.known[key] = None
-            self.seconds += time.perf_counter() - start
         return self.known[key]
 
     def _suppose(self, what: list[tuple[str, int]], ids: list[int], past: int) -> Any:

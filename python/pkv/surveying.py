@@ -33,6 +33,8 @@ def build(name: str, seed: int = 3) -> Any:
     config = dict(CONFIGS.get(name, common()))
     attention = config.pop("_attn_implementation", None)
     made = transformers.AutoConfig.for_model(model_type, **config)
+    if hasattr(made, "is_decoder"):  # of encoders, which keep no past otherwise
+        made.is_decoder = True
     torch.manual_seed(seed)
     more = {"attn_implementation": attention} if attention else {}
     model = transformers.AutoModelForCausalLM.from_config(made, **more).float().eval()
@@ -50,8 +52,8 @@ def build(name: str, seed: int = 3) -> Any:
 
 
 def survey_one(name: str, dtype: str = "float32", device: str = "cpu", caches: Sequence[str] = ("static",),
-               tokens: int = TOKENS) -> dict[str, Any]:
-    """One row: what the check of a tiny model of that type found."""
+               tokens: int = TOKENS, seed: int = 9) -> dict[str, Any]:
+    """One row: what the check of a tiny model of that type found. A text at which two experts tie is not taken."""
     import torch
 
     from .checking import check
@@ -65,7 +67,7 @@ def survey_one(name: str, dtype: str = "float32", device: str = "cpu", caches: S
         return {**row, "verdict": "not built", "why": first_line(error)[:160],
                 "given": name in CONFIGS, "seconds": time.perf_counter() - start}
     vocab = int(model.config.get_text_config().vocab_size)
-    draw = torch.Generator().manual_seed(9)
+    draw = torch.Generator().manual_seed(seed)
     ids = torch.randint(3, min(97, vocab), (tokens,), generator=draw).tolist()
     try:
         report = check(model, None, ids, splits=[1, tokens // 2, tokens - 1], caches=list(caches), name=name)
@@ -73,12 +75,15 @@ def survey_one(name: str, dtype: str = "float32", device: str = "cpu", caches: S
         return {**row, "verdict": "not checked", "why": first_line(error)[:160] + (
             f" ({getattr(error, 'found', '')[:120]})" if isinstance(error, Error) else ""),
             "seconds": time.perf_counter() - start}
+    if [c["cause"] for c in report.causes] == ["router-near-tie"] and seed < 12:
+        return survey_one(name, dtype, device, caches, tokens, seed + 1)
     rows = {e["experiment"]: e for e in report._check.experiments()}
     bound = report.bound
     worst = lambda names: max([rows[n]["max |Δ|"] for n in names if n in rows and rows[n]["max |Δ|"] is not None],
                               default=None)
     steps, chunks = worst(["token by token"]), worst(["chunks of 2", "chunks of 3", "chunks of 7"])
     says = lambda x: None if x is None else ("agrees" if x <= bound else "differs")
+    row["text"] = seed
     return {**row, "verdict": report.verdict, "max": report.max_abs, "bound": bound, "noise": report._check.noise,
             "steps": says(steps), "steps max": steps, "chunks": says(chunks), "chunks max": chunks,
             "generate": report.ways.get("generate", {}).get("verdict"),
@@ -151,7 +156,7 @@ def page(rows: Sequence[dict[str, Any]]) -> str:
              f"tiny model of random weights of every causal model_type, {TOKENS} tokens, fp32, on the CPU. Random weights "
              "exaggerate: how far trained models are off is not said here. Numbers are the largest |Δ| of a logit against "
              "the text fed whole; logits are about 6.", "",
-             f"{len(rows)} model types and variants: {len(checked)} checked, {len(differ)} differ, {len(silent)} have a "
+             f"{len(rows)} of {len(model_types())} causal model types and variants: {len(checked)} checked, {len(differ)} differ, {len(silent)} have a "
              f"crop() that is silently wrong, {len(empty)} keep no past; {len(rows) - len(checked)} could not be built or "
              "called and are listed at the end.", "", "## What differs", ""]
     for r in differ:
