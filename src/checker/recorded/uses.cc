@@ -102,8 +102,11 @@ bool right_alone(const Probed& p) {
   const auto off = [&](const Logits& logits) { return !(largest_distance(p.right(), logits) <= p.tolerance.bound); };
   const Logits *again = p.seen(), *batched = p.run("batched");
   if (again == nullptr || (!p.tie && (off(*again) || (p.recorded_so() && off(p.recorded()))))) return false;
-  const auto wide = p.tie ? p.run("wide_again") : nullptr;
-  if (wide != nullptr && apart(p, p.right_of_uses(), *wide)) return false;
+  if (p.uses_wide()) {  // then alone, too, it has to be right there
+    const Logits *with = p.run("wide_with"), *once_more = p.run("wide_again");
+    if (with != nullptr && apart(p, p.right_of_uses(), p.of_call(*with, "wide_with"))) return false;
+    if (once_more != nullptr && apart(p, p.right_of_uses(), *once_more)) return false;
+  }
   return batched == nullptr || !apart(p, p.right_of_uses(), *batched);
 }
 
