@@ -292,10 +292,11 @@ void read_turning(Json::Object& c, const GgufKeys& k, const Row& row, const Size
     return;
   }
   const double theta = k.number("rope.freq_base").value_or(10000);
-  c["rope_theta"] = theta;
+  const auto key = [](std::string_view own, std::string_view usual) { return std::string(own.empty() ? usual : own); };
+  c[key(row.turn.theta_key, "rope_theta")] = theta;
   const std::int64_t turned = k.integer("rope.dimension_count", 1, s.head_dim).value_or(s.head_dim);
   if (row.turn.partial > 0) {
-    c["partial_rotary_factor"] = part_of(turned, s.head_dim);
+    c[key(row.turn.partial_key, "partial_rotary_factor")] = part_of(turned, s.head_dim);
   } else if (turned != s.head_dim) {
     k.unsupported("rope.dimension_count", fmt::format("{}: heads of this architecture turn as a whole", s.head_dim));
   }

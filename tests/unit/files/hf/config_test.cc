@@ -281,7 +281,7 @@ TEST(CommonKeys, AreKnownOnce) {
 TEST(CommonKeys, AnyConfigMayHaveThem) {
   std::string text = "{";
   for (const CommonKey& row : common_keys()) {
-    constexpr std::array<std::string_view, 4> kFine{R"({"any": [1]})", "false", "{}", "null"};
+    constexpr std::array<std::string_view, 5> kFine{R"({"any": [1]})", "false", "true", "{}", "null"};
     text += fmt::format("\"{}\": {},", row.key, kFine[static_cast<std::size_t>(row.accept)]);
   }
   const Config c = parsed(text + R"("n_embd": 96, "model_type": "gpt2", "eos_token_id": 5})");
