@@ -113,7 +113,7 @@ def _why(tokenizer: Any, text: str, ids: list[int], held: list[int], following: 
         return {"why": "the same text is tokenised to other ids where the prompt ended", **shown}
     if dates.search(held_after) or dates.search(next_after):
         return {"why": "a date in the prompt changes", **shown}
-    if "think" in text[text_shared - 20:text_shared + 40].lower() or "think" in held_after.lower():
+    if "think" in text[max(0, text_shared - 20):text_shared + 40].lower() or "think" in held_after.lower():
         return {"why": "the template rewrites an earlier turn: thinking is removed", **shown}
     if "tool" in held_after.lower() or "tool" in next_after.lower():
         return {"why": "the template moves or rewrites the list of tools", **shown}

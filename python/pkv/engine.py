@@ -25,10 +25,7 @@ def bundled() -> list[str]:
 
 
 def _folder(name: Union[str, os.PathLike[str]]) -> str:
-    path = pathlib.Path(name)
-    if path.exists():
-        return str(path)
-    if str(name) in bundled():
+    if not pathlib.Path(name).exists() and str(name) in bundled():
         return str(_models() / str(name))
     return _pkv.find_model(str(name))
 

@@ -112,7 +112,10 @@ def survey(names: Optional[Sequence[str]] = None, *, log: Optional[str] = None, 
     if log and os.path.exists(log):
         with open(log, encoding="utf-8") as file:
             for line in file:
-                row = json.loads(line)
+                try:
+                    row = json.loads(line)
+                except json.JSONDecodeError:  # the line that was being written when it was interrupted
+                    continue
                 if row.get("dtype") == dtype and row.get("device") == device:
                     done[row["model_type"]] = row
     for name in names or model_types():
@@ -153,7 +156,7 @@ def page(rows: Sequence[dict[str, Any]]) -> str:
     empty = [r for r in checked if r["verdict"] == "test is empty"]
     lines = ["# Which models of transformers can reuse their past?", "",
              f"Made by `python -m pkv survey` with transformers {transformers.__version__} and torch {torch.__version__}: a "
-             f"tiny model of random weights of every causal model_type, {TOKENS} tokens, fp32, on the CPU. Random weights "
+             f"tiny model of random weights of causal model types, {TOKENS} tokens, fp32, on the CPU. Random weights "
              "exaggerate: how far trained models are off is not said here. Numbers are the largest |Δ| of a logit against "
              "the text fed whole; logits are about 6.", "",
              f"{len(rows)} of {len(model_types())} causal model types and variants: {len(checked)} checked, {len(differ)} differ, {len(silent)} have a "

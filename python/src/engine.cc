@@ -13,6 +13,7 @@
 #include "engine/generate/defaults.h"
 #include "engine/generate/generate.h"
 #include "engine/model/model.h"
+#include "engine/model/open_source.h"
 #include "engine/model/past_file.h"
 #include "files/hf/hf.h"
 #include "models/load.h"
@@ -46,8 +47,8 @@ std::shared_ptr<Engine> load(const std::string& folder, const std::string& dtype
   options.dtype = dtype, options.load_in = load_in, options.past_dtype = past_dtype, options.as = run_as;
   options.backend = backend, options.threads = threads;
   model::LoadOptions formats = options.load_options();
-  hf::Folder opened = program::open_folder(folder);
-  subjects::load_as(options.as, opened, formats);
+  std::unique_ptr<const model::Source> opened = model::open_source(folder);
+  subjects::load_as(options.as, *opened, formats);
   const std::string name = hf::display_name(folder);
   return std::make_shared<Engine>(
       Engine{std::make_shared<subjects::EngineSubject>(model::load(std::move(opened), options.open(), formats), name,

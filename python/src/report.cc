@@ -153,6 +153,13 @@ void add_left_out(Report& r, const std::string& name, const std::string& sentenc
 void add_wide(Report& r, nb::object without, nb::object with, nb::object wide_without, nb::object wide_with,
               const std::string& format) {
   const session::Logits a = rows_of(without), b = rows_of(with), c = rows_of(wide_without), d = rows_of(wide_with);
+  for (const session::Logits* other : {&b, &c, &d}) {
+    if (other->rows() == a.rows() && other->vocab() == a.vocab()) continue;
+    fail_usage({.what = "logits of four runs have not the same shape",
+                .where = "add_wide",
+                .expected = fmt::format("[{}, {}]", a.rows(), a.vocab()),
+                .found = fmt::format("[{}, {}]", other->rows(), other->vocab())});
+  }
   for (std::int64_t i = 0; i < a.rows(); ++i) check::add_row(r.wide, a.row(i), b.row(i), c.row(i), d.row(i));
   r.wide.format = format;
   r.wide.bound = check::wide_bound(r.subject, r.wide.largest_logit);

@@ -42,7 +42,7 @@ std::pair<std::string, std::string> root_of(std::string url) {
     fail_usage({.what = "not the address of a server",
                 .where = "--server",
                 .expected = "http://HOST:PORT or https://HOST",
-                .found = quote(given)});
+                .found = given.find('@') == given.npos ? quote(given) : "one with a name or password"});
   }
   std::string credentials;
   const auto host = url.find("://") + 3;
@@ -158,6 +158,7 @@ void Exchange::rest(const std::string& path, const http::Response& response, int
     if (wait > endpoint_.longest_wait) fail(path, response);
   }
   if (endpoint_.tell && wait >= std::chrono::seconds(3)) {
+    const std::scoped_lock lock(mutex_);
     endpoint_.tell(
         fmt::format("{}: {}; trying again in {} s", root_,
                     response.answered() ? fmt::format("the server answers {}", response.status) : response.message,

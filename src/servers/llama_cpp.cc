@@ -29,7 +29,8 @@ class LlamaCpp : public Dialect {
       about_.context = defaults->at("n_ctx").integer(0, kMost);
     }
     about_.can = {.ids = true, .logprobs = true, .cold = true, .reports_reuse = true};
-    about_.can.saves = exchange->post("/slots/0?action=erase", "{}").good();
+    // A name that it refuses, where it saves at all: nothing is written, and no slot is touched.
+    about_.can.saves = exchange->post("/slots/0?action=save", R"({"filename": "../none"})").status == 400;
     if (about_.slots > 1) {
       about_.notes.emplace_back(
           "the server has several slots and may keep pasts outside of them: what was reused is read from its answers, "

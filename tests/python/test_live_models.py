@@ -194,7 +194,7 @@ def test_large_vocabularies_go_by_blocks(llama, monkeypatch):
 
 def test_bench_compares_tokens(llama):
     report = pkv.bench(llama, new_tokens=4, prompt_tokens=[8], repetitions=2, prefix_tokens=[8], seconds=1)
-    assert report.holds and "faster" in report.headline or "slower" in report.headline
+    assert report.holds and ("faster" in report.headline or "slower" in report.headline)
     assert report._bench.generation[0]["new tokens"] == 4 and report._bench.reuse[0]["prefix"] == 8
 
 

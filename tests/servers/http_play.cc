@@ -212,6 +212,9 @@ WireReply HttpPlay::llama_cpp(const Wire& r, const Json& body) {
   }
   if (r.path == "/tokenize") return with({{"tokens", as_json(Play::tokens_of(at(body, "content").text()))}});
   if (r.path.find("action=erase") != std::string::npos) return with({{"n_erased", 0}});
+  if (r.path.find("action=save") != std::string::npos && at(body, "filename").text().starts_with("..")) {
+    return {.status = 400, .body = R"({"error":{"message":"Invalid filename"}})"};
+  }
   if (r.path.find("action=save") != std::string::npos)
     return with({{"n_saved", static_cast<std::int64_t>(last_.size())}});
   if (r.path.find("action=restore") != std::string::npos) {

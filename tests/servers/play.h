@@ -28,6 +28,7 @@ struct ServerFaults {
   bool place_matters = false;    // other numbers for every past that was not left by the last question
   bool does_not_forget = false;  // although it says so
   bool no_logprobs = false;
+  bool loses_logprobs = false;  // when something was reused
   int decimals = 17;
   int block = 1;  // only whole blocks are reused
 };

@@ -34,7 +34,8 @@ class InMemory : public Server {
           play.answer(ids, q.past == Past::none, salted ? q.key : "", q.new_tokens, questions.size() > 1);
       Reply reply{.ids = played.ids, .seconds = 1e-3 * static_cast<double>(std::ssize(ids) - played.reused)};
       if (!play.faults.does_not_say) reply.reused = play.faults.says_nothing_reused ? 0 : played.reused;
-      if (!play.faults.no_logprobs) {
+      if (says_nothing) reply.ids.clear();
+      if (!play.faults.no_logprobs && !says_nothing && !(play.faults.loses_logprobs && played.reused > 0)) {
         for (const auto& [id, logprob] : played.candidates) reply.candidates.push_back({.id = id, .logprob = logprob});
       }
       replies.push_back(std::move(reply));
@@ -45,7 +46,8 @@ class InMemory : public Server {
   std::pair<std::int64_t, std::int64_t> save_and_restore() override { return {40, 40}; }
 
   Play play;
-  bool salted = false;  // pasts are kept by key
+  bool salted = false;        // pasts are kept by key
+  bool says_nothing = false;  // neither text nor candidates
   About about_;
 };
 
@@ -187,6 +189,21 @@ TEST(Served, AServerThatCannotForgetIsAskedTextsItHasNeverSeen) {
   const Report r = checked(other);
   EXPECT_EQ(r.verdict.outcome, Outcome::differs) << r.verdict.sentence;
   EXPECT_THAT(r.verdict.reasons, Contains(HasSubstr("cannot be made to compute a prompt anew")));
+}
+
+TEST(Served, LogprobsThatAPastLosesDiffer) {
+  InMemory server;
+  server.play.faults.loses_logprobs = true;
+  const Report r = checked(server);
+  EXPECT_EQ(r.verdict.outcome, Outcome::differs) << r.verdict.sentence;
+  EXPECT_THAT(r.verdict.reasons, Contains(HasSubstr("one of two answers has log-probabilities")));
+}
+
+TEST(Served, AnswersThatHoldNothingAreNoTest) {
+  InMemory server;
+  server.says_nothing = true;
+  const Report r = checked(server);
+  EXPECT_EQ(r.verdict.outcome, Outcome::empty) << r.verdict.sentence;
 }
 
 TEST(Served, TextAloneIsCompared) {

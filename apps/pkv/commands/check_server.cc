@@ -46,30 +46,31 @@ constexpr Telling<served::Report> kForms[] = {
 
 // "1,7,31" as numbers from 1 on.
 template <class Number>
-std::vector<Number> numbers_of(const std::string& list, std::string_view option) {
+std::vector<Number> numbers_of(const std::string& list, std::string_view option, std::int32_t most) {
   std::vector<Number> numbers;
   for (const std::int32_t n : parse_ids(list, option)) {
-    if (n < 1) {
-      fail_usage(
-          {.what = "not a list of numbers", .where = std::string(option), .expected = "from 1 on", .found = list});
+    if (n < 1 || n > most) {
+      fail_usage({.what = "not such a list of numbers",
+                  .where = std::string(option),
+                  .expected = fmt::format("from 1 to {}", most),
+                  .found = list});
     }
     numbers.push_back(n);
   }
   return numbers;
 }
 
-// The command line as it was given, but for keys.
-std::string command_line() {
+// The command line as it was given, but for keys: `url` is the server's address without them.
+std::string command_line(const std::string& url) {
   std::vector<std::string> words = show::started_with();
-  constexpr std::string_view option = "--api-key";
-  for (std::size_t i = 0; i < words.size(); ++i) {
-    if (words[i] == option && i + 1 < words.size()) words[i + 1] = "...";
-    if (words[i].starts_with(std::string(option) + "=")) words[i] = std::string(option) + "=...";
-    const auto scheme = words[i].find("://"), at = words[i].find('@');
-    if (scheme != std::string::npos && at != std::string::npos && at > scheme) {
-      words[i].replace(scheme + 3, at - scheme - 3, "...");
+  const auto in_place = [&](std::string_view option, const std::string& value) {
+    for (std::size_t i = 0; i < words.size(); ++i) {
+      if (words[i] == option && i + 1 < words.size()) words[i + 1] = value;
+      if (words[i].starts_with(std::string(option) + "=")) words[i] = fmt::format("{}={}", option, value);
     }
-  }
+  };
+  in_place("--api-key", "...");
+  in_place("--server", url);
   return show::shell_command(words);
 }
 
@@ -154,8 +155,8 @@ bool ServerOptions::takes(std::string_view option) {
 int check_server(const ServerOptions& options, const TextOptions& text, const OutputOptions& output) {
   served::Task task;
   task.options = {.most_requests = options.most_requests,
-                  .prefixes = numbers_of<std::int64_t>(options.prefixes, "--prefixes"),
-                  .companions = numbers_of<int>(options.companions, "--concurrency"),
+                  .prefixes = numbers_of<std::int64_t>(options.prefixes, "--prefixes", 100'000'000),
+                  .companions = numbers_of<int>(options.companions, "--concurrency", 256),
                   .mark = mark_of_this_run()};
   if (text.ids) task.ids = text.read_ids();
   if (!text.ids) task.text = text.read().value_or(std::string(kPrompt));
@@ -172,7 +173,7 @@ int check_server(const ServerOptions& options, const TextOptions& text, const Ou
     task.progress = progress_bar(server->about().url);
     served::Report report = served::check(*server, task);
     report.environment = show::environment("pkv " PKV_VERSION);
-    report.command = command_line();
+    report.command = command_line(report.about.url);
     const std::string verdict =
         fmt::format("{}: {}: {}", report.about.url, served::name_of(report.verdict.outcome), report.verdict.sentence);
     output.write(output.told(report, kForms), verdict);

@@ -75,6 +75,7 @@ struct Report {
   std::string text = {};
   std::vector<std::int32_t> ids = {};
   std::vector<Experiment> experiments;
+  bool comparable = true;                  // at least one answer had a text, ids or log-probabilities
   std::vector<std::string> oddities = {};  // what no reply should hold, each once
   double step = 0;                         // of the digits printed
   double seen = 1;                         // least probability that the candidates of a reply cover

@@ -40,6 +40,8 @@ class Checking {
     }
     report_.requests = server_.requests();
     report_.about = server_.about();  // with what it said meanwhile
+    report_.comparable = std::ranges::any_of(
+        replies_, [](const Reply& r) { return !r.candidates.empty() || !r.ids.empty() || !r.text.empty(); });
     const auto any = [&](const auto& shown) { return std::ranges::any_of(replies_, shown); };
     report_.about.can.logprobs = any([](const Reply& r) { return !r.candidates.empty(); });
     report_.about.can.reports_reuse = any([](const Reply& r) { return r.reused.has_value(); });
@@ -88,12 +90,14 @@ class Checking {
   }
 
   Reply take(Reply reply) {
-    for (const std::string& finding : reply.findings) {
-      if (std::ranges::find(report_.oddities, finding) == report_.oddities.end()) report_.oddities.push_back(finding);
-    }
+    for (const std::string& finding : reply.findings) note_oddity(finding);
     replies_.push_back(reply);
     if (task_.progress) task_.progress(std::min(server_.requests(), report_.plan.requests), report_.plan.requests);
     return reply;
+  }
+
+  void note_oddity(const std::string& oddity) {
+    if (std::ranges::find(report_.oddities, oddity) == report_.oddities.end()) report_.oddities.push_back(oddity);
   }
 
   // Each key is used for one experiment alone.
@@ -146,6 +150,10 @@ class Checking {
     if (wanted.value_or(0) > 0 || kind == Kind::other_text) e.possible = possible_;
     e.seconds = reply.seconds, e.cold_seconds = cold.seconds;
     e.same_text = reply.ids == cold.ids && reply.text == cold.text;
+    if (reply.candidates.empty() != cold.candidates.empty()) {
+      e.same_text = false;
+      note_oddity(fmt::format("{}: one of two answers has log-probabilities, the other none", e.name));
+    }
     if (!reply.candidates.empty() && !cold.candidates.empty()) {
       e.distance = distance(cold, reply);
       report_.seen = std::min(report_.seen, e.distance->seen);
@@ -248,6 +256,7 @@ class Checking {
     Distance& d = *(e.distance = Distance{});
     d.same = one.prompt_logprobs == warm.prompt_logprobs;
     d.common = std::ssize(one.prompt_logprobs);
+    if (one.prompt_logprobs.size() != warm.prompt_logprobs.size()) e.same_text = false;
     const std::size_t n = std::min(one.prompt_logprobs.size(), warm.prompt_logprobs.size());
     for (std::size_t i = 0; i < n; ++i) {
       d.max_abs = std::max(d.max_abs, std::abs(one.prompt_logprobs[i] - warm.prompt_logprobs[i]));

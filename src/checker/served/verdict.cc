@@ -100,7 +100,9 @@ void judge_empty(Report& r, const Experiments& pasts) {
   Verdict& v = r.verdict;
   v.outcome = Outcome::empty;
   const bool says = std::ranges::all_of(pasts, [](const Experiment* e) { return e->reused.has_value(); });
-  if (!pasts.empty() && says) {
+  if (!r.comparable) {
+    v.sentence = "no answer holds anything that could be compared: neither a text nor log-probabilities";
+  } else if (!pasts.empty() && says) {
     v.sentence = fmt::format("nothing was reused: 0 of {} in {}", show::counted(r.tokens, "token"),
                              show::counted(std::ssize(pasts), "request"));
   } else {
@@ -287,17 +289,19 @@ void settle(Report& r) {
                              how_far(unstable));
   } else if (!warm.empty() || !company.empty()) {
     judge_differing(r, warm, company);
-  } else if (std::ranges::none_of(pasts, [](const Experiment* e) { return was_warm(*e); })) {
+  } else if (!r.comparable || std::ranges::none_of(pasts, [](const Experiment* e) { return was_warm(*e); })) {
     judge_empty(r, pasts);
   } else {
     const Experiments used = those(r, was_warm);
     const bool same = std::ranges::all_of(used, [](const Experiment* e) { return e->same(); });
     v.outcome = same ? Outcome::identical : Outcome::within_digits;
     const auto lengths = reused_of(used);
-    v.sentence = fmt::format(
-        "{} with something reused from its cache {} the {} computed anew{}", show::counted(std::ssize(used), "answer"),
-        same ? "equal in every digit" : "are, to the digits printed,", used.size() == 1 ? "one" : "ones",
-        lengths.empty() ? "" : fmt::format("; {} reused", lengths_text(lengths, lengths)));
+    const bool known = std::ranges::any_of(used, [](const Experiment* e) { return e->reused.has_value(); });
+    v.sentence = fmt::format("{} {} {} {} {}{}", show::counted(std::ssize(used), "answer"),
+                             known ? "with something reused from its cache" : "to what was asked before",
+                             same ? "equal in every digit" : "equal to the digits printed",
+                             used.size() == 1 ? "the one" : "the ones", known ? "computed anew" : "given first",
+                             lengths.empty() ? "" : fmt::format("; {} reused", lengths_text(lengths, lengths)));
   }
   find_causes(r, warm, company);
   add_reasons(r);

@@ -23,6 +23,7 @@ using arch::Layers;
 using arch::Row;
 
 constexpr std::int64_t kMaxLayers = 1 << 16;
+constexpr std::int64_t kMostRows = 1 << 20;  // elements of all heads
 
 // The metadata of one architecture, whose name stands before its keys.
 class GgufKeys {
@@ -115,6 +116,14 @@ Sizes read_sizes(const GgufKeys& k, bool layer_norm) {
   const std::int64_t size = (apart ? rows_of(k, "blk.0.attn_q.weight") : s.hidden) / s.heads;
   s.head_dim = k.integer("attention.key_length", 1, kMaxWidth).value_or(size);
   if (s.head_dim < 1) k.unsupported("attention.head_count", fmt::format("at most {}", s.hidden));
+  // Rows are counted before anything of their number is made.
+  if (apart && s.heads * s.head_dim != rows_of(k, "blk.0.attn_q.weight")) {
+    k.unsupported("attention.head_count", fmt::format("{} heads of {} elements: the rows of blk.0.attn_q.weight",
+                                                      rows_of(k, "blk.0.attn_q.weight") / s.head_dim, s.head_dim));
+  }
+  if (!apart && s.heads * s.head_dim > kMostRows) {
+    k.unsupported("attention.head_count", fmt::format("at most {} elements in all heads", kMostRows));
+  }
   if (apart) s.kv_heads = std::max<std::int64_t>(1, rows_of(k, "blk.0.attn_k.weight") / s.head_dim);
   const std::int64_t values = k.integer("attention.value_length", 1, kMaxWidth).value_or(s.head_dim);
   if (values != s.head_dim) k.unsupported("attention.value_length", fmt::format("{}, as key_length", s.head_dim));

@@ -227,8 +227,9 @@ class Naming {
   bool add_each_head(const gguf::Model::Found& found, const std::string& name, const Name& n) {
     if (found.info->shape.size() != 2) return false;
     for (std::int64_t h = 0; h < found.info->shape[0]; ++h) {
+      const std::size_t before = kept_.size();
       keep_rows(found, fmt::format("{}.norms.{}{}", name, h, n.end), h, 1, nullptr);
-      if (!kept_.empty()) kept_.back().tensor.shape = {found.info->shape[1]};
+      if (kept_.size() > before) kept_.back().tensor.shape = {found.info->shape[1]};
     }
     return true;
   }
