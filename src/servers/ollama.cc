@@ -10,7 +10,7 @@
 namespace pkv::servers {
 namespace {
 
-constexpr int kMostCandidates = 20;
+constexpr int kMostOfOllama = 20;
 
 class Ollama : public Dialect {
  public:
@@ -29,7 +29,7 @@ class Ollama : public Dialect {
       w.member("raw", true);
       w.member("stream", false);
       w.member("logprobs", true);
-      w.member("top_logprobs", std::min(kMostCandidates, endpoint().candidates));
+      w.member("top_logprobs", std::min(kMostOfOllama, endpoint().candidates));
       w.object("options", [&] {
         w.member("temperature", 0);
         w.member("num_predict", q.new_tokens);

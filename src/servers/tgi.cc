@@ -10,7 +10,7 @@
 namespace pkv::servers {
 namespace {
 
-constexpr int kMostCandidates = 5;
+constexpr int kMostOfTgi = 5;
 
 class Tgi : public Dialect {
  public:
@@ -30,7 +30,7 @@ class Tgi : public Dialect {
         w.member("max_new_tokens", q.new_tokens);
         w.member("do_sample", false);
         w.member("details", true);
-        w.member("top_n_tokens", std::min(kMostCandidates, endpoint().candidates));
+        w.member("top_n_tokens", std::min(kMostOfTgi, endpoint().candidates));
       });
     });
     return {"/generate", std::move(w).text()};

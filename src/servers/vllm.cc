@@ -12,7 +12,7 @@
 namespace pkv::servers {
 namespace {
 
-constexpr int kMostCandidates = 20;
+constexpr int kMostOfVllm = 20;
 constexpr std::string_view kTokenId = "token_id:";
 
 class Vllm : public Dialect {
@@ -45,7 +45,7 @@ class Vllm : public Dialect {
       w.member("temperature", 0);
       w.member("top_p", 1);
       w.member("repetition_penalty", 1);
-      w.member("logprobs", std::min(kMostCandidates, endpoint().candidates));
+      w.member("logprobs", std::min(kMostOfVllm, endpoint().candidates));
       w.member("return_token_ids", true);
       w.member("return_tokens_as_token_ids", true);
       w.member("cache_salt", q.key);
