@@ -1,4 +1,6 @@
 // Reports of checks. What Python finds beside the checker's experiments is added to them, and judged with them.
+#include <fmt/format.h>
+
 #include <cmath>
 
 #include "bind.h"
@@ -154,11 +156,11 @@ void add_wide(Report& r, nb::object without, nb::object with, nb::object wide_wi
               const std::string& format) {
   const session::Logits a = rows_of(without), b = rows_of(with), c = rows_of(wide_without), d = rows_of(wide_with);
   for (const session::Logits* other : {&b, &c, &d}) {
-    if (other->rows() == a.rows() && other->vocab() == a.vocab()) continue;
+    if (other->rows() == a.rows() && other->vocab == a.vocab) continue;
     fail_usage({.what = "logits of four runs have not the same shape",
                 .where = "add_wide",
-                .expected = fmt::format("[{}, {}]", a.rows(), a.vocab()),
-                .found = fmt::format("[{}, {}]", other->rows(), other->vocab())});
+                .expected = fmt::format("[{}, {}]", a.rows(), a.vocab),
+                .found = fmt::format("[{}, {}]", other->rows(), other->vocab)});
   }
   for (std::int64_t i = 0; i < a.rows(); ++i) check::add_row(r.wide, a.row(i), b.row(i), c.row(i), d.row(i));
   r.wide.format = format;
