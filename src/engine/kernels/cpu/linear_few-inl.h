@@ -114,6 +114,9 @@ void few_of(const Linear& a, Int first, Int outs) {
   }
   constexpr Int kNearFloats = 8192;
   if (R * a.x[1] > (R == 1 ? kMostPieces * kPiece : kNearFloats)) return few_rows<R, W>(a, first, outs);
+  if constexpr (R == 1 && sizeof(W) == 2 && kLanes > 8) {
+    if (fetching_here().two_long) return rows_in_order<R, 2, W>(a, first, outs);
+  }
   rows_in_order<R, R == 1 && sizeof(W) == 2 && kLanes <= 8 ? 2 : 1, W>(a, first, outs);
 }
 
