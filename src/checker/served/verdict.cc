@@ -299,7 +299,7 @@ void settle(Report& r) {
     const bool known = std::ranges::any_of(used, [](const Experiment* e) { return e->reused.has_value(); });
     v.sentence = fmt::format("{} {} {} {} {}{}", show::counted(std::ssize(used), "answer"),
                              known ? "with something reused from its cache" : "to what was asked before",
-                             same ? "equal in every digit" : "equal to the digits printed",
+                             same ? "agree in every digit with" : "agree to the digits printed with",
                              used.size() == 1 ? "the one" : "the ones", known ? "computed anew" : "given first",
                              lengths.empty() ? "" : fmt::format("; {} reused", lengths_text(lengths, lengths)));
   }
