@@ -6,7 +6,6 @@
 #include <cmath>
 #include <vector>
 
-#include "engine/quant/ggml.h"
 #include "files/containers/safetensors.h"
 #include "support/places.h"
 

@@ -41,11 +41,12 @@ View Tensor::view() const {
 }
 
 void fail_unreadable(const Unreadable& tensor) {
-  fail_load({.what = "dtype is not supported by pkv",
-             .where = tensor_place(tensor.file, tensor.name),
-             .expected = "F32, F16, BF16, F64, an integer type or BOOL",
-             .found = std::string(tensor.dtype),
-             .hint = "convert the weights to bf16, fp16 or fp32"});
+  fail_load(
+      {.what = "dtype is not supported by pkv",
+       .where = tensor_place(tensor.file, tensor.name),
+       .expected = "F32, F16, BF16, F64, an integer type or BOOL",
+       .found = std::string(tensor.dtype),
+       .hint = std::string(tensor.instead.empty() ? "convert the weights to bf16, fp16 or fp32" : tensor.instead)});
 }
 
 std::string Other::describe() const {

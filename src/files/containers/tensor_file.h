@@ -43,6 +43,7 @@ struct Unreadable {
   std::vector<std::int64_t> shape;
   std::uint64_t bytes = 0;
   std::shared_ptr<const MappedFile> file = nullptr;
+  std::string_view instead = {};  // what to try; empty: other dtypes
 };
 [[noreturn]] void fail_unreadable(const Unreadable& tensor);
 

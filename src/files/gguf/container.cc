@@ -150,8 +150,8 @@ std::uint64_t read_alignment(const Cursor& in, std::span<const Pair> pairs) {
 
 std::string place_of(const Info& t) { return fmt::format("tensor {}", quote(t.name)); }
 
-const ElementType* known_type(const Cursor& in, const Info& t, std::uint32_t id) {
-  if (const ElementType* type = find_type(id)) return type;
+const GgmlType* known_type(const Cursor& in, const Info& t, std::uint32_t id) {
+  if (const GgmlType* type = find_type(id)) return type;
   const bool removed = id < 43;
   in.fail({.what = "tensor has an element type that no GGUF file of today has",
            .expected = "a type of ggml's list: F32, F16, BF16, Q4_K, ...",

@@ -15,7 +15,7 @@
 #include <vector>
 
 #include "base/file.h"
-#include "files/gguf/element_types.h"
+#include "files/gguf/ggml_types.h"
 #include "files/gguf/metadata.h"
 
 namespace pkv::gguf {
@@ -23,7 +23,7 @@ namespace pkv::gguf {
 // A tensor as the file has it.
 struct Info {
   std::string_view name;
-  const ElementType* type = nullptr;
+  const GgmlType* type = nullptr;
   std::vector<std::int64_t> shape;  // rows first: [out, in], the reverse of the file's order
   std::uint64_t offset = 0;         // of its first byte, in the data
   std::uint64_t bytes = 0;

@@ -264,7 +264,8 @@ class Naming {
                                      .dtype = info.type->name,
                                      .shape = std::move(shape),
                                      .bytes = data.size(),
-                                     .file = found.part->file()});
+                                     .file = found.part->file(),
+                                     .instead = info.type->instead});
       return;
     }
     containers::Tensor t{.name = std::move(name), .shape = std::move(shape), .data = data, .file = found.part->file()};
