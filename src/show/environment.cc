@@ -9,7 +9,9 @@
 #include <cstring>
 #include <ctime>
 #include <fstream>
+#include <optional>
 
+#include "base/json_writer.h"
 #include "base/pool.h"
 
 namespace pkv::show {
@@ -75,6 +77,16 @@ Environment environment(std::string_view program) {
           .system = operating_system(),
           .compiler = compiler(),
           .time = now()};
+}
+
+void write_json(JsonWriter& w, const Environment& e) {
+  w.object([&] {
+    w.member("program", e.program);
+    w.member("processor", e.processor);
+    w.member("system", e.system);
+    w.member("compiler", e.compiler);
+    w.member("time", e.time.empty() ? std::optional<std::string>() : e.time);
+  });
 }
 
 std::vector<std::string> started_with() {

@@ -7,6 +7,10 @@
 #include <string_view>
 #include <vector>
 
+namespace pkv {
+class JsonWriter;
+}  // namespace pkv
+
 namespace pkv::show {
 
 // Each empty where it is not known.
@@ -19,6 +23,9 @@ struct Environment {
 };
 
 Environment environment(std::string_view program);
+
+// As reports have it; the time is null where it is not known.
+void write_json(JsonWriter& writer, const Environment& environment);
 
 // The words that this process was started with; the first without its folder. Empty where the system does not tell.
 std::vector<std::string> started_with();

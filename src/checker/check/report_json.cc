@@ -209,16 +209,6 @@ void write(JsonWriter& w, const Causality& c) {
   });
 }
 
-void write(JsonWriter& w, const show::Environment& e) {
-  w.object([&] {
-    w.member("program", e.program);
-    w.member("processor", e.processor);
-    w.member("system", e.system);
-    w.member("compiler", e.compiler);
-    filled(w, "time", e.time);
-  });
-}
-
 template <class T>
 void each(JsonWriter& w, std::string_view name, const std::vector<T>& values) {
   w.array(name, [&] {
@@ -281,7 +271,7 @@ void write_json(JsonWriter& w, const Report& r) {
     blind ? w.value(*blind) : w.null();
     write(under(w, "gain"), r.gain);
     w.member("notes", r.notes);
-    write(under(w, "environment"), r.environment);
+    w.member("environment", r.environment);
     w.member("command", r.command);
   });
 }
