@@ -58,6 +58,22 @@ void add_candidate(served::Reply& reply, std::optional<std::int32_t> id, std::st
   reply.candidates.push_back({.id = id, .token = std::move(token), .logprob = value});
 }
 
+void add_candidates(served::Reply& reply, const JsonNode& list, bool ids) {
+  for (const JsonNode& c : list.elements()) {
+    std::optional<std::int32_t> id;
+    if (ids) id = static_cast<std::int32_t>(c.at("id").integer(0, kMostIds));
+    add_candidate(reply, id, c.text_or(c.has("token") ? "token" : "text", ""), c.at("logprob"));
+  }
+}
+
+void fail_other_server(const Exchange& exchange, const std::string& path, std::string what, std::string expected,
+                       const Answer& answer) {
+  fail_load({.what = std::move(what),
+             .where = exchange.where(path),
+             .expected = std::move(expected),
+             .found = fmt::format("{}: {}", answer.status, answer.message)});
+}
+
 void read_usage(const JsonNode& answer, served::Reply& reply) {
   const auto usage = answer.find("usage");
   if (!usage || !usage->is_object()) return;

@@ -42,6 +42,11 @@ class Dialect : public served::Server {
 
 // Adds a candidate; says in `findings` what is no log-probability (NaN, above 0, the floor of -9999).
 void add_candidate(served::Reply& reply, std::optional<std::int32_t> id, std::string token, const JsonNode& logprob);
+// The same of a list of objects {id, token or text, logprob}; `ids`: each must have an id, else none is read.
+void add_candidates(served::Reply& reply, const JsonNode& list, bool ids);
+// Error::load: the user named a dialect that the server does not speak. `what`: "not vLLM's server".
+[[noreturn]] void fail_other_server(const Exchange& exchange, const std::string& path, std::string what,
+                                    std::string expected, const Answer& answer);
 // usage.prompt_tokens_details.cached_tokens and usage.prompt_tokens, where they are.
 void read_usage(const JsonNode& answer, served::Reply& reply);
 std::vector<std::int32_t> read_ids(const JsonNode& list);

@@ -3,7 +3,6 @@
 // at once, since another slot's past lies elsewhere in memory and may give other numbers.
 #include <fmt/format.h>
 
-#include "base/error.h"
 #include "base/json_writer.h"
 #include "servers/dialects.h"
 
@@ -95,10 +94,7 @@ class LlamaCpp : public Dialect {
     if (answer.has("tokens_evaluated")) reply.prompt_tokens = answer.at("tokens_evaluated").integer(0, kMost);
     const std::vector<JsonNode> steps = answer.at("completion_probabilities").elements();
     if (steps.empty()) return reply;
-    for (const JsonNode& c : steps.front().at("top_logprobs").elements()) {
-      add_candidate(reply, static_cast<std::int32_t>(c.at("id").integer(0, INT32_MAX)), c.text_or("token", ""),
-                    c.at("logprob"));
-    }
+    add_candidates(reply, steps.front().at("top_logprobs"), true);
     return reply;
   }
 
@@ -115,10 +111,7 @@ std::unique_ptr<Dialect> llama_cpp(const Shared& exchange, const Endpoint& endpo
                   props.json->find("total_slots") != nullptr;
   if (is) return std::make_unique<LlamaCpp>(exchange, endpoint, models, *props.json);
   if (!named) return nullptr;
-  fail_load({.what = "not llama.cpp's server",
-             .where = exchange->where("/props"),
-             .expected = "build_info and total_slots",
-             .found = fmt::format("{}: {}", props.status, props.message)});
+  fail_other_server(*exchange, "/props", "not llama.cpp's server", "build_info and total_slots", props);
 }
 
 }  // namespace pkv::servers

@@ -68,10 +68,7 @@ std::unique_ptr<Dialect> ollama(const Shared& exchange, const Endpoint& endpoint
     return std::make_unique<Ollama>(exchange, endpoint, number->text(), models.model);
   }
   if (!named) return nullptr;
-  fail_load({.what = "not Ollama's server",
-             .where = exchange->where("/api/version"),
-             .expected = "a version",
-             .found = fmt::format("{}: {}", version.status, version.message)});
+  fail_other_server(*exchange, "/api/version", "not Ollama's server", "a version", version);
 }
 
 }  // namespace pkv::servers

@@ -65,9 +65,7 @@ class OpenAi : public Dialect {
     if (logprobs->has("content")) {
       const auto steps = logprobs->at("content").elements();
       if (steps.empty()) return reply;
-      for (const JsonNode& c : steps.front().at("top_logprobs").elements()) {
-        add_candidate(reply, std::nullopt, c.text_or("token", ""), c.at("logprob"));
-      }
+      add_candidates(reply, steps.front().at("top_logprobs"), false);
     } else if (logprobs->has("top_logprobs")) {
       const auto steps = logprobs->at("top_logprobs").elements();
       if (steps.empty() || steps.front().is_null()) return reply;

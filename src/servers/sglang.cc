@@ -87,10 +87,7 @@ std::unique_ptr<Dialect> sglang(const Shared& exchange, const Endpoint& endpoint
     return std::make_unique<Sglang>(exchange, endpoint, models, *info.json);
   }
   if (!named) return nullptr;
-  fail_load({.what = "not SGLang's server",
-             .where = exchange->where("/server_info"),
-             .expected = "what it was started with",
-             .found = fmt::format("{}: {}", info.status, info.message)});
+  fail_other_server(*exchange, "/server_info", "not SGLang's server", "what it was started with", info);
 }
 
 }  // namespace pkv::servers

@@ -3,7 +3,6 @@
 
 #include <algorithm>
 
-#include "base/error.h"
 #include "base/json_writer.h"
 #include "servers/dialects.h"
 
@@ -45,10 +44,7 @@ class Tgi : public Dialect {
     if (!details.has("top_tokens")) return reply;
     const auto steps = details.at("top_tokens").elements();
     if (steps.empty()) return reply;
-    for (const JsonNode& c : steps.front().elements()) {
-      add_candidate(reply, static_cast<std::int32_t>(c.at("id").integer(0, INT32_MAX)), c.text_or("text", ""),
-                    c.at("logprob"));
-    }
+    add_candidates(reply, steps.front(), true);
     return reply;
   }
 };
@@ -62,10 +58,8 @@ std::unique_ptr<Dialect> tgi(const Shared& exchange, const Endpoint& endpoint, c
     return std::make_unique<Tgi>(exchange, endpoint, *info.json);
   }
   if (!named) return nullptr;
-  fail_load({.what = "not a server of text-generation-inference",
-             .where = exchange->where("/info"),
-             .expected = "\"router\": \"text-generation-router\"",
-             .found = fmt::format("{}: {}", info.status, info.message)});
+  fail_other_server(*exchange, "/info", "not a server of text-generation-inference",
+                    "\"router\": \"text-generation-router\"", info);
 }
 
 }  // namespace pkv::servers

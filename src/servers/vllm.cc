@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <charconv>
 
-#include "base/error.h"
 #include "base/json_writer.h"
 #include "servers/dialects.h"
 
@@ -105,10 +104,7 @@ std::unique_ptr<Dialect> vllm(const Shared& exchange, const Endpoint& endpoint, 
     return std::make_unique<Vllm>(exchange, endpoint, models, number->text());
   }
   if (!named) return nullptr;
-  fail_load({.what = "not vLLM's server",
-             .where = exchange->where("/version"),
-             .expected = "a version",
-             .found = fmt::format("{}: {}", version.status, version.message)});
+  fail_other_server(*exchange, "/version", "not vLLM's server", "a version", version);
 }
 
 }  // namespace pkv::servers
