@@ -12,6 +12,7 @@ from concurrent.futures import Executor, as_completed
 from typing import Any, Iterator, Optional, Sequence, Union
 
 from .errors import Error
+from .rows_file import add_row, read_rows
 
 Job = Union[str, dict[str, Any]]
 
@@ -31,7 +32,7 @@ def review(models: Sequence[Job], *, executor: Optional[Executor] = None, text: 
     keys = [job["key"] for job in jobs]
     if len(set(keys)) != len(keys):
         raise Error("a model is given twice with the same options", found=next(k for k in keys if keys.count(k) > 1))
-    done = _known(log)
+    done = {row["key"]: row for row in read_rows(log) if row.get("ok")} if log is not None else {}
     for job in jobs:
         if job["key"] in done:
             yield done[job["key"]]
@@ -40,8 +41,7 @@ def review(models: Sequence[Job], *, executor: Optional[Executor] = None, text: 
 
     def kept(row: dict[str, Any]) -> dict[str, Any]:
         if log is not None:
-            with open(log, "a", encoding="utf-8") as file:
-                file.write(json.dumps(row, ensure_ascii=False, default=str) + "\n")
+            add_row(log, row)
         return row
 
     if executor is None:
@@ -119,21 +119,6 @@ def _failed(job: dict[str, Any], error: BaseException) -> dict[str, Any]:
         return {**row, "what": error.what, "where": error.where, "expected": error.expected, "found": error.found,
                 "hint": error.hint}
     return {**row, "what": f"{type(error).__name__}: {error}"[:400], "where": "", "expected": "", "found": "", "hint": ""}
-
-
-def _known(log: Union[str, os.PathLike[str], None]) -> dict[str, dict[str, Any]]:
-    if log is None or not os.path.exists(log):
-        return {}
-    rows = {}
-    with open(log, encoding="utf-8") as file:
-        for line in file:
-            try:
-                row = json.loads(line)
-            except json.JSONDecodeError:  # the line that was being written when it was interrupted
-                continue
-            if row.get("ok"):
-                rows[row["key"]] = row
-    return rows
 
 
 def _warn_of_fork(executor: Optional[Executor]) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import pathlib
 import time
 import warnings
@@ -11,6 +10,7 @@ from typing import Any, Iterator, Optional, Sequence
 
 from .errors import Error
 from .live import first_line
+from .rows_file import add_row, read_rows
 from .tiny_configs import CONFIGS, common
 
 TOKENS = 45  # longer than any window or regime of the tiny configurations
@@ -108,21 +108,12 @@ def survey(names: Optional[Sequence[str]] = None, *, log: Optional[str] = None, 
     transformers.logging.set_verbosity_error()
     warnings.filterwarnings("ignore")
     torch.set_num_threads(1)  # the models are so small that threads only wait for each other
-    done: dict[str, dict[str, Any]] = {}
-    if log and os.path.exists(log):
-        with open(log, encoding="utf-8") as file:
-            for line in file:
-                try:
-                    row = json.loads(line)
-                except json.JSONDecodeError:  # the line that was being written when it was interrupted
-                    continue
-                if row.get("dtype") == dtype and row.get("device") == device:
-                    done[row["model_type"]] = row
+    known = read_rows(log) if log else ()
+    done = {row["model_type"]: row for row in known if row.get("dtype") == dtype and row.get("device") == device}
     for name in names or model_types():
         row = done.get(name) or survey_one(name, dtype, device, caches)
         if name not in done and log:
-            with open(log, "a", encoding="utf-8") as file:
-                file.write(json.dumps(row, ensure_ascii=False, default=str) + "\n")
+            add_row(log, row)
         yield row
 
 

@@ -43,10 +43,10 @@ def test_an_interrupted_review_goes_on(tmp_path):
     first = next(iter(pkv.review(["tiny-gpt2", "tiny-falcon"], log=log)))
     with open(log, "a") as file:
         file.write('{"key": "half a li')
-    with open(log, "a") as file:
-        file.write("\n")
     rows = list(pkv.review(["tiny-gpt2", "tiny-falcon"], log=log))
     assert [row["model"] for row in rows] == ["tiny-gpt2", "tiny-falcon"] and rows[0] == json.loads(json.dumps(first))
+    again = list(pkv.review(["tiny-gpt2", "tiny-falcon"], log=log))
+    assert again == rows and len(log.read_text().splitlines()) == 3, "what follows half a line is kept"
 
 
 def test_what_makes_no_sense_is_refused():
