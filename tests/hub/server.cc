@@ -1,16 +1,9 @@
 #include "hub/server.h"
 
-#include <arpa/inet.h>
 #include <fmt/format.h>
-#include <netinet/in.h>
-#include <poll.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 #include <algorithm>
-#include <cctype>
-#include <sstream>
-#include <stdexcept>
 
 #include "files/http/http.h"
 #include "files/hub/digest.h"
@@ -22,11 +15,6 @@ std::string digest(hub::Digest::Kind kind, const std::string& bytes) {
   hub::Digest digest(kind, bytes.size());
   digest.add(std::as_bytes(std::span(bytes)));
   return digest.finish();
-}
-
-std::string lower(std::string text) {
-  std::ranges::transform(text, text.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
-  return text;
 }
 
 std::string decoded(const std::string& text) {
@@ -42,56 +30,19 @@ std::string decoded(const std::string& text) {
   return plain;
 }
 
-// Reads a request's head; empty method when there is none.
-Asked read_request(int socket) {
-  std::string head;
-  char c = 0;
-  while (!head.ends_with("\r\n\r\n") && head.size() < 65536 && ::recv(socket, &c, 1, 0) == 1) head += c;
-  Asked asked;
-  std::istringstream lines(head);
-  lines >> asked.method >> asked.path;
-  std::string line;
-  std::getline(lines, line);
-  while (std::getline(lines, line)) {
-    const auto colon = line.find(": ");
-    if (colon == std::string::npos) continue;
-    const std::string name = lower(line.substr(0, colon)), value = line.substr(colon + 2, line.size() - colon - 3);
-    if (name == "host") asked.host = value;
-    if (name == "authorization") asked.authorization = value;
-    if (name == "range") asked.range = value;
-    if (name == "user-agent") asked.agent = value;
-  }
-  return asked;
+Asked asked_of(const HttpRequest& request) {
+  return {.method = request.method,
+          .host = request.header("host"),
+          .path = request.path,
+          .authorization = request.header("authorization"),
+          .range = request.header("range"),
+          .agent = request.header("user-agent")};
 }
 
 }  // namespace
 
 std::string git_digest(const std::string& bytes) { return digest(hub::Digest::Kind::git, bytes); }
 std::string sha256_digest(const std::string& bytes) { return digest(hub::Digest::Kind::sha256, bytes); }
-
-HubServer::HubServer() {
-  listener_ = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  socklen_t size = sizeof(address);
-  auto* where = reinterpret_cast<sockaddr*>(&address);
-  if (::bind(listener_, where, size) != 0 || ::listen(listener_, 64) != 0 ||
-      ::getsockname(listener_, where, &size) != 0) {
-    throw std::runtime_error("cannot listen on loopback");
-  }
-  port_ = ntohs(address.sin_port);
-  acceptor_ = std::jthread([this] { accept_all(); });
-}
-
-HubServer::~HubServer() {
-  stop_ = true;
-  acceptor_.join();
-  ::close(listener_);
-  connections_.clear();
-}
-
-std::string HubServer::endpoint() const { return fmt::format("http://127.0.0.1:{}", port_); }
 
 void HubServer::put(const std::string& repo, const std::string& revision, const std::string& commit,
                     ServedFiles files) {
@@ -144,25 +95,8 @@ void HubServer::forget() {
   asked_.clear();
 }
 
-void HubServer::accept_all() {
-  while (!stop_) {
-    pollfd ready{.fd = listener_, .events = POLLIN, .revents = 0};
-    if (::poll(&ready, 1, 20) <= 0) continue;
-    const int socket = ::accept4(listener_, nullptr, nullptr, SOCK_CLOEXEC);
-    if (socket < 0) continue;
-    timeval limit{.tv_sec = 5, .tv_usec = 0};
-    ::setsockopt(socket, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
-    ::setsockopt(socket, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit));
-    connections_.emplace_back([this, socket] {
-      serve(socket);
-      ::shutdown(socket, SHUT_RDWR);
-      ::close(socket);
-    });
-  }
-}
-
 void HubServer::serve(int socket) {
-  const Asked asked = read_request(socket);
+  const Asked asked = asked_of(read_request(socket));
   if (asked.method.empty()) return;
   std::optional<Fault> fault;
   Answer reply;
@@ -192,7 +126,7 @@ bool HubServer::send_all(int socket, const std::string& bytes, int bytes_per_ms)
   const std::size_t piece = bytes_per_ms > 0 ? static_cast<std::size_t>(bytes_per_ms) * 10 : bytes.size();
   for (std::size_t sent = 0; sent < bytes.size();) {
     const ssize_t n = ::send(socket, bytes.data() + sent, std::min(piece, bytes.size() - sent), MSG_NOSIGNAL);
-    if (n <= 0 || stop_) return false;
+    if (n <= 0 || loopback_.stopping()) return false;
     sent += static_cast<std::size_t>(n);
     if (bytes_per_ms > 0) std::this_thread::sleep_for(std::chrono::milliseconds(10));
   }
@@ -231,7 +165,7 @@ void HubServer::send(int socket, const Asked& asked, Answer reply, const std::op
   if (!send_all(socket, head + "\r\n") || !send_all(socket, body, fault ? fault->bytes_per_ms : 0)) return;
   if (fault && fault->stall_after) {
     char ignored = 0;  // until the other side has enough
-    while (!stop_ && ::recv(socket, &ignored, 1, MSG_DONTWAIT) != 0) {
+    while (!loopback_.stopping() && ::recv(socket, &ignored, 1, MSG_DONTWAIT) != 0) {
       std::this_thread::sleep_for(std::chrono::milliseconds(10));
     }
   }
@@ -342,7 +276,7 @@ HubServer::Answer HubServer::resolve(const Asked& asked, const std::string& path
   }
   const std::string sha = sha256_digest(served->second.bytes);
   return {.status = 302,
-          .headers = {{"Location", fmt::format("http://localhost:{}/cdn/{}?signature=abc", port_, sha)},
+          .headers = {{"Location", fmt::format("http://localhost:{}/cdn/{}?signature=abc", port(), sha)},
                       {"X-Repo-Commit", commit},
                       {"X-Linked-Etag", "\"" + sha + "\""},
                       {"X-Linked-Size", fmt::format("{}", served->second.bytes.size())},

@@ -7,13 +7,13 @@
 #include <chrono>
 #include <cstdint>
 #include <functional>
-#include <list>
 #include <map>
 #include <mutex>
 #include <optional>
 #include <string>
-#include <thread>
 #include <vector>
+
+#include "support/loopback.h"
 
 namespace pkv::support {
 
@@ -44,13 +44,8 @@ struct Fault {
 
 class HubServer {
  public:
-  HubServer();
-  ~HubServer();
-  HubServer(const HubServer&) = delete;
-  HubServer& operator=(const HubServer&) = delete;
-
-  std::string endpoint() const;
-  int port() const { return port_; }
+  std::string endpoint() const { return loopback_.url(); }
+  int port() const { return loopback_.port(); }
 
   // A commit of a repository, and a revision that is it from now on.
   void put(const std::string& repo, const std::string& revision, const std::string& commit, ServedFiles files);
@@ -81,7 +76,6 @@ class HubServer {
     bool ranges = false;
   };
 
-  void accept_all();
   void serve(int socket);
   Answer answer(const Asked& asked) const;
   Answer api(const Asked& asked, const std::string& path) const;
@@ -93,9 +87,7 @@ class HubServer {
   void send(int socket, const Asked& asked, Answer answer, const std::optional<Fault>& fault) const;
   bool send_all(int socket, const std::string& bytes, int bytes_per_ms = 0) const;
 
-  int listener_ = -1, port_ = 0;
   std::atomic<int> at_once_ = 0, most_at_once_ = 0;
-  std::atomic<bool> stop_ = false;
   std::atomic<std::size_t> page_ = 1000;
   std::atomic<bool> tree_ = true;
   mutable std::mutex mutex_;
@@ -103,8 +95,7 @@ class HubServer {
   std::map<std::string, std::string> renamed_;
   std::vector<Fault> faults_;
   std::vector<Asked> asked_;
-  std::list<std::jthread> connections_;
-  std::jthread acceptor_;
+  Loopback loopback_{[this](int socket) { serve(socket); }};
 };
 
 // Digests as the Hub has them.

@@ -1,17 +1,11 @@
 #include "servers/http_play.h"
 
-#include <arpa/inet.h>
 #include <fmt/format.h>
-#include <netinet/in.h>
-#include <poll.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 #include <algorithm>
-#include <cctype>
 #include <chrono>
 #include <optional>
-#include <sstream>
 #include <stdexcept>
 
 namespace pkv::support {
@@ -49,35 +43,6 @@ const Json& at(const Json& object, std::string_view key) {
 
 int count_at(const Json& object, std::string_view key) { return static_cast<int>(at(object, key).integer()); }
 
-// Reads a request; empty method when there is none.
-Wire read_request(int socket) {
-  std::string head;
-  char c = 0;
-  while (!head.ends_with("\r\n\r\n") && head.size() < 65536 && ::recv(socket, &c, 1, 0) == 1) head += c;
-  Wire request;
-  std::istringstream lines(head);
-  lines >> request.method >> request.path;
-  std::string line;
-  std::getline(lines, line);
-  while (std::getline(lines, line)) {
-    const auto colon = line.find(": ");
-    if (colon == std::string::npos) continue;
-    std::string name = line.substr(0, colon);
-    std::ranges::transform(name, name.begin(), [](unsigned char l) { return static_cast<char>(std::tolower(l)); });
-    request.headers[name] = line.substr(colon + 2, line.size() - colon - 3);
-  }
-  const auto length = request.headers.find("content-length");
-  std::size_t missing = length == request.headers.end() ? 0 : std::stoul(length->second);
-  std::string piece(65536, '\0');
-  while (missing > 0) {
-    const ssize_t n = ::recv(socket, piece.data(), std::min(missing, piece.size()), 0);
-    if (n <= 0) break;
-    request.body.append(piece, 0, static_cast<std::size_t>(n));
-    missing -= static_cast<std::size_t>(n);
-  }
-  return request;
-}
-
 void send_all(int socket, std::string_view bytes) {
   while (!bytes.empty()) {
     const ssize_t n = ::send(socket, bytes.data(), bytes.size(), MSG_NOSIGNAL);
@@ -97,63 +62,19 @@ std::string in_chunks(const std::string& body) {
 
 }  // namespace
 
-HttpPlay::HttpPlay(std::string dialect) : dialect_(std::move(dialect)) {
-  listener_ = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  socklen_t size = sizeof(address);
-  auto* where = reinterpret_cast<sockaddr*>(&address);
-  if (::bind(listener_, where, size) != 0 || ::listen(listener_, 64) != 0 ||
-      ::getsockname(listener_, where, &size) != 0) {
-    throw std::runtime_error("cannot listen on loopback");
-  }
-  port_ = ntohs(address.sin_port);
-  acceptor_ = std::jthread([this] { accept_all(); });
-}
-
-HttpPlay::~HttpPlay() {
-  stop_ = true;
-  acceptor_.join();
-  ::close(listener_);
-  connections_.clear();
-}
-
-std::string HttpPlay::url() const { return fmt::format("http://127.0.0.1:{}", port_); }
+HttpPlay::HttpPlay(std::string dialect) : dialect_(std::move(dialect)) {}
 
 void HttpPlay::fault(WireFault fault) {
   const std::scoped_lock lock(mutex_);
   faults_.push_back(std::move(fault));
 }
 
-std::vector<Wire> HttpPlay::asked() const {
-  const std::scoped_lock lock(mutex_);
-  return asked_;
-}
-
-void HttpPlay::accept_all() {
-  while (!stop_) {
-    pollfd ready{.fd = listener_, .events = POLLIN, .revents = 0};
-    if (::poll(&ready, 1, 20) <= 0) continue;
-    const int socket = ::accept4(listener_, nullptr, nullptr, SOCK_CLOEXEC);
-    if (socket < 0) continue;
-    timeval limit{.tv_sec = 5, .tv_usec = 0};
-    ::setsockopt(socket, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
-    connections_.emplace_back([this, socket] {
-      serve(socket);
-      ::shutdown(socket, SHUT_RDWR);
-      ::close(socket);
-    });
-  }
-}
-
 void HttpPlay::serve(int socket) {
-  const Wire request = read_request(socket);
+  const HttpRequest request = read_request(socket);
   if (request.method.empty()) return;
   std::optional<WireFault> fault;
   {
     const std::scoped_lock lock(mutex_);
-    asked_.push_back(request);
     for (WireFault& f : faults_) {
       if (request.path.find(f.path) == std::string::npos || f.times == 0) continue;
       if (f.times > 0) --f.times;
@@ -163,7 +84,7 @@ void HttpPlay::serve(int socket) {
   }
   const bool replaced = fault && !fault->cut && !fault->chunked && fault->delay_ms == 0;
   ++running;
-  for (int waited = 0; fault && waited < fault->delay_ms && !stop_; waited += 10) {
+  for (int waited = 0; fault && waited < fault->delay_ms && !loopback_.stopping(); waited += 10) {
     std::this_thread::sleep_for(std::chrono::milliseconds(10));
   }
   const WireReply reply = replaced ? fault->reply : answer(request);
@@ -178,10 +99,9 @@ void HttpPlay::serve(int socket) {
   send_all(socket, head + (fault && fault->cut ? reply.body.substr(0, reply.body.size() / 2) : reply.body));
 }
 
-WireReply HttpPlay::answer(const Wire& request) {
+WireReply HttpPlay::answer(const HttpRequest& request) {
   if (!key.empty()) {
-    const auto given = request.headers.find("authorization");
-    if (given == request.headers.end() || given->second != "Bearer " + key) {
+    if (request.header("authorization") != "Bearer " + key) {
       return {.status = 401, .body = R"({"error":{"message":"Invalid API Key","code":401}})"};
     }
   }
@@ -198,7 +118,7 @@ WireReply HttpPlay::answer(const Wire& request) {
   }
 }
 
-WireReply HttpPlay::llama_cpp(const Wire& r, const Json& body) {
+WireReply HttpPlay::llama_cpp(const HttpRequest& r, const Json& body) {
   if (r.path == "/v1/models") {
     return with(
         {{"data",
@@ -239,7 +159,7 @@ WireReply HttpPlay::llama_cpp(const Wire& r, const Json& body) {
                {"completion_probabilities", Array{Object{{"id", played.ids[0]}, {"top_logprobs", top}}}}});
 }
 
-WireReply HttpPlay::vllm(const Wire& r, const Json& body) {
+WireReply HttpPlay::vllm(const HttpRequest& r, const Json& body) {
   if (r.path == "/v1/models") {
     return with({{"data", Array{Object{{"id", "played"}, {"owned_by", "vllm"}, {"max_model_len", 4096}}}}});
   }
@@ -268,7 +188,7 @@ WireReply HttpPlay::vllm(const Wire& r, const Json& body) {
   return with({{"choices", Array{choice}}, {"usage", usage}});
 }
 
-WireReply HttpPlay::sglang(const Wire& r, const Json& body) {
+WireReply HttpPlay::sglang(const HttpRequest& r, const Json& body) {
   if (r.path == "/v1/models") return with({{"data", Array{Object{{"id", "played"}, {"owned_by", "sglang"}}}}});
   if (r.path == "/get_server_info") return with({{"version", "0.play"}, {"disable_radix_cache", false}});
   if (r.path == "/tokenize") return with({{"tokens", as_json(Play::tokens_of(at(body, "prompt").text()))}});
@@ -288,7 +208,7 @@ WireReply HttpPlay::sglang(const Wire& r, const Json& body) {
                                     {"output_top_logprobs", Array{top}}}}});
 }
 
-WireReply HttpPlay::tgi(const Wire& r, const Json& body) {
+WireReply HttpPlay::tgi(const HttpRequest& r, const Json& body) {
   if (r.path == "/info")
     return with({{"router", "text-generation-router"}, {"version", "3.play"}, {"model_id", "played"}});
   if (r.path != "/generate") return no_such_path();
@@ -305,7 +225,7 @@ WireReply HttpPlay::tgi(const Wire& r, const Json& body) {
       {{"generated_text", text_of(played.ids)}, {"details", Object{{"tokens", tokens}, {"top_tokens", Array{top}}}}});
 }
 
-WireReply HttpPlay::ollama(const Wire& r, const Json& body) {
+WireReply HttpPlay::ollama(const HttpRequest& r, const Json& body) {
   if (r.path == "/v1/models") return with({{"data", Array{Object{{"id", "played"}, {"owned_by", "library"}}}}});
   if (r.path == "/api/version") return with({{"version", "0.play"}});
   if (r.path != "/api/generate") return no_such_path();
@@ -317,7 +237,7 @@ WireReply HttpPlay::ollama(const Wire& r, const Json& body) {
   return with({{"response", text_of(played.ids)}, {"logprobs", Array{Object{{"top_logprobs", top}}}}});
 }
 
-WireReply HttpPlay::openai(const Wire& r, const Json& body) {
+WireReply HttpPlay::openai(const HttpRequest& r, const Json& body) {
   const bool chat = dialect_ == "chat";
   if (r.path == "/v1/models") return with({{"data", Array{Object{{"id", "played"}, {"owned_by", "somebody"}}}}});
   if (r.path != (chat ? "/v1/chat/completions" : "/v1/completions")) return no_such_path();
