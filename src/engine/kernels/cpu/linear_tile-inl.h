@@ -141,15 +141,6 @@ constexpr Int kFewOuts = 48;                   // outputs of one task: a multipl
 constexpr Int kFewStride = kFewOuts + kLanes;  // the last tile may reach beyond
 constexpr Int kMostPieces = 32;                // of K that wait to be folded
 
-// Zen 3 and 4.
-inline bool runs_on_family_19h() {
-#if defined(__x86_64__) || defined(__i386__)
-  return __builtin_cpu_is("amdfam19h") != 0;
-#else
-  return false;
-#endif
-}
-
 // How lines of weights are fetched before their use. Marking them as read once (non-temporal) brings 3 to 7 % on a Zen
 // 5 and costs a Sapphire Rapids two thirds of its rate, which wants them in the second cache; so does a Zen 4 (two
 // threads, AVX-512, fp16: Qwen3-0.6B's shape 20 to 24 tokens/s, with two rows side by side; Gemma 3 in Q4_K_M 55 to

@@ -23,13 +23,13 @@ void encode(Device&, const Encode&) noexcept;
 void decode(Device&, const Decode&) noexcept;
 void linear_quantized(Device&, const Linear&) noexcept;
 
-inline bool runs_on_amd() {
 #if defined(__x86_64__) || defined(__i386__)
-  return __builtin_cpu_is("amd") != 0;
+inline bool runs_on_amd() { return __builtin_cpu_is("amd") != 0; }
+inline bool runs_on_family_19h() { return __builtin_cpu_is("amdfam19h") != 0; }  // Zen 3 and 4
 #else
-  return false;
+inline bool runs_on_amd() { return false; }
+inline bool runs_on_family_19h() { return false; }
 #endif
-}
 
 inline float* row(const View& v, std::int64_t r) { return v.as<float>() + r * v.step(0); }
 constexpr std::int64_t ceil_div(std::int64_t n, std::int64_t d) { return (n + d - 1) / d; }
