@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <thread>
 
 #include "base/clock.h"
 #include "base/error.h"
@@ -152,11 +151,8 @@ Answer Exchange::once(const std::string& path, const std::string* json, http::Re
 }
 
 void Exchange::rest(const std::string& path, const http::Response& response, int tried) {
-  std::chrono::milliseconds wait = endpoint_.backoff * (1 << std::min(tried, 4));
-  if (response.retry_after) {
-    wait = std::chrono::seconds(std::clamp<std::int64_t>(*response.retry_after, 0, 1'000'000));
-    if (wait > endpoint_.longest_wait) fail(path, response);
-  }
+  const std::chrono::milliseconds wait = http::rest_before_retry(response, endpoint_.backoff, tried);
+  if (response.retry_after && wait > endpoint_.longest_wait) fail(path, response);
   if (endpoint_.tell && wait >= std::chrono::seconds(3)) {
     const std::scoped_lock lock(mutex_);
     endpoint_.tell(
@@ -164,11 +160,7 @@ void Exchange::rest(const std::string& path, const http::Response& response, int
                     response.answered() ? fmt::format("the server answers {}", response.status) : response.message,
                     wait.count() / 1000));
   }
-  const auto end = std::chrono::steady_clock::now() + wait;
-  while (std::chrono::steady_clock::now() < end) {
-    if (endpoint_.stop != nullptr && endpoint_.stop->load()) throw Stopped{};
-    std::this_thread::sleep_for(std::min<std::chrono::milliseconds>(wait, std::chrono::milliseconds(20)));
-  }
+  if (!http::rest(wait, endpoint_.stop)) throw Stopped{};
 }
 
 void Exchange::fail(const std::string& path, const http::Response& response) const {

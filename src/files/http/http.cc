@@ -7,6 +7,7 @@
 #include <array>
 #include <cctype>
 #include <exception>
+#include <thread>
 
 #include "base/error.h"
 
@@ -113,6 +114,20 @@ std::string percent_encoded(std::string_view text, std::string_view safe) {
     }
   }
   return encoded;
+}
+
+std::chrono::milliseconds rest_before_retry(const Response& response, std::chrono::milliseconds backoff, int tried) {
+  if (!response.retry_after) return backoff * (1 << std::min(tried, 3));
+  return std::chrono::seconds(std::clamp<std::int64_t>(*response.retry_after, 0, 1'000'000));
+}
+
+bool rest(std::chrono::milliseconds time, const std::atomic<bool>* stop) {
+  const auto end = std::chrono::steady_clock::now() + time;
+  while (std::chrono::steady_clock::now() < end) {
+    if (stop != nullptr && stop->load()) return false;
+    std::this_thread::sleep_for(std::min<std::chrono::milliseconds>(time, std::chrono::milliseconds(20)));
+  }
+  return true;
 }
 
 struct Connection::Exchange {

@@ -61,6 +61,12 @@ std::string host_of(std::string_view url);      // "host" or "host:8080", as the
 // `text` with everything but letters, digits, "-._~" and `safe` in percent signs.
 std::string percent_encoded(std::string_view text, std::string_view safe = {});
 
+// How long to rest before try number `tried` + 1: as long as the response asks for, or else `backoff`, doubled each
+// time at most three times.
+std::chrono::milliseconds rest_before_retry(const Response& response, std::chrono::milliseconds backoff, int tried);
+// False when `stop` (which may be null) ended it early.
+bool rest(std::chrono::milliseconds time, const std::atomic<bool>* stop);
+
 class Connection {
  public:
   // Called for a response of 2xx, before its body; then with its body, piece by piece. What they throw is thrown by

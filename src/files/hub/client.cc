@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <chrono>
-#include <thread>
 
 #include "base/json.h"
 
@@ -71,21 +70,10 @@ http::Response Client::follow(http::Request request, bool stay_on_hub, const htt
   fail_load({.what = "redirects in a circle", .where = where_to(request.url)});
 }
 
-void Client::sleep(std::chrono::milliseconds time) const {
-  const auto end = std::chrono::steady_clock::now() + time;
-  while (std::chrono::steady_clock::now() < end) {
-    if (stop_) throw Stopped{};
-    std::this_thread::sleep_for(std::min<std::chrono::milliseconds>(time, std::chrono::milliseconds(20)));
-  }
-}
-
 void Client::wait_to_retry(const Id& id, std::string_view file, const http::Response& response, int tried) {
   if (tried >= settings_.retries) fail_response(settings_, id, file, response);
-  std::chrono::milliseconds wait = settings_.backoff * (1 << std::min(tried, 3));
-  if (response.retry_after) {
-    wait = std::chrono::seconds(std::clamp<std::int64_t>(*response.retry_after, 0, 1'000'000));
-    if (wait > settings_.longest_wait) fail_response(settings_, id, file, response);
-  }
+  const std::chrono::milliseconds wait = http::rest_before_retry(response, settings_.backoff, tried);
+  if (response.retry_after && wait > settings_.longest_wait) fail_response(settings_, id, file, response);
   if (tell_ && wait >= std::chrono::seconds(3)) {
     tell_(fmt::format("{}: {}; trying again in {} s", id.text(),
                       response.status == 429 ? "the Hub limits the rate of requests"
@@ -94,7 +82,7 @@ void Client::wait_to_retry(const Id& id, std::string_view file, const http::Resp
                                              : response.message,
                       wait.count() / 1000));
   }
-  sleep(wait);
+  if (!http::rest(wait, &stop_)) throw Stopped{};
 }
 
 http::Response Client::ask(const Id& id, std::string_view file, http::Request request,

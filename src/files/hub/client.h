@@ -57,7 +57,6 @@ class Client {
   http::Response ask(const Id& id, std::string_view file, http::Request request,
                      const http::Connection::Handlers& handlers = {});
   http::Response get_text(const Id& id, const std::string& url, std::string& text);
-  void sleep(std::chrono::milliseconds time) const;
 
   const Settings& settings_;
   const std::atomic<bool>& stop_;
