@@ -67,7 +67,7 @@ constexpr auto kWays = std::to_array<PreTokenization>({
     {.names = "deepseek-coder",
      .steps = PKV_SPLIT(R"([\\r\\n])") PKV_SPLIT(R"(\\s?\\p{L}+)") PKV_SPLIT(R"(\\s?\\p{P}+)")
          PKV_SPLIT("[\u4e00-\u9fa5\u0800-\u4e00\uac00-\ud7ff]+") PKV_DIGITS PKV_BYTES},
-    {.names = "falcon",
+    {.names = "falcon default",
      .steps = PKV_PUNCTUATION PKV_WORDS
      R"(,{"type":"Digits","individual_digits":false},)"
      R"({"type":"Split","pattern":{"Regex":"[0-9][0-9][0-9]"},"behavior":"Isolated","invert":false})"},
@@ -75,10 +75,6 @@ constexpr auto kWays = std::to_array<PreTokenization>({
      .steps = PKV_SPLIT(" ?[^(\\\\s|.,!?\u2026\u3002\uff0c\u3001\u0964\u06d4\u060c)]+") PKV_BYTES},
     {.names = "viking",
      .steps = PKV_SPLIT(" ?[^(\\\\s|.,!?\u2026\u3002\uff0c\u3001\u0964\u06d4\u060c)]+") PKV_DIGITS PKV_BYTES},
-    {.names = "default",
-     .steps = PKV_PUNCTUATION PKV_WORDS
-     R"(,{"type":"Digits","individual_digits":false},)"
-     R"({"type":"Split","pattern":{"Regex":"[0-9][0-9][0-9]"},"behavior":"Isolated","invert":false})"},
 });
 
 // Whether `name` is one of the words.
