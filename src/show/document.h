@@ -23,8 +23,8 @@ namespace pkv::show {
 using Readers = std::uint8_t;
 inline constexpr Readers terminal = 1;  // of few columns
 inline constexpr Readers plain = 2;     // running text, such as Markdown
-inline constexpr Readers page = 4;      // has room, headings and charts
-inline constexpr Readers all_readers = terminal | plain | page;
+inline constexpr Readers browser = 4;   // has room, headings and charts
+inline constexpr Readers all_readers = terminal | plain | browser;
 
 // One value, as each reader is shown it.
 struct Cell {

@@ -41,7 +41,7 @@ Html answer(const Answer& a) {
   const Conclusion& c = a.conclusion;
   Html inside = html::paragraph(sentence(c.sentence));
   for (const Entry& e : a.entries) {
-    if (is_for(page, e.readers)) inside += entry(e, c.sentence);
+    if (is_for(browser, e.readers)) inside += entry(e, c.sentence);
   }
   Html all = html::verdict(c.tone, a.headline, inside);
   for (const std::string& reason : a.reasons) all += html::paragraph(text(reason));
@@ -55,7 +55,7 @@ Html cell(const Cell& c) {
 
 // What was left out says why in its last column.
 Html table(const Table& t) {
-  const std::vector<std::size_t> columns = columns_for(page, t);
+  const std::vector<std::size_t> columns = columns_for(browser, t);
   html::Table all{.caption = t.caption};
   for (const std::size_t i : columns) {
     all.head.push_back(t.columns[i].name);
@@ -93,7 +93,7 @@ Html facts(const Facts& f) {
 Html blocks(const std::vector<Block>& all, int level) {
   Html told;
   for (const Block& b : all) {
-    if (!is_for(page, b.readers)) continue;
+    if (!is_for(browser, b.readers)) continue;
     told += std::visit(
         Overloaded{
             [&](const Table& t) { return table(t); }, [&](const Paragraph& p) { return html::paragraph(text(p.text)); },

@@ -16,7 +16,7 @@ constexpr std::string_view kSharedOutliers =
     "a token's logits depend on what else is in its call (--int8-outliers call, as bitsandbytes does it)";
 
 bool calls_share_outliers(const model::Model& model) {
-  return model.weights().splits_outliers() && model.int8().outliers_of_call;
+  return model.weights().splits_outliers() && model.outliers().of_call;
 }
 
 // `rows` rows from `first` on.

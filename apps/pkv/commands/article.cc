@@ -94,7 +94,7 @@ article::RetoldRun retell(const PublishedRun& run, const std::string& model, con
 }
 
 using Runs = std::vector<article::RetoldRun>;
-show::Document page_of(const Runs& runs) {
+show::Document html_of(const Runs& runs) {
   show::Document page = article::document(runs);
   page.environment = show::environment("pkv " PKV_VERSION);
   page.command = show::shell_command(show::started_with());
@@ -105,7 +105,7 @@ constexpr Telling<Runs> kArticleForms[] = {
     {Form::table, [](const Runs& runs, const show::Terminal& t) { return show::as_text(article::document(runs), t); }},
     {Form::json, [](const Runs& runs, const show::Terminal&) { return article::report_json(runs); }},
     {Form::md, [](const Runs& runs, const show::Terminal&) { return show::as_markdown(article::document(runs)); }},
-    {Form::html, [](const Runs& runs, const show::Terminal&) { return show::as_html(page_of(runs)); }}};
+    {Form::html, [](const Runs& runs, const show::Terminal&) { return show::as_html(html_of(runs)); }}};
 
 int run_article(const ArticleOptions& options) {
   const auto models = chosen_models(options.models);

@@ -72,7 +72,7 @@ measure::Options plan_of(const BenchOptions& options, const model::Card& card) {
   return plan;
 }
 
-std::string page_of(const measure::Result& result, const show::Terminal&) {
+std::string html_of(const measure::Result& result, const show::Terminal&) {
   return show::as_html(
       measure::document(result, show::environment("pkv " PKV_VERSION), show::shell_command(show::started_with())));
 }
@@ -83,7 +83,7 @@ constexpr Telling<measure::Result> kBenchForms[] = {
     {Form::json, [](const measure::Result& r, const show::Terminal&) { return measure::report_json(r); }},
     {Form::csv, [](const measure::Result& r, const show::Terminal&) { return show::as_csv(measure::document(r)); }},
     {Form::md, [](const measure::Result& r, const show::Terminal&) { return show::as_markdown(measure::document(r)); }},
-    {Form::html, page_of}};
+    {Form::html, html_of}};
 
 measure::Result measured(const BenchOptions& options, model::Model model, const std::string& name) {
   try {

@@ -18,8 +18,8 @@
 #include "engine/model/open_source.h"
 #include "engine/model/outline.h"
 #include "exit_code.h"
+#include "files/hf/contents.h"
 #include "files/hf/hf.h"
-#include "files/hf/look.h"
 #include "models/find.h"
 #include "options/output.h"
 #include "options/shared.h"
@@ -168,17 +168,17 @@ std::string as_text(const model::Source& folder, const model::Inspection& found,
 // What is there of what pkv does not run, and what keeps it from being run.
 struct Unrunnable {
   std::string path;
-  hf::Look look;
+  hf::Contents contents;
   model::Outline outline;  // empty without a config
   std::optional<TokenizerFound> tokenizer;
   std::vector<Error> why;
 };
 
 // Number formats of the tensors, with the bytes of each: "F32, 2.7 MB; U8, 0.1 MB".
-std::string formats_of(const hf::Look& look) {
+std::string formats_of(const hf::Contents& contents) {
   std::map<std::string, std::uint64_t> bytes;
-  for (const containers::Tensor& t : look.tensors) bytes[std::string(t.type())] += t.data.size();
-  for (const containers::Unreadable& t : look.unreadable) bytes[std::string(t.dtype)] += t.bytes;
+  for (const containers::Tensor& t : contents.tensors) bytes[std::string(t.type())] += t.data.size();
+  for (const containers::Unreadable& t : contents.unreadable) bytes[std::string(t.dtype)] += t.bytes;
   std::string text;
   for (const auto& [dtype, n] : bytes) {
     text += fmt::format("{}{}, {}", text.empty() ? "" : "; ", dtype, megabytes(n));
@@ -191,7 +191,7 @@ DType past_dtype(const Unrunnable& found) {
   if (found.outline.dtype && is_float(*found.outline.dtype)) return *found.outline.dtype;
   DType dtype = DType::f32;
   std::size_t most = 0;
-  for (const containers::Tensor& t : found.look.tensors) {
+  for (const containers::Tensor& t : found.contents.tensors) {
     if (is_float(t.dtype) && t.data.size() > most) most = t.data.size(), dtype = t.dtype;
   }
   return dtype;
@@ -227,32 +227,32 @@ void add_outline(Lines& line, const model::Outline& o) {
 }
 
 // What a file says beside its tensors.
-void add_said(Lines& line, const hf::Look& look) {
+void add_said(Lines& line, const hf::Contents& contents) {
   constexpr std::size_t kFew = 20;
-  for (std::size_t i = 0; i < std::min(kFew, look.said.size()); ++i) {
-    line("says", fmt::format("{}: {}", look.said[i].first, look.said[i].second));
+  for (std::size_t i = 0; i < std::min(kFew, contents.said.size()); ++i) {
+    line("says", fmt::format("{}: {}", contents.said[i].first, contents.said[i].second));
   }
-  if (look.said.size() > kFew) line("says", fmt::format("{} more", look.said.size() - kFew));
+  if (contents.said.size() > kFew) line("says", fmt::format("{} more", contents.said.size() - kFew));
 }
 
 std::string as_text(const Unrunnable& found, const InspectOptions& options) {
-  const hf::Look& look = found.look;
+  const hf::Contents& contents = found.contents;
   Lines line(options.output);
-  line(look.folder ? "model" : "file", found.path);
-  if (!look.folder) line("kind", look.kind);
-  if (look.config) add_outline(line, found.outline);
-  if (!look.files.empty()) {
-    line("elements", fmt::format("{} in {} tensors", show::grouped(look.parameters()),
-                                 show::grouped(std::ssize(look.tensors) + std::ssize(look.unreadable))));
-    line("weights", formats_of(look));
+  line(contents.folder ? "model" : "file", found.path);
+  if (!contents.folder) line("kind", contents.kind);
+  if (contents.config) add_outline(line, found.outline);
+  if (!contents.files.empty()) {
+    line("elements", fmt::format("{} in {} tensors", show::grouped(contents.parameters()),
+                                 show::grouped(std::ssize(contents.tensors) + std::ssize(contents.unreadable))));
+    line("weights", formats_of(contents));
   }
-  if (look.config) line("past", past_text(found));
-  if (look.folder || found.tokenizer) line("tokenizer", text_of(found.tokenizer, found.outline.vocab));
-  if (look.folder) {
-    for (const auto& file : look.files) line("file", file.filename().string());
+  if (contents.config) line("past", past_text(found));
+  if (contents.folder || found.tokenizer) line("tokenizer", text_of(found.tokenizer, found.outline.vocab));
+  if (contents.folder) {
+    for (const auto& file : contents.files) line("file", file.filename().string());
   }
-  add_said(line, look);
-  if (options.tensors && !look.files.empty()) line.tensors(look.tensors, look.unreadable);
+  add_said(line, contents);
+  if (options.tensors && !contents.files.empty()) line.tensors(contents.tensors, contents.unreadable);
   if (!found.why.empty()) line.text += "\nWhat keeps it from being run:\n";
   for (const Error& e : found.why) {
     const std::string lines = fmt::format("{}\n", e.what());
@@ -337,29 +337,29 @@ void write_outline(JsonWriter& json, const model::Outline& o) {
 }
 
 std::string as_json(const Unrunnable& found, bool tensors) {
-  const hf::Look& look = found.look;
+  const hf::Contents& contents = found.contents;
   JsonWriter json;
   json.open_object();
   json.member("schema", "pkv-inspect/1");
   json.member("model", hf::display_name(found.path));
   json.member("path", found.path);
   json.member("runs", false);
-  if (!look.folder && !look.kind.empty()) json.member("kind", look.kind);
-  if (look.config) {
+  if (!contents.folder && !contents.kind.empty()) json.member("kind", contents.kind);
+  if (contents.config) {
     write_outline(json, found.outline);
     const auto size = static_cast<std::int64_t>(size_of(past_dtype(found)));
     if (found.outline.past) json.member("past_bytes_per_token", found.outline.past->values * size);
   }
-  if (!look.files.empty()) {
-    json.member("elements", look.parameters());
-    json.member("bytes", look.bytes());
+  if (!contents.files.empty()) {
+    json.member("elements", contents.parameters());
+    json.member("bytes", contents.bytes());
   }
   write_tokenizer(json, found.tokenizer);
-  write_files(json, look.files);
+  write_files(json, contents.files);
   json.array("problems", [&] {
     for (const Error& e : found.why) json.value(in_one_line(e));
   });
-  if (tensors) write_tensors(json, look.tensors, look.unreadable);
+  if (tensors) write_tensors(json, contents.tensors, contents.unreadable);
   json.close_object();
   return json.text() + "\n";
 }
@@ -400,11 +400,11 @@ Error without_hint_to_inspect(const Error& e) {
 }
 
 Unrunnable look_at(const std::filesystem::path& path, const Error& why) {
-  Unrunnable found{.path = path.string(), .look = hf::look(path), .outline = {}, .tokenizer = {}, .why = {}};
-  if (found.look.config) found.outline = model::outline_of(*found.look.config);
-  if (found.look.folder) found.tokenizer = find_tokenizer(path);
+  Unrunnable found{.path = path.string(), .contents = hf::contents_of(path), .outline = {}, .tokenizer = {}, .why = {}};
+  if (found.contents.config) found.outline = model::outline_of(*found.contents.config);
+  if (found.contents.folder) found.tokenizer = find_tokenizer(path);
   found.why.push_back(without_hint_to_inspect(why));
-  for (const Error& e : found.look.faults) {
+  for (const Error& e : found.contents.faults) {
     if (std::string_view(e.what()) != why.what()) found.why.push_back(e);
   }
   return found;

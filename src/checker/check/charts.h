@@ -16,9 +16,9 @@ Picture logits_chart(const Report& report);       // histograms of the last posi
 Picture differences_chart(const Report& report);  // and of their |Δ|
 
 // What a picture is made of: words alone, or a chart.
-inline show::Block told(std::string words) { return {show::Paragraph{std::move(words)}, show::page}; }
+inline show::Block told(std::string words) { return {show::Paragraph{std::move(words)}, show::browser}; }
 inline show::Block drawn(std::string title, std::string words, std::string specification) {
-  return {show::Chart{std::move(title), std::move(words), std::move(specification)}, show::page};
+  return {show::Chart{std::move(title), std::move(words), std::move(specification)}, show::browser};
 }
 
 }  // namespace pkv::check

@@ -17,7 +17,7 @@ using TableCell = show::Cell;
 using show::Tone;
 
 constexpr int kFewColumns = 24;  // of a text that is only to be recognised
-constexpr show::Readers data_only = 0, told_at_length = show::plain | show::page;
+constexpr show::Readers data_only = 0, told_at_length = show::plain | show::browser;
 
 Tone tone_of(Outcome outcome) {
   if (outcome == Outcome::identical || outcome == Outcome::within_rounding) return Tone::good;
@@ -146,13 +146,13 @@ constexpr const char* kColumnsMean =
     "max |Δ|: the largest difference of a logit. ULP: the same in units of the last place. KL: Kullback-Leibler "
     "divergence of the next token's probabilities, in nats. flips: positions at which the most likely token changes.";
 
-show::Block heading(const char* text) { return {show::Heading{text}, show::page}; }
+show::Block heading(const char* text) { return {show::Heading{text}, show::browser}; }
 
 show::Block what_was_done(const Report& r) {
   show::Facts told;
   for (const Result& result : r.results) told.items.emplace_back(result.name, result.sentence);
   return {show::Fold{"What was done, and what the columns mean", {{told}, {show::Paragraph{kColumnsMean}}}},
-          show::page};
+          show::browser};
 }
 
 void add_parting(std::vector<show::Block>& body, const Report& r) {

@@ -15,7 +15,7 @@ namespace {
 using show::Align;
 using show::Cell;
 
-constexpr show::Readers data_only = 0, told_at_length = show::plain | show::page;
+constexpr show::Readers data_only = 0, told_at_length = show::plain | show::browser;
 
 // A generation with its past, or without.
 struct Variant {
@@ -151,7 +151,8 @@ void add_reuse(Blocks& body, const Result& r) {
   for (const std::string& sentence : worth_sentences(r)) {
     body.push_back(paragraph(sentence, show::all_readers, true));
   }
-  body.push_back(paragraph(fmt::format("Hashes of the logits: {}.", fmt::join(hashes_of(r.reuse), ", ")), show::page));
+  body.push_back(
+      paragraph(fmt::format("Hashes of the logits: {}.", fmt::join(hashes_of(r.reuse), ", ")), show::browser));
   body.push_back({reuse_chart(r.reuse)});
 }
 
@@ -181,10 +182,10 @@ void add_machine(Blocks& body, const Result& r) {
   const std::string memory = bytes_text(static_cast<double>(r.peak_memory));
   if (!r.read_rate.empty()) {
     const std::string reads = bytes_text(median_of(r.read_rate)), adds = large_text(median_of(r.fma_rate));
-    body.push_back({show::Heading{"The machine, in the same run"}, show::page});
+    body.push_back({show::Heading{"The machine, in the same run"}, show::browser});
     const show::Facts facts{
         "", {{"reads", reads + " per second"}, {"multiply-adds", adds + " per second"}, {"peak memory", memory}}};
-    body.push_back({facts, show::page});
+    body.push_back({facts, show::browser});
     body.push_back(paragraph(fmt::format("The machine, in the same run: reads {} per second, {} multiply-adds per "
                                          "second.",
                                          reads, adds),

@@ -49,16 +49,16 @@ const show::ColumnOf<Experiment> kColumns[] = {
     {{"KL", "kl"},
      [](const Experiment& e) { return seen(e, [](const Distance& d) { return show::number(d.kl, 2); }); }},
     {{"top token", "top", show::Align::tag}, [](const Experiment& e) { return show::words(top_of(e)); }},
-    {{.name = "worst token", .key = "worst", .align = show::Align::words, .readers = show::plain | show::page},
+    {{.name = "worst token", .key = "worst", .align = show::Align::words, .readers = show::plain | show::browser},
      [](const Experiment& e) { return seen(e, [](const Distance& d) { return show::words(d.worst); }); }},
-    {{.name = "seen", .key = "seen", .readers = show::plain | show::page},
+    {{.name = "seen", .key = "seen", .readers = show::plain | show::browser},
      [](const Experiment& e) {
        return seen(e, [](const Distance& d) {
          return Cell{.shown = fmt::format("{:.1f} %", 100 * d.seen), .data = show::data(d.seen)};
        });
      }},
     {{"time", "seconds"}, [](const Experiment& e) { return time_cell(e.seconds); }},
-    {{.name = "anew", .key = "cold_seconds", .readers = show::plain | show::page},
+    {{.name = "anew", .key = "cold_seconds", .readers = show::plain | show::browser},
      [](const Experiment& e) { return time_cell(e.cold_seconds); }},
 };
 
@@ -150,11 +150,11 @@ show::Document document(const Report& r) {
                    .sample = r.text,
                    .answer = answer(r),
                    .question = kQuestion};
-  d.body.push_back({show::Heading{"The same prompt, with other pasts"}, show::page});
+  d.body.push_back({show::Heading{"The same prompt, with other pasts"}, show::browser});
   d.body.push_back({experiments(r)});
-  d.body.push_back({show::Paragraph{kColumnsMean}, show::page | show::plain});
+  d.body.push_back({show::Paragraph{kColumnsMean}, show::browser | show::plain});
   if (const std::string line = gain(r); !line.empty()) d.body.push_back({show::Paragraph{show::capital(line) + "."}});
-  d.body.push_back({capabilities(r), show::page | show::plain});
+  d.body.push_back({capabilities(r), show::browser | show::plain});
   d.notes = r.about.notes;
   d.environment = r.environment;
   d.command = r.command;

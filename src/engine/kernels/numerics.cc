@@ -198,11 +198,12 @@ std::vector<std::string> names_of(const Scale& call) {
 }
 std::vector<std::string> names_of(const Add&) { return {kAdd}; }
 
-std::uint64_t Probed::hash() const { return hash_of(results); }
+std::uint64_t ProbedOperation::hash() const { return hash_of(results); }
 
 std::uint64_t Numerics::hash_of_first() const {
   std::vector<float> all;
-  for (const Probed& p : std::span(operations).first(first)) all.insert(all.end(), p.results.begin(), p.results.end());
+  for (const ProbedOperation& p : std::span(operations).first(first))
+    all.insert(all.end(), p.results.begin(), p.results.end());
   return hash_of(all);
 }
 

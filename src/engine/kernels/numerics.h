@@ -29,7 +29,7 @@ std::vector<std::string> names_of(const Scale& call);
 std::vector<std::string> names_of(const Add& call);
 
 // What an operation of the table makes of fixed inputs.
-struct Probed {
+struct ProbedOperation {
   std::string name;            // "attend bf16"
   std::vector<float> results;  // finite
 
@@ -37,8 +37,8 @@ struct Probed {
 };
 
 struct Numerics {
-  std::vector<Probed> operations;  // in the order of the list of probes
-  std::size_t first = 0;           // how many of them there were when pasts were first saved
+  std::vector<ProbedOperation> operations;  // in the order of the list of probes
+  std::size_t first = 0;                    // how many of them there were when pasts were first saved
 
   // Hash of the results of the first ones, one after the other: what files say that were saved before operations were
   // told apart. Operations that were added since are not in it.

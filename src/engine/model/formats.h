@@ -20,10 +20,10 @@ struct Quantize {
   std::vector<std::string> skip{};      // modules that stay as they are: "h.0.mlp", "c_proj"
 };
 
-// How int8 matrices are multiplied. See kernels::Linear.
-struct Int8 {
-  float threshold = 6;  // activations from here on are outliers; 0: none are
-  bool outliers_of_call = false;
+// Which activations int8 matrices multiply as they are, not in 8 bits. See kernels::Linear.
+struct OutlierRule {
+  float threshold = 6;   // activations from here on are outliers; 0: none are
+  bool of_call = false;  // their columns are taken for all rows of a call together
 };
 
 struct LoadOptions {

@@ -23,7 +23,7 @@ struct Loaded {
   std::vector<std::string> notes;
   std::vector<kernels::Memory> memory;
   std::vector<QuantizedMatrix> quantized;
-  Int8 int8;
+  OutlierRule outliers;
 };
 
 void require_float(std::optional<DType> dtype, std::string_view what) {
@@ -97,8 +97,9 @@ Loaded load_page(const Source& source, const kernels::Backend* backend, const Lo
   loaded.weights = reader.inventory();
   loaded.memory = reader.take_memory();
   loaded.quantized = reader.take_quantized();
-  loaded.int8 = {.threshold = options.int8_threshold.value_or(quantization.threshold.value_or(Int8{}.threshold)),
-                 .outliers_of_call = options.int8_outliers_of_call};
+  loaded.outliers = {
+      .threshold = options.int8_threshold.value_or(quantization.threshold.value_or(OutlierRule{}.threshold)),
+      .of_call = options.int8_outliers_of_call};
   return loaded;
 }
 
@@ -165,7 +166,7 @@ Model::Model(std::unique_ptr<const Source> source, kernels::Backend backend, con
   notes_ = std::move(loaded.notes);
   memory_ = std::move(loaded.memory);
   quantized_ = std::move(loaded.quantized);
-  int8_ = loaded.int8;
+  outliers_ = loaded.outliers;
 }
 
 Past Model::new_past() const { return Past(backend_, past_shape()); }
@@ -217,7 +218,7 @@ Logits Model::forward(std::span<const Feed> feeds, Want want, Taps* taps) const 
   }
   auto workspace = borrow();
   const std::optional<Deviation> deviation = Deviation::of(backend_, card(), feeds);
-  Pass pass(backend_, card(), int8_, *workspace, feeds, want, taps, deviation ? &*deviation : nullptr);
+  Pass pass(backend_, card(), outliers_, *workspace, feeds, want, taps, deviation ? &*deviation : nullptr);
   pass.run([&] { page_->forward(pass); });
   const View result = pass.result();
   Logits logits(DType::f32, {result[0], result[1]});
@@ -233,7 +234,7 @@ std::set<std::string> Model::operations() const {
   const std::int32_t id = 0;
   const Feed feed{.ids = {&id, 1}, .past = &past};
   Workspace workspace;
-  Pass pass(dry.backend(), card(), int8_, workspace, {&feed, 1}, Want::last, nullptr);
+  Pass pass(dry.backend(), card(), outliers_, workspace, {&feed, 1}, Want::last, nullptr);
   page_->forward(pass);
   return dry.names();
 }

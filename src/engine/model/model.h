@@ -53,7 +53,7 @@ class Model {
   const Source& source() const { return *source_; }
   const Inventory& weights() const { return weights_; }
   DType past_dtype() const { return past_dtype_; }
-  const Int8& int8() const { return int8_; }
+  const OutlierRule& outliers() const { return outliers_; }
   std::span<const QuantizedMatrix> quantized() const { return quantized_; }  // what loading has quantised
   const kernels::Backend& backend() const { return backend_; }
 
@@ -85,7 +85,7 @@ class Model {
   std::unique_ptr<Page> page_;
   Inventory weights_;
   DType past_dtype_ = DType::f32;
-  Int8 int8_;
+  OutlierRule outliers_;
   std::vector<QuantizedMatrix> quantized_;
   std::vector<std::string> notes_;
 

@@ -40,11 +40,11 @@ kernels::Batch Workspace::begin(const kernels::Backend& backend, Slot slot, std:
   return kernels::begin(backend, all, memory_[slot]);
 }
 
-Pass::Pass(const kernels::Backend& backend, const Card& card, const Int8& int8, Workspace& workspace,
+Pass::Pass(const kernels::Backend& backend, const Card& card, const OutlierRule& outliers, Workspace& workspace,
            std::span<const Feed> feeds, Want want, Taps* taps, const Deviation* deviation)
     : backend_(backend),
       card_(card),
-      int8_(int8),
+      outliers_(outliers),
       workspace_(workspace),
       feeds_(feeds),
       want_(want),
@@ -211,7 +211,7 @@ void Pass::multiply(const View& x, const Projection& projection, kernels::Linear
     const auto bytes = static_cast<std::int64_t>(backend_.ops().linear_scratch(projection.quantized, x[0]));
     call.quantized = projection.quantized;
     call.scratch = workspace_.get(backend_, Workspace::scratch, DType::u8, 1, bytes);
-    call.outlier_threshold = int8_.threshold, call.outliers_of_call = int8_.outliers_of_call;
+    call.outlier_threshold = outliers_.threshold, call.outliers_of_call = outliers_.of_call;
   }
   std::int64_t first = 0;
   if (deviation_ != nullptr && projection.quantized) {

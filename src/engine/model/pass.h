@@ -72,7 +72,7 @@ struct Branch {
 class Pass {
  public:
   // `deviation`: what is to be computed wrongly; null: nothing.
-  Pass(const kernels::Backend& backend, const Card& card, const Int8& int8, Workspace& workspace,
+  Pass(const kernels::Backend& backend, const Card& card, const OutlierRule& outliers, Workspace& workspace,
        std::span<const Feed> feeds, Want want, Taps* taps, const Deviation* deviation = nullptr);
 
   // Runs a page's verbs, as `body` calls them, or what the device has recorded of them.
@@ -131,7 +131,7 @@ class Pass {
 
   kernels::Backend backend_;
   const Card& card_;
-  Int8 int8_;
+  OutlierRule outliers_;
   Workspace& workspace_;
   std::span<const Feed> feeds_;
   Want want_;

@@ -44,7 +44,7 @@ std::string format_text(const Model& model) {
   std::string text = w.describe();
   if (w.quantized) text += fmt::format(", the rest {}", name_of(w.dtype));
   if (w.quantized && !w.plain.empty()) text += ", not quantised: " + plain_text(w.plain);
-  if (w.splits_outliers()) text += fmt::format(", outliers from {}", model.int8().threshold);
+  if (w.splits_outliers()) text += fmt::format(", outliers from {}", model.outliers().threshold);
   if (!model.card().regime.empty()) text += ", " + model.card().regime;
   const bool stored_quantised = w.quantized && model.quantized().empty();
   if (w.as_stored && (stored_quantised || stored_mixed(model.source()))) text += ", as stored";
@@ -126,7 +126,7 @@ std::string numerics_text(const kernels::Numerics& numerics) {
 std::string operations_text(const kernels::Numerics& numerics, const std::set<std::string>& used) {
   std::vector<std::string> entries;
   for (const std::string& name : used) {
-    const auto probed = std::ranges::find(numerics.operations, name, &kernels::Probed::name);
+    const auto probed = std::ranges::find(numerics.operations, name, &kernels::ProbedOperation::name);
     if (probed == numerics.operations.end()) fail_internal({.what = "an operation without a probe", .found = name});
     entries.push_back(fmt::format("{} {:016x}", name, probed->hash()));
   }
@@ -162,7 +162,7 @@ void require_savable(const Model& model) {
                 .where = model.card().family,
                 .expected = "a causal model"});
   }
-  if (model.weights().splits_outliers() && model.int8().outliers_of_call) {
+  if (model.weights().splits_outliers() && model.outliers().of_call) {
     fail_usage({.what = "pasts cannot be saved where they depend on what else is in a call",
                 .where = "int8 with outliers of the call",
                 .hint = "--int8-outliers row"});

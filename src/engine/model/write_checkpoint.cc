@@ -179,7 +179,7 @@ std::vector<PlannedGroup> plan(const Model& m, const WriteOptions& options, Writ
 
 hf::BitsAndBytes description(const Model& m, const WriteOptions& options) {
   const quant::Matrix& first = m.quantized().front().matrix;
-  hf::BitsAndBytes d{.threshold = m.int8().threshold};
+  hf::BitsAndBytes d{.threshold = m.outliers().threshold};
   d.eight_bits = !first.traits().has_blocks();
   if (!d.eight_bits) {
     d.type = quant::name_of(first.format);

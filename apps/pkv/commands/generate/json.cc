@@ -47,14 +47,14 @@ void write_tokens(JsonWriter& json, const text::Tokenizer& tokenizer, const std:
 
 void Writer::write_sequence(JsonWriter& json, std::size_t i, const generate::Sequence& s) const {
   json.key("text");
-  tokenizer_ != nullptr ? json.value(pages_[i].text) : json.null();
+  tokenizer_ != nullptr ? json.value(written_[i].text) : json.null();
   json.member("ids", s.ids);
   json.key("tokens");
   tokenizer_ != nullptr ? write_tokens(json, *tokenizer_, s.ids) : json.null();
   json.member("log_probabilities", s.log_probabilities);
   json.member("seconds", s.seconds);
   json.member("finish_reason", generate::name_of(s.finish));
-  if (pages_[i].stop.found()) json.member("stop_string", *pages_[i].stop.found());
+  if (written_[i].stop.found()) json.member("stop_string", *written_[i].stop.found());
   if (writing_.options.sampling.do_sample) json.member("seed", s.seed);
   json.member("logits_hash", fmt::format("{:016x}", s.logits_hash));
 }

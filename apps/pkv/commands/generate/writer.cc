@@ -67,13 +67,13 @@ void Writer::begin() {
   begun_ = true;
   const std::string prompt = writing_.prompt.value_or("");
   for (std::int64_t i = 0; i < writing_.options.num_sequences; ++i) {
-    Page& page = pages_.emplace_back(Page{{}, generate::StopText(writing_.stop, prompt), {}});
+    Written& written = written_.emplace_back(Written{{}, generate::StopText(writing_.stop, prompt), {}});
     if (tokenizer_ == nullptr) continue;
-    page.stream.emplace(*tokenizer_, true);
-    for (const std::int32_t id : writing_.ids) page.stream->push(id);
+    written.stream.emplace(*tokenizer_, true);
+    for (const std::int32_t id : writing_.ids) written.stream->push(id);
   }
   if (output_.is(Form::json) || !to_stdout_) return;
-  if (pages_.size() > 1) output_.write(header(0, pages_.size(), writing_.options.sampling.seed));
+  if (written_.size() > 1) output_.write(header(0, written_.size(), writing_.options.sampling.seed));
   if (!terminal(STDOUT_FILENO) || !terminal(STDERR_FILENO)) return;
   const std::string_view shown = tail(prompt);
   const bool colour = output_.colour();
@@ -82,50 +82,50 @@ void Writer::begin() {
                   colour ? "\033[0m" : ""));
 }
 
-std::string Writer::piece(Page& page, std::int32_t id) {
-  if (page.stream) return page.stream->push(id);
-  return fmt::format("{}{}", page.text.empty() ? "" : ",", id);
+std::string Writer::piece(Written& written, std::int32_t id) {
+  if (written.stream) return written.stream->push(id);
+  return fmt::format("{}{}", written.text.empty() ? "" : ",", id);
 }
 
-void Writer::append(Page& page, const std::string& text) {
-  page.text += text;
-  if (&page != pages_.data() || output_.is(Form::json) || !to_stdout_ || text.empty()) return;
+void Writer::append(Written& written, const std::string& text) {
+  written.text += text;
+  if (&written != written_.data() || output_.is(Form::json) || !to_stdout_ || text.empty()) return;
   output_.write(terminal(STDOUT_FILENO) ? for_terminal(text) : text);
 }
 
-void Writer::end(Page& page) {
-  if (page.ended) return;
-  page.ended = true;
-  if (page.stream) append(page, page.stop.push(page.stream->finish()));
-  append(page, page.stop.finish());
+void Writer::end(Written& written) {
+  if (written.ended) return;
+  written.ended = true;
+  if (written.stream) append(written, written.stop.push(written.stream->finish()));
+  append(written, written.stop.finish());
 }
 
 bool Writer::add(const generate::Token& token) {
   begin();
-  Page& page = pages_[static_cast<std::size_t>(token.sequence)];
-  append(page, page.stop.push(piece(page, token.id)));
-  if (token.last) end(page);
-  return !page.stop.found();
+  Written& written = written_[static_cast<std::size_t>(token.sequence)];
+  append(written, written.stop.push(piece(written, token.id)));
+  if (token.last) end(written);
+  return !written.stop.found();
 }
 
 std::string Writer::text_of(std::size_t sequence) const {
-  const std::string& text = pages_[sequence].text;
+  const std::string& text = written_[sequence].text;
   return text.ends_with('\n') ? text : text + "\n";
 }
 
 void Writer::finish(const model::Model& model, const std::string& name, const generate::Result& result) {
   begin();
-  for (Page& page : pages_) end(page);
+  for (Written& written : written_) end(written);
   if (output_.is(Form::json)) {
     output_.write(json(model, name, result));
     return;
   }
   std::string rest;
-  for (std::size_t i = 0; i < pages_.size(); ++i) {
-    if (pages_.size() > 1 && (i > 0 || !to_stdout_)) rest += header(i, pages_.size(), result.sequences[i].seed);
+  for (std::size_t i = 0; i < written_.size(); ++i) {
+    if (written_.size() > 1 && (i > 0 || !to_stdout_)) rest += header(i, written_.size(), result.sequences[i].seed);
     if (i > 0 || !to_stdout_) {
       rest += text_of(i);
-    } else if (!pages_[i].text.ends_with('\n')) {
+    } else if (!written_[i].text.ends_with('\n')) {
       rest += "\n";
     }
   }
@@ -139,11 +139,11 @@ void Writer::summarise(const generate::Result& result) const {
   std::string line = fmt::format("{} + {} tokens in {:.2f} s", result.prompt_tokens, tokens, result.seconds);
   const double first = tokens > 0 ? result.sequences[0].seconds[0] : 0;
   if (tokens > 0) line += fmt::format(" · first after {:.0f} ms", 1e3 * first);
-  if (tokens > pages_.size() && result.seconds > first) {
-    const auto after = static_cast<double>(tokens - pages_.size());
+  if (tokens > written_.size() && result.seconds > first) {
+    const auto after = static_cast<double>(tokens - written_.size());
     line += fmt::format(", then {:.4g} tokens/s", after / (result.seconds - first));
   }
-  if (pages_.size() == 1) line += fmt::format(" · {}", reason(result.sequences[0]));
+  if (written_.size() == 1) line += fmt::format(" · {}", reason(result.sequences[0]));
   if (writing_.options.sampling.do_sample) line += fmt::format(" · seed {}", writing_.options.sampling.seed);
   const bool colour = output_.colour() && terminal(STDERR_FILENO);
   say(fmt::format("{}{}{}\n", colour ? "\033[2m" : "", line, colour ? "\033[0m" : ""));

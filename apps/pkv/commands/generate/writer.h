@@ -41,7 +41,7 @@ class Writer {
 
  private:
   // One sequence: ids become text, which is held back where a stop text may begin.
-  struct Page {
+  struct Written {
     std::optional<text::Tokenizer::Stream> stream;
     generate::StopText stop;
     std::string text;
@@ -49,9 +49,9 @@ class Writer {
   };
 
   void begin();
-  std::string piece(Page& page, std::int32_t id);
-  void append(Page& page, const std::string& text);
-  void end(Page& page);
+  std::string piece(Written& written, std::int32_t id);
+  void append(Written& written, const std::string& text);
+  void end(Written& written);
   std::string text_of(std::size_t sequence) const;
   void summarise(const generate::Result& result) const;
   void write_sequence(JsonWriter& json, std::size_t i, const generate::Sequence& sequence) const;
@@ -61,7 +61,7 @@ class Writer {
   const Writing& writing_;
   const OutputOptions& output_;
   bool to_stdout_, begun_ = false;
-  std::vector<Page> pages_;
+  std::vector<Written> written_;
 };
 
 }  // namespace pkv::program

@@ -21,7 +21,7 @@ Numerics probe(const char* table, int threads = 1) { return probe_numerics(Backe
 TEST(Numerics, EachOperationIsProbedOnce) {
   const Numerics cpu = probe("cpu");
   std::set<std::string> names;
-  for (const Probed& p : cpu.operations) {
+  for (const ProbedOperation& p : cpu.operations) {
     EXPECT_TRUE(names.insert(p.name).second) << p.name;
     EXPECT_FALSE(p.results.empty()) << p.name;
     EXPECT_TRUE(std::ranges::all_of(p.results, [](float x) { return std::isfinite(x); })) << p.name;
@@ -34,7 +34,7 @@ TEST(Numerics, EveryFormatThatLinearTakesIsProbed) {
   for (const quant::Format format : quant::formats()) {
     if (quant::traits(format).most_columns == 0) continue;
     const std::string name = "linear " + std::string(quant::name_of(format));
-    EXPECT_EQ(std::ranges::count(naive.operations, name, &Probed::name), 1) << name;
+    EXPECT_EQ(std::ranges::count(naive.operations, name, &ProbedOperation::name), 1) << name;
   }
 }
 
@@ -105,7 +105,7 @@ TEST(Numerics, TablesAreNearTheDefinitionAndOfTheirOwnBits) {
   ASSERT_EQ(cpu.operations.size(), naive.operations.size());
   EXPECT_NE(cpu.hash_of_first(), naive.hash_of_first());
   for (std::size_t i = 0; i < cpu.operations.size(); ++i) {
-    const Probed &got = cpu.operations[i], &want = naive.operations[i];
+    const ProbedOperation &got = cpu.operations[i], &want = naive.operations[i];
     ASSERT_EQ(got.name, want.name);
     ASSERT_EQ(got.results.size(), want.results.size());
     for (std::size_t j = 0; j < got.results.size(); ++j) {

@@ -204,7 +204,7 @@ class Arithmetic : public testing::Test {
   }
   static PastIdentity old_identity(const kernels::Numerics& n) { return {.numerics = numerics_text(n)}; }
   static kernels::Numerics changed(kernels::Numerics n, const std::string& name) {
-    std::ranges::find(n.operations, name, &kernels::Probed::name)->results[0] += 1;
+    std::ranges::find(n.operations, name, &kernels::ProbedOperation::name)->results[0] += 1;
     return n;
   }
   const kernels::Numerics ours_ = kernels::probe_numerics(kernels::Backend("naive", 1));

@@ -1,4 +1,4 @@
-#include "files/hf/look.h"
+#include "files/hf/contents.h"
 
 #include <fmt/format.h>
 
@@ -20,18 +20,18 @@ namespace fs = std::filesystem;
 
 class Looking {
  public:
-  Look take() {
-    std::ranges::sort(look_.files);
-    std::ranges::stable_sort(look_.tensors, {}, &containers::Tensor::name);
-    std::ranges::stable_sort(look_.unreadable, {}, &containers::Unreadable::name);
-    return std::move(look_);
+  Contents take() {
+    std::ranges::sort(contents_.files);
+    std::ranges::stable_sort(contents_.tensors, {}, &containers::Tensor::name);
+    std::ranges::stable_sort(contents_.unreadable, {}, &containers::Unreadable::name);
+    return std::move(contents_);
   }
 
   // config.json and all weights of the kind that is preferred, whatever an index says of them.
   void at_folder(const fs::path& path) {
-    look_.folder = true;
+    contents_.folder = true;
     if (fs::exists(path / "config.json")) {
-      attempt([&] { look_.config = std::make_unique<Config>(Config::open(path / "config.json")); });
+      attempt([&] { contents_.config = std::make_unique<Config>(Config::open(path / "config.json")); });
     }
     for (const std::string_view extension : {".safetensors", ".bin"}) {
       std::error_code error;
@@ -40,7 +40,7 @@ class Looking {
         if (at->path().extension().string() != extension || name == "training_args.bin") continue;
         attempt([&] { weights(at->path()); });
       }
-      if (!look_.files.empty()) return;
+      if (!contents_.files.empty()) return;
     }
   }
 
@@ -53,7 +53,7 @@ class Looking {
       json(path, text);
     } else {
       attempt([&] { weights(path); });
-      if (look_.kind.empty()) look_.kind = "none that is known here";
+      if (contents_.kind.empty()) contents_.kind = "none that is known here";
     }
   }
 
@@ -62,16 +62,17 @@ class Looking {
     try {
       read();
     } catch (const Error& e) {
-      look_.faults.push_back(e);
+      contents_.faults.push_back(e);
     }
   }
 
   void add(const containers::TensorFile& file) {
-    look_.files.push_back(file.path());
-    look_.tensors.insert(look_.tensors.end(), file.tensors().begin(), file.tensors().end());
-    look_.unreadable.insert(look_.unreadable.end(), file.unreadable().begin(), file.unreadable().end());
+    contents_.files.push_back(file.path());
+    contents_.tensors.insert(contents_.tensors.end(), file.tensors().begin(), file.tensors().end());
+    contents_.unreadable.insert(contents_.unreadable.end(), file.unreadable().begin(), file.unreadable().end());
     for (const containers::Other& other : file.others()) {
-      look_.said.emplace_back(other.name, other.value.empty() ? std::string(other.kind) : quote(other.value, kShown));
+      contents_.said.emplace_back(other.name,
+                                  other.value.empty() ? std::string(other.kind) : quote(other.value, kShown));
     }
   }
 
@@ -84,13 +85,14 @@ class Looking {
 
   void weights(const fs::path& path) {
     if (is_pytorch(path)) {
-      look_.kind = "PyTorch";
+      contents_.kind = "PyTorch";
       return add(containers::open_pytorch(path));
     }
     const containers::SafeTensors file = containers::SafeTensors::open(path);
-    look_.kind = "safetensors";
+    contents_.kind = "safetensors";
     add(file);
-    for (const auto& [key, value] : file.metadata()) look_.said.emplace_back(quote(key, kShown), quote(value, kShown));
+    for (const auto& [key, value] : file.metadata())
+      contents_.said.emplace_back(quote(key, kShown), quote(value, kShown));
   }
 
   static bool is_json(std::string_view text) {
@@ -100,29 +102,29 @@ class Looking {
   }
 
   void json(const fs::path& path, std::string_view text) {
-    look_.kind = "JSON";
+    contents_.kind = "JSON";
     if (path.filename().string().ends_with(".index.json")) {
       const bool pytorch = path.filename().string().find(".bin") != std::string::npos;
       attempt([&] {
         const Index index = parse_index(text, path.string(), pytorch ? ".bin" : ".safetensors");
-        look_.kind = "an index of shards";
-        look_.said.emplace_back("tensors", std::to_string(index.entries.size()));
+        contents_.kind = "an index of shards";
+        contents_.said.emplace_back("tensors", std::to_string(index.entries.size()));
         for (const std::string& shard : index.shards) {
-          look_.said.emplace_back("shard",
-                                  shard + (fs::exists(path.parent_path() / shard) ? "" : ", which is missing"));
+          contents_.said.emplace_back("shard",
+                                      shard + (fs::exists(path.parent_path() / shard) ? "" : ", which is missing"));
         }
       });
       return;
     }
     constexpr std::size_t kMostConfig = Config::kMaxFile;
     attempt([&] {
-      if (text.size() <= kMostConfig) look_.config = std::make_unique<Config>(Config::parse(text, path.string()));
+      if (text.size() <= kMostConfig) contents_.config = std::make_unique<Config>(Config::parse(text, path.string()));
     });
   }
 
   // The first numbers of the header.
   void gguf(std::string_view text) {
-    look_.kind = "GGUF";
+    contents_.kind = "GGUF";
     constexpr std::size_t kHeader = 24;
     if (text.size() < kHeader) return;
     const auto number = [&](std::size_t at, std::size_t size) {
@@ -130,16 +132,16 @@ class Looking {
       std::memcpy(&n, text.data() + at, size);
       return std::to_string(n);
     };
-    look_.said = {{"version", number(4, 4)}, {"tensors", number(8, 8)}, {"keys", number(16, 8)}};
+    contents_.said = {{"version", number(4, 4)}, {"tensors", number(8, 8)}, {"keys", number(16, 8)}};
   }
 
   static constexpr std::size_t kShown = 60, kTarMark = 257;
-  Look look_;
+  Contents contents_;
 };
 
 }  // namespace
 
-std::int64_t Look::parameters() const {
+std::int64_t Contents::parameters() const {
   std::int64_t sum = 0;
   const auto count = [&](const std::vector<std::int64_t>& shape) {
     std::int64_t n = 1;
@@ -153,14 +155,14 @@ std::int64_t Look::parameters() const {
   return sum;
 }
 
-std::uint64_t Look::bytes() const {
+std::uint64_t Contents::bytes() const {
   std::uint64_t sum = 0;
   for (const containers::Tensor& t : tensors) sum += t.data.size();
   for (const containers::Unreadable& t : unreadable) sum += t.bytes;
   return sum;
 }
 
-Look look(const fs::path& path) {
+Contents contents_of(const fs::path& path) {
   if (!is_present(path)) fail_load({.what = "no such file or folder", .where = path.string()});
   Looking looking;
   std::error_code error;

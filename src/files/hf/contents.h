@@ -1,4 +1,4 @@
-// Look: what is in a folder or a file as far as it can be read, whether or not it is a model that anything here can
+// Contents: what is in a folder or a file as far as it can be read, whether or not it is a model that anything here can
 // run. A folder's config, and the tensors of its weight files; of a file by itself whichever of these it is: weights
 // (safetensors, PyTorch), an index of shards, a config or another JSON text. What cannot be read is kept as an error
 // beside what can.
@@ -17,7 +17,7 @@
 
 namespace pkv::hf {
 
-struct Look {
+struct Contents {
   bool folder = false;
   std::string kind;  // of a file: "safetensors"
   // Of a folder, its config.json; of a JSON file, itself. Null when there is none that can be read.
@@ -33,6 +33,6 @@ struct Look {
 };
 
 // Error::load when there is nothing of that name, or it may not be read at all.
-Look look(const std::filesystem::path& path);
+Contents contents_of(const std::filesystem::path& path);
 
 }  // namespace pkv::hf
