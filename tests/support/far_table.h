@@ -210,6 +210,8 @@ inline const Ops& ops() {
                        .rotate = ask<&Ops::rotate, Rotate>,
                        .append = ask<&Ops::append, Append>,
                        .attend = ask<&Ops::attend, Attend>,
+                       .convolve = ask<&Ops::convolve, Convolve>,
+                       .recur = ask<&Ops::recur, Recur>,
                        .gate = ask<&Ops::gate, Gate>,
                        .scale = ask<&Ops::scale, Scale>,
                        .add = ask<&Ops::add, Add>,

@@ -9,7 +9,9 @@
 namespace pkv::kernels {
 namespace {
 
-std::int64_t blocks_of(const Sequence& s) { return (s.past + s.rows + kBlockTokens - 1) / kBlockTokens; }
+std::int64_t blocks_of(const Sequence& s) {
+  return s.blocks == nullptr ? 0 : (s.past + s.rows + kBlockTokens - 1) / kBlockTokens;
+}
 
 }  // namespace
 

@@ -31,6 +31,8 @@ Ops dry(Ops ops) {
   ops.angles = Instead<&Ops::angles>::noted;
   ops.rotate = Instead<&Ops::rotate>::noted;
   ops.attend = Instead<&Ops::attend>::noted;
+  ops.convolve = Instead<&Ops::convolve>::noted;
+  ops.recur = Instead<&Ops::recur>::noted;
   ops.gate = Instead<&Ops::gate>::noted;
   ops.scale = Instead<&Ops::scale>::noted;
   ops.add = Instead<&Ops::add>::noted;

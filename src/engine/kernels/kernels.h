@@ -11,6 +11,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <limits>
 #include <memory>
 #include <optional>
 #include <span>
@@ -110,13 +111,16 @@ struct Rotate {
 };
 
 // One sequence's share of a pass: its rows, and how many tokens its past held before. `blocks`: where each block of its
-// past lies in the device's memory, as many as past + rows tokens need. The last two are for faults made on purpose:
-// rows do not see the keys before `first_key`, which must leave each row one, and keys before `alibi_from` get the
-// ALiBi bias of that position.
+// past lies in the device's memory, as many as past + rows tokens need; null where no layer keeps keys and values. The
+// next two are for faults made on purpose: rows do not see the keys before `first_key`, which must leave each row one,
+// and keys before `alibi_from` get the ALiBi bias of that position. `state`: what its layers have kept of the tokens
+// before its rows, all zeros where it is null; `next`: where that after its rows goes, which may be the same memory.
 struct Sequence {
   std::int64_t first_row = 0, rows = 0, past = 0;
   std::byte* const* blocks = nullptr;
   std::int64_t first_key = 0, alibi_from = 0;
+  const std::byte* state = nullptr;
+  std::byte* next = nullptr;
 };
 
 // The sequences of a pass where operations read them: `begin` puts them there once, every layer uses them. The numbers
@@ -163,7 +167,48 @@ struct Attend {
   auto operands() const { return std::array{&q, &out, &slopes, &factors}; }
 };
 
-// out = act(x) * up. x, up, out [rows, n] fp32; out may be x; `up` may be empty: out = act(x). With `xielu`, fp32 [4]
+constexpr std::int64_t kMostTaps = 16;   // of a convolution
+constexpr std::int64_t kMostKeys = 256;  // rows of a recurrence's matrix
+
+// A convolution of each channel by itself along the tokens of its sequence: of the last `taps` inputs x, row t's own
+// the last of them, added up from the oldest on,
+//   out[t, c] = act(sum over j of weight[j, c] * x[t - taps + 1 + j, c] + bias[c]).
+// x, out [rows, channels] fp32, apart; weight fp32 [taps, channels]; bias fp32 [channels] or empty. The inputs of the
+// taps - 1 tokens before the rows are read from byte `at` of the sequence's state, fp32 [taps - 1, channels], the
+// oldest first; those after its rows are written there in its next one.
+struct Convolve {
+  View x, weight, bias{}, out;
+  Act act = Act::identity;
+  Batch batch;
+  std::size_t at = 0;
+
+  auto operands() const { return std::array{&x, &weight, &bias, &out}; }
+};
+
+// A recurrence along the tokens of a sequence with a matrix S [keys, values] for each head: the gated delta rule (Yang
+// et al. 2024, arXiv:2412.06464) or, where `b` is empty, the scan of Mamba-2 (Dao and Gu 2024, arXiv:2405.21060). Each
+// token, in order:
+//   step = clamp(log(1 + e^(a + bias)), least, most)
+//   S = e^(-rate * step) * S
+//   u = sigmoid(b) * (v - k^T S)     without b: u = step * v
+//   S = S + k u^T
+//   out = q^T S + skip * v
+// q, k [rows, key_heads, keys]; v, out [rows, heads, values]; a, b [rows, heads]; rate, bias, skip fp32 [heads], of
+// which `skip` may be empty. All fp32, any strides but 1 in the last dimension; out apart from the others. Head h reads
+// queries and keys of h / (heads / key_heads). S is fp32 [heads, keys, values] at byte `at` of a sequence's state, read
+// from the one and written to the next; it is rounded to fp32 after each token, so that it does not matter where calls
+// end. Sums over keys are in an order that depends on `keys` alone.
+struct Recur {
+  View q, k, v, a, b{}, rate, bias, skip{}, out;
+  float least = 0, most = std::numeric_limits<float>::infinity();
+  Batch batch;
+  std::size_t at = 0;
+
+  auto operands() const { return std::array{&q, &k, &v, &a, &b, &rate, &bias, &skip, &out}; }
+};
+
+// out = act(x) * up. x, up, out [rows, n] fp32, or [rows, groups, n]; out may be x or up; `up` may be empty: out =
+// act(x). With `xielu`, fp32 [4]
 // p, n, b, e, the function xielu (Huang et al. 2024, arXiv:2411.13010) stands in the place of `act`:
 //   p x^2 + b x for x > 0, else n (e^min(x, e) - 1 - x) + b x.
 struct Gate {
@@ -287,6 +332,8 @@ struct Ops {
   void (*rotate)(Device&, const Rotate&) noexcept;
   void (*append)(Device&, const Append&) noexcept;
   void (*attend)(Device&, const Attend&) noexcept;
+  void (*convolve)(Device&, const Convolve&) noexcept;
+  void (*recur)(Device&, const Recur&) noexcept;
   void (*gate)(Device&, const Gate&) noexcept;
   void (*scale)(Device&, const Scale&) noexcept;
   void (*add)(Device&, const Add&) noexcept;

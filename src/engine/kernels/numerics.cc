@@ -72,6 +72,46 @@ class Probe {
     call(backend_, &Ops::gate, {.x = numbers({2, 70}), .out = out, .xielu = numbers({4})});
     take(out);
   }
+  // Two calls, the second of which goes on from what the first has kept.
+  template <class Body>
+  void in_two_calls(std::int64_t bytes, const Body& body) {
+    std::byte* kept = memory(DType::u8, {bytes}).as<std::byte>();
+    body(begin({.rows = 3, .next = kept}));
+    body(begin({.first_row = 3, .rows = 2, .past = 3, .state = kept, .next = kept}));
+  }
+  void convolve() {
+    const View out = memory(DType::f32, {5, 70}), x = numbers({5, 70}), weight = numbers({4, 70}), bias = numbers({70});
+    in_two_calls(3 * 70 * 4, [&](const Batch& batch) {
+      call(backend_, &Ops::convolve, {.x = x, .weight = weight, .bias = bias, .out = out, .batch = batch});
+    });
+    take(out);
+  }
+  void recur(bool delta) {
+    const View out = memory(DType::f32, {5, 4, 22}), positive = memory(DType::f32, {4});
+    const View q = numbers({5, 2, 12}), k = numbers({5, 2, 12}), v = numbers({5, 4, 22}), a = numbers({5, 4});
+    const View b = numbers({5, 4}), rate = numbers({4}), bias = numbers({4}), skip = numbers({4});
+    // Keys no longer than 1, or so, and rates above 0: matrices that do not grow.
+    const View keys(k.data, DType::f32, {5, 24});
+    call(backend_, &Ops::scale, {.x = keys, .out = keys, .factor = 0.25f});
+    call(backend_, &Ops::gate,
+         {.x = View(rate.data, DType::f32, {1, 4}),
+          .out = View(positive.data, DType::f32, {1, 4}),
+          .act = Act::sigmoid});
+    in_two_calls(4 * 12 * 22 * 4, [&](const Batch& batch) {
+      call(backend_, &Ops::recur,
+           {.q = q,
+            .k = k,
+            .v = v,
+            .a = a,
+            .b = delta ? b : View(),
+            .rate = positive,
+            .bias = bias,
+            .skip = delta ? View() : skip,
+            .out = out,
+            .batch = batch});
+    });
+    take(out);
+  }
   void soft_cap() {
     const View out = memory(DType::f32, {2, 70});
     call(backend_, &Ops::scale, {.x = numbers({2, 70}), .out = out, .factor = 3, .cap = 2.5f});
@@ -166,7 +206,7 @@ std::string linear_name(std::string_view format) { return "linear " + std::strin
 std::string attend_name(DType dtype) { return "attend " + std::string(name_of(dtype)); }
 std::string act_name(Act act) { return "act " + std::string(name_of(act)); }
 constexpr const char *kNorm = "norm", *kNormRms = "norm rms", *kRotary = "rotary", *kAdd = "add", *kGate = "gate";
-constexpr const char* kXielu = "xielu";
+constexpr const char *kXielu = "xielu", *kConvolve = "convolve", *kDelta = "recur delta", *kScan = "recur";
 constexpr const char *kNeighbours = "rotary neighbours", *kSoftCap = "soft cap";
 constexpr const char *kWindow = "attend window", *kCapped = "attend soft cap";
 
@@ -187,6 +227,12 @@ std::vector<std::string> names_of(const Attend& call) {
   if (call.cap > 0) names.emplace_back(kCapped);
   return names;
 }
+std::vector<std::string> names_of(const Convolve& call) {
+  std::vector<std::string> names{kConvolve};
+  if (call.act != Act::identity) names.push_back(act_name(call.act));
+  return names;
+}
+std::vector<std::string> names_of(const Recur& call) { return {call.b ? kDelta : kScan}; }
 std::vector<std::string> names_of(const Gate& call) {
   if (call.xielu) return {kXielu};
   std::vector<std::string> names{kGate};
@@ -240,6 +286,9 @@ Numerics probe_numerics(const Backend& backend) {
     if (quant::traits(format).scaling != quant::Scaling::inside) continue;
     probe.linear(format), done(linear_name(quant::name_of(format)));
   }
+  probe.convolve(), done(kConvolve);
+  probe.recur(true), done(kDelta);
+  probe.recur(false), done(kScan);
   return numerics;
 }
 

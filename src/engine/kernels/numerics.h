@@ -24,6 +24,8 @@ std::vector<std::string> names_of(const Linear& call);
 std::vector<std::string> names_of(const Angles& call);
 std::vector<std::string> names_of(const Rotate& call);
 std::vector<std::string> names_of(const Attend& call);
+std::vector<std::string> names_of(const Convolve& call);
+std::vector<std::string> names_of(const Recur& call);
 std::vector<std::string> names_of(const Gate& call);
 std::vector<std::string> names_of(const Scale& call);
 std::vector<std::string> names_of(const Add& call);

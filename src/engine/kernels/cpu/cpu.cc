@@ -24,6 +24,8 @@ const Ops& ops() {
                          .rotate = rotate,
                          .append = append,
                          .attend = attend,
+                         .convolve = convolve,
+                         .recur = recur,
                          .gate = gate,
                          .scale = scale,
                          .add = add,

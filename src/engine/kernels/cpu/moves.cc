@@ -94,11 +94,9 @@ HWY_INLINE Vec exp_less_line(Vec x) {
   return hn::IfThenElse(hn::Lt(x, hn::Set(d, -0.7f)), far, near);
 }
 
-void gate_row(const Gate& a, Int r) {
+// A row, or a group of one.
+void gate_part(const Gate& a, Int n, const float* x, const float* up, float* out) {
   const Floats d;
-  const float *x = row(a.x, r), *up = a.up ? row(a.up, r) : nullptr;
-  float* out = row(a.out, r);
-  const Int n = a.out[1];
   const auto times = [&](auto act) HWY_ATTR {
     for_vectors(n, out, [&](Int i, bool whole) HWY_ATTR {
       const Vec v = whole ? hn::LoadU(d, x + i) : widen_first(n - i, x + i);
@@ -124,6 +122,14 @@ void gate_row(const Gate& a, Int r) {
       return times([](Vec v) HWY_ATTR { return act_lanes(Act::gelu_tanh, v); });
     default:
       return times([&a](Vec v) HWY_ATTR { return act_lanes(a.act, v); });
+  }
+}
+
+void gate_row(const Gate& a, Int r) {
+  if (a.out.rank == 2) return gate_part(a, a.out[1], row(a.x, r), a.up ? row(a.up, r) : nullptr, row(a.out, r));
+  for (Int g = 0; g < a.out[1]; ++g) {
+    gate_part(a, a.out[2], row(a.x, r) + g * a.x.step(1), a.up ? row(a.up, r) + g * a.up.step(1) : nullptr,
+              row(a.out, r) + g * a.out.step(1));
   }
 }
 
@@ -213,7 +219,8 @@ void add(Device& device, const Add& a) noexcept {
 }
 
 void gate(Device& device, const Gate& a) noexcept {
-  for_row_ranges(device, a.out[0], 8 * a.out[1], [&](std::int64_t first, std::int64_t n) {
+  const std::int64_t elements = a.out.rank == 3 ? a.out[1] * a.out[2] : a.out[1];
+  for_row_ranges(device, a.out[0], 8 * elements, [&](std::int64_t first, std::int64_t n) {
     for (std::int64_t r = first; r < first + n; ++r) HWY_DYNAMIC_DISPATCH(gate_row)(a, r);
   });
 }

@@ -14,6 +14,8 @@ void angles(Device&, const Angles&) noexcept;
 void rotate(Device&, const Rotate&) noexcept;
 void append(Device&, const Append&) noexcept;
 void attend(Device&, const Attend&) noexcept;
+void convolve(Device&, const Convolve&) noexcept;
+void recur(Device&, const Recur&) noexcept;
 void gate(Device&, const Gate&) noexcept;
 void scale(Device&, const Scale&) noexcept;
 void add(Device&, const Add&) noexcept;

@@ -245,17 +245,92 @@ void attend(Device& device, const Attend& a) noexcept {
   }
 }
 
+// Input of a channel, `back` tokens before row r of a sequence.
+double input_before(const Convolve& a, const Sequence& s, std::int64_t r, std::int64_t back, std::int64_t channel) {
+  if (back <= r) return row(a.x, s.first_row + r - back)[channel];
+  const std::int64_t kept = a.weight[0] - 1;
+  return s.state == nullptr ? 0 : load(s.state + a.at, DType::f32, (kept + r - back) * a.out[1] + channel);
+}
+
+void convolve(Device&, const Convolve& a) noexcept {
+  const std::int64_t taps = a.weight[0], channels = a.out[1];
+  for (const Sequence& s : host::sequences(a.batch)) {
+    for_rows(s.rows, [&](std::int64_t r) {
+      for (std::int64_t c = 0; c < channels; ++c) {
+        double sum = 0;
+        for (std::int64_t j = 0; j < taps; ++j) sum += row(a.weight, j)[c] * input_before(a, s, r, taps - 1 - j, c);
+        if (a.bias) sum += a.bias.as<const float>()[c];
+        row(a.out, s.first_row + r)[c] = static_cast<float>(apply(a.act, sum));
+      }
+    });
+    auto* kept = reinterpret_cast<float*>(s.next + a.at);  // may be where the state is: the oldest are read first
+    for (std::int64_t i = 0; i < taps - 1; ++i) {
+      for (std::int64_t c = 0; c < channels; ++c) {
+        kept[i * channels + c] = static_cast<float>(input_before(a, s, s.rows - 1, taps - 2 - i, c));
+      }
+    }
+  }
+}
+
+const float* head_of(const View& v, std::int64_t r, std::int64_t head) { return row(v, r) + head * v.step(1); }
+
+// All tokens of a sequence, of one head.
+void recur_head(const Recur& a, const Sequence& s, std::int64_t head) {
+  const std::int64_t keys = a.k[2], values = a.v[2], key_head = head / (a.v[1] / a.k[1]);
+  const auto number = [&](const View& v, double absent = 0) { return v ? v.as<const float>()[head] : absent; };
+  const std::size_t at = a.at + static_cast<std::size_t>(head * keys * values) * sizeof(float);
+  auto* state = reinterpret_cast<float*>(s.next + at);
+  if (s.state == nullptr) {
+    std::fill_n(state, keys * values, 0.f);
+  } else if (s.state != s.next) {
+    std::copy_n(reinterpret_cast<const float*>(s.state + at), keys * values, state);
+  }
+  for (std::int64_t r = s.first_row; r < s.first_row + s.rows; ++r) {
+    const float *q = head_of(a.q, r, key_head), *k = head_of(a.k, r, key_head), *v = head_of(a.v, r, head);
+    const double x = static_cast<double>(row(a.a, r)[head]) + number(a.bias);
+    const double softplus = std::max(x, 0.) + std::log1p(std::exp(-std::abs(x)));
+    const double step = std::clamp(softplus, static_cast<double>(a.least), static_cast<double>(a.most));
+    const double decay = std::exp(-number(a.rate) * step);
+    for (std::int64_t j = 0; j < values; ++j) {
+      double u = step * v[j];
+      if (a.b) {
+        double found = 0;
+        for (std::int64_t i = 0; i < keys; ++i) found += k[i] * (decay * state[i * values + j]);
+        u = apply(Act::sigmoid, row(a.b, r)[head]) * (v[j] - found);
+      }
+      double sum = number(a.skip) * v[j];
+      for (std::int64_t i = 0; i < keys; ++i) {
+        float& kept = state[i * values + j];
+        kept = static_cast<float>(decay * kept + k[i] * u);
+        sum += static_cast<double>(q[i]) * kept;
+      }
+      const_cast<float*>(head_of(a.out, r, head))[j] = static_cast<float>(sum);
+    }
+  }
+}
+
+void recur(Device& device, const Recur& a) noexcept {
+  for (const Sequence& s : host::sequences(a.batch)) {
+    spread(device, a.v[1], [&](std::int64_t head) { recur_head(a, s, head); });
+  }
+}
+
 double xielu(const float* parameters, double x) {
   const double p = parameters[0], n = parameters[1], b = parameters[2], e = parameters[3];
   return x > 0 ? p * x * x + b * x : n * (std::expm1(std::min(x, e)) - x) + b * x;
 }
 
 void gate(Device&, const Gate& a) noexcept {
-  for_rows(a.out[0], [&](std::int64_t r) {
-    for (std::int64_t i = 0; i < a.out[1]; ++i) {
-      const double x = row(a.x, r)[i], up = a.up ? row(a.up, r)[i] : 1;
+  const bool grouped = a.out.rank == 3;
+  const std::int64_t n = a.out[a.out.rank - 1], groups = grouped ? a.out[1] : 1;
+  for_rows(a.out[0] * groups, [&](std::int64_t i) {
+    const auto part = [&](const View& v) { return row(v, i / groups) + (grouped ? i % groups * v.step(1) : 0); };
+    const float *xs = part(a.x), *ups = a.up ? part(a.up) : nullptr;
+    float* out = part(a.out);
+    for (std::int64_t j = 0; j < n; ++j) {
+      const double x = xs[j], up = ups != nullptr ? ups[j] : 1;
       const double y = a.xielu ? xielu(a.xielu.as<const float>(), x) : apply(a.act, x);
-      row(a.out, r)[i] = static_cast<float>(y * up);
+      out[j] = static_cast<float>(y * up);
     }
   });
 }
@@ -324,6 +399,8 @@ const Ops& ops() {
                          .rotate = rotate,
                          .append = append,
                          .attend = attend,
+                         .convolve = convolve,
+                         .recur = recur,
                          .gate = gate,
                          .scale = scale,
                          .add = add,

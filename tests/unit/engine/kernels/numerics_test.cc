@@ -83,6 +83,9 @@ double allowed(const std::string& name) {
   if (name == "soft cap")
     return 4 * kUnit * (3 + 3) * 6;             // tanh within 3 units, products and a quotient of values <= 6
   if (name == "add") return 2 * kUnit * 2 * 2;  // a product and a sum of values <= 2
+  if (name == "convolve") return 2 * 4 * kUnit * kProduct * 5;  // four products and a bias, each rounded with its sum
+  // As in tests/kernels/states_test.cc: of ten sums over twelve keys, of matrices that are no larger than 5 * 2 * 2.
+  if (name.starts_with("recur")) return 4 * kUnit * 10 * (std::sqrt(12.) + 8) * 20;
   for (const quant::Format format : quant::formats()) {
     if (quant::traits(format).scaling != quant::Scaling::inside ||
         name != "linear " + std::string(quant::name_of(format)))
