@@ -1,18 +1,16 @@
 // Attention of a query (one head of a row) to the keys [first, limit) of its past.
-//
+#pragma once
+
 // Blocks of 64 tokens from that of `first` on. In a block, of the keys that are seen:
-//   dot_j     past of fp16: q as two halves (halves.h; 2^a for the head of the row, by its own largest), a chain of
-//   steps of
-//             the matrix unit over the dimensions for each, from 0, joined, times 2^-a; of bf16: the same with three
-//             pieces; of fp32: one chain of fma over the dimensions, from 0
-//   score_j   = `score` of it;   most = the largest that is a number, at least kLowest
-//   p_j       = weight_of(score_j - most), 0 for the others;   sum = tree_of_block(p)
-//   value_d   p 2^14 as two halves (three pieces) by steps of the matrix unit over the block's four times 16 tokens,
-//   from 0,
-//             joined, times 2^-14; of fp32: one chain of fma over the tokens that are seen, from 0
+//   dot_j    by the past's type, from 0: of fp16, q as two halves (halves.h; 2^a for the head of the row, by its own
+//            largest), a chain of steps of the matrix unit over the dimensions for each, joined, times 2^-a; of bf16,
+//            the same with three pieces; of fp32, one chain of fma over the dimensions
+//   score_j  `score` of it; most = the largest that is a number, at least kLowest
+//   p_j      weight_of(score_j - most), 0 for the others; sum = tree_of_block(p)
+//   value_d  from 0: p 2^14 as two halves (three pieces) by steps of the matrix unit over the block's four times 16
+//            tokens, joined, times 2^-14; of fp32, one chain of fma over the tokens that are seen
 // Values of keys that are not seen are taken for 0: they may be NaN. Blocks are folded in order within segments of
 // kSegmentBlocks blocks, counted from position 0; then segments in order, by the same fold; out = value / sum.
-#pragma once
 
 #include "engine/kernels/law/functions.h"
 #include "engine/kernels/law/halves.h"

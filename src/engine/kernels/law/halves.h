@@ -1,15 +1,14 @@
 // Numbers as operands of the matrix unit.
-//
+#pragma once
+
 // Activations are fp32 and enter as two halves: x 2^a = hi + 2^-11 lo, with one power of two for a row (or for a head
-// of a row), chosen from that row's own largest finite magnitude, which becomes [2^14, 2^15). Then |x 2^a - hi - 2^-11
-// lo|
-// <= 2^-22 |hi's unit| <= 2^-23 |x 2^a|, or 2^-36, what the last subnormal half leaves: 2^-50 of the row's largest.
-// Infinities and NaN are hi, and lo is 0: a product has them where fp32 would have them.
+// of a row), chosen from that row's own largest finite magnitude, which becomes [2^14, 2^15). Then
+// |x 2^a - hi - 2^-11 lo| <= 2^-22 |hi's unit| <= 2^-23 |x 2^a|, or 2^-36, what the last subnormal half leaves: 2^-50
+// of the row's largest. Infinities and NaN are hi, and lo is 0: a product has them where fp32 would have them.
 //
 // Weights of fp16 are halves as they are. Weights of bf16 become halves w 2^b, with one power of two for an output: its
 // largest finite magnitude becomes [2^15, 2^16). Their 8 bits are exact then, but for weights below 2^-32 of the
 // largest of their output: those are `lost` in halves and kept apart, in fp32 (packed.h), so no weight is ever rounded.
-#pragma once
 
 #include "engine/kernels/law/both.h"
 
