@@ -17,9 +17,9 @@ std::filesystem::path incomplete_name(const std::filesystem::path& blob);
 
 class BlobWriter {
  public:
-  // `digest`: what the bytes must have; none is looked at when it is no digest (Digest::kind_of). `shared` says that a
-  // lock is held: then the file is named so that a later try finds it. Otherwise it is this writer's own, and gone at
-  // the end. Without a size nothing is resumed: git's digest begins with it.
+  // `digest`: what the bytes are checked against; a text that is no digest (Digest::kind_of) checks nothing. `shared`
+  // says that a lock is held: then the file is named so that a later try finds it. Otherwise the file is this writer's
+  // own, and gone at the end. Nothing is resumed without a size, since git's digest begins with it.
   BlobWriter(std::filesystem::path blob, std::string digest, std::optional<std::uint64_t> size, bool shared);
   ~BlobWriter();
   BlobWriter(const BlobWriter&) = delete;
