@@ -24,6 +24,7 @@ class Kind:
     one_more: bool = False  # norms are stored less 1
     fused: str = ""         # the name of a product of queries, keys and values, in this order
     groups: bool = False    # where each head has its own three, one after the other
+    shards: bool = False    # where each quarter of the heads has queries, values and keys
 
 
 KINDS = {name: Kind() for name in """llama mistral ministral qwen2 qwen3 smollm3 seed_oss cwm granite arcee helium ernie4_5
@@ -31,11 +32,15 @@ KINDS = {name: Kind() for name in """llama mistral ministral qwen2 qwen3 smollm3
     phi apertus opt gpt_neo jais2 iquestcoder""".split()}
 KINDS |= {name: Kind(one_more=True) for name in ("gemma", "gemma2", "gemma3_text", "vaultgemma", "nemotron")}
 KINDS |= {"bloom": Kind(fused="query_key_value", groups=True), "gpt_bigcode": Kind(fused="c_attn")}
+KINDS |= {"codegen": Kind(fused="qkv_proj", shards=True)}
 KINDS |= {"phi3": Kind(fused="qkv_proj"), "gpt_neox": Kind(fused="query_key_value", groups=True)}
 
 
 def queries_and_keys(kind):
     def mark(name, mask, config):
+        if kind.shards and kind.fused in name:
+            mask.view(4, 3, -1)[:, (0, 2)] = True
+            return
         if kind.fused and kind.fused in name:
             if kind.groups or getattr(config, "multi_query", None) is False:
                 mask.view(config.num_attention_heads, 3, -1)[:, :2] = True
@@ -350,9 +355,14 @@ CASES += [
 
 for name, more in (("gptj-plain", dict(rotary_dim=4)), ("gptj-whole", dict(rotary_dim=8, n_inner=50)),
                    ("gptj-relu-tied", dict(rotary_dim=6, activation_function="relu", layer_norm_epsilon=1e-3,
-                                           tie_word_embeddings=True, n_head=3))):
-    CASES.append(DecoderCase(name, "gptj", dict(vocab_size=61, n_embd=24, n_layer=2, n_head=3, n_positions=128,
-                                                bos_token_id=1, eos_token_id=2) | more, rows=(0, 1, 9, 26, 52)))
+                                           tie_word_embeddings=True, n_head=3)),
+                   ("codegen-plain", dict(n_head=4, rotary_dim=4, n_embd=32)),
+                   ("codegen-shards-across-heads", dict(n_head=6, rotary_dim=4, n_embd=36, n_inner=50)),
+                   ("codegen-whole-tied", dict(n_head=4, rotary_dim=6, activation_function="relu",
+                                               layer_norm_epsilon=1e-3, tie_word_embeddings=True))):
+    CASES.append(DecoderCase(name, name.split("-")[0], dict(
+        vocab_size=61, n_embd=24, n_layer=2, n_head=3, n_positions=128, bos_token_id=1, eos_token_id=2) | more,
+        rows=(0, 1, 9, 26, 52)))
 
 CASES += [
     case("phi-plain", "phi", hidden_size=48),
@@ -400,6 +410,13 @@ CASES += [
     old("opt-bare", "opt", 70, **OPT | dict(enable_bias=False, activation_function="gelu", num_attention_heads=3)),
     old("opt-untied", "opt", **OPT | dict(tie_word_embeddings=False, hidden_size=24, num_attention_heads=4,
                                           num_hidden_layers=3), store="float16"),
+    old("opt-after-sums", "opt", **OPT | dict(do_layer_norm_before=False, word_embed_proj_dim=18)),
+    old("opt-after-sums-untied", "opt", 70, **OPT | dict(
+        do_layer_norm_before=False, tie_word_embeddings=False, _remove_final_layer_norm=True, num_hidden_layers=3)),
+    old("opt-wide-embeddings", "opt", **OPT | dict(word_embed_proj_dim=44, _remove_final_layer_norm=True),
+        store="float16"),
+    old("opt-bare-norms", "opt", **OPT | dict(layer_norm_elementwise_affine=False, word_embed_proj_dim=13,
+                                              tie_word_embeddings=False)),
     old("bloom-plain", "bloom", **BLOOM),
     old("bloom-power-of-two", "bloom", 70, **BLOOM | dict(n_head=4, layer_norm_epsilon=1e-3, n_layer=1)),
     old("bloom-six-heads", "bloom", **BLOOM | dict(n_head=6, hidden_size=30, tie_word_embeddings=False), store="float16"),

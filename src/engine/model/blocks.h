@@ -32,6 +32,7 @@ struct Projection {
 enum class Fused : std::uint8_t {
   parts,   // all queries, all keys, all values
   groups,  // for each kv head: its queries, its key, its value
+  shards,  // for each quarter of the heads: all queries, all values, all keys
 };
 
 // How far a position turns the first elements of queries' and keys' heads, in pairs.

@@ -126,8 +126,10 @@ void Pass::tap(std::vector<float>& to, const View& x) {
   for (std::int64_t r = 0; r < x[0]; ++r) to.insert(to.end(), &rows[r * x.step(0)], &rows[r * x.step(0)] + x[1]);
 }
 
-void Pass::embed(const Projection& table, float scale) {
-  call(&Ops::embed, {.ids = ids_, .table = table.weight, .out = x_, .scale = scale, .quantized = table.quantized});
+void Pass::embed(const Projection& table, float scale, const Projection& widen) {
+  const View out = widen ? buffer(Workspace::inner, table.in()) : x_;
+  call(&Ops::embed, {.ids = ids_, .table = table.weight, .out = out, .scale = scale, .quantized = table.quantized});
+  if (widen) multiply(out, widen, {.x = {}, .out = x_});
 }
 
 // From the card's first on; where padding is counted by none and has a position of its own.
@@ -334,6 +336,17 @@ void Pass::rotate(const View& q, const View& k, int rotation, std::int64_t first
   }
 }
 
+// Columns of Fused::shards as those of Fused::parts. Each head has a key and a value of its own.
+void Pass::collect_shards(const View& shards, const View& parts) {
+  const std::int64_t all = shards[1] / 3, own = all / 4;
+  for (std::int64_t i = 0; i < 4; ++i) {
+    for (const auto& [from, to] : {std::pair{0, 0}, {1, 2}, {2, 1}}) {
+      call(&Ops::scale,
+           {.x = shards.columns((3 * i + from) * own, own), .out = parts.columns(to * all + i * own, own)});
+    }
+  }
+}
+
 Branch Pass::attend(const View& input, const Attention& a) {
   if (taps_ != nullptr && layer_ == 0) tap(taps_->embedded, x_);
   const std::int64_t width = (card_.heads + 2 * card_.kv_heads) * card_.head_dim;
@@ -341,7 +354,11 @@ Branch Pass::attend(const View& input, const Attention& a) {
   const auto product = [&](const Projection& p, const View& out) {
     multiply(input, p, {.x = {}, .out = out, .clip = a.clip});
   };
-  if (a.qkv) {
+  if (a.qkv && a.fused == Fused::shards) {
+    const View shards = buffer(Workspace::inner, width);
+    product(a.qkv, shards);
+    collect_shards(shards, fused);
+  } else if (a.qkv) {
     product(a.qkv, fused);
   } else {
     const std::int64_t q = a.q.out(), k = a.k.out();
@@ -402,7 +419,7 @@ void Pass::head() {
 }
 
 View Pass::dense(const Projection& projection, Act act) {
-  const View out = buffer(spare(), card_.hidden);
+  const View out = buffer(spare(), projection.out());
   multiply(x_, projection, {.x = {}, .out = out, .act = act});
   return out;
 }

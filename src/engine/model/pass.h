@@ -78,8 +78,8 @@ class Pass {
   // Runs a page's verbs, as `body` calls them, or what the device has recorded of them.
   void run(const std::function<void()>& body);
 
-  // x = scale * table[ids]; table [vocab, hidden].
-  void embed(const Projection& table, float scale = 1);
+  // x = scale * table[ids], table [vocab, hidden]; or where embeddings are narrower, x = scale * table[ids] . widen^T.
+  void embed(const Projection& table, float scale = 1, const Projection& widen = {});
   // x += table[position], of positions as the card counts them; table [positions, hidden].
   void add_positions(const View& table);
   // x += table[0]: every token is of type 0. table [types, hidden].
@@ -98,7 +98,7 @@ class Pass {
 
   // From here on only the rows whose logits are wanted.
   void head();
-  // act(x . weight^T + bias) [rows, hidden].
+  // act(x . weight^T + bias) [rows, out].
   View dense(const Projection& projection, kernels::Act act);
   // The last verb: logits = input . weight^T + bias; of these `scale` times as much, limited softly to [-cap, cap].
   void logits(const View& input, const Projection& output, float scale = 1, float cap = 0);
@@ -118,6 +118,7 @@ class Pass {
   void upload_record();
   std::vector<std::int32_t> positions() const;
   View upload(Workspace::Slot slot, std::span<const std::int32_t> values);
+  void collect_shards(const View& shards, const View& parts);
   View buffer(Workspace::Slot slot, std::int64_t columns);
   void tap(std::vector<float>& to, const View& x);
   // Queries and keys of the call; `rotation`: which of the pass's, -1: none.

@@ -307,19 +307,19 @@ void Reader::note_untied(const containers::Tensor& used, const containers::Tenso
                   used.name, other.name));
 }
 
-Projection Reader::embedding(const std::string& name, const std::string& output, Card& card) {
+Projection Reader::embedding(const std::string& name, const std::string& output, Card& card, std::int64_t width) {
   output_ = output;
   inventory_.output = module_of(output);
   const containers::Tensor *own = find(name), *head = find(output);
   if (card.tied && own != nullptr && head != nullptr && head != own) {
-    const bool quantised = !head->format && find_stored(output, card.vocab, card.hidden).has_value();
-    if (!quantised) require_shape(*head, std::array{card.vocab, card.hidden});
+    const bool quantised = !head->format && find_stored(output, card.vocab, width).has_value();
+    if (!quantised) require_shape(*head, std::array{card.vocab, width});
     card.tied = !quantised && same_values(*own, *head);
     if (card.tied) used_.insert(head->name);
     if (!card.tied) note_untied(*head, *own);
   }
   tied_ = card.tied;
-  embedding_ = table(tied_ && own == nullptr && head != nullptr ? output : name, card.vocab, card.hidden);
+  embedding_ = table(tied_ && own == nullptr && head != nullptr ? output : name, card.vocab, width);
   return embedding_;
 }
 

@@ -66,10 +66,13 @@ class Reader {
   Projection linear(const std::string& name, std::int64_t out, std::int64_t in, bool bias = true);
   Projection conv1d(const std::string& name, std::int64_t in, std::int64_t out);  // stored [in, out]; given [out, in]
 
-  // The embedding [card.vocab, card.hidden], and in `output()` the output layer's matrix of that shape, of the given
+  // The embedding [card.vocab, width], and in `output()` the output layer's matrix of that shape, of the given
   // names. Where `card.tied` says that they are one, the file may hold either or both; both with other values are not
   // tied, as in transformers 5: then `card.tied` becomes false, and a note says so.
-  Projection embedding(const std::string& name, const std::string& output, Card& card);
+  Projection embedding(const std::string& name, const std::string& output, Card& card, std::int64_t width);
+  Projection embedding(const std::string& name, const std::string& output, Card& card) {
+    return embedding(name, output, card, card.hidden);
+  }
   Projection output();  // without a bias
 
   // Says that tensors whose names end like this have no effect (masks and position tables kept as buffers), where they

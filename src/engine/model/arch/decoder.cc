@@ -12,29 +12,42 @@
 #include "engine/model/arch/rope.h"
 
 namespace pkv::model::arch {
+namespace {
+
+// What stands before the first layer and after the last one, in every order of a layer's verbs.
+void begin(const Decoder& m, Pass& p) {
+  p.embed(m.embedding, m.embedding_scale, m.widen);
+  if (m.positions) p.add_positions(m.positions);
+  if (m.embedding_norm) p.replace(p.norm(*m.embedding_norm));
+  p.rotary(m.rotations);
+}
+
+void end(const Decoder& m, Pass& p) {
+  p.head();
+  if (m.norm) p.replace(p.norm(*m.norm));
+  p.logits(m.narrow ? p.dense(m.narrow, kernels::Act::identity) : p.hidden(), m.head, m.logit_scale, m.logit_cap);
+}
+
+}  // namespace
+
 void run(const Decoder& m, Pass& p) {
   const auto branch = [&](Branch b, const std::optional<Norm>& after) {
     if (after) b = p.norm(*after, b);
     b.scale = m.branch_scale;
     p.add(b);
   };
-  p.embed(m.embedding, m.embedding_scale);
-  if (m.positions) p.add_positions(m.positions);
-  if (m.embedding_norm) p.replace(p.norm(*m.embedding_norm));
-  p.rotary(m.rotations);
+  begin(m, p);
   for (const Decoder::Layer& l : m.layers) {
     branch(p.attend(l.before_attention ? p.norm(*l.before_attention) : p.hidden(), l.attention), l.after_attention);
     branch(p.mlp(l.before_mlp ? p.norm(*l.before_mlp) : p.hidden(), l.mlp), l.after_mlp);
     p.end_layer();
   }
-  p.head();
-  p.logits(p.norm(m.norm), m.head, m.logit_scale, m.logit_cap);
+  end(m, p);
 }
 
 void run(const Parallel& parallel, Pass& p) {
   const Decoder& m = parallel.decoder;
-  p.embed(m.embedding, m.embedding_scale);
-  p.rotary(m.rotations);
+  begin(m, p);
   for (const Decoder::Layer& l : m.layers) {
     const View normed = p.norm(*l.before_attention);
     const Branch attended = p.attend(normed, l.attention);
@@ -43,8 +56,20 @@ void run(const Parallel& parallel, Pass& p) {
     p.add(grown);
     p.end_layer();
   }
-  p.head();
-  p.logits(p.norm(m.norm), m.head, m.logit_scale, m.logit_cap);
+  end(m, p);
+}
+
+void run(const AfterSums& after, Pass& p) {
+  const Decoder& m = after.decoder;
+  begin(m, p);
+  for (const Decoder::Layer& l : m.layers) {
+    p.add(p.attend(p.hidden(), l.attention));
+    p.replace(p.norm(*l.after_attention));
+    p.add(p.mlp(p.hidden(), l.mlp));
+    p.replace(p.norm(*l.after_mlp));
+    p.end_layer();
+  }
+  end(m, p);
 }
 
 namespace {
@@ -213,10 +238,17 @@ kernels::Act read_act(const hf::Config& c, const Row& row) {
 // Reads the layers of one model.
 class LayerReader {
  public:
-  LayerReader(Reader& in, const Row& row, const Card& card, bool one_norm)
-      : in_(in), row_(row), card_(card), one_norm_(one_norm), act_(read_act(in.config(), row)) {
+  LayerReader(Reader& in, const Row& row, const Card& card, bool one_norm, bool after_sums)
+      : in_(in),
+        row_(row),
+        card_(card),
+        one_norm_(one_norm),
+        after_sums_(after_sums),
+        act_(read_act(in.config(), row)) {
     const hf::Config& c = in.config();
     eps_ = row.norm.eps.empty() ? row.absent.eps : c.number_or({row.norm.eps, row.norm.other}, row.absent.eps);
+    form_ = row.norm.form;
+    if (!is_set(c, row.norm.weighted)) form_.weight = form_.bias = false;
     qkv_bias_ = is_set(c, row.biases.qkv);
     out_bias_ = is_set(c, row.biases.out);
     mlp_bias_ = is_set(c, row.biases.mlp);
@@ -238,7 +270,7 @@ class LayerReader {
 
   bool normalises_heads() const { return heads_ != Heads::plain; }
   bool caps_scores() const { return cap_ > 0; }
-  Norm norm(const std::string& name) const { return in_.norm(name, card_.hidden, eps_, row_.norm.form); }
+  Norm norm(const std::string& name) const { return in_.norm(name, card_.hidden, eps_, form_); }
 
   Decoder::Layer read(std::int64_t i, const Kind& kind) const {
     const std::string at = fmt::format("{}{}.", row_.names.layer, i);
@@ -247,6 +279,12 @@ class LayerReader {
       if (name.empty()) return std::nullopt;
       return norm(at + std::string(name));
     };
+    if (after_sums_) {
+      return {.after_attention = norm(at + std::string(n.before_attention)),
+              .after_mlp = norm(at + std::string(n.before_mlp)),
+              .attention = read_attention(at, kind),
+              .mlp = read_mlp(at)};
+    }
     return {.before_attention = norm_or_none(n.before_attention),
             .after_attention = norm_or_none(n.after_attention),
             .before_mlp = norm_or_none(one_norm_ ? "" : n.before_mlp),
@@ -289,7 +327,7 @@ class LayerReader {
   }
 
   Norm head_norm(const std::string& name, std::int64_t heads) const {
-    const NormForm& form = row_.norm.form;
+    const NormForm& form = form_;
     switch (heads_) {
       case Heads::each_own:
         return in_.head_norm(name + ".weight", heads, card_.head_dim, eps_, form.centred);
@@ -331,7 +369,8 @@ class LayerReader {
   Reader& in_;
   const Row& row_;
   const Card& card_;
-  bool one_norm_;
+  bool one_norm_, after_sums_;
+  NormForm form_;
   kernels::Act act_;
   Heads heads_ = Heads::plain;
   double eps_ = 0, scale_ = 1, cap_ = 0, clip_ = 0;
@@ -381,7 +420,11 @@ void read_rotations(Reader& in, const Row& row, Decoder& m) {
                   .original = row.absent.original_context};
   const bool by_dim = !row.turn.dim_key.empty();
   if (by_dim) {
-    shape.dim = c.integer_or_none({row.turn.dim_key}, 1, m.card.head_dim, m.card.head_dim).value_or(m.card.head_dim);
+    shape.dim = c.integer_or({row.turn.dim_key}, row.turn.dim, 1, m.card.head_dim);
+    if (shape.dim > m.card.head_dim) {
+      c.unsupported(row.turn.dim_key,
+                    fmt::format("at most the head size, {}; without the key it is {}", m.card.head_dim, row.turn.dim));
+    }
   }
   const auto add = [&](Rope rope) {
     rope.rotation.table = in.constants(rope.rotation.frequencies);
@@ -423,16 +466,11 @@ void read_scales(const hf::Config& c, const Row& row, Decoder& m) {
 }
 
 // Options of these families' classes that would be another order of verbs, each with the value that it must have.
-void refuse_unsupported(const hf::Config& c, const Card& card) {
-  for (const auto& [key, value] : {std::pair{"do_layer_norm_before", true},
-                                   {"layer_norm_elementwise_affine", true},
-                                   {"_remove_final_layer_norm", false},
-                                   {"apply_residual_connection_post_layernorm", false},
-                                   {"scale_attn_weights", true}}) {
+void refuse_unsupported(const hf::Config& c) {
+  for (const auto& [key, value] :
+       {std::pair{"apply_residual_connection_post_layernorm", false}, {"scale_attn_weights", true}}) {
     if (c.flag_or({key}, value) != value) c.unsupported(key, value ? "true" : "false");
   }
-  const std::int64_t projected = c.integer_or_none({"word_embed_proj_dim"}, 1, kMaxWidth).value_or(card.hidden);
-  if (projected != card.hidden) c.unsupported("word_embed_proj_dim", "the hidden size");
   if (c.flag_or_none({"use_bidirectional_attention"}).value_or(false)) {
     c.unsupported("use_bidirectional_attention", "false");
   }
@@ -470,7 +508,9 @@ std::unique_ptr<Page> load_decoder(Reader& in) {
   const Row& row = *std::ranges::find(rows(), c.text({"model_type"}), &Row::model_type);
   Decoder m{.card = read_card(c, row),
             .embedding = {},
+            .widen = {},
             .positions = {},
+            .narrow = {},
             .head = {},
             .rotations = {},
             .layers = {},
@@ -482,16 +522,24 @@ std::unique_ptr<Page> load_decoder(Reader& in) {
   read_rotations(in, row, m);
   read_scales(c, row, m);
   const bool parallel = is_set(c, row.parallel.is);
-  const LayerReader layers(in, row, m.card, parallel && row.parallel.one_norm);
+  const bool after_sums = !is_set(c, row.norm.before);
+  const LayerReader layers(in, row, m.card, parallel && row.parallel.one_norm, after_sums);
   m.card.head_norms = layers.normalises_heads();
   m.card.caps_scores = layers.caps_scores();
-  refuse_unsupported(c, m.card);
+  refuse_unsupported(c);
 
   const std::string prefix = prefix_of(in, row.names);
   in.base_prefix(prefix);
   const std::string head(row.names.head), inside = "language_model." + head;
   const std::string output = (in.has(inside + ".weight") ? inside : head) + ".weight";
-  m.embedding = in.embedding(std::string(row.names.embedding) + ".weight", output, m.card);
+  std::int64_t width = m.card.hidden;
+  if (!row.norm.narrow_key.empty()) width = c.integer_or_none({row.norm.narrow_key}, 1, kMaxWidth).value_or(width);
+  m.embedding = in.embedding(std::string(row.names.embedding) + ".weight", output, m.card, width);
+  if (width != m.card.hidden) {
+    m.widen = in.linear(std::string(row.names.widen), m.card.hidden, width, false);
+    m.narrow = in.linear(std::string(row.names.narrow), width, m.card.hidden, false);
+    m.card.notes += fmt::format("{}embeddings of {}", m.card.notes.empty() ? "" : ", ", width);
+  }
   if (!row.names.positions.empty()) {
     m.positions =
         in.matrix(std::string(row.names.positions) + ".weight", m.card.context + m.card.first_position, m.card.hidden);
@@ -500,14 +548,22 @@ std::unique_ptr<Page> load_decoder(Reader& in) {
   for (std::int64_t i = 0; i < m.card.layers; ++i) {
     m.layers.push_back(layers.read(i, kinds[static_cast<std::size_t>(i)]));
   }
-  m.norm = layers.norm(std::string(row.names.norm));
+  if (!after_sums && !is_set(c, row.norm.no_last)) m.norm = layers.norm(std::string(row.names.norm));
   m.head = in.output();
   if (is_set(c, row.biases.head)) m.head.bias = in.vector(head + ".bias", m.card.vocab);
-  for (const char* buffer : {"rotary_emb.inv_freq", "attention.bias", "attn.bias", ".masked_bias"}) {
+  for (const char* buffer :
+       {"rotary_emb.inv_freq", "attention.bias", "attn.bias", ".masked_bias", "attn.causal_mask"}) {
     in.without_effect(buffer);
   }
+  const auto note = [&m](std::string_view text) {
+    m.card.notes += fmt::format("{}{}", m.card.notes.empty() ? "" : ", ", text);
+  };
+  if (after_sums) {
+    note("norms after the sums");
+    return std::make_unique<PageOf<AfterSums>>(AfterSums{.decoder = std::move(m)});
+  }
   if (!parallel) return std::make_unique<PageOf<Decoder>>(std::move(m));
-  m.card.notes += std::string(m.card.notes.empty() ? "" : ", ") + "parallel attention";
+  note("parallel attention");
   return std::make_unique<PageOf<Parallel>>(Parallel{.decoder = std::move(m)});
 }
 

@@ -1,6 +1,6 @@
 // The forward that most decoders since 2023 share, and the rows by which their configs and tensors differ. A family
 // shares it when the order of its verbs is the same; where an `if` would go round two or more verbs, it is another
-// page: Parallel is. A row is data: what is one number or one name here. No forward sees it.
+// page: Parallel and AfterSums are. A row is data: what is one number or one name here. No forward sees it.
 #pragma once
 
 #include <cstdint>
@@ -27,12 +27,14 @@ struct Decoder {
 
   Card card;
   Projection embedding;
-  View positions;  // positions: where they are learned
+  Projection widen;   // of embeddings narrower than the hidden states, from their width to the hidden states'
+  View positions;     // positions: where they are learned
+  Projection narrow;  // from the hidden states' width to that of such embeddings, before the head
   Projection head;
   std::optional<Norm> embedding_norm;
   std::vector<Rotation> rotations;
   std::vector<Layer> layers;
-  Norm norm;
+  std::optional<Norm> norm;
   float embedding_scale = 1, branch_scale = 1, logit_scale = 1, logit_cap = 0;
 };
 
@@ -45,6 +47,14 @@ struct Parallel {
 };
 
 void run(const Parallel& m, Pass& p);
+
+// The same with branches of the hidden states as they are, each of whose sums is replaced by its norm after it.
+struct AfterSums {
+  Decoder decoder;
+  Card card = decoder.card;
+};
+
+void run(const AfterSums& m, Pass& p);
 
 // A config key that is true or false; `key` empty: `absent` in any case.
 struct Flag {
@@ -78,7 +88,7 @@ enum class Heads : std::uint8_t {
 struct TensorNames {
   std::string_view prefix = "model.", layer = "layers.";
   std::string_view embedding = "embed_tokens", norm = "norm", head = "lm_head";
-  std::string_view positions = "", embedding_norm = "";
+  std::string_view positions = "", embedding_norm = "", widen = "", narrow = "";
   std::string_view before_attention = "input_layernorm", after_attention = "";
   std::string_view before_mlp = "post_attention_layernorm", after_mlp = "";
   std::string_view q = "self_attn.q_proj", k = "self_attn.k_proj", v = "self_attn.v_proj", out = "self_attn.o_proj";
@@ -107,6 +117,10 @@ struct Row {
     NormForm form{.centred = false, .bias = false};
     std::string_view eps = "rms_norm_eps";  // empty: what Absent says
     std::string_view other = {};            // another name of it
+    Flag before{.absent = true};            // in each branch; if not, in the place of each sum, and no last norm
+    Flag no_last{};                         // none after the last layer
+    Flag weighted{.absent = true};          // if not, norms have neither weights nor biases
+    std::string_view narrow_key = {};       // of the embeddings' width, where it may be less than the hidden states'
   } norm{};
   struct {
     Heads form = Heads::plain;
@@ -121,6 +135,7 @@ struct Row {
     std::string_view partial_key = {},
                      theta_key = {};   // of the config, in place of partial_rotary_factor and rope_theta
     std::string_view dim_key = {};     // of the number of elements that turn, in place of their part
+    std::int64_t dim = 0;              // that number where the config says none
     double local_theta = 0;            // of layers with a window, which turn otherwise; 0: as all
     bool local_only = false;           // where there is a window, other layers do not turn
     bool temperature = false;          // queries grow with their position

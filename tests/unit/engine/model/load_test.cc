@@ -145,6 +145,7 @@ TEST_F(Load, WhatARowDoesNotImplementIsRefusedByName) {
     config["model_type"] = std::string(row.model_type);
     config["attention_types"] = {{{"global", "local"}, 1}};
     if (row.turn.partial == 0.25) config["head_dim"] = 8;
+    if (!row.turn.dim_key.empty()) config[std::string(row.turn.dim_key)] = 4;
     if (row.turn.temperature)
       config["rope_parameters"] = {{"llama_4_scaling_beta", 0.1}, {"original_max_position_embeddings", 32}};
     for (const Refusal& r : of_all) {
@@ -191,13 +192,15 @@ TEST_F(Load, WhatARowDoesNotImplementIsRefusedByName) {
        "sliding_attention.rope_theta"},
       {"vaultgemma", {{"hidden_activation", "prelu"}}, "hidden_activation"},
       {"gptj", {{"rotary_dim", 9}}, "rotary_dim"},
+      {"gptj", {}, "rotary_dim"},  // 64 elements of heads of 4
+      {"codegen", {{"rotary_dim", nullptr}}, "rotary_dim"},
       {"phi3", {{"rope_scaling", {{"type", "longrope"}, {"short_factor", {1.0}}}}}, "rope_scaling.short_factor"},
       {"phi3",
        {{"rope_scaling", {{"type", "su"}, {"short_factor", {1.0, 1.0}}, {"long_factor", {1.0, -1.0}}}}},
        "rope_scaling.long_factor"},
       {"apertus", {{"hidden_act", "prelu"}}, "hidden_act"},
-      {"opt", {{"do_layer_norm_before", false}}, "do_layer_norm_before"},
-      {"opt", {{"word_embed_proj_dim", 12}}, "word_embed_proj_dim"},
+      {"opt", {{"do_layer_norm_before", 1}}, "do_layer_norm_before"},
+      {"opt", {{"word_embed_proj_dim", 0}}, "word_embed_proj_dim"},
       {"bloom", {{"apply_residual_connection_post_layernorm", true}}, "apply_residual_connection_post_layernorm"},
       {"gpt_bigcode", {{"scale_attn_weights", false}}, "scale_attn_weights"},
       {"gpt_neo", {{"attention_types", {{{"global"}, 1}}}}, "attention_types"},

@@ -15,6 +15,9 @@
 namespace pkv::model {
 namespace {
 
+// 2nd, 3rd, 4th, 6th.
+std::string nth(std::int64_t n) { return fmt::format("{}{}", n, n == 2 ? "nd" : n == 3 ? "rd" : "th"); }
+
 std::string layers_text(const arch::Row& row) {
   const std::string key = row.layers.key.empty() ? "" : fmt::format(" (`{}`)", row.layers.key);
   switch (row.layers.which) {
@@ -27,9 +30,9 @@ std::string layers_text(const arch::Row& row) {
     case arch::Layers::nth_full:
       return row.layers.full_each == 0
                  ? "a window where `layer_types` says so"
-                 : fmt::format("a window in all but each {}th layer{}, or by `layer_types`", row.layers.full_each, key);
+                 : fmt::format("a window in all but each {} layer{}, or by `layer_types`", nth(row.layers.full_each), key);
     case arch::Layers::first_full:
-      return fmt::format("a window in all but each {}th layer, the first among them", row.layers.full_each);
+      return fmt::format("a window in all but each {} layer, the first among them", nth(row.layers.full_each));
     case arch::Layers::listed:
       return "a window where `attention_types` says local";
     case arch::Layers::some_unturned:
@@ -88,9 +91,8 @@ std::string models_text() {
          "kinds of rope other than\n`default`, `linear`, `dynamic` (up to the context), `yarn`, `llama3` and "
          "`longrope` "
          "(by `--longest-text`); activation functions\nwith parameters but xielu; layers other than full and sliding "
-         "attention; bidirectional attention; OPT with norms after the sums\n(350m) or projected embeddings; tensors "
-         "that "
-         "are missing or have another shape.\n\nMixtures of experts, latent attention and recurrent layers are not "
+         "attention; bidirectional attention; tensors\nthat are missing or have another "
+         "shape.\n\nMixtures of experts, latent attention and recurrent layers are not "
          "computed. Their runs can be recorded in Python and judged:\n[recorded.md](recorded.md).\n";
 }
 
