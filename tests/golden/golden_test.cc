@@ -4,7 +4,8 @@
 // The reference is the fp64 run. How far an fp32 run may be from it is read off transformers' own fp32 run: its largest
 // deviation d in the same tensor, which already holds this model's depth, widths and peaked attention. Ours sums in
 // another order, so its error is another draw of the same size; kFactor times d leaves room for the draw, and nothing
-// for a fault (the smallest planted one, a position off by one, moves the logits by 1e-2 and more).
+// for a fault (the smallest planted one, a position off by one, moves the logits by 1e-2 and more). A reference that was
+// near by luck allows too little: provenance.json says under `drawn_anew` what other draws of rounding would have been.
 #include <gtest/gtest.h>
 
 #include <cmath>
