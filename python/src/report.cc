@@ -164,7 +164,7 @@ void add_wide(Report& r, nb::object without, nb::object with, nb::object wide_wi
   }
   for (std::int64_t i = 0; i < a.rows(); ++i) check::add_row(r.wide, a.row(i), b.row(i), c.row(i), d.row(i));
   r.wide.format = format;
-  r.wide.bound = check::wide_bound(r.subject, r.wide.largest_logit);
+  check::set_bounds(r.wide, r.subject);
 }
 
 // A cause that was found by something else than the checker's search. `certain`: it goes before all others.

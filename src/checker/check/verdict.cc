@@ -38,8 +38,8 @@ std::string on_beginnings(const Runs& r) {
 bool broken(const Runs& r) {
   const bool same_bits = r.total.same_bits && r.evidence.control.shown != Answer::no;
   if (r.subject.promises_same_bits) return !same_bits;
-  return r.total.max_abs > r.bound.value || r.total.first || r.evidence.noise > r.bound.value ||
-         parts(r.wide, values_precision(r.subject)) || r.spread.parts();
+  return r.total.max_abs > r.bound.value || r.total.first || r.evidence.noise > r.bound.value || parts(r.wide) ||
+         r.spread.parts();
 }
 
 // Of a recording that says neither how it was fed nor what its past did.
@@ -71,7 +71,7 @@ std::string in_wider_format(const Runs& r) {
     return fmt::format(" In {}, where rounding could explain {:.2g}, the same two runs are {} apart.", wide.format,
                        wide.bound, show::short_number(wide.apart));
   }
-  if (!parts(wide, values_precision(r.subject))) return "";
+  if (!parts(wide)) return "";
   return fmt::format(
       " In {} the same two runs agree, and of the logits in {} those {} the past are further from it: {} "
       "against {}.",

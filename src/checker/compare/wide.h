@@ -19,8 +19,9 @@ struct WideRuns {
   double with = 0;           // of one with past, to the same
   double narrow_apart = 0;   // largest |Δ| at those positions in the format that is judged
   double apart = 0;          // and in the wider one
-  double bound = 0;          // what rounding explains of `apart`
   double largest_logit = 0;  // without past, at those positions
+  double rounding = 0;       // what rounding explains of `narrow_apart` (set_bounds)
+  double bound = 0;          // and of `apart`
 
   bool known() const { return !format.empty(); }
   // False: the runs part in the wider format, too, by more than its rounding explains.
@@ -36,19 +37,21 @@ void add_row(WideRuns& runs, std::span<const float> without, std::span<const flo
 void add_wide_row(WideRuns& runs, std::span<const float> without, std::span<const float> wide_without,
                   std::span<const float> wide_with);
 
-// What rounding explains of two runs in the wider format ("fp32" or "fp64") of a model that is described otherwise. The
-// same for both formats: models compute parts of a pass in fp32 whatever they are given.
-double wide_bound(const Description& description, double largest_logit);
+// What rounding explains, once all positions were added, of a model that is described in the narrow format.
+//  - there: four times the distance to the wide run, of whichever of the two runs is nearer to it, which no fault of
+//  one
+//    of them moves; in fp32 no less than the model of rounding gives (bound.h).
+//  - in the wider format, "fp32" or "fp64": what that model gives for fp32, since models compute parts of a pass in
+//  fp32
+//    whatever they are given; or what was measured in the narrow format, by as much as fp32 rounds less. Attention
+//    whose scores are large blows roundings up in any format, and further than the model of rounding knows.
+void set_bounds(WideRuns& runs, const Description& description);
 
-// A difference that rounding does not explain, in the wider format or in that of `values`, of the positions run wide.
-bool parts(const WideRuns& runs, const Precision& values);
+// A difference that rounding does not explain, in either format, of the positions run wide.
+bool parts(const WideRuns& runs);
 
-// How far rounding moves a logit of these runs, as measured: four times the distance to the wide run, of whichever
-// of the two runs is nearer to it, or the rounding of the largest logit itself.
-double measured_rounding(const WideRuns& runs, const Precision& values);
-
-// What was measured, where it was at every position with a past and is at most a quarter more than `bound`, which is
-// what the model of rounding gives; otherwise that and a quarter. Without wide runs that agree, `bound`.
+// What was measured, where it was at every position with a past, but at most a quarter more than `bound`, which is what
+// the model of rounding gives; in fp32 eight times as much. Without wide runs that agree, `bound`.
 Bound narrowed(Bound bound, const WideRuns& runs);
 
 }  // namespace pkv::check

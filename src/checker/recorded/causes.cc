@@ -392,15 +392,14 @@ Causes explain_recorded(const Runs& runs, const Recording& without, const Record
 
 std::optional<Explanation> recorded_rounding(const Runs& r) {
   const WideRuns& wide = r.wide;
-  const Precision& values = precision_of(r.bound.values_format);
-  if (!wide.known() || !wide.every_row || parts(wide, values)) return std::nullopt;
-  if (r.total.max_abs == 0 || r.total.max_abs > measured_rounding(wide, values)) return std::nullopt;
-  return found_by(
-      CauseId::rounding,
-      fmt::format("in {} the same two runs are {} apart, in {} {}; held against that, logits without a "
-                  "past are up to {} off, those with one {}",
-                  wide.format, show::short_number(wide.apart), values.name, show::short_number(r.total.max_abs),
-                  show::short_number(wide.without), show::short_number(wide.with)));
+  if (!wide.known() || !wide.every_row || parts(wide)) return std::nullopt;
+  if (r.total.max_abs == 0 || r.total.max_abs > wide.rounding) return std::nullopt;
+  return found_by(CauseId::rounding,
+                  fmt::format("in {} the same two runs are {} apart, in {} {}; held against that, logits without a "
+                              "past are up to {} off, those with one {}",
+                              wide.format, show::short_number(wide.apart), r.bound.values_format,
+                              show::short_number(r.total.max_abs), show::short_number(wide.without),
+                              show::short_number(wide.with)));
 }
 
 }  // namespace pkv::check

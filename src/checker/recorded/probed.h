@@ -23,7 +23,8 @@ struct Probed {
   const Recording &without, &with;
   const Probes& probes;
   Tolerance tolerance;
-  bool tie = false;  // a router's tie fell otherwise in the probed call, or before it
+  double wide_noise = 0;  // what rounding explains in the wider format, if there are runs in it
+  bool tie = false;       // a router's tie fell otherwise in the probed call, or before it
 
   std::int64_t past() const { return probes.past; }
   std::int64_t rows() const { return probed_rows(with); }
@@ -59,7 +60,7 @@ struct Probed {
   // Uses of pasts may have been run in the wider format: what they are held against, and within what.
   bool uses_wide() const { return !probes.uses_format.empty() && wide_right().has_value(); }
   Logits right_of_uses() const { return uses_wide() ? *wide_right() : right(); }
-  double bound_of_uses() const { return uses_wide() ? wide_noise() : tolerance.bound; }
+  double bound_of_uses() const { return uses_wide() ? wide_noise : tolerance.bound; }
   // What was seen where the suppositions were made, and what should have come; null where that is not recorded.
   std::optional<std::pair<Logits, Logits>> supposed_for() const {
     const std::string& name = probes.supposed_for;
@@ -71,8 +72,7 @@ struct Probed {
     return std::pair{name == "wide_with" ? of_call(*seen, name) : *seen, *expected};
   }
   // What rounding explains there; `narrow`: of the recorded runs.
-  double supposed_noise(double narrow) const { return probes.supposed_for.starts_with("wide") ? wide_noise() : narrow; }
-  double wide_noise() const { return wide_bound(with.description, largest_logit(right().values)); }
+  double supposed_noise(double narrow) const { return probes.supposed_for.starts_with("wide") ? wide_noise : narrow; }
   // A past that was handed over says that it still holds what it held.
   bool claims_unchanged() const { return !probes.twice_lengths.empty() && probes.twice_lengths[0] == past(); }
 

@@ -210,7 +210,7 @@ void require_sound_probes(const Recording& r) {
 
 WideRuns wide_runs(const Recording& without, const Recording& with, const std::optional<RouterTie>& tie) {
   if (!with.probes) return {};
-  const Probed p{without, with, *with.probes, {}};
+  const Probed p{without, with, *with.probes, {}, 0};
   const Logits *right = p.run("wide_without"), *other = p.run("wide_with"), *again = p.seen();
   if (right == nullptr || other == nullptr || right->rows() != other->rows()) return {};
   WideRuns runs{.format = p.probes.wide_format.empty() ? "a wider format" : p.probes.wide_format};
@@ -234,7 +234,7 @@ WideRuns wide_runs(const Recording& without, const Recording& with, const std::o
   for (std::int64_t i = first_past; i < std::ssize(with.ids); ++i) had_past += with.row_of(i) >= 0 ? 1 : 0;
   runs.every_row = covered == had_past;
   runs.rows = right->rows();
-  runs.bound = wide_bound(with.description, runs.largest_logit);
+  set_bounds(runs, with.description);
   return runs;
 }
 
@@ -281,7 +281,13 @@ std::optional<Inside> inside_as_measured(const Recording& with) {
 Probed probed(const Runs& runs, const Recording& without, const Recording& with) {
   const Probes& probes = *with.probes;
   const bool tie = runs.tie && runs.tie->token < with.past_tokens + probes.past + probed_rows(with);
-  return {without, with, probes, runs.tolerance(), tie};
+  Probed p{without, with, probes, runs.tolerance(), runs.wide.bound, tie};
+  if (!runs.wide.known()) {
+    WideRuns none{.largest_logit = largest_logit(p.right().values)};
+    set_bounds(none, with.description);
+    p.wide_noise = none.bound;
+  }
+  return p;
 }
 
 void add_probes(Runs& runs, const Recording& without, const Recording& with) {
