@@ -871,6 +871,12 @@ def record(runs, ids, pieces, rows, recorded, right, keeps, hidden):
     dtype = runs.model.dtype
     parted = lambda a, b, format_, times: apart(a, b) > times * steps(format_) * scale
     few = 16 if dtype in (torch.float32, torch.float64) else 4
+    if keeps and not ties and seen is not None and seen_rows is not None and all(
+            parted(a, b, dtype, few) for a, b in ((seen, right_rows), (seen_rows, right_rows), (seen, seen_rows))):
+        def alike():  # after what was fed before probe.again
+            go_on(runs.past_of(other[:past]))
+            return go_on(runs.past_of(ids[:past]))
+        keep("probe.again_alike", alike)
     wide_parted = wide is not None and parted(wide[0], wide[1], wide_format(runs.model), 16)
     single_use_right = True
     if keeps and wide_parted:

@@ -298,6 +298,15 @@ void add_programs(std::vector<Planted>& all) {
                    for (double& x : row) x += std::uniform_real_distribution<double>(0, 0.5)(dice);
                  }),
                  {"not-deterministic"}});
+  all.push_back({"logits of the call before",
+                 switched([](Fault& f) {
+                   f.logits = [last = std::make_shared<Values>()](const Call& c, Values& row, int) {
+                     const Values own = row;
+                     if (c.continues && !last->empty()) row = *last;
+                     *last = own;
+                   };
+                 }),
+                 {"one-token-call"}});
   all.push_back({"outlier columns of the call",
                  switched([](Fault& f) { f.outlier_columns_of_call = true; }),
                  {"rows-not-independent"}});

@@ -576,6 +576,10 @@ check::Probes Recorder::probes(bool keeps) {
   }
   std::swap(in_wide, program_);
   const double least = few * narrow;
+  if (keeps && in_two && apart(seen, right) > least && apart(again, right) > least && apart(again, seen) > least) {
+    go_on(past_of(other_prefix()));  // which was fed before the other, too
+    p.runs["again_alike"] = go_on(past_of(prefix()));
+  }
   if (!wide_parted) texts();
   if (!wide_parted && keeps) {
     const bool recorded_wrong = in_two && apart(seen, right) > least, again_wrong = apart(again, right) > least;

@@ -262,12 +262,17 @@ void RecordedSearch::add_second_use() {
   guess(CauseId::past_changed_in_place, evidence + "; but with all that was fed in it, it would give others");
 }
 
-// Two equal calls with a past, neither right, and other than each other.
+// Two equal calls with a past, neither right, and other than each other. What was fed before them was not the same, and
+// a program may keep some of that. Chance it is where the same was fed before.
 void RecordedSearch::add_chance_with_a_past() {
   if (runs_.evidence.repeats.shown != Answer::no || reproduced()) return;
   if (p_.seen() == nullptr || near(*p_.seen(), p_.right()) || near(p_.recorded(), p_.right())) return;
-  found(CauseId::not_deterministic,
-        "only with a past: " + runs_.evidence.repeats.sentence + "; without one, the same run twice gives the same");
+  const Logits* alike = p_.run("again_alike");
+  if (alike != nullptr && near(*alike, *p_.seen())) return;
+  const std::string evidence =
+      "only with a past: " + runs_.evidence.repeats.sentence + "; without one, the same run twice gives the same";
+  if (alike == nullptr) return guess(CauseId::not_deterministic, evidence + "; what was fed before was not the same");
+  found(CauseId::not_deterministic, evidence + ". Nor are they the same where the same was fed before");
 }
 
 // A token fed alone, and the same with the next one, after the same past: which of the two calls goes wrong.

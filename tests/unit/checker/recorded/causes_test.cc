@@ -629,10 +629,22 @@ TEST(RecordedCauses, ChanceWithAPastOnly) {
   Recorder recorder({}, 4);
   Recording with = with_added(recorder.with(), 0.5f);
   with.probes->runs["again"].values[3] += 2;
+  const Logits second = with.probes->runs["again"];
+  with.probes->runs["again_alike"] = second;
+  with.probes->runs["again_alike"].values[5] += 2;
   const Report r = compare_recordings(recorder.without(), with);
   EXPECT_EQ(r.evidence.repeats.shown, Answer::no);
-  EXPECT_THAT(told(r), testing::ElementsAre("not-deterministic"));
+  EXPECT_THAT(confirmed(r), testing::ElementsAre("not-deterministic"));
   EXPECT_THAT(r.causes[0].evidence, testing::StartsWith("only with a past"));
+  // A program that hands out the logits of the call before gives others after another text, and none by chance.
+  with.probes->runs["again_alike"] = second;
+  const Report same = compare_recordings(recorder.without(), with);
+  EXPECT_EQ(same.verdict.outcome, Outcome::differs);
+  EXPECT_THAT(told(same), testing::Not(testing::Contains("not-deterministic")));
+  with.probes->runs.erase("again_alike");
+  const Report unknown = compare_recordings(recorder.without(), with);
+  EXPECT_THAT(confirmed(unknown), testing::IsEmpty());
+  EXPECT_THAT(told(unknown), testing::Contains("not-deterministic"));
 }
 
 TEST(RecordedCauses, OnlyTheFirstCallIsAFinding) {
