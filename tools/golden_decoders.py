@@ -29,8 +29,9 @@ class Kind:
 
 KINDS = {name: Kind() for name in """llama mistral ministral qwen2 qwen3 smollm3 seed_oss cwm granite arcee helium ernie4_5
     hunyuan_v1_dense olmo olmo2 olmo3 exaone exaone4 glm glm4 internlm3 ministral3 starcoder2 stablelm cohere cohere2 gptj
-    phi apertus opt gpt_neo jais2 iquestcoder""".split()}
-KINDS |= {name: Kind(one_more=True) for name in ("gemma", "gemma2", "gemma3_text", "vaultgemma", "nemotron")}
+    phi apertus opt gpt_neo jais2 iquestcoder lfm2""".split()}
+KINDS |= {name: Kind(one_more=True) for name in ("gemma", "gemma2", "gemma3_text", "vaultgemma", "nemotron",
+                                                 "qwen3_5_text")}
 KINDS |= {"bloom": Kind(fused="query_key_value", groups=True), "gpt_bigcode": Kind(fused="c_attn")}
 KINDS |= {"codegen": Kind(fused="qkv_proj", shards=True)}
 KINDS |= {"phi3": Kind(fused="qkv_proj"), "gpt_neox": Kind(fused="query_key_value", groups=True)}
@@ -462,6 +463,38 @@ CASES += [
          tie_word_embeddings=True, num_key_value_heads=6, rms_norm_eps=1e-3),
     case("iquestcoder-yarn", "iquestcoder", 130, head_dim=16, rope_parameters=YARN, num_key_value_heads=1,
          num_hidden_layers=1, store="float16", matters={"rope_parameters": DEFAULT}),
+]
+
+# Layers that keep a state in place of keys and values.
+CONV, FULL, LINEAR = "conv", "full_attention", "linear_attention"
+NET = dict(hidden_size=36, head_dim=16, num_attention_heads=4, linear_num_key_heads=2, linear_num_value_heads=4,
+           linear_key_head_dim=8, linear_value_head_dim=12, tie_word_embeddings=False)
+PARTLY = DEFAULT | {"partial_rotary_factor": 0.25}
+
+CASES += [
+    case("lfm2-mixed", "lfm2", 70, hidden_size=36, num_hidden_layers=4, layer_types=[CONV, FULL, CONV, CONV],
+         block_multiple_of=16, rope_parameters=DEFAULT, matters={"rope_parameters": DEFAULT | {"rope_theta": 20.0}}),
+    twin("lfm2-mixed-transformers4", "lfm2-mixed", **old_rope(), layer_types=None, full_attn_idxs=[1], block_ff_dim=44,
+         intermediate_size=None, conv_dim=36, conv_dim_out=36, conv_use_xavier_init=True, block_dim=36,
+         block_norm_eps=1e-5, block_use_swiglu=True, use_pos_enc=True),
+    wrapped("lfm2-wrapped", "lfm2-mixed", "lfm2_vl", "model.language_model."),
+    case("lfm2-biases-untied", "lfm2", hidden_size=24, num_hidden_layers=3, layer_types=[FULL, CONV, FULL], conv_bias=True,
+         conv_L_cache=5, block_auto_adjust_ff_dim=False, tie_word_embeddings=False, norm_eps=1e-3, store="float16",
+         num_attention_heads=3, num_key_value_heads=3),
+    case("lfm2-convolutions-alone", "lfm2", 130, hidden_size=36, num_hidden_layers=2, layer_types=[CONV, CONV],
+         conv_L_cache=2, block_multiple_of=12, block_ffn_dim_multiplier=1.3),
+    case("qwen35-mixed", "qwen3_5_text", 70, **NET, num_hidden_layers=4, rope_parameters=PARTLY,
+         matters={"rope_parameters": DEFAULT | {"partial_rotary_factor": 0.5}}),
+    twin("qwen35-mixed-transformers4", "qwen35-mixed", **old_rope(), layer_types=None, full_attention_interval=4,
+         partial_rotary_factor=0.25),
+    wrapped("qwen35-wrapped", "qwen35-mixed", "qwen3_5", "model.language_model."),
+    case("qwen35-biases-tied", "qwen3_5_text", 130, **NET | dict(
+        hidden_size=24, tie_word_embeddings=True, head_dim=8, num_attention_heads=3, linear_num_key_heads=3,
+        linear_num_value_heads=3, linear_key_head_dim=6, linear_value_head_dim=5), num_key_value_heads=1,
+        attention_bias=True, layer_types=[FULL, LINEAR, FULL], num_hidden_layers=3, linear_conv_kernel_dim=2,
+        rope_parameters=DEFAULT | {"partial_rotary_factor": 0.5}, rms_norm_eps=1e-3, store="float16"),
+    case("qwen35-nets-alone", "qwen3_5_text", 66, **NET | dict(linear_num_key_heads=1, linear_num_value_heads=5),
+         layer_types=[LINEAR, LINEAR], num_hidden_layers=2, linear_conv_kernel_dim=3),
 ]
 
 for c in CASES:

@@ -93,9 +93,10 @@ def check(model):
                 raise SystemExit(f"{config.model_type}: {full} is a norm's and not known as such")
             if parameter.dim() == 2 and not embedding and queries_and_keys(family, full, parameter, config).any():
                 marked.add(tuple(part for part in full.split(".") if part.isdigit()))
-    if len(marked) != config.num_hidden_layers:
-        raise SystemExit(f"{config.model_type}: `queries_and_keys` finds them in {len(marked)} of "
-                         f"{config.num_hidden_layers} layers")
+    types = getattr(config, "layer_types", None) or ["full_attention"] * config.num_hidden_layers
+    attending = sum("attention" in kind and kind != "linear_attention" for kind in types)
+    if len(marked) != attending:
+        raise SystemExit(f"{config.model_type}: `queries_and_keys` finds them in {len(marked)} of {attending} layers")
 
 
 class OnlyDouble(TorchDispatchMode):

@@ -83,6 +83,10 @@ inline bool is_one_of_many(const std::filesystem::path& folder) {
                                                             "apertus-plain",
                                                             "phi3-partial",
                                                             "bigcode-all-heads",
+                                                            "lfm2-mixed",
+                                                            "lfm2-convolutions-alone",
+                                                            "qwen35-mixed",
+                                                            "qwen35-nets-alone",
                                                             "stablelm-parallel"};
   const auto rows = model::arch::rows();
   const bool row = std::ranges::find(rows, model_type(folder), &model::arch::Row::model_type) != rows.end();

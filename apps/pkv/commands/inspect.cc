@@ -121,14 +121,19 @@ void metadata_of(const gguf::Model& model, Lines& line) {
 
 std::int64_t past_bytes(const model::Inspection& found) {
   const model::Card& c = found.card;
-  return 2 * c.layers * c.kv_heads * c.head_dim * static_cast<std::int64_t>(size_of(found.past_dtype));
+  return 2 * c.layers_with_keys() * c.kv_heads * c.head_dim * static_cast<std::int64_t>(size_of(found.past_dtype));
 }
 
-// Layers with a window keep the last tokens alone: "; 5 of 6 layers keep the last 512 tokens alone, at most 2.6 MB".
+// Layers with a state say how large; those with a window keep the last tokens alone: "; 5 of 6 layers keep the last 512
+// tokens alone, at most 2.6 MB".
 std::string windows_text(const model::Card& c, std::size_t bytes_of_value) {
   std::map<std::int64_t, std::int64_t> layers;  // by window
   for (const std::int64_t window : c.windows) layers[window] += window > 0 ? 1 : 0;
   std::string text;
+  if (const std::vector<model::StateShape> states = c.states(); !states.empty()) {
+    text = fmt::format("; {} of {} layers keep a state in place of keys and values: {}, and as much for each snapshot",
+                       states.size(), c.layers, megabytes(c.state_bytes()));
+  }
   for (const auto& [window, count] : layers) {
     if (count == 0) continue;
     const auto most = static_cast<std::uint64_t>(2 * count * window * c.kv_heads * c.head_dim) * bytes_of_value;
@@ -378,6 +383,10 @@ std::string as_json(const model::Source& folder, const model::Inspection& found,
   json.member("past_bytes_per_token", past_bytes(found));
   if (std::ranges::any_of(found.card.windows, [](std::int64_t w) { return w > 0; })) {
     json.member("windows", found.card.windows);  // by layer; 0: none
+  }
+  if (found.card.state_bytes() > 0) {
+    json.member("layers_with_keys", found.card.layers_with_keys());
+    json.member("state_bytes", found.card.state_bytes());
   }
   json.member("notes", found.notes);
   if (found.weights.quantized) {

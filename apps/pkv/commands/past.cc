@@ -53,7 +53,7 @@ void save(const SaveOptions& options, const model::Model& model, std::span<const
 }
 
 std::string blocks_text(const model::SavedPast& saved) {
-  const std::size_t n = saved.checksums.size();
+  const std::size_t n = saved.block_count();
   return fmt::format("{} {} of {} tokens", n, n == 1 ? "block" : "blocks", kernels::kBlockTokens);
 }
 
@@ -64,7 +64,7 @@ std::string saved_json(const SaveOptions& options, const model::SavedPast& saved
   json.member("model", saved.model);
   json.member("past_file", options.past_file);
   json.member("tokens", saved.ids.size());
-  json.member("blocks", saved.checksums.size());
+  json.member("blocks", saved.block_count());
   json.member("bytes", saved.file_bytes());
   json.close_object();
   return json.text() + "\n";
@@ -107,7 +107,8 @@ std::string family_of(const model::SavedPast& saved) {
 }
 
 // The first ids and the last, as many as fit a line.
-std::string ids_text(const std::vector<std::int32_t>& ids) {
+template <class Number>
+std::string ids_text(const std::vector<Number>& ids) {
   constexpr std::size_t kEnds = 4;
   if (ids.size() <= 2 * kEnds) return fmt::format("{}", fmt::join(ids, " "));
   return fmt::format("{} ... {}", fmt::join(ids.begin(), ids.begin() + kEnds, " "),
@@ -123,6 +124,11 @@ std::string show_text(const ShowOptions& options, const model::SavedPast& saved)
   line("ids", ids_text(saved.ids));
   line("layers", fmt::format("{}, keys and values for {} heads of size {}, {}", saved.shape.layers,
                              saved.shape.kv_heads, saved.shape.head_dim, saved.identity.past_dtype));
+  if (!saved.snapshots.empty()) {
+    line("states",
+         fmt::format("{}; {} a snapshot", saved.states, megabytes(saved.state_data.size() / saved.snapshots.size())));
+    line("snapshots", fmt::format("after {} tokens", ids_text(saved.snapshots)));
+  }
   line("size", fmt::format("{}, {}", megabytes(saved.file_bytes()), blocks_text(saved)));
   line("checksums", "right");
   line("weights", saved.identity.format);
@@ -154,8 +160,13 @@ std::string show_json(const ShowOptions& options, const model::SavedPast& saved)
   json.member("layers", saved.shape.layers);
   json.member("kv_heads", saved.shape.kv_heads);
   json.member("head_dim", saved.shape.head_dim);
-  json.member("blocks", saved.checksums.size());
+  json.member("blocks", saved.block_count());
   json.member("block_tokens", kernels::kBlockTokens);
+  if (!saved.snapshots.empty()) {
+    json.member("states", saved.states);
+    json.member("state_bytes", saved.state_data.size() / saved.snapshots.size());
+    json.member("snapshots", saved.snapshots);
+  }
   json.member("bytes", saved.file_bytes());
   json.member("tokens", saved.ids.size());
   json.member("ids", saved.ids);

@@ -63,14 +63,42 @@ struct Attention {
   Projection q, k, v;  // three products, when qkv is empty
   Projection out;
   Fused fused = Fused::parts;
-  float scale = 1;  // of q . k
-  float clip = 0;   // limits queries, keys and values; 0: none
+  float scale = 1;     // of q . k
+  float clip = 0;      // limits queries, keys and values; 0: none
+  bool gated = false;  // a head's row of `q` is [query | gate], by whose sigmoid what it gives is multiplied
   bool causal = true;
   int rotation = -1;  // which of the pass's; -1: none
   std::optional<HeadNorms> norms{};
   std::int64_t window = 0;  // a token sees the last so many, itself included; 0: all
   float cap = 0;            // scores are limited softly to [-cap, cap]; 0: not
   Alibi alibi;
+};
+
+// A convolution of each channel along the tokens (kernels::Convolve).
+struct Filter {
+  View weight{}, bias{};  // fp32 [taps, channels], [channels] or empty
+  kernels::Act act = kernels::Act::identity;
+
+  std::int64_t channels() const { return weight[1]; }
+};
+
+// out(after * convolved(before * x)), of one product whose output row is [before | after | x].
+struct ShortConvolution {
+  Projection in, out;
+  Filter filter{};
+};
+
+// Gated delta net (Yang et al. 2024): queries, keys and values of a convolution with its function, the queries and keys
+// of each head normalised; a matrix for each head; what that gives is normalised, gated by silu(gate), and mixed by
+// out.
+struct DeltaNet {
+  Projection qkv;  // [all queries | all keys | all values]
+  Projection gate, b, a, out;
+  Filter filter{};
+  Norm q, k;        // of a head of size `keys`
+  Norm norm;        // of a head of size `values`
+  View rate, bias;  // fp32 [heads]
+  std::int64_t key_heads = 0, heads = 0, keys = 0, values = 0;
 };
 
 // down(act(up(x))), or down(act(gate(x)) * up(x)).

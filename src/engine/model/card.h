@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "engine/model/state_shape.h"
 #include "engine/tensor/dtype.h"
 
 namespace pkv::model {
@@ -23,6 +24,12 @@ enum class PastIn2023 : std::uint8_t { used, absent, misread };
 struct Temperature {
   double beta = 0;
   std::int64_t step = 1;
+};
+
+// What a layer keeps of a text's tokens.
+struct Keeps {
+  bool keys = true;    // and values, of every token
+  StateShape state{};  // of all together
 };
 
 struct Card {
@@ -45,6 +52,7 @@ struct Card {
   Positions positions = Positions::none;
   double rotary_theta = 0;              // base of the angles of rotary positions
   std::vector<std::int64_t> windows{};  // by layer: how many tokens one sees, itself included; 0 (or no list): all
+  std::vector<Keeps> keeps{};           // by layer; empty: keys and values in all, and nothing else
   std::optional<Temperature> temperature{};
   std::vector<int> turns{};  // by layer, which of the page's rotations; -1: none. Empty: all layers by one
   std::int64_t short_texts =
@@ -56,6 +64,11 @@ struct Card {
   PastIn2023 past_in_2023 = PastIn2023::used;
   std::string notes;  // what sets this configuration apart: "multi-query, parallel attention"
   bool tied = true;   // the output layer is the embedding
+
+  bool keeps_keys(std::int64_t layer) const { return keeps.empty() || keeps[static_cast<std::size_t>(layer)].keys; }
+  std::int64_t layers_with_keys() const;
+  std::vector<StateShape> states() const;  // of the layers that keep one, in their order
+  std::size_t state_bytes() const;         // of all of them, once for each text
 };
 
 // "learned", "learned, from the padding index", "rotary, theta 10000", "ALiBi", "none".

@@ -25,7 +25,11 @@ struct Cost {
   double output_fmas = 0;     // of a row of logits
   double attention_fmas = 0;  // of a token, for each position that it attends to: scores and weighted sums
 
-  // The same of the layers where a token sees no more than a window; not in the two above.
+  // Of the layers that keep a state, however long the text: what a token reads of it and writes anew, and
+  // multiply-adds.
+  double state_bytes = 0, state_fmas = 0;
+
+  // The same as the two above them of the layers where a token sees no more than a window; not in those.
   struct Window {
     std::int64_t tokens = 0;
     double past_bytes = 0, attention_fmas = 0;
@@ -34,7 +38,7 @@ struct Cost {
 
   // Bytes that one token after `past` others has to read.
   double step_bytes(std::int64_t past) const {
-    double bytes = weight_bytes + past_bytes * static_cast<double>(past);
+    double bytes = weight_bytes + state_bytes + past_bytes * static_cast<double>(past);
     for (const Window& w : windows) bytes += w.past_bytes * static_cast<double>(std::min(past, w.tokens - 1));
     return bytes;
   }
@@ -42,7 +46,7 @@ struct Cost {
   // Multiply-adds of `tokens` tokens fed in one call after `past` others, without the output layer.
   double call_fmas(std::int64_t past, std::int64_t tokens) const {
     const auto n = static_cast<double>(tokens);
-    double all = n * fmas + attention_fmas * n * (static_cast<double>(past) + (n + 1) / 2);
+    double all = n * (fmas + state_fmas) + attention_fmas * n * (static_cast<double>(past) + (n + 1) / 2);
     for (const Window& w : windows) all += w.attention_fmas * seen_by(past, tokens, w.tokens);
     return all;
   }
@@ -56,7 +60,12 @@ inline Cost cost_of(const Model& m) {
   Cost cost{.weight_bytes = static_cast<double>(w.products.bytes + w.output_product.bytes),
             .fmas = static_cast<double>(w.products.weights),
             .output_fmas = static_cast<double>(w.output_product.weights)};
-  std::int64_t see_all = c.layers;
+  for (const StateShape& s : c.states()) {
+    cost.state_bytes += 2 * static_cast<double>(s.bytes());
+    // A product with each key, with each query and the matrix's own change, beside it the taps.
+    cost.state_fmas += static_cast<double>(3 * s.heads * s.keys * s.values + (s.inputs + 1) * s.channels);
+  }
+  std::int64_t see_all = c.layers_with_keys();
   for (const std::int64_t window : c.windows) {
     if (window == 0) continue;
     --see_all;

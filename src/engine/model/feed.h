@@ -27,7 +27,7 @@ enum class Want : std::uint8_t { all, last };  // the rows whose logits are comp
 struct Taps {
   std::vector<float> embedded;               // [rows, hidden] before the first layer
   std::vector<std::vector<float>> layers;    // [rows, hidden] after each layer
-  std::vector<std::vector<float>> attended;  // [rows, heads, head_dim] what each head gives, in each layer
+  std::vector<std::vector<float>> attended;  // [rows, heads, head_dim] what each head gives, in each layer; or none
   std::vector<float> head;                   // [wanted rows, hidden] as the output matrix reads them
 };
 

@@ -26,6 +26,13 @@ struct OutlierRule {
   bool of_call = false;  // their columns are taken for all rows of a call together
 };
 
+// Which states of a past are kept to go back to: after calls of several tokens, at forks, and every so many tokens. Of
+// more than `most_bytes` those go that lie closest to others, the nearer the end the later.
+struct SnapshotRule {
+  std::int64_t every = 1024;
+  std::size_t most_bytes = std::size_t{1} << 30;
+};
+
 struct LoadOptions {
   std::optional<DType> dtype;       // of the matrices: fp32, fp16 or bf16; none: as each is stored
   std::optional<DType> past_dtype;  // of keys and values; none: that of the matrices, the widest where they differ
@@ -35,6 +42,7 @@ struct LoadOptions {
   bool int8_outliers_of_call = false;
   // Tokens that texts will have at most, where positions of longer texts turn otherwise (longrope); none: few.
   std::optional<std::int64_t> context{};
+  SnapshotRule snapshots{};
   Progress progress{};  // in bytes of the folder's tensors
 };
 

@@ -104,8 +104,9 @@ Loaded load_page(const Source& source, const kernels::Backend* backend, const Lo
 }
 
 std::string text_of(const PastShape& s) {
-  return fmt::format("{} layers, keys and values for {} heads of size {}, {}", s.layers, s.kv_heads, s.head_dim,
-                     name_of(s.dtype));
+  return fmt::format("{} layers, keys and values for {} heads of size {}, {}{}", s.layers, s.kv_heads, s.head_dim,
+                     name_of(s.dtype),
+                     s.states.empty() ? "" : fmt::format("; {} states of {} bytes", s.states.size(), s.state_bytes()));
 }
 
 void check_feed(const Feed& feed, const Card& card, const PastShape& shape) {
@@ -163,28 +164,32 @@ Model::Model(std::unique_ptr<const Source> source, kernels::Backend backend, con
   page_ = std::move(loaded.page);
   weights_ = loaded.weights;
   past_dtype_ = options.past_dtype.value_or(weights_.dtype);
+  snapshot_rule_ = options.snapshots;
   notes_ = std::move(loaded.notes);
   memory_ = std::move(loaded.memory);
   quantized_ = std::move(loaded.quantized);
   outliers_ = loaded.outliers;
 }
 
-Past Model::new_past() const { return Past(backend_, past_shape()); }
+Past Model::new_past() const { return Past(backend_, past_shape(), snapshot_rule_); }
 
 PastShape Model::past_shape() const {
-  PastShape shape{.layers = card().layers,
+  PastShape shape{.layers = card().layers_with_keys(),
                   .kv_heads = card().kv_heads,
                   .head_dim = card().head_dim,
                   .dtype = past_dtype_,
-                  .windows = card().windows};
+                  .states = card().states()};
+  for (std::size_t i = 0; i < card().windows.size(); ++i) {
+    if (card().keeps_keys(static_cast<std::int64_t>(i))) shape.windows.push_back(card().windows[i]);
+  }
   if (shape.widest() == 0) shape.windows.clear();
   return shape;
 }
 
 void Model::feed_again(Past& past) const {
-  Past whole = new_past();
-  feed_in_pieces(*this, whole, past.ids());
-  past = std::move(whole);
+  Past again = past.fork_of_held();
+  feed_in_pieces(*this, again, past.ids().subspan(static_cast<std::size_t>(again.length())));
+  past = std::move(again);
 }
 
 std::unique_ptr<Workspace> Model::borrow() const {

@@ -54,6 +54,7 @@ class Model {
   const Inventory& weights() const { return weights_; }
   DType past_dtype() const { return past_dtype_; }
   const OutlierRule& outliers() const { return outliers_; }
+  const SnapshotRule& snapshot_rule() const { return snapshot_rule_; }
   std::span<const QuantizedMatrix> quantized() const { return quantized_; }  // what loading has quantised
   const kernels::Backend& backend() const { return backend_; }
 
@@ -86,6 +87,7 @@ class Model {
   Inventory weights_;
   DType past_dtype_ = DType::f32;
   OutlierRule outliers_;
+  SnapshotRule snapshot_rule_;
   std::vector<QuantizedMatrix> quantized_;
   std::vector<std::string> notes_;
 

@@ -55,6 +55,9 @@ Pass::Pass(const kernels::Backend& backend, const Card& card, const OutlierRule&
     feed.past->reserve(rows);
     sequences_.push_back(
         {.first_row = rows_, .rows = rows, .past = feed.past->length(), .blocks = feed.past->blocks(false)});
+    if (const auto pieces = feed.past->pieces(); !pieces.empty()) {
+      sequences_.back().state = pieces.front().state, sequences_.back().next = pieces.back().next;
+    }
     window_sequences_.push_back(sequences_.back());
     window_sequences_.back().blocks = feed.past->blocks(true);
     rows_ += rows;
@@ -62,10 +65,37 @@ Pass::Pass(const kernels::Backend& backend, const Card& card, const OutlierRule&
   upload_record();
   // A model all of whose layers see a window has no other blocks, and the other way round.
   const PastShape& shape = feeds[0].past->shape();
-  const bool windows = shape.widest() > 0, others = shape.window_start() > 0;
+  const bool windows = shape.widest() > 0, others = shape.window_start() > 0 || !windows;
   if (windows) window_batch_ = workspace.begin(backend, Workspace::window_sequences, window_sequences_);
   batch_ = others ? workspace.begin(backend, Workspace::sequences, sequences_) : window_batch_;
+  if (!shape.states.empty()) begin_pieces();
   x_ = buffer(Workspace::hidden, card.hidden);
+}
+
+// The i-th part of each feed that has one. Where none is cut in two, the batch of all rows will do.
+void Pass::begin_pieces() {
+  std::vector<std::vector<kernels::Sequence>> parts;
+  for (std::size_t f = 0; f < feeds_.size(); ++f) {
+    kernels::Sequence rest = sequences_[f];
+    rest.blocks = nullptr;
+    const auto pieces = feeds_[f].past->pieces();
+    parts.resize(std::max(parts.size(), pieces.size()));
+    for (std::size_t i = 0; i < pieces.size(); ++i) {
+      rest.rows = pieces[i].rows, rest.state = pieces[i].state, rest.next = pieces[i].next;
+      parts[i].push_back(rest);
+      rest.first_row += rest.rows, rest.past += rest.rows;
+    }
+  }
+  if (parts.size() == 1) {
+    pieces_.push_back(batch_);
+    return;
+  }
+  for (const auto& part : parts) pieces_.push_back(kernels::begin(backend_, part, piece_memory_.emplace_back()));
+}
+
+template <class Body>
+void Pass::each_piece(const Body& body) const {
+  for (const kernels::Batch& piece : pieces_) body(piece);
 }
 
 // What is new in each pass, in one piece: ids, positions, token types, the rows that are wanted, factors of queries.
@@ -94,7 +124,7 @@ void Pass::upload_record() {
 }
 
 void Pass::run(const std::function<void()>& body) {
-  if (taps_ != nullptr || deviation_ != nullptr) return body();
+  if (taps_ != nullptr || deviation_ != nullptr || pieces_.size() > 1) return body();
   const std::int64_t wanted = want_ == Want::all ? rows_ : batch_.count;
   const kernels::Key key{.buffers = workspace_.number(),
                          .shape = {rows_, wanted, batch_.count, batch_.most_rows, batch_.most_blocks}};
@@ -117,6 +147,10 @@ View Pass::upload(Workspace::Slot slot, std::span<const std::int32_t> values) {
   view = View(view.data, DType::i32, {n});
   backend_.upload(view.data, values.data(), values.size_bytes());
   return view;
+}
+
+void Pass::tap_embedded() {
+  if (taps_ != nullptr && layer_ == 0) tap(taps_->embedded, x_);
 }
 
 void Pass::tap(std::vector<float>& to, const View& x) {
@@ -290,6 +324,15 @@ Qkv split(const View& fused, const Card& card, Fused layout) {
   return s;
 }
 
+// The same where each query is followed by its gate.
+Qkv split_gated(const View& fused, const Card& card) {
+  Qkv s = split(fused, card, Fused::parts);
+  const std::int64_t gates = card.heads * card.head_dim;
+  s.q.stride = {fused.step(0), 2 * card.heads / card.kv_heads * card.head_dim, 2 * card.head_dim, 1};
+  s.k.data = s.k.as<float>() + gates, s.v.data = s.v.as<float>() + gates;
+  return s;
+}
+
 // Keys as [rows, kv_heads, 1, head_dim], the shape that `rotate` takes.
 View as_heads(const View& k) {
   View v(k.data, k.dtype, {k[0], k[1], 1, k[2]});
@@ -348,8 +391,9 @@ void Pass::collect_shards(const View& shards, const View& parts) {
 }
 
 Branch Pass::attend(const View& input, const Attention& a) {
-  if (taps_ != nullptr && layer_ == 0) tap(taps_->embedded, x_);
-  const std::int64_t width = (card_.heads + 2 * card_.kv_heads) * card_.head_dim;
+  tap_embedded();
+  const std::int64_t gates = a.gated ? card_.heads * card_.head_dim : 0;
+  const std::int64_t width = gates + (card_.heads + 2 * card_.kv_heads) * card_.head_dim;
   const View fused = buffer(Workspace::qkv, width);
   const auto product = [&](const Projection& p, const View& out) {
     multiply(input, p, {.x = {}, .out = out, .clip = a.clip});
@@ -366,13 +410,14 @@ Branch Pass::attend(const View& input, const Attention& a) {
     product(a.k, fused.columns(q, k));
     product(a.v, fused.columns(q + k, k));
   }
-  const Qkv s = split(fused, card_, a.fused);
+  const Qkv s = a.gated ? split_gated(fused, card_) : split(fused, card_, a.fused);
   const auto normalise_heads = [&](std::int64_t first, std::int64_t rows, const Fault* fault) {
     if (fault != nullptr && fault->bare_heads) return;
     const View part = fused.rows(first, rows);
-    const View q = flat(part.columns(0, card_.heads * card_.head_dim), card_, a.norms->all_heads);
-    const View k =
-        flat(part.columns(card_.heads * card_.head_dim, card_.kv_heads * card_.head_dim), card_, a.norms->all_heads);
+    View q = flat(part.columns(0, card_.heads * card_.head_dim), card_, a.norms->all_heads);
+    const View k = flat(part.columns(gates + card_.heads * card_.head_dim, card_.kv_heads * card_.head_dim), card_,
+                        a.norms->all_heads);
+    if (a.gated) q.stride[1] = 2 * card_.head_dim;
     normalise(a.norms->q, q, q);
     normalise(a.norms->k, k, k);
   };
@@ -380,8 +425,8 @@ Branch Pass::attend(const View& input, const Attention& a) {
   turn(s.q, as_heads(s.k), a.rotation);
   if (a.norms && a.norms->after_rotation) each_run(normalise_heads);
   const PastShape& shape = feeds_[0].past->shape();
-  const kernels::PastLayer layer = shape.layer(layer_);
-  const bool window = shape.sees_window(layer_);
+  const kernels::PastLayer layer = shape.layer(with_keys_);
+  const bool window = shape.sees_window(with_keys_++);
   const kernels::Batch batch = window ? window_batch_ : batch_;
   call(&Ops::append, {.k = s.k, .v = s.v, .batch = batch, .layer = layer});
   const View context = buffer(Workspace::context, card_.heads * card_.head_dim);
@@ -401,12 +446,87 @@ Branch Pass::attend(const View& input, const Attention& a) {
                             .cap = a.cap};
   deviation_ == nullptr ? call(&Ops::attend, all) : deviation_->attend(all, window ? window_sequences_ : sequences_);
   if (taps_ != nullptr) tap(taps_->attended.emplace_back(), context);
+  if (a.gated) {
+    View gate(fused.as<float>() + card_.head_dim, DType::f32, {rows_, card_.heads, card_.head_dim});
+    gate.stride = {fused.step(0), 2 * card_.head_dim, 1, 0};
+    call(&Ops::gate, {.x = gate, .up = heads, .out = heads, .act = Act::sigmoid});
+  }
   return {context, &a.out};
 }
 
+void Pass::convolve(const View& x, const Filter& filter, const View& out) {
+  const std::size_t at = feeds_[0].past->shape().state_at(with_state_);
+  each_piece([&](const kernels::Batch& piece) {
+    call(&Ops::convolve,
+         {.x = x, .weight = filter.weight, .bias = filter.bias, .out = out, .act = filter.act, .batch = piece, .at = at});
+  });
+}
+
+Branch Pass::convolve(const View& input, const ShortConvolution& c) {
+  tap_embedded();
+  const std::int64_t n = c.filter.channels();
+  const View fused = buffer(Workspace::qkv, 3 * n), out = buffer(Workspace::context, n);
+  const View before = fused.columns(0, n), after = fused.columns(n, n), x = fused.columns(2 * n, n);
+  multiply(input, c.in, {.x = {}, .out = fused});
+  call(&Ops::gate, {.x = x, .up = before, .out = x, .act = Act::identity});
+  convolve(x, c.filter, out);
+  call(&Ops::gate, {.x = out, .up = after, .out = out, .act = Act::identity});
+  ++with_state_;
+  return {out, &c.out};
+}
+
+namespace {
+
+// Columns as heads [rows, heads, dim].
+View by_heads(const View& columns, std::int64_t heads) {
+  View v(columns.data, columns.dtype, {columns[0], heads, columns[1] / heads});
+  v.stride[0] = columns.step(0);
+  return v;
+}
+
+}  // namespace
+
+Branch Pass::recur(const View& input, const DeltaNet& net) {
+  tap_embedded();
+  const PastShape& shape = feeds_[0].past->shape();
+  const std::int64_t kn = net.key_heads * net.keys, vn = net.heads * net.values;
+  const View fused = buffer(Workspace::qkv, 2 * kn + 2 * vn + 2 * net.heads);
+  const View raw = fused.columns(0, 2 * kn + vn), gate = fused.columns(2 * kn + vn, vn);
+  const View b = fused.columns(2 * (kn + vn), net.heads), a = fused.columns(2 * (kn + vn) + net.heads, net.heads);
+  multiply(input, net.qkv, {.x = {}, .out = raw});
+  multiply(input, net.gate, {.x = {}, .out = gate});
+  multiply(input, net.b, {.x = {}, .out = b});
+  multiply(input, net.a, {.x = {}, .out = a});
+  const View mixed = buffer(Workspace::inner, 2 * kn + vn);
+  convolve(raw, net.filter, mixed);
+  const View q = by_heads(mixed.columns(0, kn), net.key_heads), k = by_heads(mixed.columns(kn, kn), net.key_heads);
+  normalise(net.q, q, q);
+  normalise(net.k, k, k);
+  const View out = buffer(Workspace::context, vn), heads = by_heads(out, net.heads);
+  const std::size_t at = shape.state_at(with_state_) + shape.states[with_state_].convolution_bytes();
+  each_piece([&](const kernels::Batch& piece) {
+    call(&Ops::recur, {.q = q,
+                       .k = k,
+                       .v = by_heads(mixed.columns(2 * kn, vn), net.heads),
+                       .a = a,
+                       .b = b,
+                       .rate = net.rate,
+                       .bias = net.bias,
+                       .out = heads,
+                       .batch = piece,
+                       .at = at});
+  });
+  normalise(net.norm, heads, heads);
+  call(&Ops::gate, {.x = gate, .up = out, .out = out, .act = Act::silu});
+  ++with_state_;
+  return {out, &net.out};
+}
+
 void Pass::end_layer() {
-  if (taps_ != nullptr) tap(taps_->layers.emplace_back(), x_);
   ++layer_;
+  if (taps_ == nullptr) return;
+  tap(taps_->layers.emplace_back(), x_);
+  taps_->attended.resize(taps_->layers.size());
 }
 
 void Pass::head() {

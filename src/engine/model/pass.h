@@ -90,6 +90,8 @@ class Pass {
   View hidden() const { return x_; }  // x
   View norm(const Norm& norm);        // of x [rows, hidden]
   Branch attend(const View& input, const Attention& attention);
+  Branch convolve(const View& input, const ShortConvolution& convolution);
+  Branch recur(const View& input, const DeltaNet& net);
   Branch mlp(const View& input, const Mlp& mlp);
   Branch norm(const Norm& norm, const Branch& branch);  // of what the branch gives
   void add(const Branch& branch);                       // x += what the branch gives
@@ -125,6 +127,12 @@ class Pass {
   void turn(const View& q, const View& k, int rotation);
   void rotate(const View& q, const View& k, int rotation, std::int64_t first_row);
   std::pair<View, View> angles_of(int rotation) const;  // cosines and sines of all rows
+  void tap_embedded();
+  void begin_pieces();
+  // Calls body(batch) for each part of the call after which a state is written. All rows, as a rule.
+  template <class Body>
+  void each_piece(const Body& body) const;
+  void convolve(const View& x, const Filter& filter, const View& out);
   template <class Body>
   void each_run(const Body& body) const;
   void normalise(const Norm& norm, const View& x, const View& out);
@@ -143,12 +151,16 @@ class Pass {
   // By whether a layer sees a window: the same rows, other blocks.
   std::vector<kernels::Sequence> sequences_, window_sequences_;
   kernels::Batch batch_, window_batch_;
+  std::vector<kernels::Batch> pieces_;  // empty: no layer keeps a state
+  std::vector<kernels::Memory> piece_memory_;
   View ids_, positions_, types_, wanted_;       // int32, on the device before the first verb
   View factors_;                                // fp32 [rows]: of queries, if they grow with their position
   View x_, cos_, sin_;                          // cos, sin [rows, pairs of all rotations]
   Workspace::Slot x_slot_ = Workspace::hidden;  // where x lies
   std::span<const Rotation> rotations_;
   std::int64_t layer_ = 0;
+  std::int64_t with_keys_ = 0;  // layers before this one that keep keys and values
+  std::size_t with_state_ = 0;  // and those that keep a state
 };
 
 }  // namespace pkv::model

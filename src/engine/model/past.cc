@@ -51,7 +51,14 @@ kernels::PastLayer PastShape::layer(std::int64_t index) const {
   return {.keys = start, .values = start + part_bytes(), .head_dim = head_dim, .dtype = dtype};
 }
 
-Past::Past(kernels::Backend backend, PastShape shape) : backend_(std::move(backend)), shape_(std::move(shape)) {
+std::size_t PastShape::state_at(std::size_t index) const {
+  std::size_t at = 0;
+  for (std::size_t i = 0; i < index; ++i) at += states[i].bytes();
+  return at;
+}
+
+Past::Past(kernels::Backend backend, PastShape shape, SnapshotRule rule)
+    : backend_(std::move(backend)), shape_(std::move(shape)), rule_(rule) {
   whole_.bytes = windowed_.start = shape_.window_start();
   windowed_.bytes = shape_.block_bytes() - windowed_.start;
 }
@@ -61,17 +68,30 @@ std::size_t Past::bytes() const {
     return static_cast<std::size_t>(std::ranges::count_if(s.blocks, [](const auto& b) { return b != nullptr; })) *
            s.bytes;
   };
-  return held(whole_) + held(windowed_);
+  return held(whole_) + held(windowed_) + (state_ != nullptr ? shape_.state_bytes() : 0);
+}
+
+std::size_t Past::snapshot_bytes() const {
+  const auto count = std::ranges::count_if(snapshots_, [&](const auto& s) { return s != state_; });
+  return static_cast<std::size_t>(count) * shape_.state_bytes();
+}
+
+std::vector<std::int64_t> Past::snapshots() const {
+  std::vector<std::int64_t> lengths;
+  for (const auto& s : snapshots_) lengths.push_back(s->tokens);
+  return lengths;
 }
 
 std::int64_t Past::reached_from(std::int64_t length) const {
   return std::max<std::int64_t>(0, length + 1 - shape_.widest());
 }
 
-void Past::forget_blocks() {
+void Past::forget_all() {
   for (Store* s : {&whole_, &windowed_}) s->blocks.clear(), s->table.clear();
   shared_ = 0;
-  held_from_ = 0;
+  held_from_ = held_ = 0;
+  state_.reset();
+  snapshots_.clear();
 }
 
 void Past::truncate(std::int64_t length) {
@@ -81,27 +101,38 @@ void Past::truncate(std::int64_t length) {
                 .found = std::to_string(length)});
   }
   ids_.resize(static_cast<std::size_t>(length));
-  if (length == 0) must_feed_again_ = false;
-  if (must_feed_again_) return;
-  if (length == 0 || reached_from(length) < held_from_) {
-    must_feed_again_ = length > 0;
-    return forget_blocks();
+  if (length >= held_) return;
+  std::int64_t to = length;  // where all layers can go back to
+  if (!shape_.states.empty()) {
+    while (!snapshots_.empty() && snapshots_.back()->tokens > length) snapshots_.pop_back();
+    to = snapshots_.empty() ? 0 : snapshots_.back()->tokens;
   }
+  if (to == 0 || reached_from(to) < held_from_) return forget_all();
   for (Store* s : {&whole_, &windowed_}) {
-    s->blocks.resize(std::min(s->blocks.size(), blocks_for(length)));
+    s->blocks.resize(std::min(s->blocks.size(), blocks_for(to)));
     s->table.resize(s->blocks.size());
   }
-  shared_ = std::min(shared_, blocks_for(length));
+  shared_ = std::min(shared_, blocks_for(to));
+  held_ = to;
+  if (!shape_.states.empty()) state_ = snapshots_.back();
 }
 
 Past Past::fork() {
-  Past other(backend_, shape_);
+  Past other = fork_of_held();
   other.ids_ = ids_;
+  return other;
+}
+
+Past Past::fork_of_held() {
+  keep_state();
+  Past other(backend_, shape_, rule_);
+  other.ids_.assign(ids_.begin(), ids_.begin() + held_);
   other.held_from_ = held_from_;
-  other.must_feed_again_ = must_feed_again_;
-  if (must_feed_again_) return other;
-  shared_ = other.shared_ = blocks_for(length());
-  const auto held = static_cast<std::ptrdiff_t>(blocks_for(length()));
+  other.held_ = held_;
+  other.state_ = state_;
+  other.snapshots_ = snapshots_;
+  shared_ = other.shared_ = blocks_for(held_);
+  const auto held = static_cast<std::ptrdiff_t>(blocks_for(held_));
   for (const auto& [from, to] : {std::pair{&whole_, &other.whole_}, {&windowed_, &other.windowed_}}) {
     if (from->bytes == 0) continue;
     to->blocks.assign(from->blocks.begin(), from->blocks.begin() + held);
@@ -110,11 +141,50 @@ Past Past::fork() {
   return other;
 }
 
+void Past::keep_state() {
+  if (state_ == nullptr || (!snapshots_.empty() && snapshots_.back() == state_)) return;
+  snapshots_.push_back(state_);
+  limit_snapshots();
+}
+
 void Past::reserve(std::int64_t tokens) {
   ids_.reserve(blocks_for(length() + tokens) * static_cast<std::size_t>(kTokens));  // once a block, not once a token
   const std::size_t first = static_cast<std::size_t>(length() / kTokens);
   make_own(first);
   for (Store* s : {&whole_, &windowed_}) reserve(*s, blocks_for(length() + tokens));
+  if (!shape_.states.empty()) reserve_states(tokens);
+}
+
+// One for each whole number of `every` tokens that the call goes beyond, and one for its end. Those left over from a
+// forward that failed are used again.
+void Past::reserve_states(std::int64_t tokens) {
+  std::vector<std::int64_t> ends;
+  for (std::int64_t at = (length() / rule_.every + 1) * rule_.every; at < length() + tokens; at += rule_.every) {
+    ends.push_back(at);
+  }
+  ends.push_back(length() + tokens);
+  snapshots_.reserve(snapshots_.size() + ends.size());
+  written_.resize(ends.size());
+  for (std::size_t i = 0; i < ends.size(); ++i) {
+    if (written_[i] == nullptr) {
+      kernels::Memory memory(backend_, shape_.state_bytes());
+      std::byte* data = memory.data();
+      written_[i] = std::make_shared<State>(State{.memory = std::move(memory), .data = data});
+    }
+    written_[i]->tokens = ends[i];
+  }
+}
+
+std::vector<Past::Piece> Past::pieces() const {
+  std::vector<Piece> all;
+  const std::byte* state = state_ != nullptr ? state_->data : nullptr;
+  std::int64_t from = length();
+  for (const auto& written : written_) {
+    all.push_back(
+        {.rows = written->tokens - from, .state = std::exchange(state, written->data), .next = written->data});
+    from = written->tokens;
+  }
+  return all;
 }
 
 void Past::reserve(Store& s, std::size_t end) {
@@ -147,7 +217,39 @@ void Past::make_own(std::size_t index) {
 
 void Past::commit(std::span<const std::int32_t> ids, bool release) noexcept {
   ids_.insert(ids_.end(), ids.begin(), ids.end());
+  held_ = length();
   if (release) release_unreached();
+  if (!shape_.states.empty()) commit_states();
+}
+
+// The old state's memory is what the next forward writes to, unless someone has kept it.
+void Past::commit_states() noexcept {
+  const std::int64_t before = state_ != nullptr ? state_->tokens : 0;
+  std::shared_ptr<State> old = std::exchange(state_, written_.back());
+  written_.pop_back();
+  for (auto& passed : written_) snapshots_.push_back(std::move(passed));
+  written_.clear();
+  if (length() - before > 1 || length() % rule_.every == 0) snapshots_.push_back(state_);
+  limit_snapshots();
+  const bool reusable = old != nullptr && old.use_count() == 1 && old->owner == nullptr;
+  if (reusable) written_.push_back(std::move(old));  // has had room for one
+}
+
+// Which goes: that between whose neighbours the least room is for its distance from the end, so that snapshots lie the
+// closer the nearer the end is. The last one stays.
+void Past::limit_snapshots() noexcept {
+  const auto end = static_cast<double>(held_ + 1);
+  while (snapshots_.size() > 1 && snapshots_.size() * shape_.state_bytes() > rule_.most_bytes) {
+    std::size_t least = 0;
+    double room = 0;
+    for (std::size_t i = 0; i + 1 < snapshots_.size(); ++i) {
+      const std::int64_t before = i == 0 ? 0 : snapshots_[i - 1]->tokens;
+      const double own =
+          static_cast<double>(snapshots_[i + 1]->tokens - before) / (end - static_cast<double>(snapshots_[i]->tokens));
+      if (i == 0 || own < room) least = i, room = own;
+    }
+    snapshots_.erase(snapshots_.begin() + static_cast<std::ptrdiff_t>(least));
+  }
 }
 
 void Past::release_unreached() noexcept {
@@ -173,30 +275,57 @@ void Past::download(std::size_t block, std::span<std::byte> to) const {
   if (held < kTokens) clear_unfed(to, shape_, held);
 }
 
-Past Past::borrow(kernels::Backend backend, PastShape shape, std::vector<std::int32_t> ids,
-                  std::span<const std::byte> blocks, std::shared_ptr<const void> owner, std::int64_t held_from) {
-  Past past(std::move(backend), std::move(shape));
+void Past::download_state(std::int64_t tokens, std::span<std::byte> to) const {
+  const auto found = std::ranges::find(snapshots_, tokens, [](const auto& s) { return s->tokens; });
+  const State& state = found != snapshots_.end() ? **found : *state_;
+  backend_.download(to.data(), state.data, to.size());
+  std::size_t at = 0;  // what lies between the parts is nobody's
+  const auto clear_behind = [&](std::int64_t floats, std::size_t bytes) {
+    const auto own = static_cast<std::size_t>(floats) * sizeof(float);
+    std::memset(to.data() + at + own, 0, bytes - own);
+    at += bytes;
+  };
+  for (const StateShape& s : shape_.states) {
+    clear_behind(s.inputs * s.channels, s.convolution_bytes());
+    clear_behind(s.heads * s.keys * s.values, s.recurrence_bytes());
+  }
+}
+
+Past Past::borrow(kernels::Backend backend, PastShape shape, std::vector<std::int32_t> ids, const Borrowed& from,
+                  std::shared_ptr<const void> owner, SnapshotRule rule) {
+  Past past(std::move(backend), std::move(shape), rule);
   const std::size_t size = past.shape_.block_bytes(), count = blocks_for(static_cast<std::int64_t>(ids.size()));
-  for (std::size_t i = 0; i < count; ++i) {
-    View view(blocks.data() + i * size, DType::u8, {static_cast<std::int64_t>(size)});
-    auto block = std::make_shared<Block>();
-    block->memory = kernels::place(past.backend_, view);
-    block->owner = owner;
+  const auto placed = [&](std::span<const std::byte> all, std::size_t at, std::size_t bytes) {
+    View view(all.data() + at, DType::u8, {static_cast<std::int64_t>(bytes)});
+    kernels::Memory memory = kernels::place(past.backend_, view);
+    return std::pair{std::move(memory), view.as<std::byte>()};
+  };
+  for (std::size_t i = 0; size > 0 && i < count; ++i) {
+    auto [memory, data] = placed(from.blocks, i * size, size);
+    const auto block = std::make_shared<Block>(Block{.memory = std::move(memory), .owner = owner});
     for (Store* s : {&past.whole_, &past.windowed_}) {
       if (s->bytes == 0) continue;
-      const bool held = s == &past.whole_ || static_cast<std::int64_t>(i) * kTokens >= held_from;
-      s->table.push_back(held ? view.as<std::byte>() : nullptr);
+      const bool held = s == &past.whole_ || static_cast<std::int64_t>(i) * kTokens >= from.held_from;
+      s->table.push_back(held ? data : nullptr);
       s->blocks.push_back(held ? block : nullptr);
     }
   }
+  const std::size_t state_bytes = past.shape_.state_bytes();
+  for (std::size_t i = 0; i < from.snapshots.size(); ++i) {
+    auto [memory, data] = placed(from.states, i * state_bytes, state_bytes);
+    past.snapshots_.push_back(std::make_shared<State>(
+        State{.memory = std::move(memory), .data = data, .tokens = from.snapshots[i], .owner = owner}));
+  }
+  if (!past.snapshots_.empty()) past.state_ = past.snapshots_.back();
   past.ids_ = std::move(ids);
+  past.held_ = past.length();
   past.shared_ = count;
-  past.held_from_ = past.windowed_.bytes == 0 ? 0 : held_from;
+  past.held_from_ = past.windowed_.bytes == 0 ? 0 : from.held_from;
   return past;
 }
 
-PastSnapshot Past::snapshot() const {
-  PastSnapshot s{.shape = shape_, .ids = ids_, .keys = {}, .values = {}};
+PastCopy Past::copy_out() const {
+  PastCopy s{.shape = shape_, .ids = ids_, .keys = {}, .values = {}};
   const std::int64_t n = length(), dim = shape_.head_dim;
   const auto size = static_cast<std::size_t>(shape_.layers * shape_.kv_heads * n * dim);
   s.keys.resize(size);

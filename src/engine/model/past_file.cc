@@ -1,6 +1,7 @@
 #include "engine/model/past_file.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <array>
@@ -22,7 +23,8 @@ namespace {
 using Metadata = std::map<std::string, std::string>;
 
 constexpr std::string_view kSchema = "pkv-past/1";
-constexpr std::uint64_t kPage = 4096;  // blocks begin at one, so that a mapped file has them aligned
+constexpr std::string_view kWithStates = "pkv-past/2";  // the same where layers keep states
+constexpr std::uint64_t kPage = 4096;                   // blocks begin at one, so that a mapped file has them aligned
 constexpr std::int64_t kMostOfAShape = 1 << 20;
 
 [[noreturn]] void fail_file(const containers::SafeTensors& file, std::string what, std::string expected = {},
@@ -60,12 +62,12 @@ std::string text_or_none(const containers::SafeTensors& file, const std::string&
   return found == file.metadata().end() ? std::string() : found->second;
 }
 
-std::int64_t number(const containers::SafeTensors& file, const std::string& key) {
+std::int64_t number(const containers::SafeTensors& file, const std::string& key, std::int64_t least = 1) {
   const std::string& given = text(file, key);
   std::int64_t value = 0;
   const auto [end, error] = std::from_chars(given.data(), given.data() + given.size(), value);
-  if (error != std::errc() || end != given.data() + given.size() || value < 1 || value > kMostOfAShape) {
-    fail_file(file, fmt::format("metadata '{}' is no size", key), fmt::format("1 to {}", kMostOfAShape), given);
+  if (error != std::errc() || end != given.data() + given.size() || value < least || value > kMostOfAShape) {
+    fail_file(file, fmt::format("metadata '{}' is no size", key), fmt::format("{} to {}", least, kMostOfAShape), given);
   }
   return value;
 }
@@ -81,6 +83,8 @@ const containers::Tensor& tensor(const containers::SafeTensors& file, const std:
   return t;
 }
 
+bool has_states(const containers::SafeTensors& file) { return text(file, "schema") == kWithStates; }
+
 // What is not known may change what the blocks mean.
 void require_known_metadata(const containers::SafeTensors& file) {
   static constexpr std::array<std::string_view, 17> kKnown{
@@ -89,6 +93,7 @@ void require_known_metadata(const containers::SafeTensors& file) {
       "past_dtype", "schema",       "tokenizer", "weights", "weights_files"};
   for (const auto& [key, value] : file.metadata()) {
     if (std::ranges::count(kKnown, key) != 0) continue;
+    if (has_states(file) && (key == "states" || key == "snapshots")) continue;
     fail_file(file, fmt::format("not a saved past of this version: metadata '{}' is not known", key));
   }
 }
@@ -109,8 +114,9 @@ std::vector<std::int32_t> read_ids(const containers::SafeTensors& file) {
 }
 
 PastShape read_shape(const containers::SafeTensors& file) {
-  if (text(file, "schema") != kSchema) {
-    fail_file(file, "not a saved past of this version", std::string(kSchema), text(file, "schema"));
+  if (text(file, "schema") != kSchema && !has_states(file)) {
+    fail_file(file, "not a saved past of this version", fmt::format("{} or {}", kSchema, kWithStates),
+              text(file, "schema"));
   }
   if (number(file, "block_tokens") != kernels::kBlockTokens) {
     fail_file(file, "blocks hold another number of tokens", std::to_string(kernels::kBlockTokens),
@@ -119,9 +125,10 @@ PastShape read_shape(const containers::SafeTensors& file) {
   const std::string& dtype = text(file, "past_dtype");
   const auto known = from_name(dtype);
   if (!known || !is_float(*known)) fail_file(file, "pasts cannot have this number format", "fp32, fp16 or bf16", dtype);
-  return {.layers = number(file, "layers"),
-          .kv_heads = number(file, "kv_heads"),
-          .head_dim = number(file, "head_dim"),
+  const std::int64_t least = has_states(file) ? 0 : 1;  // of models that keep nothing but states
+  return {.layers = number(file, "layers", least),
+          .kv_heads = number(file, "kv_heads", least),
+          .head_dim = number(file, "head_dim", least),
           .dtype = *known};
 }
 
@@ -133,6 +140,27 @@ std::int64_t read_held_from(const containers::SafeTensors& file, std::size_t tok
     fail_file(file, "metadata 'held_from' is no beginning of a block of this text", {}, std::to_string(first));
   }
   return first;
+}
+
+// "1024, 1030", of a text of 1030 tokens.
+std::vector<std::int64_t> read_snapshots(const containers::SafeTensors& file, std::size_t tokens) {
+  std::vector<std::int64_t> all;
+  if (!has_states(file)) return all;
+  const std::string& given = text(file, "snapshots");
+  const char *at = given.data(), *end = at + given.size();
+  while (true) {
+    std::int64_t value = 0;
+    const auto [behind, error] = std::from_chars(at, end, value);
+    if (error != std::errc() || value <= (all.empty() ? 0 : all.back())) break;
+    all.push_back(value), at = behind;
+    if (end - at < 3 || at[0] != ',' || at[1] != ' ') break;
+    at += 2;
+  }
+  if (at != end || all.empty() || all.back() != static_cast<std::int64_t>(tokens)) {
+    fail_file(file, "metadata 'snapshots' does not say after which tokens there are states",
+              fmt::format("ascending numbers of which the last is {}", tokens), given);
+  }
+  return all;
 }
 
 std::int64_t blocks_of(std::int64_t tokens) { return (tokens + kernels::kBlockTokens - 1) / kernels::kBlockTokens; }
@@ -154,6 +182,21 @@ containers::Planned planned_blocks(const Past& past) {
     }
   };
   return {.name = "blocks", .dtype = past.shape().dtype, .shape = {shape.begin(), shape.end()}, .write = write};
+}
+
+containers::Planned planned_states(const Past& past, const std::vector<std::int64_t>& snapshots) {
+  const std::size_t bytes = past.shape().state_bytes();
+  const auto write = [&past, &snapshots, bytes](const containers::Sink& sink) {
+    std::vector<std::byte> state(bytes);
+    for (const std::int64_t tokens : snapshots) {
+      past.download_state(tokens, state);
+      sink(state);
+    }
+  };
+  return {.name = "states",
+          .dtype = DType::f32,
+          .shape = {std::ssize(snapshots), static_cast<std::int64_t>(bytes / sizeof(float))},
+          .write = write};
 }
 
 template <class T>
@@ -191,16 +234,32 @@ SavedPast read_past(containers::SafeTensors file) {
   require_known_metadata(file);
   std::vector<std::int32_t> ids = read_ids(file);
   const std::int64_t held_from = read_held_from(file, ids.size());
-  const auto blocks = blocks_shape(shape, ids.size());
-  const containers::Tensor& data = tensor(file, "blocks", shape.dtype, blocks);
-  const containers::Tensor& sums = tensor(file, "checksums", DType::u64, {blocks.data(), 1});
-  if (file.tensors().size() + file.unreadable().size() != 3) {
-    fail_file(file, "not a saved past: tensors beside 'ids', 'checksums' and 'blocks'");
+  auto blocks = blocks_shape(shape, ids.size());
+  if (shape.block_bytes() == 0) blocks[0] = 0;
+  std::vector<std::int64_t> snapshots = read_snapshots(file, ids.size());
+  std::size_t count = 2;
+  const auto data_of = [&](const std::string& name, DType dtype, std::span<const std::int64_t> wanted) {
+    const containers::Tensor& data = tensor(file, name, dtype, wanted);
+    if (reinterpret_cast<std::uintptr_t>(data.data.data()) % 64 != 0) {
+      fail_file(file, fmt::format("tensor '{}' does not begin at a multiple of 64 bytes in the file", name));
+    }
+    ++count;
+    return data.data;
+  };
+  std::span<const std::byte> data, states;
+  if (blocks[0] > 0) data = data_of("blocks", shape.dtype, blocks);
+  if (!snapshots.empty()) {
+    const containers::Tensor& stored = file.get("states");
+    const std::int64_t floats = stored.shape.size() == 2 ? stored.shape[1] : 0;
+    states = data_of("states", DType::f32, std::array{std::ssize(snapshots), floats});
+    if (floats == 0 || floats % 16 != 0) fail_file(file, "not a saved past: tensor 'states' has the wrong form");
   }
-  if (reinterpret_cast<std::uintptr_t>(data.data.data()) % 64 != 0) {
-    fail_file(file, "tensor 'blocks' does not begin at a multiple of 64 bytes in the file");
+  const containers::Tensor& sums = tensor(file, "checksums", DType::u64, std::array{blocks[0] + std::ssize(snapshots)});
+  if (file.tensors().size() + file.unreadable().size() != count) {
+    fail_file(file, has_states(file) ? "not a saved past: tensors beside 'ids', 'checksums', 'states' and 'blocks'"
+                                     : "not a saved past: tensors beside 'ids', 'checksums' and 'blocks'");
   }
-  std::vector<std::uint64_t> checksums(static_cast<std::size_t>(blocks[0]));
+  std::vector<std::uint64_t> checksums(sums.data.size() / sizeof(std::uint64_t));
   std::memcpy(checksums.data(), sums.data.data(), sums.data.size());
   hf::Config::parse(text(file, "config"), file.path().string() + ": metadata 'config'");  // or refused
   std::string weights_files = text_or_none(file, "weights_files"), model = text(file, "model");
@@ -212,16 +271,19 @@ SavedPast read_past(containers::SafeTensors file) {
                         .backend = text(file, "backend"),
                         .numerics = text(file, "numerics"),
                         .operations = text_or_none(file, "operations")};
-  const std::span<const std::byte> bytes = data.data;  // `data` moves with the file
+  std::string states_are = text_or_none(file, "states");
   return {.file = std::move(file),
           .model = std::move(model),
           .identity = std::move(identity),
           .weights_files = std::move(weights_files),
           .shape = shape,
+          .states = std::move(states_are),
           .held_from = held_from,
           .ids = std::move(ids),
+          .snapshots = std::move(snapshots),
           .checksums = std::move(checksums),
-          .blocks = bytes};
+          .blocks = data,
+          .state_data = states};
 }
 
 SavedPast open_past(const std::filesystem::path& path) {
@@ -235,32 +297,57 @@ SavedPast open_past(const std::filesystem::path& path) {
   return saved;
 }
 
+std::string states_text(const PastShape& shape) {
+  std::string all;
+  for (std::size_t i = 0; i < shape.states.size();) {
+    const StateShape& s = shape.states[i];
+    std::size_t next = i;
+    while (next < shape.states.size() && shape.states[next] == s) ++next;
+    all += fmt::format("{}{}x{}", all.empty() ? "" : ", ", s.inputs, s.channels);
+    if (s.heads > 0) all += fmt::format(" and {} of {}x{}", s.heads, s.keys, s.values);
+    all += fmt::format(" in {}", next - i);
+    i = next;
+  }
+  return all;
+}
+
 void verify_blocks(const SavedPast& saved, std::int64_t tokens, int threads) {
   const std::size_t size = saved.shape.block_bytes();
+  const std::int64_t in_file = size == 0 ? 0 : blocks_of(std::ssize(saved.ids));
+  const std::int64_t blocks = size == 0 ? 0 : blocks_of(tokens);
+  const std::size_t state = saved.snapshots.empty() ? 0 : saved.state_data.size() / saved.snapshots.size();
+  const std::int64_t count =
+      blocks + std::ranges::count_if(saved.snapshots, [&](std::int64_t after) { return after <= tokens; });
   const auto sum_of = [&](std::int64_t i) {
-    return checksum(saved.blocks.subspan(static_cast<std::size_t>(i) * size, size));
+    if (i < blocks) return checksum(saved.blocks.subspan(static_cast<std::size_t>(i) * size, size));
+    return checksum(saved.state_data.subspan(static_cast<std::size_t>(i - blocks) * state, state));
   };
-  const std::int64_t count = blocks_of(tokens);
-  saved.file.get("blocks").file->will_read(saved.blocks.first(static_cast<std::size_t>(count) * size));
+  const auto said = [&](std::int64_t i) {
+    return saved.checksums[static_cast<std::size_t>(i < blocks ? i : in_file + i - blocks)];
+  };
+  saved.file.get("ids").file->will_read(saved.blocks.first(static_cast<std::size_t>(blocks) * size));
   std::atomic<std::int64_t> first = count;
   const auto check = [&](std::int64_t i) noexcept {
-    if (sum_of(i) == saved.checksums[static_cast<std::size_t>(i)]) return;
+    if (sum_of(i) == said(i)) return;
     std::int64_t least = first.load();
     while (i < least && !first.compare_exchange_weak(least, i)) {
     }
   };
   // No more threads than there are blocks for, and none for a few small ones, which take less time than starting one.
   constexpr std::size_t kWorthAThread = std::size_t{4} << 20;
-  const std::int64_t most = std::max<std::int64_t>(1, static_cast<std::int64_t>(count * size / kWorthAThread));
+  const std::int64_t most =
+      std::max<std::int64_t>(1, static_cast<std::int64_t>(count * std::max(size, state) / kWorthAThread));
   const std::int64_t wanted = threads > 0 ? threads : physical_cores();
   WorkerPool(static_cast<int>(std::min({wanted, most, std::max<std::int64_t>(1, count)}))).parallel_for(count, check);
   if (first == count) return;
   const std::int64_t from = first * kernels::kBlockTokens;
-  fail_file(saved.file,
-            fmt::format("is damaged: the checksum of block {} (tokens {} to {}) is wrong", first.load(), from,
-                        std::min(from + kernels::kBlockTokens, std::ssize(saved.ids)) - 1),
-            fmt::format("{:016x}", saved.checksums[static_cast<std::size_t>(first.load())]),
-            fmt::format("{:016x}", sum_of(first)));
+  const std::string what =
+      first < blocks
+          ? fmt::format("block {} (tokens {} to {})", first.load(), from,
+                        std::min(from + kernels::kBlockTokens, std::ssize(saved.ids)) - 1)
+          : fmt::format("the state after {} tokens", saved.snapshots[static_cast<std::size_t>(first - blocks)]);
+  fail_file(saved.file, fmt::format("is damaged: the checksum of {} is wrong", what),
+            fmt::format("{:016x}", said(first)), fmt::format("{:016x}", sum_of(first)));
 }
 
 Restored restore_past(const std::filesystem::path& path, const Model& model, std::span<const std::int32_t> prompt,
@@ -279,10 +366,12 @@ Restored restore_past(const std::filesystem::path& path, const Model& model, std
   }
   const std::int64_t used = std::min(common, std::ssize(prompt) - 1);
   if (options.verify_blocks) verify_blocks(saved, used, options.threads);
-  std::shared_ptr<const MappedFile> owner = saved.file.get("blocks").file;
+  std::shared_ptr<const MappedFile> owner = saved.file.get("ids").file;
   const std::int64_t total = std::ssize(saved.ids);
-  Past past = Past::borrow(model.backend(), model.past_shape(), std::move(saved.ids), saved.blocks, std::move(owner),
-                           saved.held_from);
+  const Past::Borrowed from{
+      .blocks = saved.blocks, .held_from = saved.held_from, .states = saved.state_data, .snapshots = saved.snapshots};
+  Past past = Past::borrow(model.backend(), model.past_shape(), std::move(saved.ids), from, std::move(owner),
+                           model.snapshot_rule());
   past.truncate(used);
   return {.past = std::move(past), .saved = total, .common = common};
 }
@@ -298,10 +387,22 @@ void save_past(const std::filesystem::path& path, const Model& model, const Past
     return save_past(path, model, whole, options);
   }
   const std::vector<std::int64_t> ids(past.ids().begin(), past.ids().end());
-  const containers::Planned blocks = planned_blocks(past);
+  std::vector<std::int64_t> snapshots = past.snapshots();
+  if (past.shape().states.empty()) {
+    snapshots.clear();
+  } else if (snapshots.empty() || snapshots.back() != past.length()) {
+    snapshots.push_back(past.length());
+  }
   std::vector<std::uint64_t> checksums;
-  blocks.write([&](std::span<const std::byte> block) { checksums.push_back(checksum(block)); });
-  const auto size = static_cast<std::int64_t>(containers::bytes_of(blocks));
+  std::vector<containers::Planned> large;
+  if (!snapshots.empty()) large.push_back(planned_states(past, snapshots));
+  // As they lie in the file: blocks last, states before them. Their checksums are the other way round.
+  if (past.shape().block_bytes() > 0) large.push_back(planned_blocks(past));
+  std::int64_t size = 0;
+  for (auto at = large.rbegin(); at != large.rend(); ++at) {
+    at->write([&](std::span<const std::byte> part) { checksums.push_back(checksum(part)); });
+    size += static_cast<std::int64_t>(containers::bytes_of(*at));
+  }
   std::int64_t done = 0;
   PastFileOptions hashing = options;
   hashing.progress = [&](std::int64_t hashed, std::int64_t total) {
@@ -310,9 +411,15 @@ void save_past(const std::filesystem::path& path, const Model& model, const Past
   };
   Metadata metadata = metadata_of(model, hashing, past.shape());
   if (past.held_from() > 0) metadata["held_from"] = std::to_string(past.held_from());
+  if (!snapshots.empty()) {
+    metadata["schema"] = kWithStates;
+    metadata["states"] = states_text(past.shape());
+    metadata["snapshots"] = fmt::format("{}", fmt::join(snapshots, ", "));
+  }
   metadata["checksum"] = header_checksum(metadata, std::as_bytes(std::span(ids)), std::as_bytes(std::span(checksums)));
-  const std::array<containers::Planned, 3> tensors{planned("ids", DType::i64, ids),
-                                                   planned("checksums", DType::u64, checksums), blocks};
+  std::vector<containers::Planned> tensors{planned("ids", DType::i64, ids),
+                                           planned("checksums", DType::u64, checksums)};
+  tensors.insert(tensors.end(), large.begin(), large.end());
   const std::int64_t total = done + size;
   const auto wrote = [&](std::uint64_t bytes) {
     done = std::min(done + static_cast<std::int64_t>(bytes), total);  // ids and checksums are written too

@@ -41,21 +41,29 @@ struct SavedPast {
   std::string model;  // what it was called: hf::display_name
   PastIdentity identity;
   std::string weights_files;   // state of the weights' files when they were hashed; empty: not kept
-  PastShape shape;             // without its windows, which the model knows
+  PastShape shape;             // without its windows and states, which the model knows
+  std::string states{};        // of the layers that keep one, as states_text has it; empty: none
   std::int64_t held_from = 0;  // layers that see a window are there from this token on
   std::vector<std::int32_t> ids;
-  std::vector<std::uint64_t> checksums;  // of each block
-  std::span<const std::byte> blocks;     // [checksums.size(), shape.block_bytes()], aligned to 64
+  std::vector<std::int64_t> snapshots{};    // after how many tokens there is a state, ascending; the last: after all
+  std::vector<std::uint64_t> checksums;     // of each block, then of each state
+  std::span<const std::byte> blocks;        // [blocks of the ids, shape.block_bytes()], aligned to 64
+  std::span<const std::byte> state_data{};  // [snapshots.size(), bytes of a state], aligned to 64
 
+  std::size_t block_count() const { return checksums.size() - snapshots.size(); }
   std::uint64_t file_bytes() const;
 };
+
+// "2x64 in 10 layers, 3x96 and 4 of 8x16 in 2": inputs x channels of convolutions, heads of keys x values.
+std::string states_text(const PastShape& shape);
 
 // Error::load for a file that is damaged anywhere but in its blocks, or is no saved past.
 SavedPast open_past(const std::filesystem::path& path);
 // The same but for the header's checksum, of a file that is open already.
 SavedPast read_past(containers::SafeTensors file);
 
-// Error::load, naming the first damaged block, when one of those of the first `tokens` does not have its checksum.
+// Error::load, naming the first damaged block or state, when one of those of the first `tokens` does not have its
+// checksum.
 // `threads` 0: one per core.
 void verify_blocks(const SavedPast& saved, std::int64_t tokens, int threads = 0);
 

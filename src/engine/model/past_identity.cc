@@ -186,8 +186,12 @@ void require_fit(const SavedPast& saved, const Model& model, const PastFileOptio
                  "save it again");
   }
   PastShape shape = model.past_shape();
+  const std::size_t state_bytes = shape.state_bytes();
+  const std::string states = states_text(shape);
   shape.windows.clear();
-  if (saved.shape != shape) {
+  shape.states.clear();
+  const bool whole = saved.snapshots.empty() || saved.state_data.size() / saved.snapshots.size() == state_bytes;
+  if (saved.shape != shape || saved.states != states || !whole) {
     fail_load({.what = "the saved past has another shape", .where = saved.file.path().string()});
   }
   const bool untouched = !saved.weights_files.empty() && saved.weights_files == weights_state(model.source());

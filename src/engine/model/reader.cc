@@ -286,6 +286,25 @@ Norm Reader::head_norm(const std::vector<std::string>& names, std::int64_t head_
   return {.weight = keep(weight), .bias = {}, .eps = static_cast<float>(eps), .centred = centred};
 }
 
+std::vector<float> Reader::values(const std::string& name, std::int64_t size) {
+  std::vector<float> all(static_cast<std::size_t>(size));
+  widen(expect(name, std::array{size}), all);
+  return all;
+}
+
+Filter Reader::filter(const std::string& name, std::int64_t channels, std::int64_t taps, bool bias) {
+  std::vector<float> stored(static_cast<std::size_t>(channels * taps));
+  Buffer turned(DType::f32, {taps, channels});
+  widen(expect(name + ".weight", std::array<std::int64_t, 3>{channels, 1, taps}), stored);
+  for (std::int64_t i = 0; i < channels * taps; ++i) {
+    const std::int64_t to = i % taps * channels + i / taps;
+    turned.span<float>()[static_cast<std::size_t>(to)] = stored[static_cast<std::size_t>(i)];
+  }
+  View weight = keep(turned);
+  if (!weight) weight = View(nullptr, DType::f32, {taps, channels});
+  return {.weight = weight, .bias = bias ? vector(name + ".bias", channels) : View()};
+}
+
 Projection Reader::linear(const std::string& name, std::int64_t out, std::int64_t in, bool bias) {
   Projection linear = keep_linear(name + ".weight", out, in, false);
   count_product(linear);

@@ -55,6 +55,7 @@ class Reader {
   // The one number of a tensor of shape [1] or []; `absent` where there is none, and that is allowed.
   float number(const std::string& name, std::optional<float> absent = {});
   View constants(const std::vector<float>& values);  // [values.size()], fp32, placed as a tensor of their own
+  std::vector<float> values(const std::string& name, std::int64_t size);  // of a vector; without a backend zeros
 
   // NAME.weight and NAME.bias. What is multiplied may be quantised, in the file or by the options; Error::usage where
   // the options ask for another way than that of the file.
@@ -63,6 +64,8 @@ class Reader {
   // A norm of each head by weights of its own: one tensor [heads, head_dim], or one [head_dim] for each head.
   Norm head_norm(const std::string& name, std::int64_t heads, std::int64_t head_dim, double eps, bool centred);
   Norm head_norm(const std::vector<std::string>& names, std::int64_t head_dim, double eps, bool centred);
+  // A convolution of each channel along the tokens, NAME.weight [channels, 1, taps] and NAME.bias.
+  Filter filter(const std::string& name, std::int64_t channels, std::int64_t taps, bool bias);
   Projection linear(const std::string& name, std::int64_t out, std::int64_t in, bool bias = true);
   Projection conv1d(const std::string& name, std::int64_t in, std::int64_t out);  // stored [in, out]; given [out, in]
 

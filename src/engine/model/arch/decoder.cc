@@ -38,7 +38,11 @@ void run(const Decoder& m, Pass& p) {
   };
   begin(m, p);
   for (const Decoder::Layer& l : m.layers) {
-    branch(p.attend(l.before_attention ? p.norm(*l.before_attention) : p.hidden(), l.attention), l.after_attention);
+    const View mixed = l.before_attention ? p.norm(*l.before_attention) : p.hidden();
+    branch(l.convolution ? p.convolve(mixed, *l.convolution)
+           : l.net       ? p.recur(mixed, *l.net)
+                         : p.attend(mixed, l.attention),
+           l.after_attention);
     branch(p.mlp(l.before_mlp ? p.norm(*l.before_mlp) : p.hidden(), l.mlp), l.after_mlp);
     p.end_layer();
   }
@@ -78,6 +82,7 @@ namespace {
 struct Kind {
   std::int64_t window = 0;  // 0: none
   int rotation = 0;         // which; -1: none
+  bool attends = true;      // or has the row's mixer
 };
 
 std::vector<bool> windowed_by_type(const hf::Config& c, std::int64_t layers) {
@@ -138,7 +143,35 @@ std::vector<Kind> listed_kinds(const hf::Config& c, std::int64_t layers) {
   return kinds;
 }
 
+// Layers of which some attend and the others have the row's mixer.
+std::vector<Kind> mixed_kinds(const hf::Config& c, const Row& row, std::int64_t layers) {
+  std::vector<Kind> kinds(static_cast<std::size_t>(layers));
+  const std::vector<std::string> types = c.texts({"layer_types"});
+  if (!types.empty() && std::ssize(types) != layers) {
+    c.unsupported("layer_types", fmt::format("{} entries", layers));
+  }
+  std::optional<std::vector<std::int64_t>> listed;
+  if (!row.mixer.listed.empty() && c.has(row.mixer.listed)) listed = c.integers({row.mixer.listed}, 0, layers - 1);
+  const std::int64_t each = row.mixer.each.empty() ? 1 : c.integer_or({row.mixer.each}, row.mixer.absent, 1, kMaxWidth);
+  for (std::int64_t i = 0; i < layers; ++i) {
+    bool& attends = kinds[static_cast<std::size_t>(i)].attends;
+    if (!types.empty()) {
+      const std::string& type = types[static_cast<std::size_t>(i)];
+      if (type != "full_attention" && type != row.mixer.type) {
+        c.unsupported("layer_types", fmt::format("full_attention and {}", row.mixer.type));
+      }
+      attends = type == "full_attention";
+    } else if (listed) {
+      attends = std::ranges::count(*listed, i) > 0;
+    } else {
+      attends = (i + 1) % each == 0;
+    }
+  }
+  return kinds;
+}
+
 std::vector<Kind> read_kinds(const hf::Config& c, const Row& row, std::int64_t layers) {
+  if (row.mixer.which != Mixer::none) return mixed_kinds(c, row, layers);
   std::vector<Kind> kinds(static_cast<std::size_t>(layers));
   std::int64_t window = 0, from = 0, each = row.layers.full_each;
   std::vector<bool> turned(kinds.size(), true), told;
@@ -195,6 +228,19 @@ bool is_set(const hf::Config& c, const Flag& flag) {
   return flag.key.empty() ? flag.absent : c.flag_or_none({flag.key, flag.other}, flag.absent).value_or(false);
 }
 
+// Two thirds of it, times a factor, rounded up to a multiple.
+std::int64_t adjusted_inner(const hf::Config& c, std::int64_t inner) {
+  const bool adjusts = c.flag_or({"block_auto_adjust_ff_dim"}, true);
+  const std::int64_t multiple = c.integer_or({"block_multiple_of"}, 256, 1, kMaxWidth);
+  const std::optional<double> factor = c.number_or_none({"block_ffn_dim_multiplier"}, 1);
+  if (!adjusts) return inner;
+  inner = 2 * inner / 3;
+  if (!factor) return inner;
+  if (!(*factor > 0)) c.unsupported("block_ffn_dim_multiplier", "null or a positive number");
+  inner = static_cast<std::int64_t>(*factor * static_cast<double>(inner));
+  return (inner + multiple - 1) / multiple * multiple;
+}
+
 Card read_card(const hf::Config& c, const Row& row) {
   Card card{.family = std::string(row.family),
             .model_type = std::string(row.model_type),
@@ -215,12 +261,15 @@ Card read_card(const hf::Config& c, const Row& row) {
   }
   const std::optional<std::int64_t> given = c.integer_or_none({"head_dim"}, 1, kMaxWidth, head_dim);
   card.head_dim = given ? *given : head_size(c, card.hidden, card.heads);
-  const std::optional<std::int64_t> inner =
-      c.integer_or_none({"intermediate_size", "n_inner", "ffn_dim"}, 1, kMaxWidth);
-  card.inner = inner || row.absent.inner == 0 ? c.integer({"intermediate_size", "n_inner", "ffn_dim"}, 1, kMaxWidth)
-                                              : row.absent.inner * card.hidden;
+  const bool adjusted = row.scales.adjusted_inner;
+  const hf::Names of_blocks{"block_ff_dim", "intermediate_size"}, plain{"intermediate_size", "n_inner", "ffn_dim"};
+  const hf::Names inner_keys = adjusted ? of_blocks : plain;
+  const std::optional<std::int64_t> inner = c.integer_or_none(inner_keys, 1, kMaxWidth);
+  card.inner = inner || row.absent.inner == 0 ? c.integer(inner_keys, 1, kMaxWidth) : row.absent.inner * card.hidden;
+  if (adjusted) card.inner = adjusted_inner(c, card.inner);
   card.context = c.integer_or({"max_position_embeddings", "n_positions"}, 2048, 1, kMaxTokens);
-  card.tied = c.flag_or({"tie_word_embeddings"}, row.absent.tied);
+  card.tied = adjusted ? c.flag_or({"tie_embedding", "tie_word_embeddings"}, row.absent.tied)
+                       : c.flag_or({"tie_word_embeddings"}, row.absent.tied);
   card.first_position = row.turn.first;
   if (row.turn.by == Positions::learned) card.context_is_hard = true;
   return card;
@@ -233,6 +282,25 @@ kernels::Act read_act(const hf::Config& c, const Row& row) {
   if (!stands(key) && !stands(row.act.other)) return *kernels::act_from_name(row.act.absent);
   const kernels::Act act = read_activation(c, {key, row.act.other});
   return act == kernels::Act::gelu && row.act.gelu_is_tanh ? kernels::Act::gelu_tanh : act;
+}
+
+// What a layer with the row's mixer keeps.
+StateShape state_of(const hf::Config& c, const Row& row, const Card& card) {
+  const auto taps = [&](std::string_view key, std::int64_t absent) {
+    return c.integer_or({key}, absent, 2, kernels::kMostTaps);
+  };
+  if (row.mixer.which == Mixer::convolution) return {.inputs = taps("conv_L_cache", 3) - 1, .channels = card.hidden};
+  if (row.mixer.which == Mixer::none) return {};
+  StateShape s{.inputs = taps("linear_conv_kernel_dim", 4) - 1};
+  const std::int64_t key_heads = c.integer_or({"linear_num_key_heads"}, 16, 1, kMaxWidth);
+  s.heads = c.integer_or({"linear_num_value_heads"}, 32, 1, kMaxWidth);
+  s.keys = c.integer_or({"linear_key_head_dim"}, 128, 1, kernels::kMostKeys);
+  s.values = c.integer_or({"linear_value_head_dim"}, 128, 1, kMaxWidth);
+  if (s.heads % key_heads != 0) {
+    c.unsupported("linear_num_value_heads", fmt::format("a multiple of linear_num_key_heads, {}", key_heads));
+  }
+  s.channels = 2 * key_heads * s.keys + s.heads * s.values;
+  return s;
 }
 
 // Reads the layers of one model.
@@ -279,23 +347,72 @@ class LayerReader {
       if (name.empty()) return std::nullopt;
       return norm(at + std::string(name));
     };
+    Decoder::Layer layer{.mlp = read_mlp(at)};
     if (after_sums_) {
-      return {.after_attention = norm(at + std::string(n.before_attention)),
-              .after_mlp = norm(at + std::string(n.before_mlp)),
-              .attention = read_attention(at, kind),
-              .mlp = read_mlp(at)};
+      layer.after_attention = norm(at + std::string(n.before_attention));
+      layer.after_mlp = norm(at + std::string(n.before_mlp));
+    } else {
+      layer.before_attention = norm_or_none(n.before_attention);
+      layer.after_attention = norm_or_none(n.after_attention);
+      layer.before_mlp = norm_or_none(one_norm_ ? "" : n.before_mlp);
+      layer.after_mlp = norm_or_none(n.after_mlp);
     }
-    return {.before_attention = norm_or_none(n.before_attention),
-            .after_attention = norm_or_none(n.after_attention),
-            .before_mlp = norm_or_none(one_norm_ ? "" : n.before_mlp),
-            .after_mlp = norm_or_none(n.after_mlp),
-            .attention = read_attention(at, kind),
-            .mlp = read_mlp(at)};
+    if (kind.attends) {
+      layer.attention = read_attention(at, kind);
+    } else if (row_.mixer.which == Mixer::convolution) {
+      layer.convolution = read_convolution(at + std::string(n.mixer));
+    } else {
+      layer.net = read_net(at + std::string(n.mixer));
+    }
+    return layer;
   }
 
  private:
   Projection linear(const std::string& at, std::string_view name, std::int64_t out, std::int64_t in, bool bias) const {
     return in_.linear(at + std::string(name), out, in, bias);
+  }
+
+  ShortConvolution read_convolution(const std::string& at) const {
+    const bool bias = in_.config().flag_or({"conv_bias"}, false);
+    const StateShape& state = state_of(in_.config(), row_, card_);
+    return {.in = in_.linear(at + "in_proj", 3 * card_.hidden, card_.hidden, bias),
+            .out = in_.linear(at + "out_proj", card_.hidden, card_.hidden, bias),
+            .filter = in_.filter(at + "conv", card_.hidden, state.inputs + 1, bias)};
+  }
+
+  // Queries and keys are made as long as 1: a root mean square norm, by 1 / sqrt(keys); queries another time by it.
+  DeltaNet read_net(const std::string& at) const {
+    const hf::Config& c = in_.config();
+    const StateShape s = state_of(c, row_, card_);
+    const std::int64_t key_heads = (s.channels - s.heads * s.values) / (2 * s.keys);
+    const double root = std::sqrt(static_cast<double>(s.keys)), eps = 1e-6 / static_cast<double>(s.keys);
+    const auto unit = [&](double length) {
+      return Norm{
+          .weight = in_.constants(std::vector<float>(static_cast<std::size_t>(s.keys), static_cast<float>(length))),
+          .bias = {},
+          .eps = static_cast<float>(eps),
+          .centred = false};
+    };
+    DeltaNet net{.qkv = in_.linear(at + "in_proj_qkv", s.channels, card_.hidden, false),
+                 .gate = in_.linear(at + "in_proj_z", s.heads * s.values, card_.hidden, false),
+                 .b = in_.linear(at + "in_proj_b", s.heads, card_.hidden, false),
+                 .a = in_.linear(at + "in_proj_a", s.heads, card_.hidden, false),
+                 .out = in_.linear(at + "out_proj", card_.hidden, s.heads * s.values, false),
+                 .filter = in_.filter(at + "conv1d", s.channels, s.inputs + 1, false),
+                 .q = unit(1 / (root * root)),
+                 .k = unit(1 / root),
+                 .norm = in_.norm(at + "norm", s.values, eps_, {.centred = false, .bias = false}),
+                 .rate = {},
+                 .bias = in_.vector(at + "dt_bias", s.heads),
+                 .key_heads = key_heads,
+                 .heads = s.heads,
+                 .keys = s.keys,
+                 .values = s.values};
+    net.filter.act = act_;
+    std::vector<float> rate = in_.values(at + "A_log", s.heads);
+    for (float& x : rate) x = std::exp(x);
+    net.rate = in_.constants(rate);
+    return net;
   }
 
   Attention read_attention(const std::string& at, const Kind& kind) const {
@@ -306,7 +423,8 @@ class LayerReader {
       a.qkv = linear(at, n.qkv, q + 2 * kv, hidden, qkv_bias_);
       a.fused = card_.kv_heads == 1 && !row_.fused.multi_query.empty() ? Fused::parts : row_.fused.form;
     } else {
-      a.q = linear(at, n.q, q, hidden, qkv_bias_);
+      a.gated = row_.heads.gated;
+      a.q = linear(at, n.q, a.gated ? 2 * q : q, hidden, qkv_bias_);
       a.k = linear(at, n.k, kv, hidden, qkv_bias_);
       a.v = linear(at, n.v, kv, hidden, qkv_bias_);
     }
@@ -378,10 +496,15 @@ class LayerReader {
   bool xielu_ = false, qkv_bias_ = false, out_bias_ = false, mlp_bias_ = false;
 };
 
+std::string_view mixer_text(Mixer which) {
+  return which == Mixer::convolution ? "short convolutions" : "gated delta nets";
+}
+
 // "window 4096 in 24 of 32 layers, no rotation in 8"
-std::string describe(const std::vector<Kind>& kinds) {
-  std::int64_t window = 0, windowed = 0, unturned = 0;
+std::string describe(const std::vector<Kind>& kinds, Mixer which) {
+  std::int64_t window = 0, windowed = 0, unturned = 0, mixed = 0;
   for (const Kind& k : kinds) {
+    if (!k.attends) ++mixed;
     if (k.window > 0) window = k.window, ++windowed;
     if (k.rotation < 0) ++unturned;
   }
@@ -390,6 +513,7 @@ std::string describe(const std::vector<Kind>& kinds) {
   if (windowed > 0 && windowed < std::ssize(kinds)) {
     text = fmt::format("window {} in {} of {} layers", window, windowed, kinds.size());
   }
+  if (mixed > 0) text = fmt::format("{} in {} of {} layers", mixer_text(which), mixed, kinds.size());
   if (unturned > 0) text += fmt::format("{}no rotation in {}", text.empty() ? "" : ", ", unturned);
   return text;
 }
@@ -496,6 +620,19 @@ void refuse_unsupported(const hf::Config& c) {
                     "hidden_act",
                     "attn_logit_softcapping",
                     "is_llama_config",
+                    "intermediate_size",
+                    "conv_dim",
+                    "conv_dim_out",
+                    "conv_use_xavier_init",
+                    "block_dim",
+                    "block_norm_eps",
+                    "block_mlp_init_scale",
+                    "block_out_init_scale",
+                    "block_use_swiglu",
+                    "block_use_xavier_init",
+                    "use_pos_enc",
+                    "mamba_ssm_dtype",
+                    "mlp_only_layers",
                     "rope_interleaved",
                     "is_decoder",
                     "_sliding_window_pattern"});
@@ -518,7 +655,11 @@ std::unique_ptr<Page> load_decoder(Reader& in) {
   const std::vector<Kind> kinds = read_kinds(c, row, m.card.layers);
   for (const Kind& k : kinds) m.card.windows.push_back(k.window);
   for (const Kind& k : kinds) m.card.turns.push_back(k.rotation);
-  m.card.notes = describe(kinds);
+  if (row.mixer.which != Mixer::none) {
+    const StateShape state = state_of(c, row, m.card);
+    for (const Kind& k : kinds) m.card.keeps.push_back({.keys = k.attends, .state = k.attends ? StateShape() : state});
+  }
+  m.card.notes = describe(kinds, row.mixer.which);
   read_rotations(in, row, m);
   read_scales(c, row, m);
   const bool parallel = is_set(c, row.parallel.is);

@@ -22,6 +22,8 @@ struct Decoder {
   struct Layer {
     std::optional<Norm> before_attention, after_attention, before_mlp, after_mlp;
     Attention attention;
+    std::optional<ShortConvolution> convolution;  // in place of attention
+    std::optional<DeltaNet> net;                  // likewise
     Mlp mlp;
   };
 
@@ -75,6 +77,13 @@ enum class Layers : std::uint8_t {
                   // not turn, if use_sliding_window
 };
 
+// What layers that do not attend have in place of attention.
+enum class Mixer : std::uint8_t {
+  none,         // all attend
+  convolution,  // a short convolution
+  delta,        // a gated delta net
+};
+
 enum class Heads : std::uint8_t {
   plain,
   each,          // a norm of each head of queries and keys, one weight for all
@@ -96,6 +105,7 @@ struct TensorNames {
   std::string_view q_norm = "self_attn.q_norm", k_norm = "self_attn.k_norm";
   std::string_view gate = "mlp.gate_proj", up = "mlp.up_proj", down = "mlp.down_proj";
   std::string_view gate_up = "";  // in place of gate and up
+  std::string_view mixer = "";    // what stands in place of attention
 };
 
 // What transformers' class takes for keys that a config lacks.
@@ -125,6 +135,7 @@ struct Row {
   struct {
     Heads form = Heads::plain;
     std::string_view key = {};  // of a flag, false when absent, without which they are plain; empty: in any case
+    bool gated = false;         // each query is followed by a gate
   } heads{};
   struct {
     Flag qkv{}, out{}, mlp{}, head{};
@@ -149,6 +160,13 @@ struct Row {
     bool refused = false;        // use_sliding_window may be there, and must be false
   } layers{};
   struct {
+    Mixer which = Mixer::none;
+    std::string_view type = {};    // what layer_types calls the layers that have it; without that key
+    std::string_view listed = {};  // this one lists the layers that attend, or all do; or
+    std::string_view each = {};    // each so-many-th attends,
+    std::int64_t absent = 0;       // if this key is absent, too, each of so many
+  } mixer{};
+  struct {
     bool multipliers = false;       // the keys embedding_, residual_, attention_multiplier and logits_scaling
     bool root_of_hidden = false;    // embeddings are multiplied by the root of their width
     double logit_scale = 0;         // where the config says none; 0: there is no such key
@@ -156,6 +174,7 @@ struct Row {
     std::optional<double> score_cap = {}, logit_cap = {};  // likewise; 0: none
     bool none = false;                                     // scores are not divided at all
     bool clip = false;                                     // clip_qkv limits queries, keys and values
+    bool adjusted_inner = false;                           // the MLP is narrower than its key says: block_auto_...
   } scales{};
   struct {
     std::string_view key = "hidden_act", absent = "silu", other = {};  // other: another name of the key

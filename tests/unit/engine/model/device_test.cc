@@ -47,7 +47,7 @@ std::vector<float> logits_of(const Model& m) {
   feed(other, 75, 5);
   other.truncate(66);
   feed(other, 80, 4);
-  const PastSnapshot snapshot = other.snapshot();
+  const PastCopy snapshot = other.copy_out();
   all.insert(all.end(), snapshot.keys.begin(), snapshot.keys.end());
   const Feed both[] = {{.ids = std::span(ids).subspan(70, 2), .past = &past},
                        {.ids = std::span(ids).subspan(84, 1), .past = &other}};

@@ -18,7 +18,18 @@ namespace {
 // 2nd, 3rd, 4th, 6th.
 std::string nth(std::int64_t n) { return fmt::format("{}{}", n, n == 2 ? "nd" : n == 3 ? "rd" : "th"); }
 
+std::string_view name_of(arch::Mixer mixer) {
+  return mixer == arch::Mixer::convolution ? "short convolutions" : "gated delta nets";
+}
+
 std::string layers_text(const arch::Row& row) {
+  if (row.mixer.which != arch::Mixer::none) {
+    return fmt::format("all tokens, where `layer_types` says full_attention{}; in other layers what {} keep",
+                       row.mixer.listed.empty()
+                           ? fmt::format(" (without it in each {}, `{}`)", nth(row.mixer.absent), row.mixer.each)
+                           : fmt::format(" (without it where `{}` does, or in all)", row.mixer.listed),
+                       name_of(row.mixer.which));
+  }
   const std::string key = row.layers.key.empty() ? "" : fmt::format(" (`{}`)", row.layers.key);
   switch (row.layers.which) {
     case arch::Layers::full:
@@ -28,9 +39,9 @@ std::string layers_text(const arch::Row& row) {
     case arch::Layers::late_windows:
       return "a window in late layers, if `use_sliding_window`";
     case arch::Layers::nth_full:
-      return row.layers.full_each == 0
-                 ? "a window where `layer_types` says so"
-                 : fmt::format("a window in all but each {} layer{}, or by `layer_types`", nth(row.layers.full_each), key);
+      return row.layers.full_each == 0 ? "a window where `layer_types` says so"
+                                       : fmt::format("a window in all but each {} layer{}, or by `layer_types`",
+                                                     nth(row.layers.full_each), key);
     case arch::Layers::first_full:
       return fmt::format("a window in all but each {} layer, the first among them", nth(row.layers.full_each));
     case arch::Layers::listed:
@@ -64,6 +75,45 @@ std::string keys_text(const arch::Row& row) {
   return text;
 }
 
+std::string states_text() {
+  std::string text =
+      "\n## Layers that keep a state\n\n"
+      "A state has the same size however long the text, and cannot be cut. What that means for a past:\n\n"
+      "| model_type | a layer keeps, in fp32 | for example |\n|---|---|---|\n";
+  for (const arch::Row& row : arch::rows()) {
+    if (row.mixer.which == arch::Mixer::convolution) {
+      text += fmt::format(
+          "| `{}` | the last `conv_L_cache` - 1 inputs of `hidden_size` numbers | LFM2-350M's shape: 10 layers of 8 "
+          "KiB, "
+          "80 KiB; keys and values of 6 layers, 12 KiB a token in bf16 |\n",
+          row.model_type);
+    }
+    if (row.mixer.which == arch::Mixer::delta) {
+      text += fmt::format(
+          "| `{}` | the last `linear_conv_kernel_dim` - 1 inputs of all queries, keys and values, and a matrix "
+          "`linear_key_head_dim` x `linear_value_head_dim` for each of `linear_num_value_heads` | Qwen3.5-0.8B's "
+          "shape: 18 "
+          "layers of 1.07 MiB, 19.3 MiB; keys and values of 6 layers, 12 KiB a token in bf16 |\n",
+          row.model_type);
+    }
+  }
+  return text +
+         "\n- **Going back** (`Past::truncate`, a prompt that parts from a saved one) restores the nearest snapshot "
+         "before that place\n  and computes the tokens after it again: the same bits, at the price of their time. "
+         "Snapshots are kept after calls of several\n  tokens, at forks, and every 1,024 tokens, up to 1 GiB for a "
+         "text; "
+         "of more those go that lie closest to others. Each costs what\n  a state does. `LoadOptions::snapshots` sets "
+         "both numbers.\n"
+         "- **Forks** share a state until one of them goes on, which writes a new one: a fork costs nothing, its first "
+         "token "
+         "a state.\n"
+         "- **A forward that fails** leaves the old state: the new one is written beside it.\n"
+         "- **Feeding in pieces** gives the same bits, since the recurrence is computed token by token in one order, "
+         "not in "
+         "chunks\n  as by transformers. From that, logits part by about 2e-5 of their size.\n"
+         "- **Saved pasts** hold the state and the snapshots ([pasts.md](pasts.md)).\n";
+}
+
 std::string models_text() {
   std::string text =
       "# Models\n\n"
@@ -85,14 +135,14 @@ std::string models_text() {
          ".\n\nA model inside a larger one (`text_config`: `gemma3`, `mistral3` and others) is computed as its "
          "language "
          "model.\n\n| model_type | family | a token sees | keys in the past are |\n|---|---|---|---|\n" +
-         rows +
+         rows + states_text() +
          "\n## What is refused\n\nBy name, with the key: a `model_type` that is not above (the nearest ones are "
          "named); "
          "kinds of rope other than\n`default`, `linear`, `dynamic` (up to the context), `yarn`, `llama3` and "
          "`longrope` "
-         "(by `--longest-text`); activation functions\nwith parameters but xielu; layers other than full and sliding "
-         "attention; bidirectional attention; tensors\nthat are missing or have another "
-         "shape.\n\nMixtures of experts, latent attention and recurrent layers are not "
+         "(by `--longest-text`); activation functions\nwith parameters but xielu; kinds of layers that are not above; "
+         "bidirectional attention; tensors\nthat are missing or have another "
+         "shape.\n\nMixtures of experts, latent attention and other recurrent layers are not "
          "computed. Their runs can be recorded in Python and judged:\n[recorded.md](recorded.md).\n";
 }
 
