@@ -16,15 +16,24 @@ namespace {
 using pkv::model::SavedPast;
 
 void check(const SavedPast& saved) {
-  const auto tokens = saved.ids.size(), blocks = saved.checksums.size();
+  const auto tokens = saved.ids.size(), blocks = saved.block_count();
   if (tokens == 0 || blocks != (tokens + 63) / 64) std::abort();
+  if (saved.states.empty() != saved.snapshots.empty() || saved.state_data.empty() != saved.snapshots.empty())
+    std::abort();
+  for (std::size_t i = 0; i < saved.snapshots.size(); ++i) {
+    if (saved.snapshots[i] <= (i > 0 ? saved.snapshots[i - 1] : 0) || saved.snapshots[i] > std::ssize(saved.ids))
+      std::abort();
+  }
   if (saved.blocks.size() != blocks * saved.shape.block_bytes()) std::abort();
   for (const std::int32_t id : saved.ids) {
     if (id < 0) std::abort();
   }
   static const pkv::kernels::Backend backend("naive", 1);
+  // The shape of a saved past says nothing of states: a model's does.
   const auto past =
-      pkv::model::Past::borrow(backend, saved.shape, saved.ids, saved.blocks, saved.file.get("blocks").file);
+      pkv::model::Past::borrow(backend, saved.shape, saved.ids,
+                               {.blocks = saved.blocks, .held_from = saved.held_from, .states = {}, .snapshots = {}},
+                               saved.file.get("blocks").file);
   std::vector<std::byte> block(saved.shape.block_bytes());
   for (std::size_t i = 0; i < blocks; ++i) past.download(i, block);
 }
