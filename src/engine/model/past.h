@@ -4,7 +4,8 @@
 // It grows by blocks of 64 tokens and is never copied to grow. A fork shares all blocks and copies one only when it
 // writes into it. After a successful forward it holds exactly the tokens that were fed; after one that failed, what it
 // held before.
-//
+#pragma once
+
 // A state cannot be cut. A forward reads the one there is and writes a new one beside it, which takes its place at the
 // end; forks share it until then. Some are kept as snapshots (SnapshotRule): `truncate` goes back to the nearest, and
 // the model feeds the tokens after it again with the next ones, which gives the same bits.
@@ -13,7 +14,6 @@
 //
 // Block format, for every backend: for each layer in turn, those that see all before those that see a window, its keys
 // and its values as kernels::PastLayer lays them out, no padding. Positions that were not fed hold garbage.
-#pragma once
 
 #include <cstddef>
 #include <cstdint>
