@@ -1,7 +1,7 @@
 # Read by ctest: the entries of PROGRAM, listed anew when it was built since. One entry is one process: all tests of a
-# suite, `Pool.*`, or PER_PARAMETER those of one parameter, where _naive and _cpu are two tables of one model,
+# suite, `Pool.*`, or PER_PARAMETER those of one parameter, where _naive, _cpu and _cuda_model are tables of one model,
 # `RowLaw.*/falcon_7b_shape`; a test that is alone has its whole name. With INSTRUCTION_SETS, a program that lists them,
-# `NAME@SSE4` and the like run what does not name the table `naive` under another set. Parameters that end in `_once` run
+# `NAME@SSE4` and the like run what names neither the table `naive` nor `cuda-model` under another set. Parameters that end in `_once` run
 # under the best set alone, those with one first word together: `RowLaw.*/llama_once`; those that end in `_alike`, too, each
 # by itself.
 cmake_minimum_required(VERSION 3.25)
@@ -36,7 +36,7 @@ if(NOT EXISTS ${ENTRIES} OR ${PROGRAM} IS_NEWER_THAN ${ENTRIES} OR ${CMAKE_CURRE
       set(parameter "${CMAKE_MATCH_3}")
       set(of "")
       if(PER_PARAMETER)
-        string(REGEX REPLACE "_(naive|cpu)(_|$)" "\\2" of "${parameter}")
+        string(REGEX REPLACE "_(naive|cpu|cuda_model)(_|$)" "\\2" of "${parameter}")
         string(REGEX REPLACE "^([^_]+)_.*_once$" "\\1_once" of "${of}")
       endif()
       string(REGEX REPLACE ".*/" "" bare ${suite})
@@ -56,7 +56,7 @@ if(NOT EXISTS ${ENTRIES} OR ${PROGRAM} IS_NEWER_THAN ${ENTRIES} OR ${CMAKE_CURRE
       if(parameter)
         string(APPEND pattern "/${parameter}")
       endif()
-      if(NOT parameter MATCHES "(^|_)naive(_|$)|_(once|alike)$")
+      if(NOT parameter MATCHES "(^|_)(naive|cuda_model)(_|$)|_(once|alike)$")
         list(APPEND fast_${id} ${pattern})
       endif()
       if(NOT PER_PARAMETER)

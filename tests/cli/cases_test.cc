@@ -30,13 +30,13 @@ bool depends_on_the_set(const std::string& command, int status) {
   static const std::set<std::string> computes_nothing = {"tokenize", "inspect", "help",     "version",
                                                          "man",      "cache",   "download", "completion"};
   if (status > 1) return false;
-  return std::any_of(std::sregex_iterator(command.begin(), command.end(), call), std::sregex_iterator(),
-                     [](const std::smatch& m) {
-                       const std::string verb = m[1].str(), rest = m[2];
-                       return rest.find("--backend naive") == rest.npos && rest.find(" help") == rest.npos &&
-                              rest.find("--recorded") == rest.npos &&
-                              !computes_nothing.contains(verb.substr(verb.find_last_of(' ') + 1));
-                     });
+  return std::any_of(
+      std::sregex_iterator(command.begin(), command.end(), call), std::sregex_iterator(), [](const std::smatch& m) {
+        const std::string verb = m[1].str(), rest = m[2];
+        return rest.find("--backend naive") == rest.npos && rest.find("--backend cuda-model") == rest.npos &&
+               rest.find(" help") == rest.npos && rest.find("--recorded") == rest.npos &&
+               !computes_nothing.contains(verb.substr(verb.find_last_of(' ') + 1));
+      });
 }
 
 bool depends_on_the_set(const fs::path& approved) {

@@ -55,6 +55,10 @@ double allowed(Act act, double x, double y, bool fused) {
       const double z = std::fmin(x, 0.);
       return (8 + (fused ? 0 : z * z)) * unit + 0x1p-52 * std::fabs(x) + tiny * std::fabs(x) + least;
     }
+    case Act::gelu_10:  // 1 + erf of the definition cancels, as for gelu
+      return 2 * unit + 0x1p-52 * std::fabs(x) + tiny;
+    case Act::laplace:
+      return 2 * unit + 0x1p-52 + tiny;
     default:
       return 2 * unit + tiny;
   }

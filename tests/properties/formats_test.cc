@@ -115,8 +115,8 @@ TEST_P(QuantisedFormats, ObeyTheRowLaw) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Tables, QuantisedFormats, testing::Values("cpu", "naive"),
-                         [](const auto& table) { return table.param; });
+INSTANTIATE_TEST_SUITE_P(Tables, QuantisedFormats, testing::Values("cpu", "naive", "cuda-model"),
+                         [](const auto& table) { return support::test_name(table.param); });
 
 TEST(Formats, TheRowLawHoldsForStoredCheckpoints) {
   for (const fs::path& folder : support::model_folders(support::source() / "tests/golden/quant/models")) {

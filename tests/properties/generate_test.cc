@@ -40,7 +40,7 @@ model::LoadOptions load_in(const std::string& format) {
 class OneText : public testing::TestWithParam<Case> {
  protected:
   // Plain loops under a sanitizer are slow; and what is done with logits is the same under every instruction set.
-  static bool few() { return GetParam().table == "naive" || support::under_lesser_set(); }
+  static bool few() { return support::is_slow(GetParam().table) || support::under_lesser_set(); }
 
   model::Model load(int threads) const {
     return support::load(GetParam().folder, GetParam().table, threads, load_in(GetParam().format));

@@ -93,7 +93,7 @@ class Pasts : public testing::TestWithParam<std::string> {
 
 // Plain loops are slow: with them, and under lesser instruction sets, each format of weights meets one of the past's.
 TEST_P(Pasts, ContinueWithTheSameBits) {
-  const bool naive = GetParam() == "naive", some = naive || support::under_lesser_set();
+  const bool slow = support::is_slow(GetParam()), some = slow || support::under_lesser_set();
   std::size_t turn = 0, tried = 0;
   for (const fs::path& folder : support::model_folders(support::source() / "models")) {
     if (!model::inspect(hf::Folder::open(folder)).card.causal) continue;
@@ -103,11 +103,11 @@ TEST_P(Pasts, ContinueWithTheSameBits) {
         model::LoadOptions options = format.options;
         options.past_dtype = kept;
         const model::Model m = support::load(folder, GetParam(), 2, options);
-        const std::int64_t saved = kLengths[turn++ % (naive ? 3 : std::size(kLengths))];
+        const std::int64_t saved = kLengths[turn++ % (slow ? 3 : std::size(kLengths))];
         const Interrupted run(m, folder_.path() / "past",
                               fmt::format("{} {} past {} {} after {}", folder.filename().string(), format.name,
                                           name_of(kept), GetParam(), saved),
-                              naive ? 67 : 133);
+                              slow ? 67 : 133);
         expect_continues(run, saved);
       }
     }
@@ -115,7 +115,8 @@ TEST_P(Pasts, ContinueWithTheSameBits) {
   EXPECT_GE(turn, some ? 11u : 45u);
 }
 
-INSTANTIATE_TEST_SUITE_P(Tables, Pasts, testing::Values("cpu", "naive"), [](const auto& table) { return table.param; });
+INSTANTIATE_TEST_SUITE_P(Tables, Pasts, testing::Values("cpu", "naive", "cuda-model"),
+                         [](const auto& table) { return support::test_name(table.param); });
 
 }  // namespace
 }  // namespace pkv

@@ -49,6 +49,9 @@ inline bool causal(const std::filesystem::path& folder) {
   return found == nullptr || !found->encoder || hf::Config::open(folder / "config.json").flag_or({"is_decoder"}, false);
 }
 
+// Tables of plain loops, for which fewer draws and shorter texts have to do.
+inline bool is_slow(std::string_view table) { return table != "cpu"; }
+
 // A golden model and a table of kernels to run it on. `once`: under the best instruction set alone, and with few draws.
 struct GoldenCase {
   std::filesystem::path folder;
@@ -102,7 +105,7 @@ inline std::vector<GoldenCase> golden_cases(bool causal_only) {
     if (causal_only && !causal(folder)) continue;
     const bool once = is_one_of_many(folder);
     for (const kernels::Ops* ops : kernels::tables()) {
-      if (once && ops->name == "naive" && (causal_only || is_twin(folder))) continue;  // the law, and what a twin says
+      if (once && is_slow(ops->name) && (causal_only || is_twin(folder))) continue;  // the law, and what a twin says
       all.push_back({folder, std::string(ops->name), once});
     }
   }

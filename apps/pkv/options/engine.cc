@@ -69,7 +69,7 @@ void EngineOptions::declare_as(Command& command) {
 void EngineOptions::declare_backend(Command& command) {
   command.add({.name = "--backend",
                .target = &backend,
-               .help = "how it is computed",
+               .help = "how it is computed (cuda-model: a GPU's arithmetic to the bit, on the host, slowly)",
                .check = one_of(backend_names()),
                .shows_default = true});
   declare_threads(command);

@@ -24,7 +24,7 @@ struct Ops;
 class Backend {
  public:
   explicit Backend(const Ops& ops, int threads = 0);
-  // `name`: "naive", "cpu"; Error::usage when there is no such table.
+  // `name`: "naive", "cpu", "cuda-model"; Error::usage when there is no such table.
   explicit Backend(std::string_view name, int threads = 0);
 
   // Another table on the device of `other`, whose kind of device it must take.

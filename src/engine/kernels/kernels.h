@@ -1,6 +1,6 @@
 // The table of operations that a model is made of, for those who call or fill one: `naive` (plain loops, double
-// accumulation: the definition and the judge) and `cpu` (Highway, the instruction set chosen at run time). Those who
-// only hold a table and its memory include backend.h.
+// accumulation: the definition and the judge), `cpu` (Highway, the instruction set chosen at run time) and `cuda-model`
+// (what a GPU computes, to the bit, on the host: law/). Those who only hold a table and its memory include backend.h.
 //
 // Shapes are the caller's promise: operations are noexcept and check nothing. Views may be strided in dimension 0
 // unless said otherwise; hidden states are fp32. How a table is added: docs/adding-a-backend.md.

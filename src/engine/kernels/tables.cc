@@ -2,13 +2,14 @@
 
 #include "base/error.h"
 #include "engine/kernels/cpu/cpu.h"
+#include "engine/kernels/cuda_model/cuda_model.h"
 #include "engine/kernels/kernels.h"
 #include "engine/kernels/naive/naive.h"
 
 namespace pkv::kernels {
 
 std::span<const Ops* const> tables() {
-  static const std::array all{&naive::ops(), &cpu::ops()};
+  static const std::array all{&naive::ops(), &cpu::ops(), &cuda_model::ops()};
   return all;
 }
 

@@ -11,6 +11,8 @@
 
 #if defined(__CUDACC__)
 #define PKV_BOTH __host__ __device__ inline
+#elif defined(__GNUC__)
+#define PKV_BOTH inline __attribute__((always_inline))  // into what is compiled for processors with fma, too
 #else
 #define PKV_BOTH inline
 #endif
