@@ -94,6 +94,11 @@ std::string against_bound(double apart, const Runs& r) {
 // What the mean over rows adds, where no logit by itself is beyond its bound.
 std::string in_the_mean(const Runs& r) {
   if (!r.spread.parts() || r.total.max_abs > r.bound.value) return "";
+  if (!r.spread.parts_in_the_mean()) {
+    return fmt::format(
+        " That is too much for one logit: it moves by {:.1f} % of its row's spread, where rounding explains {:.1f} %.",
+        100 * r.spread.farthest, 100 * r.spread.farthest_could());
+  }
   return fmt::format(
       " That is too much for {}: they move by {:.1f} % of their spread in the mean, where rounding explains {:.1f} %.",
       show::counted(r.spread.rows, "position"), 100 * r.spread.moved(), 100 * r.spread.could());

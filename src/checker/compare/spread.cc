@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 namespace pkv::check {
 namespace {
@@ -13,19 +14,20 @@ constexpr double kOfOneRow = 2.2, kOfManyRows = 1.6;
 constexpr std::int64_t kManyRows = 8;
 constexpr double kLargestOfRow = 5;  // times the standard deviation: the largest of a vocabulary
 
-// Mean, and deviation about it.
+// Mean, deviation about it, and the value farthest from it.
 struct Moments {
-  double mean = 0, deviation = 0;
+  double mean = 0, deviation = 0, farthest = 0;
 };
 
 Moments moments(std::span<const float> x, std::span<const float> less) {
-  double sum = 0, squares = 0;
+  double sum = 0, squares = 0, least = std::numeric_limits<double>::infinity(), most = -least;
   for (std::size_t i = 0; i < x.size(); ++i) {
     const double v = less.empty() ? x[i] : double{x[i]} - less[i];
     sum += v, squares += v * v;
+    least = std::min(least, v), most = std::max(most, v);
   }
   const double n = static_cast<double>(x.size()), mean = sum / n;
-  return {mean, std::sqrt(std::max(0.0, squares / n - mean * mean))};
+  return {mean, std::sqrt(std::max(0.0, squares / n - mean * mean)), std::max(most - mean, mean - least)};
 }
 
 }  // namespace
@@ -34,7 +36,7 @@ double Spread::moved() const { return rows > 0 ? std::sqrt(squares / static_cast
 
 double Spread::could() const { return (rows >= kManyRows ? kOfManyRows : kOfOneRow) * relative; }
 
-double Spread::hidden() const { return kLargestOfRow * could() * deviation; }
+double Spread::farthest_could() const { return kLargestOfRow * kOfOneRow * relative; }
 
 Spread spread_of(const Description& description) {
   Spread spread;
@@ -51,6 +53,7 @@ void add_row(Spread& spread, std::span<const float> without, std::span<const flo
   spread.rows++;
   spread.squares += distance.deviation * distance.deviation / scale;
   spread.deviation = std::max(spread.deviation, std::sqrt(scale));
+  spread.farthest = std::max(spread.farthest, distance.farthest / std::sqrt(scale));
 }
 
 }  // namespace pkv::check

@@ -19,12 +19,15 @@ struct Spread {
   double stages = 1;     // of a pass
   double squares = 0;    // of the rows' shares
   double deviation = 0;  // of the logits of a row, the largest
+  double farthest = 0;   // of one logit, as a share of its row's deviation: a fault may move few of them, in few rows
 
-  double moved() const;  // in the mean over rows, as a share
-  double could() const;  // what rounding explains of that
+  double moved() const;           // in the mean over rows, as a share
+  double could() const;           // what rounding explains of that
+  double farthest_could() const;  // and of `farthest`
   bool known() const { return rows > 0 && relative > 0; }
-  bool parts() const { return known() && moved() > could(); }
-  double hidden() const;  // a largest distance of a logit that would not show, roughly
+  bool parts_in_the_mean() const { return known() && moved() > could(); }
+  bool parts() const { return parts_in_the_mean() || (known() && farthest > farthest_could()); }
+  double hidden() const { return farthest_could() * deviation; }  // a distance up to which no logit shows
 };
 
 // Of a model whose size is known; of another, one by which nothing parts.

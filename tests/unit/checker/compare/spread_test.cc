@@ -30,6 +30,22 @@ TEST(Spread, IsHeldAgainstWhatRoundingsAddUpTo) {
   }
 }
 
+// What the report says would not show is what does not: a fault of one logit, in one row of many.
+TEST(Spread, OneLogitShowsFromTheBlindSpotOn) {
+  for (const double times : {0.98, 1.02}) {
+    Spread spread = spread_of(kModel);
+    std::vector<float> right(400), other(400);
+    for (std::size_t i = 0; i < right.size(); ++i) right[i] = other[i] = i % 2 == 0 ? 1.0f : -1.0f;
+    add(spread, 30, 0);
+    const double blind = spread.farthest_could();  // of deviation 1
+    other[7] += static_cast<float>(times * blind);
+    add_row(spread, right, other);
+    EXPECT_NEAR(spread.hidden(), blind, 1e-6);
+    EXPECT_FALSE(spread.parts_in_the_mean());
+    EXPECT_EQ(spread.parts(), times > 1) << spread.farthest << " of " << spread.farthest_could();
+  }
+}
+
 TEST(Spread, AShiftOfAllLogitsIsNone) {
   Spread spread = spread_of(kModel);
   add_row(spread, std::vector<float>{1, -1, 1, -1}, std::vector<float>{6, 4, 6, 4});
