@@ -173,6 +173,13 @@ std::vector<double> Program::attend(const Layer& w, int layer, const std::vector
             {kept_here.values.begin(), kept_here.values.begin() + static_cast<std::ptrdiff_t>(from)},
             {}};
   if (fault_.reads && call.continues) fault_.reads(call, layer, read);
+  if (handed.start != nullptr && call.past > 0) read = handed.start->layers[layer];
+  if (handed.start != nullptr && call.past == 0) {
+    const auto first = [&](const std::vector<double>& all) {
+      return std::vector<double>(all.begin(), all.begin() + handed.start->rows * kv);
+    };
+    handed.start->layers.push_back({first(k), first(v), {}});
+  }
   const int before = static_cast<int>(read.keys.size()) / kv;  // faults may add and take away
   read.keys.insert(read.keys.end(), k.begin(), k.end());
   read.values.insert(read.values.end(), v.begin(), v.end());
@@ -277,12 +284,19 @@ std::vector<double> Program::mlp(const Layer& w, int layer, const std::vector<do
   return out;
 }
 
-void Program::text(const Ids& ids, Line& line, const Call& call, const Handed& handed, std::vector<float>& logits,
+bool Program::rows_depend_on_call() const {
+  return fault_.most_of_expert || fault_.outlier_columns_of_call || fault_.dropout > 0 ||
+         std::ranges::any_of(shape_.recurrent, [](bool r) { return r; });
+}
+
+void Program::text(const Ids& ids, Line& line, Call call, const Handed& handed, std::vector<float>& logits,
                    std::vector<std::vector<float>>& hidden, double& gap) {
+  const int known = handed.start != nullptr && !handed.start->layers.empty() ? handed.start->rows : 0;
+  call.past += known, call.rows -= known;
   const int m = call.rows, d = shape_.width;
   std::vector<double> x(static_cast<std::size_t>(m) * d);
   for (int r = 0; r < m; ++r) {
-    std::copy_n(w_.embedding.begin() + static_cast<std::ptrdiff_t>(ids[r]) * d, d, x.begin() + r * d);
+    std::copy_n(w_.embedding.begin() + static_cast<std::ptrdiff_t>(ids[known + r]) * d, d, x.begin() + r * d);
   }
   const auto see = [&] { hidden.emplace_back(x.begin(), x.end()); };
   see();

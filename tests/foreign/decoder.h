@@ -106,6 +106,13 @@ struct Fault {
   bool takes_masks = true, takes_positions = true;
 };
 
+// Of calls without a past whose first tokens are the same and see the same: what attention reads of them. The first
+// such call fills it, those after it compute the other tokens alone.
+struct SameStart {
+  int rows = 0;
+  std::vector<Kept> layers = {};
+};
+
 // What a caller hands over: whether a token at place q sees key k in a head of a layer, and each token's position.
 struct Handed {
   std::function<bool(int layer, int head, int q, int k)> sees;
@@ -115,6 +122,7 @@ struct Handed {
   std::function<void(int layer, std::vector<double>& keys, std::vector<double>& values)> edit;
   std::function<int(int q, int head)> group;
   std::function<double(int q)> scale;
+  SameStart* start = nullptr;
 };
 
 struct Out {
@@ -138,6 +146,7 @@ class Program {
   const Shape& shape() const { return shape_; }
   const Format& format() const { return format_; }
   const Fault& fault() const { return fault_; }
+  bool rows_depend_on_call() const;  // so that a call may not be computed in parts
 
  private:
   struct Layer {
@@ -153,7 +162,7 @@ class Program {
   std::vector<double> times(const std::vector<double>& w, const std::vector<double>& x, int rows, int out) const;
   std::vector<double> normed(const std::vector<double>& x, const std::vector<double>& weight, int rows) const;
   void rotate(std::vector<double>& x, int heads, int row, double position, const Call& call, bool neighbours) const;
-  void text(const Ids& ids, Line& line, const Call& call, const Handed& handed, std::vector<float>& logits,
+  void text(const Ids& ids, Line& line, Call call, const Handed& handed, std::vector<float>& logits,
             std::vector<std::vector<float>>& hidden, double& gap);
   std::vector<double> attend(const Layer& w, int layer, const std::vector<double>& h, Line& line, const Call& call,
                              const Handed& handed);

@@ -22,7 +22,7 @@ Fault sees(std::function<bool(const Call&, int layer, int head, int row, int key
 
 Fault at(std::function<int(const Call&, int row)> position) {
   Fault f;
-  f.position = [position](const Call& c, int row) { return c.continues ? position(c, row) : row; };
+  f.position = [position](const Call& c, int row) { return c.continues ? position(c, row) : c.past + row; };
   return f;
 }
 

@@ -130,7 +130,8 @@ class Recorder {
     return logits(program_.call({ids}, nullptr, handed).logits[0]);
   }
   Logits end_of(const Ids& ids, const Handed& handed = {}) {
-    return rows_of(whole(ids, handed), std::ssize(ids) - rows(), rows());
+    const Logits all = whole(ids, handed);
+    return rows_of(all, all.rows() - rows(), rows());
   }
   PastPtr past_of(const Ids& prefix) { return program_.call({prefix}).past; }
   Logits go_on(const PastPtr& past) { return logits(program_.call({rest_}, past).logits[0]); }
@@ -138,13 +139,14 @@ class Recorder {
   Ids other_prefix() const { return slice(other_, 0, past_); }
   Ids other_rest() const { return slice(other_, past_, last_); }
 
-  Handed handed(const Sees& sees, const Places& place) const;
+  Handed handed(const Sees& sees, const Places& place);
+  SameStart* same_start(SameStart& start, int first_new);
   void uses(check::Probes& p);
   std::optional<std::pair<Logits, Logits>> wide_pair(check::Probes& p);
   void suppositions(check::Probes& p, const std::string& run, const Logits& seen, const Logits& right, double noise);
   void attempt(const Variants& variants, const Logits& seen, const Logits& right);
   void changes(check::Probes& p);
-  Handed doubled(const Handed& changed) const;
+  Handed doubled(const Handed& changed);
   Logits of_doubled(const Handed& changed);
   void read_wrongly(const Logits& seen, const Logits& right, check::Probes& p, double noise);
   void scaled(const Logits& seen, const Logits& right, double noise);
@@ -164,12 +166,22 @@ class Recorder {
   Ids other_, ids_, rest_;
   std::int64_t past_, last_ = 0;
   std::map<std::string, Tried> tried_;
+  SameStart text_start_, doubled_start_;  // of all suppositions in one format
 };
 
+// What comes before the new tokens is the same in all suppositions. Two rows are left, since one alone is computed by
+// another kernel.
+SameStart* Recorder::same_start(SameStart& start, int first_new) {
+  const int rows = first_new - (last_ - past_ < 2 ? 1 : 0);
+  if (program_.rows_depend_on_call() || rows < 1) return nullptr;
+  start.rows = rows;
+  return &start;
+}
+
 // Windows of the model's own layers are kept: a mask that is handed over stands in the place of the program's own.
-Handed Recorder::handed(const Sees& sees, const Places& place) const {
+Handed Recorder::handed(const Sees& sees, const Places& place) {
   const int past = static_cast<int>(past_);
-  Handed h;
+  Handed h{.start = same_start(text_start_, past)};
   if (sees) {
     h.sees = [this, sees, past](int layer, int, int q, int k) {
       const int window = program_.shape().window(layer);
@@ -253,6 +265,7 @@ void Recorder::suppositions(check::Probes& p, const std::string& run, const Logi
   const int n = static_cast<int>(last_), past = static_cast<int>(past_);
   p.supposed_for = run;
   tried_.clear();
+  text_start_ = doubled_start_ = {};
   const Logits heeded = end_of(ids_, handed([](int q, int k) { return k <= q; }, [](int q) { return q; }));
   p.runs["right_mask"] = p.runs["right_positions"] = heeded;
   if (apart(heeded, right) <= noise) {
@@ -313,9 +326,10 @@ void Recorder::suppositions(check::Probes& p, const std::string& run, const Logi
 
 // The past twice in one text, fed whole: as it is, seen by itself; and a copy that the new tokens alone see, which is
 // read wrongly.
-Handed Recorder::doubled(const Handed& changed) const {
+Handed Recorder::doubled(const Handed& changed) {
   const int past = static_cast<int>(past_), first_new = 2 * past;
   Handed h = changed;
+  h.start = same_start(doubled_start_, first_new);
   h.position = [past](int slot) { return slot < past ? slot : slot - past; };
   h.sees = [this, past, first_new](int layer, int, int q, int k) {
     const int window = program_.shape().window(layer), at = q < past ? q : q - past, key = k < past ? k : k - past;
