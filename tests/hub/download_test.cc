@@ -112,8 +112,75 @@ TEST_F(HubDownload, RefusesAnIndexThatNamesFilesElsewhere) {
 }
 
 TEST_F(HubDownload, SaysWhatARepositoryLacks) {
-  server_.put("m", "main", kCommit, {{"model.gguf", {"x", true}}, {"README.md", {"x"}}});
-  EXPECT_THAT(refused("m"), AllOf(HasSubstr("lacks a file"), HasSubstr("config.json"), HasSubstr("model.gguf")));
+  server_.put("m", "main", kCommit, {{"model.onnx", {"x", true}}, {"README.md", {"x"}}});
+  EXPECT_THAT(refused("m"), AllOf(HasSubstr("lacks a file"), HasSubstr("config.json"), HasSubstr("model.onnx")));
+}
+
+ServedFiles gguf_files() {
+  return {{"README.md", {"x"}},
+          {"config.json", {"{}"}},
+          {"m-Q4_K_M.gguf", {"four", true}},
+          {"m-Q8_0.gguf", {"eight", true}},
+          {"BF16/m-BF16-00001-of-00002.gguf", {"one", true}},
+          {"BF16/m-BF16-00002-of-00002.gguf", {"two", true}}};
+}
+
+TEST_F(HubDownload, TakesTheGgufFileThatIsNamedAndNothingElse) {
+  server_.put("org/m", "main", kCommit, gguf_files());
+  const fs::path snapshot = repo("org--m") / "snapshots" / kCommit;
+  const hub::Plan plan = download("org/m:q8_0");
+  EXPECT_EQ(plan.model(), snapshot / "m-Q8_0.gguf");
+  EXPECT_EQ(read(plan.model()), "eight");
+  EXPECT_THAT(names_in(snapshot), ElementsAre("m-Q8_0.gguf"));
+  EXPECT_EQ(download("org/m").model(), snapshot / "m-Q4_K_M.gguf");
+  EXPECT_EQ(download("org/m/m-Q8_0.gguf").missing_files(), 0);
+  EXPECT_EQ(server_.count("GET", "/resolve/" + kCommit + "/config.json"), 0);
+}
+
+TEST_F(HubDownload, TakesAllPartsOfAGgufFile) {
+  server_.put("org/m", "main", kCommit, gguf_files());
+  const fs::path folder = repo("org--m") / "snapshots" / kCommit / "BF16";
+  const auto cached = [&](const char* id) { return hub::find_cached(settings_, hub::parse_id(id)); };
+  EXPECT_FALSE(cached("org/m:BF16"));
+  EXPECT_EQ(download("org/m/BF16/m-BF16-00002-of-00002.gguf").model(), folder / "m-BF16-00001-of-00002.gguf");
+  EXPECT_EQ(read(folder / "m-BF16-00002-of-00002.gguf"), "two");
+  EXPECT_EQ(cached("org/m:BF16"), folder / "m-BF16-00001-of-00002.gguf");
+  EXPECT_FALSE(cached("org/m:Q8_0"));
+  EXPECT_FALSE(cached("org/m"));  // which is its Q4_K_M
+  fs::remove(folder / "m-BF16-00002-of-00002.gguf");
+  EXPECT_FALSE(cached("org/m:BF16"));
+}
+
+TEST_F(HubDownload, SaysWhichGgufFilesThereAre) {
+  ServedFiles files = gguf_files();
+  server_.put("org/m", "main", kCommit, files);
+  EXPECT_THAT(refused("org/m:Q5_K_M"), AllOf(HasSubstr("no such GGUF file"), HasSubstr("m-Q8_0.gguf"),
+                                             HasSubstr("BF16/m-BF16-00001-of-00002.gguf"), Not(HasSubstr("README"))));
+  EXPECT_THAT(refused("org/m/other.gguf"), AllOf(HasSubstr("no such GGUF file"), HasSubstr("other.gguf")));
+  files.erase("BF16/m-BF16-00002-of-00002.gguf");
+  server_.put("org/m", "main", kLater, files);
+  EXPECT_THAT(refused("org/m:BF16"), AllOf(HasSubstr("lacks a file"), HasSubstr("00002-of-00002")));
+  server_.put("org/folder", "main", kCommit, a_model());
+  EXPECT_THAT(refused("org/folder:Q8_0"), AllOf(HasSubstr("no such GGUF file"), HasSubstr("model.safetensors")));
+}
+
+// A repository of both: the name alone is the folder, as ever.
+TEST_F(HubDownload, PrefersSafetensorsWhereNoGgufFileIsNamed) {
+  ServedFiles files = a_model();
+  files["m-Q4_K_M.gguf"] = {"four", true};
+  server_.put("org/m", "main", kCommit, files);
+  EXPECT_EQ(download("org/m").model(), repo("org--m") / "snapshots" / kCommit);
+  EXPECT_EQ(download("org/m:Q4_K_M").model(), repo("org--m") / "snapshots" / kCommit / "m-Q4_K_M.gguf");
+}
+
+// With no list of the commit's files: those that are there are all that one can choose from.
+TEST_F(HubDownload, FindsTheGgufFileThatAnotherProgramFetched) {
+  server_.put("org/m", "main", kCommit, gguf_files());
+  const fs::path model = download("org/m:BF16").model();
+  fs::remove_all(repo("org--m") / "trees");
+  EXPECT_EQ(hub::find_cached(settings_, hub::parse_id("org/m:BF16")), model);
+  EXPECT_EQ(hub::find_cached(settings_, hub::parse_id("org/m")), model);
+  EXPECT_FALSE(hub::find_cached(settings_, hub::parse_id("org/m:Q8_0")));
 }
 
 TEST_F(HubDownload, TakesAnotherRevision) {

@@ -223,6 +223,18 @@ TEST_F(HubPrograms, CheckAModelOfTheHubWithOneCommand) {
   EXPECT_TRUE(server_.asked().empty());
 }
 
+TEST_F(HubPrograms, CheckAGgufFileOfTheHubWithOneCommand) {
+  server_.put("org/tiny-GGUF", "main", kCommit,
+              {{"config.json", {"{}"}},
+               {"tiny-F16.gguf", {read(source() / "tests/golden/gguf/qwen2-plain.gguf"), true}},
+               {"tiny-Q8_0.gguf", {"not needed", true}}});
+  for (const char* model : {"org/tiny-GGUF:f16", "org/tiny-GGUF/tiny-F16.gguf"}) {
+    EXPECT_EQ(end_of(start({"check", model, "--ids", "1,2,3,4,5"}, "out")), 0) << said("out");
+    EXPECT_THAT(said("out"), AllOf(HasSubstr("tiny-F16"), HasSubstr("identical")));
+  }
+  EXPECT_EQ(server_.count("GET", "/cdn/"), 1);
+}
+
 // Repositories of 2023: code that the config asks to run, a config in the words of that code. None of it is fetched.
 TEST_F(HubPrograms, LoadRepositoriesOf2023WithoutTheirCode) {
   for (const char* name : {"mpt-2023-config", "falcon-7b-2023-dialect"}) {

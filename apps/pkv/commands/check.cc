@@ -247,7 +247,10 @@ Command check_command() {
                    "pkv check --server http://127.0.0.1:8080 --text-file prompt.txt"},
       .misuse = [o](std::span<const std::string_view> given) { require_subject(*o, given); },
       .run = [o] { return run_check(*o); }};
-  command.add({.name = "MODEL", .target = &o->models, .help = "a folder, a bundled model, or a Hub model", .words = 1});
+  command.add({.name = "MODEL",
+               .target = &o->models,
+               .help = "a folder, a GGUF file, a bundled model, or a Hub model",
+               .words = 1});
   o->declare(command, kCheckForms, "-v shows the logits, every experiment and the proofs");
   command.add({.name = "--recorded",
                .target = &o->recorded,
@@ -269,7 +272,7 @@ Command review_command() {
                   .run = [o] { return run_review(*o); }};
   command.add({.name = "MODEL",
                .target = &o->models,
-               .help = "folders, bundled models or Hub models (default: all bundled ones)"});
+               .help = "folders, GGUF files, bundled models or Hub models (default: all bundled ones)"});
   o->declare(command, kReviewForms, "-v shows each model's logits, experiments, proofs and causes");
   command.remove("--load-in");
   command.add({.name = "--load-in",

@@ -46,6 +46,7 @@ std::string as_json(const hub::Plan& plan, bool dry_run) {
   json.member("revision", plan.id.revision);
   json.member("commit", plan.commit);
   json.member("folder", plan.folder.string());
+  if (!plan.gguf.empty()) json.member("gguf", plan.gguf.string());
   json.member("dry_run", dry_run);
   json.member("bytes", plan.bytes());
   json.member("bytes_downloaded", dry_run ? std::uint64_t{0} : plan.missing());
@@ -70,12 +71,16 @@ int run(const DownloadOptions& options) {
     }
     id = hub::parse_id(options.model + "@" + options.revision);
   }
+  if (!id.gguf.empty() && !options.include.empty()) {
+    fail_usage({.what = "the files are chosen twice",
+                .found = fmt::format("{} --include {}", options.model, options.include.front())});
+  }
   const hub::Plan plan =
       download_from_hub(hub_settings(), id, {.include = options.include, .only_plan = options.dry_run});
   const bool json = options.output.is(Form::json);
   options.output.write(json              ? as_json(plan, options.dry_run)
                        : options.dry_run ? as_table(plan, options.output)
-                                         : plan.folder.string() + "\n");
+                                         : plan.model().string() + "\n");
   return holds;
 }
 
@@ -83,19 +88,22 @@ int run(const DownloadOptions& options) {
 
 Command download_command() {
   auto o = std::make_shared<DownloadOptions>();
-  Command command{.name = "download",
-                  .help = "Fetch a model of the Hugging Face Hub into the cache",
-                  .notes =
-                      "Prints the folder, which huggingface_hub finds too. A download that was broken\n"
-                      "off goes on where it ended. A revision that moved is fetched anew; other\n"
-                      "commands use what the cache holds without asking.\n\n"
-                      "Environment: HF_TOKEN, HF_HOME, HF_HUB_CACHE, HF_ENDPOINT, HF_HUB_OFFLINE and\n"
-                      "more, as huggingface_hub reads them.",
-                  .examples = {"pkv download gpt2", "pkv download mosaicml/mpt-7b --dry-run",
-                               "pkv download tiiuae/falcon-7b --include \"*.json\" --include \"tokenizer*\""},
-                  .run = [o] { return run(*o); }};
+  Command command{
+      .name = "download",
+      .help = "Fetch a model of the Hugging Face Hub into the cache",
+      .notes =
+          "Prints the folder, or the GGUF file, which huggingface_hub finds too. A download that was broken\n"
+          "off goes on where it ended. A revision that moved is fetched anew; other\n"
+          "commands use what the cache holds without asking.\n\n"
+          "Environment: HF_TOKEN, HF_HOME, HF_HUB_CACHE, HF_ENDPOINT, HF_HUB_OFFLINE and\n"
+          "more, as huggingface_hub reads them.",
+      .examples = {"pkv download gpt2", "pkv download mosaicml/mpt-7b --dry-run",
+                   "pkv download tiiuae/falcon-7b --include \"*.json\" --include \"tokenizer*\""},
+      .run = [o] { return run(*o); }};
   command.add(
-      {model_word(o->model, "its name on the Hub: gpt2, mosaicml/mpt-7b, organisation/name@revision"),
+      {model_word(o->model,
+                  "its name on the Hub: gpt2, mosaicml/mpt-7b@revision; of GGUF files organisation/name:Q4_K_M or "
+                  "organisation/name/file.gguf"),
        {.name = "--revision", .target = &o->revision, .help = "a branch, a tag or a commit (default: main)"},
        {.name = "--include",
         .target = &o->include,

@@ -93,10 +93,12 @@ std::optional<fs::path> find_bundled(const std::string& model) {
   return {};
 }
 
-// Can only be a path: no name on the Hub looks so.
+// Can only be a path: no name on the Hub looks so, or there is a folder for its first part.
 bool is_path(const std::string& model) {
-  return model.starts_with('.') || model.starts_with('/') || model.starts_with('~') ||
-         std::ranges::count(model, '/') > 1 || model.ends_with('/');
+  if (model.starts_with('.') || model.starts_with('/') || model.starts_with('~') || model.ends_with('/')) return true;
+  if (std::ranges::count(model, '/') <= 1) return false;
+  std::error_code error;
+  return !model.ends_with(".gguf") || fs::is_directory(model.substr(0, model.find('/')), error);
 }
 
 // What stands in the folder that a path leads to.
@@ -153,7 +155,9 @@ fs::path gguf_in(const fs::path& folder) {
 std::string what_models_are() {
   const std::vector<std::string> names = bundled_names();
   const std::string bundled = names.empty() ? "" : fmt::format(", a bundled model ({})", fmt::join(names, ", "));
-  return fmt::format("a model folder{}, or a model of the Hugging Face Hub (organisation/name)", bundled);
+  return fmt::format(
+      "a model folder, a GGUF file{}, or a model of the Hugging Face Hub (organisation/name, organisation/name:Q4_K_M)",
+      bundled);
 }
 
 }  // namespace
@@ -176,9 +180,9 @@ fs::path find_model(const std::string& model) {
   if (is_path(model)) {
     const std::vector<std::string> names = listing_beside(model);
     const std::vector<std::string_view> views(names.begin(), names.end());
-    fail_load({.what = "no such folder",
+    fail_load({.what = "no such folder or file",
                .where = model,
-               .expected = "a model folder",
+               .expected = "a model folder, or a GGUF file",
                .hint = did_you_mean(fs::path(model).filename().string(), views)});
   }
   if (const std::string why = hub::why_no_id(model); !why.empty()) {

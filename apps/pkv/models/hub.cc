@@ -138,7 +138,7 @@ hub::Plan download_from_hub(const hub::Settings& settings, const hub::Id& id, co
 fs::path find_on_hub(const hub::Id& id) {
   const hub::Settings settings = hub_settings();
   if (const auto cached = hub::find_cached(settings, id)) return *cached;
-  return download_from_hub(settings, id).folder;
+  return download_from_hub(settings, id).model();
 }
 
 }  // namespace pkv::program

@@ -14,7 +14,7 @@ hub::Settings hub_settings();  // of the environment, with the program's name an
 // hub::download with what it does told on stderr. Ctrl-C leaves what arrived, to be gone on with.
 hub::Plan download_from_hub(const hub::Settings& settings, const hub::Id& id, const hub::Wish& wish = {});
 
-// The folder of a model of the cache or of the Hub.
+// The folder or GGUF file of a model of the cache or of the Hub.
 std::filesystem::path find_on_hub(const hub::Id& id);
 
 std::string home_relative(const std::filesystem::path& path);  // "~/.cache/..."

@@ -5,7 +5,7 @@
 
 namespace pkv::program {
 
-inline Option model_word(std::string& target, std::string_view help = "a folder, a bundled model, or a Hub model") {
+inline Option model_word(std::string& target, std::string_view help = "a folder, a GGUF file, a bundled model, or a Hub model") {
   return {.name = "MODEL", .target = &target, .help = help, .required = true};
 }
 

@@ -25,6 +25,11 @@ struct PartName {
   }
 };
 
+// In the names of files that are no language model of their own: encoders of images, importance matrices, and models
+// that guess for another.
+constexpr auto kOtherFiles =
+    std::to_array<std::string_view>({"mmproj", "imatrix", "mtp-", "eagle3-", "dflash-", "dspark-"});
+
 std::optional<PartName> part_name(const std::filesystem::path& path) {
   constexpr std::string_view kForm = "-00000-of-00000.gguf";
   const std::string text = path.string();
@@ -99,12 +104,24 @@ bool is_gguf_file(const std::filesystem::path& path) {
 std::vector<std::string> models_among(std::span<const std::string> names) {
   std::vector<std::string> models;
   for (const std::string& name : names) {
-    if (!name.ends_with(".gguf") || name.find("mmproj") != name.npos || name.find("imatrix") != name.npos) continue;
+    if (!name.ends_with(".gguf")) continue;
+    const std::string_view last = std::string_view(name).substr(name.rfind('/') + 1);
+    const auto is_of = [&](std::string_view word) { return last.find(word) != last.npos; };
+    if (std::ranges::any_of(kOtherFiles, is_of)) continue;
     const auto part = part_name(name);
     if (!part || part->number == 1) models.push_back(name);
   }
   std::ranges::sort(models);
   return models;
+}
+
+std::vector<std::string> parts_among(std::span<const std::string> names, const std::string& name) {
+  if (std::ranges::find(names, name) == names.end()) return {};
+  const auto part = part_name(name);
+  if (!part) return {name};
+  std::vector<std::string> parts;
+  for (std::int64_t i = 1; i <= part->count; ++i) parts.push_back(part->path_of(i).string());
+  return parts;
 }
 
 Model::Model(std::vector<Container> parts) : parts_(std::move(parts)) {

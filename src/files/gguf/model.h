@@ -19,6 +19,10 @@ bool is_gguf_file(const std::filesystem::path& path);
 // importance matrices. Sorted.
 std::vector<std::string> models_among(std::span<const std::string> names);
 
+// The parts of the model that one of the names is, in their order, each whether or not it is among the names; the name
+// alone where it is no part's. Empty when the name itself is not among them.
+std::vector<std::string> parts_among(std::span<const std::string> names, const std::string& name);
+
 class Model {
  public:
   static constexpr std::int64_t kMostParts = 99999;

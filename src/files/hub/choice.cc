@@ -4,7 +4,9 @@
 
 #include <algorithm>
 #include <array>
+#include <cctype>
 
+#include "files/gguf/gguf.h"
 #include "files/hf/tokenizer_files.h"
 
 namespace pkv::hub {
@@ -15,7 +17,44 @@ constexpr std::array<std::string_view, 2> kConfig{"config.json", "generation_con
 constexpr std::array<std::string_view, 4> kWeights{"model.safetensors", "model.safetensors.index.json",
                                                    "pytorch_model.bin", "pytorch_model.bin.index.json"};
 
+bool is_letter_or_digit(char c) { return std::isalnum(static_cast<unsigned char>(c)) != 0; }
+
+// Whether `name` holds `tag`, in any case, with - or . behind it; `apart`: and no letter or digit before it, so that
+// F16 is not found in BF16.
+bool holds_tag(std::string_view name, std::string_view tag, bool apart) {
+  const auto same = [](char a, char b) {
+    return std::toupper(static_cast<unsigned char>(a)) == std::toupper(static_cast<unsigned char>(b));
+  };
+  for (std::size_t at = 0; at + tag.size() < name.size(); ++at) {
+    const char behind = name[at + tag.size()];
+    const bool ends = behind == '-' || behind == '.', begins = !apart || at == 0 || !is_letter_or_digit(name[at - 1]);
+    if (ends && begins && std::ranges::equal(name.substr(at, tag.size()), tag, same)) return true;
+  }
+  return false;
+}
+
 }  // namespace
+
+std::vector<std::string> choose_gguf(std::span<const std::string> names, std::string_view wanted) {
+  if (wanted.ends_with(".gguf")) return gguf::parts_among(names, std::string(wanted));
+  const std::vector<std::string> models = gguf::models_among(names);
+  const auto find = [&](std::string_view tag, bool apart) {
+    return std::ranges::find_if(models, [&](const std::string& name) { return holds_tag(name, tag, apart); });
+  };
+  auto found = models.end();
+  for (const std::string_view tag : {"Q4_K_M", "Q8_0"}) {
+    if (found == models.end()) found = find(wanted.empty() ? tag : wanted, true);
+  }
+  if (found == models.end()) found = wanted.empty() ? models.begin() : find(wanted, false);
+  return found == models.end() ? std::vector<std::string>() : gguf::parts_among(names, *found);
+}
+
+bool is_of_gguf(std::span<const std::string> names) {
+  const auto ends = [&](std::string_view end) {
+    return std::ranges::any_of(names, [&](const std::string& name) { return name.ends_with(end); });
+  };
+  return !ends(".safetensors") && choose(names).weights.empty() && !gguf::models_among(names).empty();
+}
 
 Choice choose(std::span<const std::string> names, std::string_view named) {
   Choice choice;

@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "files/gguf/gguf.h"
 #include "files/hf/folder.h"
 #include "files/hf/index.h"
 #include "files/hub/choice.h"
@@ -31,16 +32,23 @@ std::vector<std::string> names_of(const Files& files) {
 Files files_in(const fs::path& snapshot) {
   Files files;
   std::error_code error;
-  for (fs::directory_iterator at(snapshot, error), end; !error && at != end; at.increment(error)) {
+  for (fs::recursive_directory_iterator at(snapshot, error), end; !error && at != end; at.increment(error)) {
     if (std::error_code ignored; fs::is_regular_file(at->path(), ignored)) {
-      files.push_back({.name = at->path().filename().string(), .size = {}, .git = {}, .sha256 = {}, .xet = {}});
+      files.push_back(
+          {.name = at->path().lexically_relative(snapshot).string(), .size = {}, .git = {}, .sha256 = {}, .xet = {}});
     }
   }
   return files;
 }
 
+// The GGUF file that is meant with its other parts; empty when none is.
+std::vector<std::string> gguf_files(const Id& id, std::span<const std::string> names) {
+  if (id.gguf.empty() && !is_of_gguf(names)) return {};
+  return choose_gguf(names, id.gguf);
+}
+
 struct Cached {
-  fs::path folder;
+  fs::path folder, gguf;
   bool usable = false;    // config and weights are there
   bool complete = false;  // and the tokenizer, or it is known that there is none
 };
@@ -85,7 +93,14 @@ Cached look_up(const Cache& cache, const Id& id) {
   Cached found{.folder = cache.snapshot(id.repo, *commit)};
   const auto tree = cache.tree(id.repo, *commit);
   const Files files = tree ? *tree : files_in(found.folder);
-  const Choice choice = choose(names_of(files), weights_named_in(found.folder));
+  const std::vector<std::string> names = names_of(files);
+  if (const std::vector<std::string> gguf = gguf_files(id, names); !gguf.empty()) {
+    found.gguf = found.folder / gguf.front();
+    found.usable = found.complete = all_there(cache, id, *commit, files, gguf);
+    return found;
+  }
+  if (!id.gguf.empty()) return found;
+  const Choice choice = choose(names, weights_named_in(found.folder));
   found.usable = cache.has(id.repo, *commit, "config.json") && has_weights(cache, id, *commit, files, choice);
   const bool no_tokenizer =
       cache.known_absent(id.repo, *commit, "tokenizer.json") && cache.known_absent(id.repo, *commit, "vocab.json");
@@ -146,10 +161,29 @@ class Download {
                    .expected = fmt::format("{}", fmt::join(wish_.include, " ")),
                    .found = some_of(names)});
       }
+    } else if (!plan_.id.gguf.empty() || is_of_gguf(names)) {
+      choose_file(names);
     } else {
       choose_needed(names);
     }
     std::ranges::sort(plan_.files, {}, &Plan::File::name);
+  }
+
+  void choose_file(const std::vector<std::string>& names) {
+    const std::vector<std::string> parts = gguf_files(plan_.id, names);
+    if (parts.empty()) {
+      const std::vector<std::string> models = gguf::models_among(names);
+      fail_load({.what = "the model on the Hub has no such GGUF file",
+                 .where = plan_.id.text(),
+                 .expected = plan_.id.names_file() ? plan_.id.gguf : fmt::format("a file ...{}.gguf", plan_.id.gguf),
+                 .found = some_of(models.empty() ? names : models),
+                 .hint = models.empty() ? "" : fmt::format("{}/{}", plan_.id.repo, models.front())});
+    }
+    for (const std::string& part : parts) {
+      require(names, part, std::ranges::find(names, part) != names.end());
+      add(part);
+    }
+    plan_.gguf = plan_.folder / parts.front();
   }
 
   void choose_needed(const std::vector<std::string>& names) {
@@ -230,11 +264,12 @@ class Download {
   std::vector<std::string> absent_;
 };
 
-Plan plan_of_cached(const Id& id, const fs::path& folder) {
-  Plan plan{.id = id, .commit = folder.filename().string(), .folder = folder, .files = {}};
-  for (const RepoFile& file : files_in(folder)) {
+Plan plan_of_cached(const Id& id, const Cached& cached) {
+  Plan plan{
+      .id = id, .commit = cached.folder.filename().string(), .folder = cached.folder, .gguf = cached.gguf, .files = {}};
+  for (const RepoFile& file : files_in(cached.folder)) {
     std::error_code error;
-    const std::uint64_t size = fs::file_size(folder / file.name, error);
+    const std::uint64_t size = fs::file_size(cached.folder / file.name, error);
     plan.files.push_back({.name = file.name, .size = error ? std::optional<std::uint64_t>() : size, .cached = true});
   }
   std::ranges::sort(plan.files, {}, &Plan::File::name);
@@ -262,7 +297,7 @@ std::size_t Plan::missing_files() const {
 std::optional<fs::path> find_cached(const Settings& settings, const Id& id) {
   const Cached cached = look_up(Cache(settings.cache, settings.symlinks), id);
   if (!cached.complete) return {};
-  return cached.folder;
+  return cached.gguf.empty() ? cached.folder : cached.gguf;
 }
 
 Plan download(const Settings& settings, const Id& id, const Wish& wish, const Callbacks& callbacks) {
@@ -272,13 +307,13 @@ Plan download(const Settings& settings, const Id& id, const Wish& wish, const Ca
     const Cached cached = look_up(Cache(settings.cache, settings.symlinks), id);
     if (!cached.usable || !wish.include.empty()) throw;
     if (callbacks.note) callbacks.note(fmt::format("{}; using what the cache holds", error.text().what));
-    return plan_of_cached(id, cached.folder);
+    return plan_of_cached(id, cached);
   }
 }
 
 fs::path find_or_download(const Settings& settings, const Id& id, const Callbacks& callbacks) {
   if (const auto cached = find_cached(settings, id)) return *cached;
-  return download(settings, id, {}, callbacks).folder;
+  return download(settings, id, {}, callbacks).model();
 }
 
 }  // namespace pkv::hub

@@ -1,6 +1,6 @@
-// Models of the Hugging Face Hub: from a name to a folder. The door of room files/hub. A model that the cache of
-// huggingface_hub holds is used from there without asking anyone; another is fetched into it. Only what is needed is
-// fetched, and no code. Reports what it does through callbacks; prints nothing.
+// Models of the Hugging Face Hub: from a name to a folder, or to a GGUF file. The door of room files/hub. A model that
+// the cache of huggingface_hub holds is used from there without asking anyone; another is fetched into it. Only what is
+// needed is fetched, and no code. Reports what it does through callbacks; prints nothing.
 #pragma once
 
 #include <cstdint>
@@ -27,7 +27,9 @@ struct Plan {
   Id id;
   std::string commit;
   std::filesystem::path folder;  // of the snapshot
-  std::vector<File> files;       // sorted by name
+  std::filesystem::path gguf;  // the GGUF file in it that is the model, of one in parts the first; empty: the folder is
+  const std::filesystem::path& model() const { return gguf.empty() ? folder : gguf; }
+  std::vector<File> files;  // sorted by name
 
   std::uint64_t bytes() const;    // of all files
   std::uint64_t missing() const;  // of those that are not cached
@@ -45,7 +47,7 @@ struct Wish {
   bool only_plan = false;            // nothing but small files is fetched
 };
 
-// The folder of a model that the cache holds with all it needs, in the revision asked for; none when something is
+// The model (Plan::model) that the cache holds with all it needs, in the revision asked for; none when something is
 // missing. Never uses the network.
 std::optional<std::filesystem::path> find_cached(const Settings& settings, const Id& id);
 

@@ -1,5 +1,6 @@
 // Id: which model of the Hugging Face Hub, and which revision of it: `name` or `organisation/name`, with `@revision`
-// when it is not `main`. What is not such a name never reaches a URL or a path.
+// when it is not `main`. Of a repository of GGUF files also which of them: `organisation/name:Q4_K_M`, as llama.cpp's
+// -hf has it, or `organisation/name/file.gguf`. What is not such a name never reaches a URL or a path.
 #pragma once
 
 #include <string>
@@ -10,7 +11,9 @@ namespace pkv::hub {
 struct Id {
   std::string repo;               // "gpt2", "mosaicml/mpt-7b"
   std::string revision = "main";  // a branch, a tag or a commit
-  std::string text() const;       // "mosaicml/mpt-7b", "gpt2@v1"
+  std::string gguf = {};          // "Q4_K_M", or the name of a file in the repository; empty: not said
+  bool names_file() const { return gguf.ends_with(".gguf"); }
+  std::string text() const;  // "mosaicml/mpt-7b", "gpt2@v1", "org/name:Q4_K_M"
 };
 
 // Why the text is no Id; empty when it is one.

@@ -38,6 +38,62 @@ TEST(Id, RefusesOthersAndSaysWhy) {
   EXPECT_THAT(error_of([] { parse_id("a/b/c"); }, Error::Kind::usage), HasSubstr("more than one /"));
 }
 
+// organisation/name:TAG as llama.cpp's -hf has it.
+TEST(Id, MayNameAGgufFile) {
+  const Id tagged = parse_id("unsloth/Qwen3-0.6B-GGUF:UD-Q4_K_XL");
+  EXPECT_EQ(tagged.repo, "unsloth/Qwen3-0.6B-GGUF");
+  EXPECT_EQ(tagged.gguf, "UD-Q4_K_XL");
+  EXPECT_EQ(tagged.revision, "main");
+  EXPECT_EQ(tagged.text(), "unsloth/Qwen3-0.6B-GGUF:UD-Q4_K_XL");
+  for (const char* text : {"a/b:q8_0@v1", "a/b@v1:q8_0"}) {
+    EXPECT_EQ(parse_id(text).repo, "a/b") << text;
+    EXPECT_EQ(parse_id(text).gguf, "q8_0") << text;
+    EXPECT_EQ(parse_id(text).text(), "a/b:q8_0@v1") << text;
+  }
+  const Id file = parse_id("a/b/BF16/m-00001-of-00002.gguf@v1");
+  EXPECT_EQ(file.repo, "a/b");
+  EXPECT_EQ(file.gguf, "BF16/m-00001-of-00002.gguf");
+  EXPECT_EQ(file.text(), "a/b/BF16/m-00001-of-00002.gguf@v1");
+  EXPECT_EQ(parse_id("a/b.gguf").repo, "a/b.gguf");
+  for (const char* text : {"a/b:", "a/b:Q4/K", "a/b:Q4:K", "a/b:../x", "a/b/../x.gguf", "a/b//x.gguf", "a/b/c/x.bin",
+                           "b:Q8_0", "a/b@x/../y:Q8_0"}) {
+    EXPECT_NE(why_no_id(text), "") << text;
+  }
+}
+
+// As llama.cpp's find_best_model does, but that F16 is not found in BF16.
+TEST(ChooseGguf, FindsTheFileThatIsMeant) {
+  const std::vector<std::string> names{"BF16/m-BF16-00001-of-00002.gguf",
+                                       "BF16/m-BF16-00002-of-00002.gguf",
+                                       "README.md",
+                                       "config.json",
+                                       "m-F16.gguf",
+                                       "m-Q3_K_S.gguf",
+                                       "m-Q4_K_M.gguf",
+                                       "m-Q8_0.gguf",
+                                       "mmproj-Q4_K_M.gguf",
+                                       "mtp-m-Q2_K.gguf",
+                                       "mQ2_K.gguf"};
+  const auto chosen = [&](std::string_view wanted) { return choose_gguf(names, wanted); };
+  EXPECT_THAT(chosen("Q8_0"), ElementsAre("m-Q8_0.gguf"));
+  EXPECT_THAT(chosen("q3_k_s"), ElementsAre("m-Q3_K_S.gguf"));
+  EXPECT_THAT(chosen("F16"), ElementsAre("m-F16.gguf"));
+  EXPECT_THAT(chosen("BF16"), ElementsAre("BF16/m-BF16-00001-of-00002.gguf", "BF16/m-BF16-00002-of-00002.gguf"));
+  EXPECT_THAT(chosen("Q2_K"), ElementsAre("mQ2_K.gguf"));
+  EXPECT_THAT(chosen("Q4_K"), IsEmpty());  // of which Q4_K_M is only the beginning
+  EXPECT_THAT(chosen("m-Q8_0.gguf"), ElementsAre("m-Q8_0.gguf"));
+  EXPECT_THAT(chosen("BF16/m-BF16-00002-of-00002.gguf"),
+              ElementsAre("BF16/m-BF16-00001-of-00002.gguf", "BF16/m-BF16-00002-of-00002.gguf"));
+  EXPECT_THAT(chosen("Q8_0.gguf"), IsEmpty());
+  EXPECT_THAT(chosen(""), ElementsAre("m-Q4_K_M.gguf"));
+  const auto of = [](const std::vector<std::string>& few) { return choose_gguf(few, ""); };
+  EXPECT_THAT(of({"m-F16.gguf", "m-Q8_0.gguf"}), ElementsAre("m-Q8_0.gguf"));
+  EXPECT_THAT(of({"m-F16.gguf", "m-IQ4_XS.gguf"}), ElementsAre("m-F16.gguf"));
+  EXPECT_TRUE(is_of_gguf(names));
+  EXPECT_FALSE(is_of_gguf(std::vector<std::string>{"m-F16.gguf", "model.safetensors"}));
+  EXPECT_FALSE(is_of_gguf(std::vector<std::string>{"mmproj-F16.gguf"}));
+}
+
 TEST(Id, KnowsItsFolder) {
   EXPECT_EQ(hf::folder_of_repo("mosaicml/mpt-7b"), "models--mosaicml--mpt-7b");
   EXPECT_EQ(hf::repo_of_folder("models--mosaicml--mpt-7b"), "mosaicml/mpt-7b");
