@@ -30,6 +30,11 @@ std::vector<std::string> names() {
 const std::map<std::string, std::map<std::string, Json>> kSaid = {
     {"gemma2-windows", {{"query_pre_attn_scalar", 12}}},
     {"gemma3-pattern-6", {{"query_pre_attn_scalar", 8}}},
+    // The converter writes these whatever the config says, and counts heads of hidden_size / heads.
+    {"glm-plain",
+     {{"rms_norm_eps", 1e-5},
+      {"rope_parameters",
+       Json::Object{{"partial_rotary_factor", 2. / 12 + 1e-9}, {"rope_theta", 10000.}, {"rope_type", "default"}}}}},
     {"smollm3-list",
      {{"no_rope_layers", nullptr},
       {"layer_types", nullptr},
