@@ -189,13 +189,15 @@ void read_normalization(Message m, SentencePieceModel& model) {
 // Ids of pieces by their texts.
 using Ids = std::unordered_map<std::string_view, std::int32_t>;
 
+[[noreturn]] void fail_twice(std::string_view text, std::size_t piece, std::string_view where) {
+  fail_load(
+      {.what = fmt::format("two pieces are {}", quote(text)), .where = fmt::format("{}: piece {}", where, piece)});
+}
+
 Ids ids_of(const std::vector<std::string>& texts, std::string_view where) {
   Ids ids;
   for (std::size_t i = 0; i < texts.size(); ++i) {
-    if (!ids.emplace(texts[i], static_cast<std::int32_t>(i)).second) {
-      fail_load(
-          {.what = fmt::format("two pieces are {}", quote(texts[i])), .where = fmt::format("{}: piece {}", where, i)});
-    }
+    if (!ids.emplace(texts[i], static_cast<std::int32_t>(i)).second) fail_twice(texts[i], i, where);
   }
   return ids;
 }
@@ -243,8 +245,10 @@ void keep(const std::vector<Merge>& merges, std::string_view where, MergeList& l
   }
 }
 
-void fill(const std::vector<std::string>& texts, TokenizerFile& file) {
-  for (std::size_t i = 0; i < texts.size(); ++i) file.vocab.add(texts[i], static_cast<std::int32_t>(i));
+void fill(const std::vector<std::string>& texts, std::string_view where, TokenizerFile& file) {
+  for (std::size_t i = 0; i < texts.size(); ++i) {
+    if (!file.vocab.add(texts[i], static_cast<std::int32_t>(i))) fail_twice(texts[i], i, where);
+  }
   file.has_vocab = file.has_merges = true;
   file.rest = Json::Object();
 }
@@ -256,6 +260,7 @@ std::size_t characters(std::string_view text) {
 
 // Pieces under the names that files give to their ids, but for a name that another piece has and keeps.
 std::vector<std::string> renamed(const SentencePieceModel& model, const Settings& s) {
+  if (s.added.empty()) return texts_of(model);
   std::unordered_set<std::string_view> kept;
   for (std::size_t i = 0; i < model.pieces.size(); ++i) {
     if (!s.added.contains(static_cast<std::int32_t>(i))) kept.insert(model.pieces[i].text);
@@ -293,6 +298,32 @@ std::string any_of(std::vector<std::string> texts) {
 }
 
 constexpr const char* kMark = "\xe2\x96\x81";
+
+// Merges of which it is not known yet whether both halves are pieces like any other; looked up many at once, since
+// looking up one waits for memory.
+struct Halves {
+  Halves(const SentencePieceModel& model, const Vocab& vocab) : model_(model), vocab_(vocab) {}
+
+  void answer() {
+    std::vector<std::string_view> texts;
+    for (const Merge& m : asked) texts.insert(texts.end(), {m.left, m.right});
+    std::vector<std::int32_t> ids(texts.size());
+    vocab_.ids(texts, ids);
+    const auto is_normal = [&](std::int32_t id) {
+      return id >= 0 && model_.pieces[static_cast<std::size_t>(id)].kind == SentencePieceModel::Kind::normal;
+    };
+    for (std::size_t i = 0; i < asked.size(); ++i) {
+      if (is_normal(ids[2 * i]) && is_normal(ids[2 * i + 1])) merges.push_back(asked[i]);
+    }
+    asked.clear();
+  }
+
+  std::vector<Merge> asked, merges;
+
+ private:
+  const SentencePieceModel& model_;
+  const Vocab& vocab_;
+};
 
 // In SentencePiece's order.
 Json normalizer_of(const SentencePieceModel& model, bool every_chunk, std::string_view where) {
@@ -390,7 +421,7 @@ TokenizerFile vocabulary_of(const SentencePieceModel& model, std::string_view wh
                      [&](const Merge& a, const Merge& b) { return characters(a.left) < characters(b.left); });
   }
   TokenizerFile file;
-  fill(texts, file);
+  fill(texts, where, file);
   keep(merges, where, file.merges);
   return file;
 }
@@ -399,25 +430,24 @@ TokenizerFile tokenizer_of(const SentencePieceModel& model, Settings& s, std::st
   require_bpe(model, where);
   const std::vector<std::string> texts = renamed(model, s);
   check_lengths(texts, where);
-  const Ids ids = ids_of(texts, where);
-  const auto is_normal = [&](std::string_view text) {
-    const auto found = ids.find(text);
-    return found != ids.end() &&
-           model.pieces[static_cast<std::size_t>(found->second)].kind == SentencePieceModel::Kind::normal;
-  };
-  std::vector<Merge> merges;
+  TokenizerFile file;
+  fill(texts, where, file);
+  Halves halves(model, file.vocab);
   std::vector<std::string> user_defined;
   for (std::size_t i = 0; i < texts.size(); ++i) {
     const auto& piece = model.pieces[i];
     if (piece.kind == SentencePieceModel::Kind::user_defined) user_defined.push_back(texts[i]);
     if (piece.kind != SentencePieceModel::Kind::normal) continue;
-    add_merges(texts[i], {{}, {}, static_cast<std::int32_t>(i), -static_cast<double>(piece.score)}, is_normal, merges);
+    add_merges(
+        texts[i], {{}, {}, static_cast<std::int32_t>(i), -static_cast<double>(piece.score)}, [](auto) { return true; },
+        halves.asked);
+    if (halves.asked.size() >= Vocab::kAtOnce) halves.answer();
   }
-  std::sort(merges.begin(), merges.end(), [](const Merge& a, const Merge& b) {
-    return std::tie(a.rank, a.id, a.left, a.right) < std::tie(b.rank, b.id, b.left, b.right);
-  });
-  TokenizerFile file;
-  fill(texts, file);
+  halves.answer();
+  std::vector<Merge>& merges = halves.merges;
+  // Of one piece the shortest left half is first, as they were made. Most models have their pieces by score.
+  const auto before = [](const Merge& a, const Merge& b) { return std::tie(a.rank, a.id) < std::tie(b.rank, b.id); };
+  if (!std::ranges::is_sorted(merges, before)) std::ranges::stable_sort(merges, before);
   keep(merges, where, file.merges);
 
   const bool every_chunk = s.legacy.value_or(!s.says_legacy);

@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <cmath>
 #include <string>
-#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -132,10 +131,8 @@ TokenizerFile by_scores(const gguf::Metadata& m, const std::vector<Token>& token
   model.algorithm = SentencePieceModel::Algorithm::bpe;
   model.add_dummy_prefix = m.flag("tokenizer.ggml.add_space_prefix").value_or(true);
   model.remove_extra_whitespaces = m.flag("tokenizer.ggml.remove_extra_whitespaces").value_or(false);
-  std::unordered_map<std::string_view, std::size_t> seen;
   for (std::size_t i = 0; i < tokens.size(); ++i) {
     if (!std::isfinite(scores[i])) m.fail(kScores, "finite numbers", fmt::format("{}", scores[i]));
-    if (const auto [at, fresh] = seen.emplace(tokens[i].text, i); !fresh) note_if_twice(false, m, tokens, i);
     model.byte_fallback |= tokens[i].kind == TokenKind::byte;
     model.pieces.push_back({std::string(tokens[i].text), scores[i], tokens[i].kind});
   }
