@@ -39,7 +39,8 @@ class Source {
   // Entries beside the tensors that are none, sorted by name: whoever knows what they mean uses or refuses them.
   virtual std::span<const containers::Other> others() const { return {}; }
 
-  virtual std::vector<TokenizerPart> tokenizer() const = 0;  // in the order of kTokenizerFiles; empty: there is none
+  // All that ids depend on, each under its name and in an order that is always the same; empty: there is no tokenizer.
+  virtual std::vector<TokenizerPart> tokenizer() const = 0;
 
   // What a reader of a report should know: files that are present and not used, tensors that the index leaves out.
   virtual std::span<const std::string> notes() const = 0;

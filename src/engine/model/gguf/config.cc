@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstdlib>
 #include <cstring>
@@ -489,10 +490,60 @@ Json gguf_config(const GgufFamily& family, const gguf::Model& model, std::vector
   return c;
 }
 
+namespace {
+
+// Control tokens at which a text ends whatever else the file says: with these names llama.cpp, too, stops there.
+constexpr auto kEnds = std::to_array<std::string_view>({"<|eot_id|>",
+                                                        "<|im_end|>",
+                                                        "<|end|>",
+                                                        "<|return|>",
+                                                        "<|call|>",
+                                                        "<|flush|>",
+                                                        "<|calls|>",
+                                                        "<end_of_turn>",
+                                                        "<|endoftext|>",
+                                                        "</s>",
+                                                        "<|eom_id|>",
+                                                        "<EOT>",
+                                                        "_<EOT>",
+                                                        "[EOT]",
+                                                        "[EOS]",
+                                                        "<|end_of_text|>",
+                                                        "<end_of_utterance>",
+                                                        "<eos>",
+                                                        "<turn|>",
+                                                        "<|tool_response>",
+                                                        "<｜end▁of▁sentence｜>",
+                                                        "[e~["});
+
+void add_ends_by_name(const gguf::Metadata& m, std::set<std::int64_t>& ends) {
+  constexpr std::string_view kTokens = "tokenizer.ggml.tokens", kTypes = "tokenizer.ggml.token_type";
+  constexpr std::int64_t kControl = 3;
+  const gguf::Value* types = m.find(kTypes);
+  if (types == nullptr || types->type == gguf::ValueType::text || !m.has(kTokens)) return;
+  const std::vector<std::string_view> tokens = m.texts(kTokens);
+  const std::vector<std::int64_t> kinds = m.integers(kTypes, INT64_MIN, INT64_MAX);
+  std::set<std::int64_t> named;
+  bool answers = false;  // of a model for which <|end|> is the end of a part alone
+  std::int64_t part = -1;
+  for (std::size_t i = 0; i < std::min(tokens.size(), kinds.size()); ++i) {
+    if (kinds[i] != kControl || std::ranges::find(kEnds, tokens[i]) == kEnds.end()) continue;
+    const auto id = static_cast<std::int64_t>(i);
+    named.insert(id);
+    answers |= tokens[i] == "<|return|>" || tokens[i] == "<|flush|>";
+    if (tokens[i] == "<|end|>") part = id;
+  }
+  if (answers) named.erase(part);
+  ends.merge(named);
+}
+
+}  // namespace
+
 Json gguf_generation_config(const gguf::Model& model) {
   const gguf::Metadata& m = model.metadata();
   Json::Object g;
   std::set<std::int64_t> ends;
+  add_ends_by_name(m, ends);
   for (const char* key : {"eos", "eot", "eom"}) {
     const auto id = m.integer(fmt::format("tokenizer.ggml.{}_token_id", key), -1, UINT32_MAX);
     if (id && *id >= 0 && *id <= INT32_MAX) ends.insert(*id);

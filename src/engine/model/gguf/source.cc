@@ -86,6 +86,18 @@ const Arrangement* GgufSource::arrangement_of(const containers::Tensor& tensor) 
   return arrangements_[static_cast<std::size_t>(&tensor - tensors_.data())].get();
 }
 
-std::vector<hf::TokenizerPart> GgufSource::tokenizer() const { return {}; }
+std::vector<hf::TokenizerPart> GgufSource::tokenizer() const {
+  std::vector<hf::TokenizerPart> parts;
+  for (const gguf::Pair& pair : model_.metadata().pairs()) {
+    // A template makes texts; ids of a text are the same with any.
+    if (!pair.key.starts_with("tokenizer.") || pair.key.starts_with("tokenizer.chat_template")) continue;
+    const std::span<const std::byte> bytes = pair.value.bytes;
+    parts.push_back({.name = pair.key,
+                     .text = {reinterpret_cast<const char*>(bytes.data()), bytes.size()},
+                     .keeper = model_.parts().front().file()});
+  }
+  std::ranges::sort(parts, {}, &hf::TokenizerPart::name);
+  return parts;
+}
 
 }  // namespace pkv::model
