@@ -60,6 +60,10 @@ class Lines {
       tensor(t.name, t.dtype, shape_text(t.shape) + " (pkv can't read this dtype)");
     }
   }
+  void tensors(std::span<const gguf::Model::Found> all) {
+    text += "\n";
+    for (const gguf::Model::Found& t : all) tensor(t.info->name, t.info->type->name, shape_text(t.info->shape));
+  }
   std::string text;
 
  private:
@@ -100,20 +104,33 @@ std::string text_of(const std::optional<TokenizerFound>& tokenizer, std::optiona
   return fmt::format("{} tokens{}", show::grouped(*tokenizer->tokens), larger ? ", more than the model has" : "");
 }
 
-// Types of a GGUF file's tensors with the bytes of each, the most first, and its metadata.
-void metadata_of(const gguf::Model& model, Lines& line) {
-  constexpr std::size_t kWidth = 90;
-  std::map<std::string_view, std::pair<std::uint64_t, std::size_t>> types;
+// A type of a GGUF file's tensors, and how much of the file is of it.
+struct TypeSum {
+  std::string_view name;
+  std::uint64_t bytes = 0;
+  std::size_t tensors = 0;
+};
+// The most first.
+std::vector<TypeSum> types_of(const gguf::Model& model) {
+  std::map<std::string_view, TypeSum> by_name;
   for (const gguf::Model::Found& t : model.tensors()) {
-    types[t.info->type->name].first += t.info->bytes;
-    ++types[t.info->type->name].second;
+    TypeSum& sum = by_name[t.info->type->name];
+    sum.name = t.info->type->name;
+    sum.bytes += t.info->bytes;
+    ++sum.tensors;
   }
-  std::vector<std::pair<std::uint64_t, std::string>> listed;
-  for (const auto& [type, sum] : types) {
-    listed.emplace_back(sum.first, fmt::format("{}: {} in {} tensors", type, megabytes(sum.first), sum.second));
+  std::vector<TypeSum> types;
+  for (const auto& [name, sum] : by_name) types.push_back(sum);
+  std::ranges::stable_sort(types, std::greater<>(), &TypeSum::bytes);
+  return types;
+}
+
+void add_gguf(Lines& line, const gguf::Model& model) {
+  constexpr std::size_t kWidth = 90;
+  for (const TypeSum& t : types_of(model)) {
+    line("type",
+         fmt::format("{}: {} in {} tensor{}", t.name, megabytes(t.bytes), t.tensors, t.tensors == 1 ? "" : "s"));
   }
-  std::ranges::sort(listed, std::greater<>());
-  for (const auto& [bytes, text] : listed) line("type", text);
   for (const gguf::Pair& pair : model.metadata().pairs()) {
     line("metadata", fmt::format("{}: {}", pair.key, gguf::short_text(pair.value, kWidth)));
   }
@@ -164,7 +181,7 @@ std::string as_text(const model::Source& folder, const model::Inspection& found,
                            windows_text(c, size_of(found.past_dtype))));
   line("tokenizer", text_of(find_tokenizer(folder.path()), c.vocab));
   for (const auto& file : model::weight_files(folder)) line("file", file.filename().string());
-  if (const auto* source = dynamic_cast<const model::GgufSource*>(&folder)) metadata_of(source->model(), line);
+  if (const auto* source = dynamic_cast<const model::GgufSource*>(&folder)) add_gguf(line, source->model());
   for (const std::string& note : found.notes) line("note", note);
   if (options.tensors) line.tensors(folder.tensors(), folder.unreadable());
   return line.text;
@@ -177,6 +194,7 @@ struct Unrunnable {
   model::Outline outline;  // empty without a config
   std::optional<TokenizerFound> tokenizer;
   std::vector<Error> why;
+  std::optional<gguf::Model> gguf;  // of a GGUF file whose headers can be read
 };
 
 // Number formats of the tensors, with the bytes of each: "F32, 2.7 MB; U8, 0.1 MB".
@@ -256,7 +274,13 @@ std::string as_text(const Unrunnable& found, const InspectOptions& options) {
   if (contents.folder) {
     for (const auto& file : contents.files) line("file", file.filename().string());
   }
-  add_said(line, contents);
+  if (found.gguf) {
+    for (const gguf::Container& part : found.gguf->parts()) line("file", part.path().filename().string());
+    add_gguf(line, *found.gguf);
+    if (options.tensors) line.tensors(found.gguf->tensors());
+  } else {
+    add_said(line, contents);
+  }
   if (options.tensors && !contents.files.empty()) line.tensors(contents.tensors, contents.unreadable);
   if (!found.why.empty()) line.text += "\nWhat keeps it from being run:\n";
   for (const Error& e : found.why) {
@@ -316,6 +340,42 @@ void write_tokenizer(JsonWriter& json, const std::optional<TokenizerFound>& foun
   });
 }
 
+// A value as JSON has it; of a long list what it is made of and how long it is.
+void write_value(JsonWriter& json, const gguf::Value& v) {
+  constexpr std::uint64_t kMost = 64;
+  if (!v.array) return json.raw(gguf::element_as_json(v, 0));
+  if (v.count > kMost) {
+    return json.object([&] {
+      json.member("array_of", gguf::name_of(v.type));
+      json.member("count", v.count);
+    });
+  }
+  json.array([&] {
+    for (std::uint64_t i = 0; i < v.count; ++i) json.raw(gguf::element_as_json(v, i));
+  });
+}
+
+void write_gguf(JsonWriter& json, const gguf::Model& model) {
+  json.object("gguf", [&] {
+    json.member("version", model.parts().front().version());
+    json.array("types", [&] {
+      for (const TypeSum& t : types_of(model)) {
+        json.object([&] {
+          json.member("type", t.name);
+          json.member("bytes", t.bytes);
+          json.member("tensors", t.tensors);
+        });
+      }
+    });
+    json.object("metadata", [&] {
+      for (const gguf::Pair& pair : model.metadata().pairs()) {
+        json.key(pair.key);
+        write_value(json, pair.value);
+      }
+    });
+  });
+}
+
 void write_files(JsonWriter& json, std::span<const std::filesystem::path> files) {
   json.array("files", [&] {
     for (const auto& file : files) json.value(file.filename().string());
@@ -361,6 +421,7 @@ std::string as_json(const Unrunnable& found, bool tensors) {
   }
   write_tokenizer(json, found.tokenizer);
   write_files(json, contents.files);
+  if (found.gguf) write_gguf(json, *found.gguf);
   json.array("problems", [&] {
     for (const Error& e : found.why) json.value(in_one_line(e));
   });
@@ -396,6 +457,7 @@ std::string as_json(const model::Source& folder, const model::Inspection& found,
   }
   write_tokenizer(json, find_tokenizer(folder.path()));
   write_files(json, model::weight_files(folder));
+  if (const auto* source = dynamic_cast<const model::GgufSource*>(&folder)) write_gguf(json, source->model());
   if (tensors) write_tensors(json, folder.tensors(), folder.unreadable());
   json.close_object();
   return json.text() + "\n";
@@ -409,9 +471,17 @@ Error without_hint_to_inspect(const Error& e) {
 }
 
 Unrunnable look_at(const std::filesystem::path& path, const Error& why) {
-  Unrunnable found{.path = path.string(), .contents = hf::contents_of(path), .outline = {}, .tokenizer = {}, .why = {}};
+  Unrunnable found{
+      .path = path.string(), .contents = hf::contents_of(path), .outline = {}, .tokenizer = {}, .why = {}, .gguf = {}};
   if (found.contents.config) found.outline = model::outline_of(*found.contents.config);
   if (found.contents.folder) found.tokenizer = find_tokenizer(path);
+  if (gguf::is_gguf_file(path)) {
+    try {
+      found.gguf.emplace(gguf::Model::open(path));
+      if (found.gguf->metadata().has("tokenizer.ggml.model")) found.tokenizer = load_tokenizer_of(path);
+    } catch (const Error&) {  // which is what keeps it from being run
+    }
+  }
   found.why.push_back(without_hint_to_inspect(why));
   for (const Error& e : found.contents.faults) {
     if (std::string_view(e.what()) != why.what()) found.why.push_back(e);

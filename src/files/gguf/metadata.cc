@@ -11,6 +11,7 @@
 
 #include "base/error.h"
 #include "base/json.h"
+#include "base/json_writer.h"
 
 namespace pkv::gguf {
 namespace {
@@ -121,6 +122,17 @@ std::string short_text(const Value& v, std::size_t most) {
     text += fmt::format("{}{}", std::exchange(between, ", "), one);
   }
   return text;
+}
+
+std::string element_as_json(const Value& v, std::uint64_t i) {
+  if (v.type == ValueType::text) {
+    std::size_t at = 0;
+    std::string_view text;
+    for (std::uint64_t n = 0; n <= i; ++n) text = next_text(v.bytes, at);
+    return json_text(text);
+  }
+  const bool floats = v.type == ValueType::f32 || v.type == ValueType::f64;
+  return floats && !std::isfinite(*number_at(v, i)) ? "null" : one_text(v, i, 0);
 }
 
 Metadata::Metadata(std::vector<Pair> pairs, std::string file)

@@ -71,4 +71,8 @@ class Metadata {
 // A value on one line, cut at `most` characters: "32000 texts: \"<unk>\", ...".
 std::string short_text(const Value& value, std::size_t most = 60);
 
+// Element `i` (of a single value 0) as JSON: a number as it would be written by hand (1e-05), null where it is not
+// finite.
+std::string element_as_json(const Value& value, std::uint64_t i);
+
 }  // namespace pkv::gguf
