@@ -125,6 +125,43 @@ TEST(Linear, Epilogues) {
   }
 }
 
+// The same numbers as those of outputs in order, elsewhere.
+TEST(Linear, PutsOutputsInTheirPlaces) {
+  constexpr std::int64_t kOuts = 51, kIn = 40;
+  std::vector<std::int32_t> order;
+  for (std::int32_t o = 0; o < kOuts; ++o) order.push_back((o * 7 + 3) % kOuts);
+  const Tensor places = ints(order);
+  const View at(places.view().data, DType::i32, {kOuts});
+  for (const DType dtype : kFormats) {
+    for (const std::int64_t rows : {1, 3, 30}) {
+      const Tensor x = Tensor(DType::f32, {rows, kIn}).random(1), w = Tensor(dtype, {kOuts, kIn}).random(2);
+      const Tensor bias = Tensor(DType::f32, {1, kOuts}).random(3), add = Tensor(DType::f32, {rows, kOuts}).random(4);
+      Tensor moved_bias(DType::f32, {1, kOuts}), moved_add(DType::f32, {rows, kOuts});
+      for (std::int64_t o = 0; o < kOuts; ++o) {
+        const std::int64_t to = order[static_cast<std::size_t>(o)];
+        moved_bias.set(0, to, static_cast<float>(bias.get(0, o)));
+        for (std::int64_t r = 0; r < rows; ++r) moved_add.set(r, to, static_cast<float>(add.get(r, o)));
+      }
+      for_each_table([&](const Ops& ops) {
+        const Tensor in_order(DType::f32, {rows, kOuts}), moved(DType::f32, {rows, kOuts}, kOuts + 3);
+        const auto b = [&](const Tensor& t) { return View(t.view().data, DType::f32, {kOuts}); };
+        Linear a{.x = x.view(), .weight = w.view(), .bias = b(bias), .add = add.view(), .out = in_order.view()};
+        a.clip = 0.5f, a.act = Act::gelu;
+        ops.linear(*ops.open(2), a);
+        a.bias = b(moved_bias), a.add = moved_add.view(), a.out = moved.view(), a.places = at;
+        ops.linear(*ops.open(2), a);
+        moved.check_guard();
+        for (std::int64_t r = 0; r < rows; ++r) {
+          for (std::int64_t o = 0; o < kOuts; ++o) {
+            ASSERT_EQ(moved.get(r, order[static_cast<std::size_t>(o)]), in_order.get(r, o))
+                << ops.name << " row " << r << " output " << o << ' ' << name_of(dtype);
+          }
+        }
+      });
+    }
+  }
+}
+
 TEST(Linear, WeightsMayStartAtAnyByte) {
   for (const DType dtype : kFormats) {
     for (int misalign = 0; misalign < 5; ++misalign) {

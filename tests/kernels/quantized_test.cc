@@ -75,7 +75,7 @@ struct Shape {
   std::int64_t rows = 1, outs = 1, in = 1, block = 64;
   float peak = 1;  // activations are of this spread
   int misalign = 0;
-  bool of_call = false;
+  bool of_call = false, as_ggml = false;
 };
 
 std::string text_of(const Shape& s) {
@@ -111,7 +111,7 @@ void compare_with(const Quantized& w, const Tensor& x, Shape s) {
   const auto run = [&](const Ops& ops, const Tensor& out) {
     const Scratch scratch(w.matrix(), s.rows);
     Linear a{.x = x.view(), .out = out.view(), .quantized = w.matrix(), .scratch = scratch.view()};
-    a.outliers_of_call = s.of_call;
+    a.outliers_of_call = s.of_call, a.as_ggml = s.as_ggml;
     ops.linear(*ops.open(2), a);
     out.check_guard();
     scratch.check();
@@ -121,7 +121,10 @@ void compare_with(const Quantized& w, const Tensor& x, Shape s) {
   std::vector<std::vector<float>> decoded;
   for (std::int64_t o = 0; o < s.outs; ++o) decoded.push_back(w.row(o));
   Bounds bounds;
-  for (const std::vector<double>& row : x.values()) {
+  for (std::vector<double>& row : x.values()) {
+    std::vector<float> given(row.begin(), row.end());
+    if (s.as_ggml) quant::round_as_ggml(s.format, given, given);
+    row.assign(given.begin(), given.end());
     std::vector<double>& of_row = bounds.emplace_back();
     for (const std::vector<float>& weights : decoded) of_row.push_back(allowed(s, row, weights) + 1e-30);
   }
@@ -196,6 +199,34 @@ TEST_P(QuantizedBlocks, EveryShape) {
     for (const std::int64_t rows : {3, 129}) {
       compare({.format = GetParam(), .rows = rows, .outs = 7, .in = blocks * block, .misalign = 1});
     }
+  }
+}
+
+// llama.cpp's roundings of activations: the product is that of the rounded rows. In blocks of 256 weights nothing is
+// rounded after that, so that only the sums may differ.
+TEST_P(QuantizedBlocks, RoundsActivationsAsGgmlDoes) {
+  const std::int64_t in = quant::traits(GetParam()).columns_multiple * 5;
+  for (const std::int64_t rows : {1, 3, 27}) {
+    const Quantized w(GetParam(), 51, in);
+    const Tensor x = Tensor(DType::f32, {rows, in}).random(9, 3);
+    compare_with(w, x, {.format = GetParam(), .as_ggml = true});
+    Tensor coarse(DType::f32, {rows, in});
+    for (std::int64_t r = 0; r < rows; ++r) {
+      const std::vector<double> row = x.values()[static_cast<std::size_t>(r)];
+      std::vector<float> values(row.begin(), row.end());
+      quant::round_as_ggml(GetParam(), values, values);
+      for (std::int64_t i = 0; i < in; ++i) coarse.set(r, i, values[static_cast<std::size_t>(i)]);
+    }
+    for_each_table([&](const Ops& ops) {
+      const Tensor rounds(DType::f32, {rows, 51}), given(DType::f32, {rows, 51});
+      const Scratch scratch(w.matrix(), rows);
+      Linear a{.x = x.view(), .out = rounds.view(), .quantized = w.matrix(), .scratch = scratch.view()};
+      a.as_ggml = true;
+      ops.linear(*ops.open(2), a);
+      a.as_ggml = false, a.x = coarse.view(), a.out = given.view();
+      ops.linear(*ops.open(2), a);
+      for (std::int64_t r = 0; r < rows; ++r) EXPECT_EQ(bits_of(rounds, r), bits_of(given, r)) << ops.name;
+    });
   }
 }
 
@@ -380,6 +411,7 @@ TEST(Quantized, ARowDoesNotDependOnItsCall) {
       const std::int64_t index = *rc::gen::inRange<std::int64_t>(0, rows);
       const int threads = *rc::gen::element(1, 2, 3, 16);
       const Act act = *rc::gen::element(Act::identity, Act::gelu);
+      const bool as_ggml = *rc::gen::arbitrary<bool>() && quant::traits(format).scaling == quant::Scaling::inside;
       const Quantized w(format, outs, in, *rc::gen::element(32, 64, 128));
       const Tensor bias = Tensor(DType::f32, {1, outs}).random(2);
       const Tensor one = Tensor(DType::f32, {1, in}).random(3, *rc::gen::element(1.f, 3.f, 50.f));
@@ -389,7 +421,7 @@ TEST(Quantized, ARowDoesNotDependOnItsCall) {
       const View b(bias.view().data, DType::f32, {outs});
       const Scratch small(w.matrix(), 1), large(w.matrix(), rows);
       Linear a{.x = one.view(), .bias = b, .out = alone.view(), .act = act};
-      a.quantized = w.matrix(), a.scratch = small.view();
+      a.quantized = w.matrix(), a.scratch = small.view(), a.as_ggml = as_ggml;
       ops.linear(*ops.open(1), a);
       a.x = x.view(), a.out = batch.view(), a.scratch = large.view();
       ops.linear(*ops.open(threads), a);

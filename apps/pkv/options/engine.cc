@@ -16,6 +16,7 @@ namespace {
 constexpr std::string_view kLoadIn[] = {"fp32", "fp16", "bf16", "int8", "fp4", "nf4"};
 constexpr std::string_view kFloats[] = {"fp32", "fp16", "bf16"};
 constexpr std::string_view kOutliers[] = {"row", "call"};
+constexpr std::string_view kNumerics[] = {"exact", "llama.cpp"};
 
 std::span<const std::string_view> backend_names() {
   static const std::vector<std::string_view> names = [] {
@@ -49,6 +50,11 @@ void EngineOptions::declare(Command& command) {
                 .help = "int8: which columns those are: of each row, or of all rows of a call, as bitsandbytes does it",
                 .check = one_of(kOutliers),
                 .shows_default = true}});
+  command.add({.name = "--numerics",
+               .target = &numerics,
+               .help = "GGUF's formats: llama.cpp: activations are rounded to 8 bits first, as it rounds them",
+               .check = one_of(kNumerics),
+               .shows_default = true});
   declare_dtype(command, "number format of weights that are not quantised (default: as stored)");
   command.add({.name = "--past-dtype",
                .target = &past_dtype,
@@ -135,6 +141,7 @@ model::LoadOptions EngineOptions::load_options() const {
   }
   options.int8_threshold = int8_threshold;
   options.int8_outliers_of_call = int8_outliers == "call";
+  options.as_ggml = numerics == "llama.cpp";
   return options;
 }
 

@@ -40,6 +40,7 @@ struct EngineOptions {
   std::vector<std::string> skip;
   std::optional<float> int8_threshold;
   std::string int8_outliers = "row";
+  std::string numerics = "exact";
   std::string as;  // an implementation whose faults the engine takes over
 
   void declare(Command& command);  // all but --as

@@ -69,7 +69,10 @@ struct Norm {
 
 // out = add + act(clip(x . weight^T + bias)). x [rows, in]; weight [out, in] packed, fp32, fp16 or bf16, or `quantized`
 // in its place, packed too; bias [out] fp32 or empty; add [rows, out] or empty, may be `out`; out [rows, out] fp32.
-// `clip` > 0 limits the sums to [-clip, clip].
+// `clip` > 0 limits the sums to [-clip, clip]. `places` int32 [out], each of 0 to out - 1 once, or empty: what row o of
+// the weights gives stands at places[o], in out, bias and add (Ops::places_outputs).
+//
+// `as_ggml`: by matrices in ggml's formats rows of x are multiplied as quant::round_as_ggml gives them.
 //
 // The values of 4-bit matrices are code times scale in fp32, not rounded to `decoded`. By an int8 matrix, rows of x are
 // multiplied as quant::Activations; `outliers_of_call` takes the outlier columns of all rows together, as bitsandbytes
@@ -78,13 +81,15 @@ struct Linear {
   View x, weight{}, bias{}, add{}, out;
   float clip = 0;
   Act act = Act::identity;
+  View places{};
   quant::Matrix quantized{};
   View scratch{};  // Ops::linear_scratch() bytes when quantized, aligned to 64
   float outlier_threshold = 6;
   bool outliers_of_call = false;
+  bool as_ggml = false;
 
   auto operands() const {
-    return std::array{&x, &weight, &bias, &add, &out, &quantized.codes, &quantized.scales, &scratch};
+    return std::array{&x, &weight, &bias, &add, &out, &places, &quantized.codes, &quantized.scales, &scratch};
   }
 };
 
@@ -318,6 +323,8 @@ struct MemoryOps {
 // A table. Every entry is there in every table.
 struct Ops {
   std::string_view name;
+  bool places_outputs = false;  // `linear` knows Linear::places; else rows of weights are put in order when loaded
+  bool rounds_as_ggml = false;  // and Linear::as_ggml
 
   // `threads` 0: as many as there are physical cores.
   std::unique_ptr<Device> (*open)(int threads);

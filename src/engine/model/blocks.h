@@ -22,6 +22,8 @@ struct Norm {
 struct Projection {
   View weight{}, bias{};      // [out, in]; [out] fp32 or empty
   quant::Matrix quantized{};  // in place of `weight`
+  View places{};              // int32 [out]: where what each row gives stands; empty: in the order of rows
+  bool as_ggml = false;       // states are rounded as ggml rounds them
 
   std::int64_t out() const { return quantized ? quantized.out : weight[0]; }
   std::int64_t in() const { return quantized ? quantized.in : weight[1]; }

@@ -40,6 +40,7 @@ struct LoadOptions {
   bool decode = false;  // matrices that are stored quantised become what their codes stand for, in `dtype`
   std::optional<float> int8_threshold{};  // none: as the config says, else 6
   bool int8_outliers_of_call = false;
+  bool as_ggml = false;  // activations are rounded as llama.cpp rounds them, before products by its formats
   // Tokens that texts will have at most, where positions of longer texts turn otherwise (longrope); none: few.
   std::optional<std::int64_t> context{};
   SnapshotRule snapshots{};

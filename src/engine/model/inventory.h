@@ -37,6 +37,7 @@ struct Inventory {
   std::map<quant::Format, std::size_t> formats{};  // bytes of the quantised matrices in each
   std::int64_t block = 0;                          // largest block of quantised matrices whose blocks share scales
   bool nested = false;               // whether scales of any matrix are kept in 8 bits (double quantisation)
+  bool as_ggml = false;              // whether activations are rounded as ggml rounds them, before any product
   std::vector<std::string> plain{};  // layers ("transformer.h.0.mlp.c_fc") that are not quantised
   std::string output{};              // the output layer ("lm_head"), which never is quantised
   Products products{};               // products of all layers but the output layer

@@ -67,6 +67,20 @@ std::string note_on_dtype(const hf::Config& config, const Reader& reader, const 
       config.file(), name_of(*said), name_of(found), name_of(*said), name_of(*said));
 }
 
+// That activations can be rounded as llama.cpp rounds them, and some are.
+void require_as_ggml(const kernels::Backend& backend, const Source& source, const Inventory& weights) {
+  if (!backend.ops().rounds_as_ggml) {
+    fail_usage({.what = "this backend does not round activations as llama.cpp does",
+                .where = std::string(backend.ops().name),
+                .expected = "backend cpu or naive"});
+  }
+  if (weights.as_ggml) return;
+  fail_usage({.what = "activations are rounded as llama.cpp rounds them only where they meet its formats",
+              .where = source.path().string(),
+              .expected = "matrices in Q4_K, Q8_0 and the like",
+              .found = weights.describe()});
+}
+
 Loaded load_page(const Source& source, const kernels::Backend* backend, const LoadOptions& options) {
   require_float(options.dtype, "weights");
   require_float(options.past_dtype, "keys and values");
@@ -97,6 +111,10 @@ Loaded load_page(const Source& source, const kernels::Backend* backend, const Lo
   loaded.weights = reader.inventory();
   loaded.memory = reader.take_memory();
   loaded.quantized = reader.take_quantized();
+  if (options.as_ggml && backend != nullptr) {
+    require_as_ggml(*backend, source, loaded.weights);
+    loaded.notes.push_back("activations are rounded to 8 bits, as llama.cpp rounds them");
+  }
   loaded.outliers = {
       .threshold = options.int8_threshold.value_or(quantization.threshold.value_or(OutlierRule{}.threshold)),
       .of_call = options.int8_outliers_of_call};

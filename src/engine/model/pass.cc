@@ -242,10 +242,10 @@ void Pass::replace(const View& states) {
 
 // call.out = ... x . weight^T: `call` says what comes after the product.
 void Pass::multiply(const View& x, const Projection& projection, kernels::Linear call) {
-  call.x = x, call.weight = projection.weight, call.bias = projection.bias;
+  call.x = x, call.weight = projection.weight, call.bias = projection.bias, call.places = projection.places;
   if (projection.quantized) {
     const auto bytes = static_cast<std::int64_t>(backend_.ops().linear_scratch(projection.quantized, x[0]));
-    call.quantized = projection.quantized;
+    call.quantized = projection.quantized, call.as_ggml = projection.as_ggml;
     call.scratch = workspace_.get(backend_, Workspace::scratch, DType::u8, 1, bytes);
     call.outlier_threshold = outliers_.threshold, call.outliers_of_call = outliers_.of_call;
   }

@@ -45,6 +45,7 @@ std::string format_text(const Model& model) {
   if (w.quantized) text += fmt::format(", the rest {}", name_of(w.dtype));
   if (w.quantized && !w.plain.empty()) text += ", not quantised: " + plain_text(w.plain);
   if (w.splits_outliers()) text += fmt::format(", outliers from {}", model.outliers().threshold);
+  if (w.as_ggml) text += ", activations rounded as llama.cpp rounds them";
   if (!model.card().regime.empty()) text += ", " + model.card().regime;
   const bool stored_quantised = w.quantized && model.quantized().empty();
   if (w.as_stored && (stored_quantised || stored_mixed(model.source()))) text += ", as stored";

@@ -142,10 +142,10 @@ View Reader::keep(const Buffer& host) {
   return kept;
 }
 
-View Reader::keep_matrix(const containers::Tensor& t, bool transpose) {
+// `stored`: what is to be undone of how it lies in its file.
+View Reader::keep_matrix(const containers::Tensor& t, bool transpose, const Arrangement* stored) {
   const DType dtype = options_.dtype.value_or(dtype_to_compute_with(t));
   progress(t);
-  const Arrangement* stored = arrangement_of(source_, t);
   View kept(t.data.data(), dtype, {t.shape[transpose ? 1 : 0], t.shape[transpose ? 0 : 1]});
   // A table that is wide in any file says nothing of what keys and values should be kept in.
   if (stored != nullptr && stored->widened) {

@@ -4,6 +4,7 @@
 // number format asked for). Without a backend it only checks: no weight is read but those that are stored twice.
 #pragma once
 
+#include <map>
 #include <optional>
 #include <set>
 #include <span>
@@ -12,6 +13,7 @@
 #include <vector>
 
 #include "engine/kernels/backend.h"
+#include "engine/model/arrangement.h"
 #include "engine/model/blocks.h"
 #include "engine/model/card.h"
 #include "engine/model/checkpoint.h"
@@ -116,7 +118,11 @@ class Reader {
   void widen(const containers::Tensor& t, std::span<float> to) const;
   Projection table(const std::string& name, std::int64_t rows, std::int64_t columns);
   View keep(const Buffer& host);
-  View keep_matrix(const containers::Tensor& t, bool transpose);
+  View keep_matrix(const containers::Tensor& t, bool transpose) {
+    return keep_matrix(t, transpose, arrangement_of(source_, t));
+  }
+  View keep_matrix(const containers::Tensor& t, bool transpose, const Arrangement* stored);
+  View places_of(const containers::Tensor& t);
   View keep_packed(View matrix, kernels::Memory memory);
   Projection keep_packed(quant::Matrix matrix);
   void place(View& view);
@@ -148,6 +154,7 @@ class Reader {
   std::vector<std::string> notes_;
   Inventory inventory_;
   std::vector<QuantizedMatrix> quantized_;
+  std::map<const Arrangement*, View> places_;  // of those that products undo
   std::optional<quant::Format> stored_format_;
   std::string output_;    // name of the output matrix
   Projection embedding_;  // the output matrix too, when tied

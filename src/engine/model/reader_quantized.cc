@@ -37,7 +37,26 @@ Projection Reader::keep_linear(const std::string& name, std::int64_t out, std::i
   const containers::Tensor& t = transposed ? expect(name, std::array{in, out}) : expect(name, std::array{out, in});
   if (options_.quantize && !skips(t.name)) return encode(t, transposed);
   inventory_.plain.push_back(module_of(t.name));
-  return {.weight = keep_matrix(t, transposed)};
+  const View places = places_of(t);
+  return {.weight = keep_matrix(t, transposed, places ? nullptr : arrangement_of(source_, t)), .places = places};
+}
+
+// Where the outputs of a matrix whose rows were moved stand, for products to put them there: its rows stay where they
+// lie in the file. Empty where no row was moved, or rows must be put in order.
+View Reader::places_of(const containers::Tensor& t) {
+  const Arrangement* stored = arrangement_of(source_, t);
+  const std::vector<std::int64_t>* rows = moved_rows(stored);
+  if (rows == nullptr || backend_ == nullptr || !backend_->ops().places_outputs) return {};
+  View& places = places_[stored];
+  if (!places) {
+    Buffer host(DType::i32, {std::ssize(*rows)});
+    const std::span<std::int32_t> to = host.span<std::int32_t>();
+    for (std::size_t i = 0; i < rows->size(); ++i) {
+      to[static_cast<std::size_t>((*rows)[i])] = static_cast<std::int32_t>(i);
+    }
+    places = keep(host);
+  }
+  return places;
 }
 
 // What is stored quantised cannot be quantised anew.
@@ -71,7 +90,10 @@ Projection Reader::keep_stored(StoredMatrix stored, const std::string& name) {
     count(m);
     return {.quantized = m};
   }
-  if (const containers::Tensor& t = *find(name); const auto* rows = moved_rows(arrangement_of(source_, t))) {
+  const bool as_it_is = !options_.decode && kernels::can_multiply(m);
+  const containers::Tensor& t = *find(name);
+  const View places = as_it_is ? places_of(t) : View();
+  if (const auto* rows = moved_rows(arrangement_of(source_, t)); rows != nullptr && !places) {
     const Buffer ordered = in_order(t, *rows);
     memory_.emplace_back(*backend_, m.code_bytes());
     backend_->upload(memory_.back().data(), ordered.view().data, m.code_bytes());
@@ -87,9 +109,13 @@ Projection Reader::keep_stored(StoredMatrix stored, const std::string& name) {
     place(m.scales);
   }
   if (options_.decode) return keep_decoded(m, options_.dtype.value_or(m.decoded));
-  if (!kernels::can_multiply(m)) return keep_decoded(m, DType::f32);
+  if (!as_it_is) return keep_decoded(m, DType::f32);
   count(m);
-  return keep_packed(m);
+  Projection kept = keep_packed(m);
+  kept.places = places;
+  kept.as_ggml = options_.as_ggml && m.traits().scaling == quant::Scaling::inside;
+  inventory_.as_ggml |= kept.as_ggml;
+  return kept;
 }
 
 // Places a view, and keeps the memory of its copy if it needed one.

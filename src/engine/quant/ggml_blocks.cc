@@ -3,7 +3,9 @@
 // once. So any order gives these bits.
 #include <algorithm>
 #include <bit>
+#include <cmath>
 #include <cstring>
+#include <limits>
 
 #include "engine/quant/encodings.h"
 #include "engine/tensor/element.h"
@@ -193,6 +195,23 @@ void decode_blocks(const Matrix& m, std::int64_t row, std::int64_t first, std::s
     std::copy_n(values.begin() + from, n, out.begin() + static_cast<std::ptrdiff_t>(done));
     done += n;
     at += static_cast<std::int64_t>(n);
+  }
+}
+
+// NaN and infinity make NaN of what shares their scale.
+void round_as_ggml(Format weights, std::span<const float> x, std::span<float> out) {
+  const bool wide = traits(weights).codes.weights == 256;
+  const std::size_t block = wide ? 256 : 32;
+  for (std::size_t k = 0; k < x.size(); k += block) {
+    float most = 0;
+    bool finite = true;
+    for (std::size_t i = k; i < k + block; ++i) {
+      most = std::max(most, std::fabs(x[i]));
+      finite &= std::isfinite(x[i]);
+    }
+    const float factor = !finite ? std::numeric_limits<float>::quiet_NaN() : most > 0 ? 127 / most : 0;
+    const float scale = !wide ? to_float(to_f16(most / 127)) : most > 0 ? 1 / factor : 0;
+    for (std::size_t i = k; i < k + block; ++i) out[i] = scale * std::nearbyint(x[i] * factor);
   }
 }
 

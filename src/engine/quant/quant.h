@@ -178,4 +178,9 @@ struct Activations {
 // takes them; empty: this row's own.
 Activations encode_activations(std::span<const float> x, float threshold, std::span<const std::uint8_t> among = {});
 
+// A row of activations as ggml rounds it before a product by a matrix in one of its formats: to 8 bits of the largest of
+// 32 with a scale in fp16 (Q8_0, Q8_1), or, where blocks have 256 weights, of the largest of 256 with a scale in fp32
+// (Q8_K). x, out [n], n a whole number of such blocks; out may be x.
+void round_as_ggml(Format weights, std::span<const float> x, std::span<float> out);
+
 }  // namespace pkv::quant

@@ -14,6 +14,8 @@ std::unique_ptr<Device> open(int threads) {
 
 const Ops& ops() {
   static const Ops table{.name = "cpu",
+                         .places_outputs = true,
+                         .rounds_as_ggml = true,
                          .open = open,
                          .memory = host::kMemory,
                          .linear_scratch = host::linear_scratch,

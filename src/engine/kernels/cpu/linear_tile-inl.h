@@ -112,7 +112,11 @@ HWY_INLINE void clear_each(Sums<R, O>& sums, std::integer_sequence<int, i...>) {
 // Bias, clip, activation and add for one row's outputs [first, first + n). `sums` holds whole vectors.
 HWY_NOINLINE void finish(const Linear& a, Int r, Int first, Int n, float* sums) {
   std::fill(sums + n, sums + ceil_div(n, kLanes) * kLanes, 0.f);
-  if (a.bias) {
+  const std::int32_t* places = a.places ? a.places.as<const std::int32_t>() + first : nullptr;
+  if (a.bias && places != nullptr) {
+    const auto* bias = a.bias.as<const float>();
+    for (Int i = 0; i < n; ++i) sums[i] += bias[places[i]];
+  } else if (a.bias) {
     const float* bias = a.bias.as<const float>() + first;
     for_lanes(n, [&](auto d, Int i)
                      HWY_ATTR { hn::StoreU(hn::Add(hn::LoadU(d, sums + i), widen(d, bias + i)), d, sums + i); });
@@ -125,6 +129,12 @@ HWY_NOINLINE void finish(const Linear& a, Int r, Int first, Int n, float* sums) 
     });
   }
   act_row(a.act, sums, n);
+  if (places != nullptr) {
+    const float* add = a.add ? row(a.add, r) : nullptr;
+    float* out = row(a.out, r);
+    for (Int i = 0; i < n; ++i) out[places[i]] = add == nullptr ? sums[i] : add[places[i]] + sums[i];
+    return;
+  }
   float* out = row(a.out, r) + first;
   if (!a.add) {
     std::memcpy(out, sums, static_cast<std::size_t>(n) * sizeof(float));

@@ -3,7 +3,8 @@
 // The product is made of integers. int8: as LLM.int8() defines it; the sums are exact, so that any order will do. 4
 // bits: activations are rounded to 15 bits of the largest of 256 neighbours (at most 3e-5 of it), weights are integers
 // in the ratios of the format's values (four_bits-inl.h); both errors are below what fp16 would make of the same
-// numbers.
+// numbers. `as_ggml`: activations are rounded as ggml does it before all else; what that gives meets blocks of 256
+// weights exactly, since 129 times a code of 8 bits is one of 15.
 //
 // Row law: an integer sum of `codes_at_once` products in each lane is exact; it is rounded to fp32 and added, times its
 // block's scale, to the sum of its span of 256; spans, times the activations' scale, to the sum of their piece of 1024;
@@ -66,13 +67,18 @@ HWY_NOINLINE void decoded_outs(const Linear& a, Int first, Int outs) {
   const Floats d;
   const quant::Matrix& m = a.quantized;
   constexpr Int kRows = QuantizedRows::kRows;
-  alignas(64) float w[kPiece], sums[kRows][kFewStride];
+  alignas(64) float w[kPiece], coarse[kPiece], sums[kRows][kFewStride];
   for (Int o = 0; o < outs; ++o) {
     for (Int k = 0; k < m.in; k += kPiece) {
       const Int n = std::min(kPiece, m.in - k), whole = n / kLanes * kLanes;
       quant::decode(m, first + o, k, {w, static_cast<std::size_t>(n)});
       for (Int r = 0; r < a.x[0]; ++r) {
         const float* x = row(a.x, r) + k;
+        if (a.as_ggml) {
+          const auto size = static_cast<std::size_t>(n);
+          quant::round_as_ggml(m.format, {x, size}, {coarse, size});
+          x = coarse;
+        }
         Vec sum = hn::Zero(d);
         for (Int i = 0; i < whole; i += kLanes) sum = hn::MulAdd(hn::LoadU(d, x + i), hn::Load(d, w + i), sum);
         alignas(16) float folded[4];

@@ -35,14 +35,35 @@ Int codes_at_once(const quant::Matrix& m) { return m.in % 64 == 0 && m.block % 6
 
 #if HWY_TARGET != HWY_SCALAR
 
+// The same as quant::round_as_ggml.
+HWY_NOINLINE void rounded_as_ggml(const float* x, Int n, bool wide, float* to) {
+  const Floats d;
+  const Int block = wide ? 256 : 32;
+  for (Int k = 0; k < n; k += block) {
+    const float most = most_of(x + k, block), factor = most > 0 ? 127 / most : std::isnan(most) ? kNaN : 0;
+    const float scale = !wide ? to_float(to_f16(most / 127)) : most > 0 ? 1 / factor : 0;
+    for (Int i = k; i < k + block; i += kLanes) {
+      const Vec codes = hn::Round(hn::Mul(hn::LoadU(d, x + i), hn::Set(d, factor)));
+      hn::StoreU(hn::Mul(hn::Set(d, scale), codes), d, to + i);
+    }
+  }
+}
+
 // For blocks: as spans_of does it, in the order of their unpacked weights; and where these have minima the sums of the
 // words that share one.
-HWY_NOINLINE void block_spans_of(const float* x, const quant::Matrix& m, Word* codes, float* scales, float* sums) {
+HWY_NOINLINE void block_spans_of(const float* row, bool as_ggml, const quant::Matrix& m, Word* codes, float* scales,
+                                 float* sums) {
   constexpr float kTop = 16383, kLeast = 1e-30f;
   const Int least = between_minima(m.format);
+  alignas(64) float coarse[kSpan];
   for (Int k = 0; k < m.in; k += kSpan, codes += kSpan, sums += 16) {
     const Int n = std::min(kSpan, m.in - k);
-    const float most = most_of(x + k, n);
+    const float* x = row + k;
+    if (as_ggml) {
+      rounded_as_ggml(x, n, m.traits().codes.weights == 256, coarse);
+      x = coarse;
+    }
+    const float most = most_of(x, n);
     *scales++ = most / kTop;
     if (least > 0) std::fill(sums, sums + 16, 0.f);
     if (!(most >= kLeast)) {  // nothing, or not a number
@@ -50,7 +71,7 @@ HWY_NOINLINE void block_spans_of(const float* x, const quant::Matrix& m, Word* c
       if (most < kLeast) scales[-1] = 0;
       continue;
     }
-    round_all(x + k, n, kTop / most, codes);
+    round_all(x, n, kTop / most, codes);
     for (Int j = 0; least > 0 && j < n / least; ++j) {
       Int sum = 0;
       for (Int i = 0; i < least; ++i) sum += codes[j * least + i];
@@ -72,7 +93,7 @@ XRow quantize_row(const Linear& a, const float* x, Int r, const QuantizedRows& r
 #if HWY_TARGET != HWY_SCALAR
   if (m.traits().scaling == quant::Scaling::inside) {
     row.sums = rows.sums(scratch, r);
-    block_spans_of(x, m, words, rows.scales(scratch, r), rows.sums(scratch, r));
+    block_spans_of(x, a.as_ggml, m, words, rows.scales(scratch, r), rows.sums(scratch, r));
     return row;
   }
 #endif

@@ -116,6 +116,9 @@ double dot_int8(const quant::Activations& x, const float* w) {
   return codes * x.scale / 127 + outliers;
 }
 
+// Where what row o of the weights gives stands.
+std::int64_t place(const Linear& a, std::int64_t o) { return a.places ? a.places.as<const std::int32_t>()[o] : o; }
+
 void linear_quantized(Device& device, const Linear& a) {
   quant::Matrix m = a.quantized;
   m.decoded = DType::f32;  // a product takes the values as they are, whatever they would be rounded to
@@ -128,12 +131,18 @@ void linear_quantized(Device& device, const Linear& a) {
       rows.push_back(quant::encode_activations({row(a.x, r), in}, a.outlier_threshold, among));
     }
   }
+  std::vector<std::vector<float>> coarse;
+  for (std::int64_t r = 0; a.as_ggml && m.traits().scaling == quant::Scaling::inside && r < a.x[0]; ++r) {
+    coarse.emplace_back(in);
+    quant::round_as_ggml(m.format, {row(a.x, r), in}, coarse.back());
+  }
   spread(device, m.out, [&](std::int64_t o) {
     std::vector<float> w(in);
     quant::decode(m, o, 0, w);
     for (std::int64_t r = 0; r < a.x[0]; ++r) {
-      const double sum = of_codes ? dot_int8(rows[static_cast<std::size_t>(r)], w.data()) : dot(row(a.x, r), w);
-      row(a.out, r)[o] = finish(a, r, o, sum);
+      const float* x = a.as_ggml && !coarse.empty() ? coarse[static_cast<std::size_t>(r)].data() : row(a.x, r);
+      const double sum = of_codes ? dot_int8(rows[static_cast<std::size_t>(r)], w.data()) : dot(x, w);
+      row(a.out, r)[place(a, o)] = finish(a, r, place(a, o), sum);
     }
   });
 }
@@ -143,7 +152,9 @@ void linear(Device& device, const Linear& a) noexcept {
   spread(device, a.weight[0], [&](std::int64_t o) {
     std::vector<float> w(static_cast<std::size_t>(a.x[1]));
     load_elements(a.weight.data, a.weight.dtype, o * a.x[1], w);
-    for (std::int64_t r = 0; r < a.x[0]; ++r) row(a.out, r)[o] = finish(a, r, o, dot(row(a.x, r), w));
+    for (std::int64_t r = 0; r < a.x[0]; ++r) {
+      row(a.out, r)[place(a, o)] = finish(a, r, place(a, o), dot(row(a.x, r), w));
+    }
   });
 }
 
@@ -389,6 +400,8 @@ std::unique_ptr<Device> open(int threads) { return std::make_unique<host::Host>(
 
 const Ops& ops() {
   static const Ops table{.name = "naive",
+                         .places_outputs = true,
+                         .rounds_as_ggml = true,
                          .open = open,
                          .memory = host::kMemory,
                          .linear_scratch = host::linear_scratch,

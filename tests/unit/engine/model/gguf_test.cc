@@ -102,5 +102,38 @@ TEST_F(Gguf, APastOfAFileWithAnotherTokenizerIsRefused) {
   }
 }
 
+// Rows of queries and keys lie ordered by pairs. Where products put outputs in their places, and where rows are copied
+// into order since they are decoded, the definition's sums are the same.
+TEST_F(Gguf, RowsThatAConverterMovedAreUsedWhereTheyLie) {
+  const kernels::Backend naive("naive", 1);
+  for (const std::uint32_t type : {0u, 8u}) {
+    const LittleLlama llama{.matrices = type};
+    const Model mapped = load(open_source(put(llama)), naive, {.past_dtype = DType::f32});
+    const Model copied = load(open_source(put(llama)), naive, {.dtype = DType::f32, .decode = true});
+    EXPECT_EQ(logits(mapped), logits(copied));
+  }
+}
+
+TEST_F(Gguf, ActivationsMayBeRoundedAsLlamaCppRoundsThem) {
+  const LittleLlama llama{.matrices = 8};
+  const Model exact = load_file(llama, "m.gguf"), coarse = load_file(llama, "m.gguf", {.as_ggml = true});
+  const std::vector<float> a = logits(exact), b = logits(coarse);
+  ASSERT_EQ(a.size(), b.size());
+  float most = 0;
+  for (std::size_t i = 0; i < a.size(); ++i) most = std::max(most, std::abs(a[i] - b[i]));
+  EXPECT_GT(most, 0);
+  EXPECT_LT(most, 0.05f);
+  EXPECT_EQ(b, logits(coarse, 1));  // the row law holds all the same
+  EXPECT_EQ(b, logits(coarse, 4));
+  EXPECT_NE(identity_of(exact, {.threads = 1}).format, identity_of(coarse, {.threads = 1}).format);
+  try {
+    load_file({}, "plain.gguf", {.as_ggml = true});
+    FAIL() << "no error";
+  } catch (const Error& e) {
+    EXPECT_EQ(e.kind(), Error::Kind::usage);
+    EXPECT_THAT(e.what(), AllOf(HasSubstr("expected: matrices in Q4_K"), HasSubstr("fp32")));
+  }
+}
+
 }  // namespace
 }  // namespace pkv::model

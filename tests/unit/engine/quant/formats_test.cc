@@ -166,5 +166,26 @@ TEST(QuantNested, MapIsAscendingWithZeroAndOne) {
   EXPECT_EQ(map.back(), 1.f);
 }
 
+// Written out by hand: codes are 127 times the share of the largest, ties to even; the scale of 32 is rounded to fp16.
+TEST(Quant, RoundsActivationsAsGgmlDoes) {
+  std::vector<float> x(256, 0.f), out(256);
+  x[0] = -100, x[1] = 50, x[2] = 10, x[32] = 127, x[33] = 0.5f, x[34] = 1.5f, x[35] = -2.5f;
+  round_as_ggml(Format::q4_0, x, out);
+  EXPECT_EQ(out[0], -127 * 0.78759765625f);
+  EXPECT_EQ(out[1], 64 * 0.78759765625f);  // 63.5 is no code
+  EXPECT_EQ(out[2], 13 * 0.78759765625f);
+  EXPECT_EQ(out[3], 0);
+  EXPECT_THAT(std::vector<float>(out.begin() + 32, out.begin() + 36), testing::ElementsAre(127, 0, 2, -2));
+  EXPECT_EQ(out[64], 0);
+  round_as_ggml(Format::q6_k, x, out);
+  EXPECT_THAT(std::vector<float>(out.begin() + 32, out.begin() + 36), testing::ElementsAre(127, 0, 2, -2));
+  EXPECT_EQ(out[0], -100);
+  EXPECT_EQ(out[2], 10);
+  x[32] = 100;
+  round_as_ggml(Format::q6_k, x, out);
+  EXPECT_EQ(out[1], 64 * (1 / 1.27f));
+  EXPECT_EQ(out[33], 1 * (1 / 1.27f));
+}
+
 }  // namespace
 }  // namespace pkv::quant
