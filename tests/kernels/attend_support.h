@@ -15,7 +15,7 @@ struct Shape {
   bool alibi = false, alibi_bf16 = false;
   std::int64_t window = 0;
   float cap = 0;
-  bool factors = false;
+  bool factors = false, sinks = false;
   float peak = 1;  // scale of the queries: a larger one makes attention more peaked
   std::int64_t heads() const { return kv_heads * per_group; }
 };
@@ -63,6 +63,8 @@ inline void feed(const Ops& ops, Device& device, const Shape& s, const Text& tex
   ops.append(device, {text.k.view().rows(from, n), text.v.view().rows(from, n), batch, past.layer()});
   Attend a = attend_of(s, slope);
   a.q = text.q.view().rows(from, n);
+  const Tensor sinks = Tensor(DType::f32, {1, s.heads()}).random(77, 3);
+  if (s.sinks) a.sinks = View(sinks.view().data, DType::f32, {s.heads()});
   if (s.factors) a.factors = View(text.factors.view().as<float>() + from, DType::f32, {n});
   a.out = out.view().rows(from, n);
   a.batch = batch, a.layer = past.layer();

@@ -74,6 +74,31 @@ TEST(Attend, WindowsCapsAndFactors) {
   }
 }
 
+TEST(Attend, Sinks) {
+  for (const std::int64_t tokens : {1, 2, 63, 64, 65, 130}) {
+    compare({.per_group = 3, .dim = 12, .sinks = true, .peak = 3}, tokens, tokens);
+    compare({.dim = 24, .dtype = DType::bf16, .window = 9, .sinks = true, .peak = 8}, tokens, tokens);
+  }
+  // One token sees itself and the sink: a part 1 / (1 + e^(sink - score)) of its value is left, nothing of a high sink.
+  for_each_table([](const Ops& ops) {
+    for (const float sink : {-200.f, 0.f, 2.f, 200.f}) {
+      const auto device = ops.open(1);
+      Past past(1, 1, DType::f32, 1);
+      Tensor q(DType::f32, {1, 1, 1, 1}), k(DType::f32, {1, 1, 1}), out(DType::f32, {1, 1, 1}),
+          sinks(DType::f32, {1, 1});
+      q.fill(2), k.fill(0.5f), sinks.fill(sink);
+      const Sequences batch(ops, *device, past.sequence(0, 1, 0));
+      ops.append(*device, {k.view(), k.view(), batch, past.layer()});
+      ops.attend(*device, {.q = q.view(),
+                           .out = out.view(),
+                           .sinks = View(sinks.view().data, DType::f32, {1}),
+                           .batch = batch,
+                           .layer = past.layer()});
+      EXPECT_NEAR(out.get(0, 0), 0.5 / (1 + std::exp(static_cast<double>(sink) - 1)), 8 * kUnit) << sink;
+    }
+  });
+}
+
 // What lies before the window is not read: NaN there, and blocks that are no more, change nothing.
 TEST(Attend, ReadsNothingBeforeTheWindow) {
   for_each_table([](const Ops& ops) {

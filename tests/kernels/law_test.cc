@@ -24,6 +24,7 @@ Draw draw() {
   d.shape.window = *rc::gen::element(0, 0, 1, 9, 63, 64, 65, 100);
   d.shape.cap = *rc::gen::element(0.f, 0.f, 2.f);
   d.shape.factors = *rc::gen::arbitrary<bool>();
+  d.shape.sinks = *rc::gen::arbitrary<bool>();
   d.shape.peak = *rc::gen::element(1.f, 8.f);
   d.tokens = *rc::gen::element(1, 2, 7, 63, 64, 65, 100, 127, 128, 129);
   return d;

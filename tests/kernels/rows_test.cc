@@ -271,6 +271,44 @@ TEST(Gate, EqualsNaive) {
   }
 }
 
+// Both limits are reached; both numbers of a pair side by side, or apart.
+TEST(Gate, Limited) {
+  for (const bool neighbours : {true, false}) {
+    for (const std::int64_t n : kAwkward) {
+      const std::int64_t rows = 1 + n % 5;
+      const Tensor up = Tensor(DType::f32, {rows, n}, n + 2).random(2, 4);
+      const auto run = [&](const Ops& o, std::int64_t first, std::int64_t count) {
+        Tensor x = Tensor(DType::f32, {rows, 2 * n}, 2 * n + 3).random(1, 4);
+        const View part = x.view().rows(first, count);
+        o.gate(*o.open(2), {.x = neighbours ? part : part.columns(0, n),
+                            .up = neighbours ? View() : up.view().rows(first, count),
+                            .out = part.columns(0, n),
+                            .act = Act::quick_gelu,
+                            .neighbours = neighbours,
+                            .limit = 2.5f});
+        x.check_guard();
+        return x;
+      };
+      const Tensor want = run(table("naive"), 0, rows);
+      for_each_table([&](const Ops& ops) {
+        const Tensor got = run(ops, 0, rows), alone = run(ops, rows - 1, 1);
+        // As above: of a function below 2.5, times at most 3.5.
+        expect_near(
+            got, want, [&](auto, auto) { return 4 * 2.5 * 3.5 * kUnit * (8 + 3 * 11 + 2); },
+            "gate of " + std::to_string(n));
+        EXPECT_EQ(bits_of(got, rows - 1), bits_of(alone, rows - 1)) << n;
+      });
+    }
+  }
+  const Ops& naive = table("naive");
+  Tensor x(DType::f32, {1, 4}), out(DType::f32, {1, 2});
+  for (const auto& [i, value] : {std::pair{0, 9.f}, {1, -9.f}, {2, -1.f}, {3, 2.f}}) x.set(0, i, value);
+  naive.gate(*naive.open(1),
+             {.x = x.view(), .out = out.view(), .act = Act::quick_gelu, .neighbours = true, .limit = 7});
+  EXPECT_NEAR(out.get(0, 0), (1 - 7) * 7 / (1 + std::exp(-1.702 * 7)), 1e-5);
+  EXPECT_NEAR(out.get(0, 1), (1 + 2) * -1 / (1 + std::exp(1.702)), 1e-6);
+}
+
 TEST(Gate, Xielu) {
   Tensor parameters(DType::f32, {1, 4});
   const float of[] = {0.8f, 1.1f, 0.5f, -1e-6f};

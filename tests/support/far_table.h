@@ -138,6 +138,20 @@ inline void unpack(Linear& call, Unpacked& memory) {
   unpack(call.quantized, memory);
 }
 
+// Each expert's matrix, at addresses of their own.
+inline void unpack(ExpertLinear& call, Unpacked& memory) {
+  std::vector<std::int64_t> at;
+  for (std::int64_t e = 0; e + 1 < call.starts[0]; ++e) {
+    Linear l = call.of(e);
+    unpack(l, memory);
+    at.push_back(reinterpret_cast<std::int64_t>(l.quantized ? l.quantized.codes.data : l.weight.data));
+    at.push_back(reinterpret_cast<std::int64_t>(l.quantized.scales.data));
+  }
+  const auto bytes = std::as_bytes(std::span(at));
+  memory.emplace_back(bytes.begin(), bytes.end());
+  call.addresses.data = memory.back().data();
+}
+
 template <auto kOperation, class Call>
 void ask(Device& device, const Call& call) noexcept {
   of(device).ask([&device, call] {
@@ -215,6 +229,9 @@ inline const Ops& ops() {
                        .gate = ask<&Ops::gate, Gate>,
                        .scale = ask<&Ops::scale, Scale>,
                        .add = ask<&Ops::add, Add>,
+                       .route = ask<&Ops::route, Route>,
+                       .expert_linear = ask<&Ops::expert_linear, ExpertLinear>,
+                       .mix = ask<&Ops::mix, Mix>,
                        .pick = ask<&Ops::pick, Pick>,
                        .convert = ask<&Ops::convert, Convert>,
                        .encode = ask<&Ops::encode, Encode>,

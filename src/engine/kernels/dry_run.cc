@@ -36,6 +36,9 @@ Ops dry(Ops ops) {
   ops.gate = Instead<&Ops::gate>::noted;
   ops.scale = Instead<&Ops::scale>::noted;
   ops.add = Instead<&Ops::add>::noted;
+  ops.route = Instead<&Ops::route>::noted;
+  ops.expert_linear = Instead<&Ops::expert_linear>::noted;
+  ops.mix = Instead<&Ops::mix>::noted;
   return ops;
 }
 

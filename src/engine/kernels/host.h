@@ -58,4 +58,8 @@ inline std::span<const Sequence> sequences(const Batch& batch) {
 extern const MemoryOps kMemory;
 std::size_t linear_scratch(const quant::Matrix& matrix, std::int64_t rows) noexcept;
 
+// The parts of `route`: each row by itself, whose experts stand in `places` until `group` has gone through all rows.
+void choose_experts(const Route& a, std::int64_t row) noexcept;
+void group_by_expert(const Route& a) noexcept;
+
 }  // namespace pkv::kernels::host

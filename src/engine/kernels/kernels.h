@@ -22,6 +22,7 @@
 #include "engine/kernels/act.h"
 #include "engine/kernels/past_layer.h"
 #include "engine/kernels/peak.h"
+#include "engine/kernels/routing.h"
 #include "engine/quant/quant.h"
 #include "engine/tensor/view.h"
 
@@ -155,11 +156,13 @@ struct Append {
 // call. Score of query i and key j of head h:
 //   scale * factors[i] * (q . k) + alibi_scale * (bias(h, j) - bias(h, i)),  bias(h, j) = slopes[h] * j,
 // where bias is rounded to bf16 first when `alibi_bf16`; with a `cap`, cap * tanh(score / cap) in its place. Keys are
-// visited in the past's blocks, from the first that holds a key that is seen; blocks before it are not read.
+// visited in the past's blocks, from the first that holds a key that is seen; blocks before it are not read. With
+// `sinks`, sinks[h] is one more score that every row of head h sees, of a key whose value is 0; it comes last.
 struct Attend {
   View q, out;
   View slopes{};   // [heads] fp32; empty: no bias
   View factors{};  // [rows] fp32; empty: all 1
+  View sinks{};    // [heads] fp32; empty: none
   Batch batch;
   PastLayer layer;
   float scale = 1;
@@ -169,7 +172,7 @@ struct Attend {
   std::int64_t window = 0;  // of causal rows; 0: none
   float cap = 0;            // 0: none
 
-  auto operands() const { return std::array{&q, &out, &slopes, &factors}; }
+  auto operands() const { return std::array{&q, &out, &slopes, &factors, &sinks}; }
 };
 
 constexpr std::int64_t kMostTaps = 16;   // of a convolution
@@ -216,9 +219,13 @@ struct Recur {
 // act(x). With `xielu`, fp32 [4]
 // p, n, b, e, the function xielu (Huang et al. 2024, arXiv:2411.13010) stands in the place of `act`:
 //   p x^2 + b x for x > 0, else n (e^min(x, e) - 1 - x) + b x.
+// With a `limit`: act(min(x, limit)) * (1 + up), where up is limited to [-limit, limit]. Of `neighbours` x is [rows,
+// 2n] and holds both: x[2i] and, as up, x[2i + 1]; `up` is empty.
 struct Gate {
   View x, up{}, out;
   Act act = Act::silu;
+  bool neighbours = false;
+  float limit = 0;  // 0: none
   View xielu{};
 
   auto operands() const { return std::array{&x, &up, &out, &xielu}; }
@@ -239,6 +246,52 @@ struct Add {
   float scale = 1;
 
   auto operands() const { return std::array{&x, &add, &out}; }
+};
+
+// Which experts a row goes to, and with which weights (routing.h); and the pairs of row and expert in the order of
+// experts, of one expert in that of rows. Within a row experts ascend, here and in Mix: that is the order of every sum
+// over experts.
+struct Route {
+  View scores;   // fp32 [rows, experts]
+  View bias{};   // fp32 [experts], or empty: added to values for choosing
+  View weights;  // fp32 [rows, chosen]
+  View places;   // int32 [rows, chosen]: which of the pairs it is
+  View rows;     // int32 [rows * chosen]: of each pair
+  View starts;   // int32 [experts + 1]: expert e's pairs are [starts[e], starts[e + 1])
+  Routing how;
+
+  auto operands() const { return std::array{&scores, &bias, &weights, &places, &rows, &starts}; }
+};
+
+// Linear by the matrix of each pair's expert: rows [starts[e], starts[e + 1]) of x by matrix e, as Linear alone would
+// multiply them. The matrices have one shape and number format, each is packed by itself.
+struct ExpertLinear {
+  Linear pairs;    // matrix and format are those of expert 0; bias [experts, out] or empty; add is empty
+  View starts;     // as Route gives them
+  View addresses;  // int64 [experts, 2]: where the weight or the codes, and the scales, lie in the device's memory
+
+  // The product of expert e's pairs, by starts and addresses that the host can read.
+  Linear of(std::int64_t e) const;
+  auto operands() const {
+    return std::array{&pairs.x,
+                      &pairs.weight,
+                      &pairs.bias,
+                      &pairs.out,
+                      &pairs.scratch,
+                      &pairs.quantized.codes,
+                      &pairs.quantized.scales,
+                      &starts,
+                      &addresses};
+  }
+};
+
+// out[r] = add[r] + the sum over i, one after the other, of weights[r, i] * x[places[r, i]]. x [any, n] fp32; weights
+// fp32 and places int32 [rows, chosen]; without places x[r], and one of chosen; then x may
+// be `out`. add [rows, n] or empty, may be `out`.
+struct Mix {
+  View x, weights, places{}, add{}, out;
+
+  auto operands() const { return std::array{&x, &weights, &places, &add, &out}; }
 };
 
 // out[i] = x[rows[i]]. rows int32 [n]; x [any, hidden]; out [n, hidden].
@@ -344,6 +397,9 @@ struct Ops {
   void (*gate)(Device&, const Gate&) noexcept;
   void (*scale)(Device&, const Scale&) noexcept;
   void (*add)(Device&, const Add&) noexcept;
+  void (*route)(Device&, const Route&) noexcept;
+  void (*expert_linear)(Device&, const ExpertLinear&) noexcept;
+  void (*mix)(Device&, const Mix&) noexcept;
   void (*pick)(Device&, const Pick&) noexcept;
   void (*convert)(Device&, const Convert&) noexcept;
   void (*encode)(Device&, const Encode&) noexcept;

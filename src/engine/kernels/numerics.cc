@@ -4,6 +4,7 @@
 #include <array>
 #include <cmath>
 #include <span>
+#include <utility>
 
 #include "base/checksum.h"
 #include "base/random.h"
@@ -112,6 +113,27 @@ class Probe {
     });
     take(out);
   }
+  void limited_gate() {
+    const View out = memory(DType::f32, {2, 35});
+    call(backend_, &Ops::gate,
+         {.x = numbers({2, 70}), .out = out, .act = Act::quick_gelu, .neighbours = true, .limit = 1.5f});
+    take(out);
+  }
+  void route(const Routing& how) {
+    Route a{.scores = numbers({3, 12}), .how = how};
+    a.weights = memory(DType::f32, {3, 2});
+    a.places = memory(DType::i32, {3, 2}), a.rows = memory(DType::i32, {6}), a.starts = memory(DType::i32, {13});
+    call(backend_, &Ops::route, a);
+    take(a.weights);
+  }
+  void mix() {
+    Buffer places(DType::i32, {1, 5});
+    std::ranges::copy(std::initializer_list<std::int32_t>{2, 0, 4, 1, 3}, places.span<std::int32_t>().begin());
+    const View out = memory(DType::f32, {1, 70});
+    call(backend_, &Ops::mix,
+         {.x = numbers({5, 70}), .weights = numbers({1, 5}), .places = upload(places.view()), .out = out});
+    take(out);
+  }
   void soft_cap() {
     const View out = memory(DType::f32, {2, 70});
     call(backend_, &Ops::scale, {.x = numbers({2, 70}), .out = out, .factor = 3, .cap = 2.5f});
@@ -169,7 +191,7 @@ class Probe {
     take(x);
   }
   // A row that attends to all of a block and a part of the next one; with a window to a part of each.
-  void attend(DType dtype, const Attend& how) {
+  void attend(DType dtype, const Attend& how, bool sinks = false) {
     constexpr std::int64_t kTokens = kBlockTokens + 6, kHeads = 2, kDim = 24;
     const auto part = static_cast<std::size_t>(kHeads * kDim * kBlockTokens) * size_of(dtype);
     const auto block = static_cast<std::int64_t>(2 * part);
@@ -185,6 +207,7 @@ class Probe {
     a.q = numbers({1, kHeads, 2, kDim});
     a.slopes = numbers({2 * kHeads});
     if (a.window > 0) a.slopes = {}, a.factors = numbers({1});
+    if (sinks) a.sinks = numbers({2 * kHeads});
     a.out = out, a.batch = last, a.layer = layer, a.scale = 0.2f;
     call(backend_, &Ops::attend, a);
     take(out);
@@ -208,7 +231,14 @@ std::string act_name(Act act) { return "act " + std::string(name_of(act)); }
 constexpr const char *kNorm = "norm", *kNormRms = "norm rms", *kRotary = "rotary", *kAdd = "add", *kGate = "gate";
 constexpr const char *kXielu = "xielu", *kConvolve = "convolve", *kDelta = "recur delta", *kScan = "recur";
 constexpr const char *kNeighbours = "rotary neighbours", *kSoftCap = "soft cap";
-constexpr const char *kWindow = "attend window", *kCapped = "attend soft cap";
+constexpr const char *kWindow = "attend window", *kCapped = "attend soft cap", *kSinks = "attend sinks";
+constexpr const char *kLimited = "gate limited", *kMix = "mix";
+constexpr auto kRoutes = std::to_array<std::pair<Routing::By, const char*>>({
+    {Routing::By::softmax, "route softmax"},
+    {Routing::By::sigmoid, "route sigmoid"},
+    {Routing::By::of_chosen, "route softmax of chosen"},
+    {Routing::By::sparse_mixer, "route sparse mixer"},
+});
 
 }  // namespace
 
@@ -225,6 +255,7 @@ std::vector<std::string> names_of(const Attend& call) {
   std::vector<std::string> names{attend_name(call.layer.dtype)};
   if (call.window > 0 || call.factors) names.emplace_back(kWindow);
   if (call.cap > 0) names.emplace_back(kCapped);
+  if (call.sinks) names.emplace_back(kSinks);
   return names;
 }
 std::vector<std::string> names_of(const Convolve& call) {
@@ -235,6 +266,7 @@ std::vector<std::string> names_of(const Convolve& call) {
 std::vector<std::string> names_of(const Recur& call) { return {call.b ? kDelta : kScan}; }
 std::vector<std::string> names_of(const Gate& call) {
   if (call.xielu) return {kXielu};
+  if (call.limit > 0) return {kLimited, act_name(call.act)};
   std::vector<std::string> names{kGate};
   if (call.act != Act::identity) names.push_back(act_name(call.act));
   return names;
@@ -243,6 +275,9 @@ std::vector<std::string> names_of(const Scale& call) {
   return call.cap > 0 ? std::vector<std::string>{kSoftCap} : std::vector<std::string>{};
 }
 std::vector<std::string> names_of(const Add&) { return {kAdd}; }
+std::vector<std::string> names_of(const Route& call) { return {kRoutes[static_cast<std::size_t>(call.how.by)].second}; }
+std::vector<std::string> names_of(const ExpertLinear& call) { return names_of(call.pairs); }
+std::vector<std::string> names_of(const Mix&) { return {kMix}; }
 
 std::uint64_t ProbedOperation::hash() const { return hash_of(results); }
 
@@ -289,6 +324,12 @@ Numerics probe_numerics(const Backend& backend) {
   probe.convolve(), done(kConvolve);
   probe.recur(true), done(kDelta);
   probe.recur(false), done(kScan);
+  for (const auto& [by, name] : kRoutes) {
+    probe.route({.by = by, .normalised = by == Routing::By::sigmoid, .factor = 1.5f, .tolerance = 0.3f}), done(name);
+  }
+  probe.mix(), done(kMix);
+  probe.limited_gate(), done(kLimited);
+  probe.attend(DType::f32, {}, true), done(kSinks);
   return numerics;
 }
 

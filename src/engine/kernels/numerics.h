@@ -29,6 +29,9 @@ std::vector<std::string> names_of(const Recur& call);
 std::vector<std::string> names_of(const Gate& call);
 std::vector<std::string> names_of(const Scale& call);
 std::vector<std::string> names_of(const Add& call);
+std::vector<std::string> names_of(const Route& call);
+std::vector<std::string> names_of(const ExpertLinear& call);
+std::vector<std::string> names_of(const Mix& call);
 
 // What an operation of the table makes of fixed inputs.
 struct ProbedOperation {

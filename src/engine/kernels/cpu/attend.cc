@@ -12,6 +12,7 @@
 #define HWY_TARGET_INCLUDE "engine/kernels/cpu/attend.cc"
 #include "hwy/foreach_target.h"
 //
+#include <cmath>
 #include <limits>
 
 #include "engine/kernels/cpu/lanes-inl.h"
@@ -38,6 +39,7 @@ struct Query {
   float scale = 1;
   float slope = 0, bias = 0;        // bias(head, position) when rounded
   float most = kLowest, total = 0;  // running maximum and sum; finite, so that a score of -infinity weighs 0
+  float sink = kNever;
 };
 
 float alibi_bias(const Attend& a, float slope, Int j) {
@@ -286,6 +288,7 @@ HWY_NOINLINE void attend_share(const Attend& a, const Share& share) {
     q.slope = a.slopes ? a.slopes.as<const float>()[head] : 0;
     if (a.alibi_bf16) q.slope = to_float(to_bf16(q.slope));
     q.bias = alibi_bias(a, q.slope, q.position);
+    if (a.sinks) q.sink = a.sinks.as<const float>()[head];
     std::fill(q.out, q.out + dim, 0.f);
   }
   const Int blocks = ceil_div(queries[count - 1].limit, kBlockTokens);
@@ -296,7 +299,12 @@ HWY_NOINLINE void attend_share(const Attend& a, const Share& share) {
     visit_all<kTile, E>(a, s, queries + i, end - i, share.head, b, count <= kTile && b + 1 < blocks);
   }
   for (i = 0; i < count; ++i) {
-    const float inverse = 1 / queries[i].total;
+    const Query& q = queries[i];
+    float inverse = 1 / q.total;
+    if (q.sink > kNever) {
+      const float most = std::max(q.most, q.sink), own = std::exp(q.most - most);
+      inverse = own / (q.total * own + std::exp(q.sink - most));
+    }
     for_lanes(dim, [&](auto d, Int k) HWY_ATTR {
       hn::StoreU(hn::Mul(hn::LoadU(d, queries[i].out + k), hn::Set(d, inverse)), d, queries[i].out + k);
     });

@@ -45,6 +45,27 @@ void linear_of(WorkerPool& pool, const Linear& a) {
   });
 }
 
+// Blocks of outputs of all products as of one that is as long.
+template <class W>
+void each_of(WorkerPool& pool, std::span<const Linear> all) {
+  static_assert(kFewAtOnce == kFewRows);
+  const Int outs = all[0].weight[0], blocks = ceil_div(outs, kFewOuts), count = std::ssize(all);
+  const Shares shares(blocks * count, pool.threads());
+  spread(pool, shares.count(), count * outs * all[0].x[1], [&](Int i) noexcept {
+    const auto [begin, end] = shares.range(i);
+    for (Int b = begin; b < end; ++b) {
+      const Int o = b % blocks * kFewOuts;
+      few<W>(all[static_cast<std::size_t>(b / blocks)], o, std::min(kFewOuts, outs - o));
+    }
+  });
+}
+
+void linear_each_here(WorkerPool& pool, std::span<const Linear> all) {
+  if (all[0].weight.dtype == DType::f16) return each_of<f16>(pool, all);
+  if (all[0].weight.dtype == DType::bf16) return each_of<bf16>(pool, all);
+  return each_of<float>(pool, all);
+}
+
 void linear_here(WorkerPool& pool, const Linear& a) {
   if (a.x[0] == 0 || a.weight[0] == 0) return;
   if (a.weight.dtype == DType::f16) return linear_of<f16>(pool, a);
@@ -60,10 +81,14 @@ HWY_AFTER_NAMESPACE();
 namespace pkv::kernels::cpu {
 namespace {
 HWY_EXPORT(linear_here);
-}
+HWY_EXPORT(linear_each_here);
+}  // namespace
 void linear(Device& device, const Linear& a) noexcept {
   if (a.quantized) return linear_quantized(device, a);
   HWY_DYNAMIC_DISPATCH(linear_here)(host::pool_of(device), a);
+}
+void linear_each(Device& device, std::span<const Linear> few) noexcept {
+  HWY_DYNAMIC_DISPATCH(linear_each_here)(host::pool_of(device), few);
 }
 }  // namespace pkv::kernels::cpu
 #endif

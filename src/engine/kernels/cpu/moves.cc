@@ -7,6 +7,7 @@
 #include "hwy/foreach_target.h"
 //
 #include <cmath>
+#include <limits>
 
 #include "engine/kernels/cpu/lanes-inl.h"
 #include "engine/kernels/cpu/math-inl.h"
@@ -97,6 +98,26 @@ HWY_INLINE Vec exp_less_line(Vec x) {
 // A row, or a group of one.
 void gate_part(const Gate& a, Int n, const float* x, const float* up, float* out) {
   const Floats d;
+  if (a.neighbours || a.limit > 0) {
+    const Vec limit = hn::Set(d, a.limit > 0 ? a.limit : std::numeric_limits<float>::infinity());
+    return for_vectors(n, out, [&](Int i, bool whole) HWY_ATTR {
+      Vec v, u;
+      if (a.neighbours) {
+        alignas(64) float rest[2 * kLanes] = {};
+        const float* from = x + 2 * i;
+        if (!whole) {
+          std::copy(from, from + 2 * (n - i), rest);
+          from = rest;
+        }
+        hn::LoadInterleaved2(d, from, v, u);
+      } else {
+        v = whole ? hn::LoadU(d, x + i) : widen_first(n - i, x + i);
+        u = whole ? hn::LoadU(d, up + i) : widen_first(n - i, up + i);
+      }
+      if (a.limit > 0) u = hn::Add(hn::Set(d, 1.f), hn::Min(hn::Max(u, hn::Neg(limit)), limit));
+      return hn::Mul(act_lanes(a.act, hn::Min(v, limit)), u);
+    });
+  }
   const auto times = [&](auto act) HWY_ATTR {
     for_vectors(n, out, [&](Int i, bool whole) HWY_ATTR {
       const Vec v = whole ? hn::LoadU(d, x + i) : widen_first(n - i, x + i);

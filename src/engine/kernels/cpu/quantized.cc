@@ -126,6 +126,42 @@ void linear_blocks(WorkerPool& pool, const Linear& a) {
   }
 }
 
+// Rows of all products are quantised at once, then blocks of outputs of all are gone through as of one product.
+template <bool kVnni>
+void each_of_blocks(WorkerPool& pool, std::span<const Linear> all) {
+  const quant::Matrix& m = all[0].quantized;
+  XRow x[QuantizedRows::kRows];
+  Int first[QuantizedRows::kRows + 1] = {}, of[QuantizedRows::kRows];
+  for (Int i = 0; i < std::ssize(all); ++i) {
+    const Int rows = all[static_cast<std::size_t>(i)].x[0];
+    std::fill_n(of + first[i], rows, i);
+    first[i + 1] = first[i] + rows;
+  }
+  const Int rows = first[all.size()], blocks = ceil_div(m.out, kFewOuts);
+  const QuantizedRows layout(m, rows);
+  spread(pool, rows, 16 * rows * m.in, [&](Int r) noexcept {
+    const Linear& a = all[static_cast<std::size_t>(of[r])];
+    x[r] = quantize_row<kVnni>(a, row(a.x, r - first[of[r]]), r, layout, nullptr);
+  });
+  const Shares shares(blocks * std::ssize(all), pool.threads());
+  spread(pool, shares.count(), rows * m.in * m.out / 2, [&](Int i) noexcept {
+    const auto [begin, end] = shares.range(i);
+    for (Int b = begin; b < end; ++b) {
+      const Int o = b % blocks * kFewOuts;
+      few<kVnni>(all[static_cast<std::size_t>(b / blocks)], x + first[b / blocks], o, std::min(kFewOuts, m.out - o));
+    }
+  });
+}
+
+bool linear_quantized_each_here(WorkerPool& pool, std::span<const Linear> all) {
+  if (!has_integers(all[0].quantized) || all[0].outliers_of_call) return false;
+#if HWY_TARGET == HWY_AVX3
+  static const bool vnni = __builtin_cpu_supports("avx512vnni") != 0;
+  if (vnni) return each_of_blocks<true>(pool, all), true;
+#endif
+  return each_of_blocks<false>(pool, all), true;
+}
+
 void linear_quantized_here(WorkerPool& pool, const Linear& a) {
   if (a.x[0] == 0 || a.quantized.out == 0) return;
   if (!has_integers(a.quantized)) return linear_decoded(pool, a);
@@ -144,10 +180,15 @@ HWY_AFTER_NAMESPACE();
 namespace pkv::kernels::cpu {
 namespace {
 HWY_EXPORT(linear_quantized_here);
-}
+HWY_EXPORT(linear_quantized_each_here);
+}  // namespace
 
 void linear_quantized(Device& device, const Linear& a) noexcept {
   HWY_DYNAMIC_DISPATCH(linear_quantized_here)(host::pool_of(device), a);
+}
+
+bool linear_quantized_each(Device& device, std::span<const Linear> few) noexcept {
+  return HWY_DYNAMIC_DISPATCH(linear_quantized_each_here)(host::pool_of(device), few);
 }
 
 }  // namespace pkv::kernels::cpu

@@ -19,11 +19,21 @@ void recur(Device&, const Recur&) noexcept;
 void gate(Device&, const Gate&) noexcept;
 void scale(Device&, const Scale&) noexcept;
 void add(Device&, const Add&) noexcept;
+void route(Device&, const Route&) noexcept;
+void expert_linear(Device&, const ExpertLinear&) noexcept;
+void mix(Device&, const Mix&) noexcept;
 void pick(Device&, const Pick&) noexcept;
 void convert(Device&, const Convert&) noexcept;
 void encode(Device&, const Encode&) noexcept;
 void decode(Device&, const Decode&) noexcept;
 void linear_quantized(Device&, const Linear&) noexcept;
+
+// Products of few rows each by matrices of one shape and number format, as `linear` would make each of them, all at
+// once: so that threads wait for each other once. At most kFewAtOnce rows of one product; quantised, `at_once` rows of
+// all together.
+constexpr std::int64_t kFewAtOnce = 4;
+void linear_each(Device&, std::span<const Linear> few) noexcept;
+bool linear_quantized_each(Device&, std::span<const Linear> few) noexcept;  // false: not done, there is no such kernel
 
 #if defined(__x86_64__) || defined(__i386__)
 inline bool runs_on_amd() { return __builtin_cpu_is("amd") != 0; }

@@ -235,10 +235,13 @@ void attend_row(const Attend& a, const Sequence& s, std::int64_t r, std::int64_t
     if (a.cap > 0) w = a.cap * std::tanh(w / a.cap);
     most = std::max(most, w);
   }
+  const float* sink = a.sinks ? a.sinks.as<const float>() + head : nullptr;
+  if (sink != nullptr) most = std::max(most, static_cast<double>(*sink));
   for (std::int64_t j = first; j < seen; ++j) {
     double& w = weight[static_cast<std::size_t>(j)];
     total += w = std::exp(w - most);
   }
+  if (sink != nullptr) total += std::exp(*sink - most);
   float* out = row(a.out, s.first_row + r) + head * dim;
   std::vector<double> sums(static_cast<std::size_t>(dim));
   std::vector<float> value(sums.size());
@@ -338,8 +341,10 @@ void gate(Device&, const Gate& a) noexcept {
     const auto part = [&](const View& v) { return row(v, i / groups) + (grouped ? i % groups * v.step(1) : 0); };
     const float *xs = part(a.x), *ups = a.up ? part(a.up) : nullptr;
     float* out = part(a.out);
+    const double limit = a.limit;
     for (std::int64_t j = 0; j < n; ++j) {
-      const double x = xs[j], up = ups != nullptr ? ups[j] : 1;
+      double x = xs[a.neighbours ? 2 * j : j], up = a.neighbours ? xs[2 * j + 1] : ups != nullptr ? ups[j] : 1;
+      if (limit > 0) x = std::min(x, limit), up = 1 + std::clamp(up, -limit, limit);
       const double y = a.xielu ? xielu(a.xielu.as<const float>(), x) : apply(a.act, x);
       out[j] = static_cast<float>(y * up);
     }
@@ -359,6 +364,28 @@ void add(Device&, const Add& a) noexcept {
   for_rows(a.out[0], [&](std::int64_t r) {
     for (std::int64_t i = 0; i < a.out[1]; ++i) {
       row(a.out, r)[i] = static_cast<float>(row(a.add, r)[i] + static_cast<double>(a.scale) * row(a.x, r)[i]);
+    }
+  });
+}
+
+void route(Device&, const Route& a) noexcept {
+  for_rows(a.scores[0], [&](std::int64_t r) { host::choose_experts(a, r); });
+  host::group_by_expert(a);
+}
+
+void expert_linear(Device& device, const ExpertLinear& a) noexcept {
+  for (std::int64_t e = 0; e + 1 < a.starts[0]; ++e) linear(device, a.of(e));
+}
+
+void mix(Device&, const Mix& a) noexcept {
+  for_rows(a.out[0], [&](std::int64_t r) {
+    for (std::int64_t i = 0; i < a.out[1]; ++i) {
+      double sum = 0;
+      for (std::int64_t c = 0; c < a.weights[1]; ++c) {
+        const std::int64_t place = a.places ? a.places.as<const std::int32_t>()[r * a.places.step(0) + c] : r;
+        sum += static_cast<double>(row(a.weights, r)[c]) * row(a.x, place)[i];
+      }
+      row(a.out, r)[i] = static_cast<float>(a.add ? row(a.add, r)[i] + sum : sum);
     }
   });
 }
@@ -417,6 +444,9 @@ const Ops& ops() {
                          .gate = gate,
                          .scale = scale,
                          .add = add,
+                         .route = route,
+                         .expert_linear = expert_linear,
+                         .mix = mix,
                          .pick = pick,
                          .convert = convert,
                          .encode = encode,

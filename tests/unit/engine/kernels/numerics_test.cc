@@ -86,6 +86,10 @@ double allowed(const std::string& name) {
   if (name == "convolve") return 2 * 4 * kUnit * kProduct * 5;  // four products and a bias, each rounded with its sum
   // As in tests/kernels/states_test.cc: of ten sums over twelve keys, of matrices that are no larger than 5 * 2 * 2.
   if (name.starts_with("recur")) return 4 * kUnit * 10 * (std::sqrt(12.) + 8) * 20;
+  if (name.starts_with("route "))  // quotients of exponentials of values <= 4 apart, sums of 12, a factor of 1.5
+    return 4 * kUnit * (5 + 12) * 1.5;
+  if (name == "mix") return sum(5);
+  if (name == "gate limited") return 4 * kUnit * (5 + 2) * 1.5 * 2.5;  // as gate; a factor of at most 1 + 1.5
   for (const quant::Format format : quant::formats()) {
     if (quant::traits(format).scaling != quant::Scaling::inside ||
         name != "linear " + std::string(quant::name_of(format)))
