@@ -44,6 +44,7 @@ import torch
 import torch.nn.functional as F
 import transformers
 
+import golden_experts
 import golden_families
 import make_corpus
 from golden_cases import CASES as FIRST_CASES
@@ -54,8 +55,8 @@ from golden_families import FAMILIES, in_double, replaced
 transformers.utils.logging.disable_progress_bar()
 
 GREEDY_FROM, GREEDY_COUNT = 8, 20
-CASES = FIRST_CASES + DECODER_CASES
-FAMILIES |= families()
+CASES = FIRST_CASES + DECODER_CASES + golden_experts.CASES
+FAMILIES |= families() | golden_experts.families()
 CLEAR_DIFFERENCE = 1e-2  # of logits, where a setting has to matter
 CLEAR_MARGIN = 2e-3  # best logit minus second best, in every greedy step
 BUNDLED_TEXTS = ["I like to eat", "One, two, three, four", 'Anna said, "I am going']
@@ -92,6 +93,8 @@ def randomize(model, seed, qk_gain):
             p[..., mask] *= qk_gain
         else:
             p[mask] *= qk_gain
+    if golden_experts.experts_of(model.config):
+        golden_experts.randomize_buffers(model, g)
 
 
 def config_of(case, **other):
@@ -102,6 +105,8 @@ def save_model(case, folder):
     family = FAMILIES[case.family]
     model = family.build(config_of(case)).eval()
     randomize(model, case.seed, case.qk_gain)
+    if hasattr(case, "mxfp4"):
+        golden_experts.round_to_mxfp4(model)
     options = {"max_shard_size": case.shard_size} if case.shard_size else {}
     model.to(getattr(torch, case.store)).save_pretrained(folder, **options)
 
@@ -117,8 +122,9 @@ def load(folder, attention=None):
         model.load_state_dict(safetensors.torch.load_file(os.path.join(folder, "model.safetensors")), strict=False)
         model.tie_weights()
         return model.eval()
-    return family.model.from_pretrained(
+    model = family.model.from_pretrained(
         folder, dtype=torch.float32, attn_implementation=attention or family.attention(config)).eval()
+    return golden_experts.plain_loops(model) if golden_experts.experts_of(config) else model
 
 
 def cached(model, past):
@@ -261,6 +267,12 @@ def drawn_anew(model, ids, tensors):
     return most
 
 
+def settled(model, ids, greedy):
+    """Whether neither text leaves the choice of experts to rounding."""
+    texts = (ids, torch.cat([ids[:GREEDY_FROM], greedy]))
+    return not golden_experts.experts_of(model.config) or all(golden_experts.settled(model, text) for text in texts)
+
+
 # --- one case ---------------------------------------------------------------------------------------------------------
 
 
@@ -272,7 +284,7 @@ def expected(case, folder):
     ids = random_ids(case, attempt)
     if family.causal(model.config):
         tensors["greedy"], margin = greedy(model, ids)
-        while margin < CLEAR_MARGIN:
+        while margin < CLEAR_MARGIN or not settled(model, ids, tensors["greedy"]):
             attempt += 1
             ids = random_ids(case, attempt)
             tensors["greedy"], margin = greedy(model, ids)
@@ -316,6 +328,8 @@ def make_case(case, folder):
     tensors, remarks = expected(case, folder)
     record = {**versions(), **provenance(case, transformers.AutoConfig.from_pretrained(folder)), **remarks}
     save_tensors(tensors, os.path.join(folder, "expected.safetensors"), record)
+    if hasattr(case, "mxfp4"):
+        golden_experts.store_mxfp4(folder)
     return record
 
 
@@ -353,11 +367,23 @@ def make_wrapped(case, folder, original):
     return {"twin_of": case.twin_of, "read_by_transformers": False}
 
 
+def make_fused(case, folder, original):
+    """The same under the names of transformers 5, all experts of a layer in one tensor."""
+    dtype = json.load(open(os.path.join(original, "config.json"), encoding="utf-8"))["dtype"]
+    model = transformers.AutoModelForCausalLM.from_pretrained(original, dtype=getattr(torch, dtype))
+    model.save_pretrained(folder, save_original_format=False)
+    os.symlink(os.path.join("..", os.path.basename(original), "expected.safetensors"),
+               os.path.join(folder, "expected.safetensors"))
+    return {"twin_of": case.twin_of, "read_by_transformers": True}
+
+
 def make_twin(case, folder, original):
     """The original's weights and answers under another config; transformers must agree where it can read it."""
     os.makedirs(folder)
     if getattr(case, "wrapper", ""):
         return make_wrapped(case, folder, original)
+    if hasattr(case, "fused"):
+        return make_fused(case, folder, original)
     dialect = case.dialect
     if not case.family:  # of a decoder: what differs
         with open(os.path.join(original, "config.json"), encoding="utf-8") as f:

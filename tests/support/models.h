@@ -90,6 +90,9 @@ inline bool is_one_of_many(const std::filesystem::path& folder) {
                                                             "lfm2-convolutions-alone",
                                                             "qwen35-mixed",
                                                             "qwen35-nets-alone",
+                                                            "qwen2-moe-some-layers",
+                                                            "glm4-moe-groups",
+                                                            "gpt-oss-windows",
                                                             "stablelm-parallel"};
   const auto rows = model::arch::rows();
   const bool row = std::ranges::find(rows, model_type(folder), &model::arch::Row::model_type) != rows.end();

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "engine/kernels/act.h"
+#include "engine/kernels/routing.h"
 #include "engine/quant/quant.h"
 #include "engine/tensor/view.h"
 
@@ -73,6 +74,7 @@ struct Attention {
   std::optional<HeadNorms> norms{};
   std::int64_t window = 0;  // a token sees the last so many, itself included; 0: all
   float cap = 0;            // scores are limited softly to [-cap, cap]; 0: not
+  View sinks{};             // fp32 [heads], or empty: one more score that every row sees
   Alibi alibi;
 };
 
@@ -110,6 +112,32 @@ struct Mlp {
   Projection gate_up{};  // one product for both, the gate's rows first, when `gate` and `up` are empty
   kernels::Act act = kernels::Act::gelu;
   View xielu{};  // fp32 [4], parameters of the function that stands in the place of `act`; without a gate
+};
+
+// A matrix for each expert, all of one shape and number format.
+struct Experts {
+  Projection first{};  // of expert 0; its bias is that of all, fp32 [experts, out] or empty
+  View addresses{};    // of all matrices, as kernels::ExpertLinear takes them
+  std::int64_t count = 0;
+
+  explicit operator bool() const { return count > 0; }
+};
+
+// In an MLP's place: the weighted sum of what the experts give that a router chooses for a row, each an MLP with a
+// gate, and what a shared one gives.
+struct Mixture {
+  Projection router;
+  View bias{};  // fp32 [experts], or empty: for choosing
+  kernels::Routing routing{};
+  std::int64_t chosen = 1;
+  Experts gate{}, up{};     // or
+  Experts gate_up{};        // one product for both, the gate's rows first, or
+  bool neighbours = false;  // each gate's row before its `up`'s
+  Experts down;
+  kernels::Act act = kernels::Act::silu;
+  float limit = 0;  // of gate and up, and 1 is added to `up`: see kernels::Gate; 0: none
+  std::optional<Mlp> shared{};
+  Projection shared_gate{};  // [1, hidden]: what the shared one gives is multiplied by its sigmoid; or empty
 };
 
 }  // namespace pkv::model

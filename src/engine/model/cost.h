@@ -19,7 +19,7 @@ inline double seen_by(std::int64_t past, std::int64_t n, std::int64_t window) {
 }
 
 struct Cost {
-  double weight_bytes = 0;    // read by each call: the matrices with their scales
+  double weight_bytes = 0;    // read by a call of one token: the matrices with their scales; of experts, those chosen
   double past_bytes = 0;      // keys and values of one position, read by each token that comes after it
   double fmas = 0;            // multiply-adds of a token in the layers' matrices
   double output_fmas = 0;     // of a row of logits

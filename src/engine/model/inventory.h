@@ -24,7 +24,7 @@ struct QuantizedMatrix {
 // Matrices that states are multiplied by, not the tables that a token's row is taken from.
 struct Products {
   std::int64_t weights = 0;  // multiply-adds for each row
-  std::size_t bytes = 0;     // read by each call, with scales
+  std::size_t bytes = 0;     // read by a call of one row, with scales
 };
 
 struct Inventory {

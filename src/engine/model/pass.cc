@@ -240,8 +240,7 @@ void Pass::replace(const View& states) {
   x_slot_ = spare();
 }
 
-// call.out = ... x . weight^T: `call` says what comes after the product.
-void Pass::multiply(const View& x, const Projection& projection, kernels::Linear call) {
+kernels::Linear Pass::prepared(const View& x, const Projection& projection, kernels::Linear call) {
   call.x = x, call.weight = projection.weight, call.bias = projection.bias, call.places = projection.places;
   if (projection.quantized) {
     const auto bytes = static_cast<std::int64_t>(backend_.ops().linear_scratch(projection.quantized, x[0]));
@@ -249,6 +248,12 @@ void Pass::multiply(const View& x, const Projection& projection, kernels::Linear
     call.scratch = workspace_.get(backend_, Workspace::scratch, DType::u8, 1, bytes);
     call.outlier_threshold = outliers_.threshold, call.outliers_of_call = outliers_.of_call;
   }
+  return call;
+}
+
+// call.out = ... x . weight^T: `call` says what comes after the product.
+void Pass::multiply(const View& x, const Projection& projection, kernels::Linear call) {
+  call = prepared(x, projection, call);
   std::int64_t first = 0;
   if (deviation_ != nullptr && projection.quantized) {
     for (const std::int64_t cut : deviation_->cuts(x[0])) multiply_rows(call, std::exchange(first, cut), cut - first);
@@ -301,6 +306,73 @@ Branch Pass::mlp(const View& input, const Mlp& mlp) {
   }
   call(&Ops::gate, {.x = gate, .up = up, .out = gate, .act = mlp.act});
   return {gate, &mlp.down};
+}
+
+Branch Pass::mix(const View& input, const Mixture& m) {
+  const View out = buffer(Workspace::branch, card_.hidden);
+  if (m.shared) {
+    const Branch shared = mlp(input, *m.shared);
+    multiply(shared.states, *shared.last, {.x = {}, .out = out});
+  }
+  if (m.shared_gate) {
+    const View gate = buffer(Workspace::weights, 1);
+    multiply(input, m.shared_gate, {.x = {}, .out = gate, .act = Act::sigmoid});
+    call(&Ops::mix, {.x = out, .weights = gate, .out = out});
+  }
+  each_run([&](std::int64_t first, std::int64_t rows, const Fault* fault) {
+    mix_rows(input.rows(first, rows), m, fault, out.rows(first, rows));
+  });
+  return {.states = out};
+}
+
+// Rows are gathered by expert, so that each matrix meets all of its rows at once.
+void Pass::mix_rows(const View& input, const Mixture& m, const Fault* fault, const View& out) {
+  const std::int64_t rows = input[0], pairs = rows * m.chosen, experts = m.down.count;
+  const View scores = workspace_.get(backend_, Workspace::scores, DType::f32, rows, experts);
+  multiply(input, m.router, {.x = {}, .out = scores});
+  const View numbers = workspace_.get(backend_, Workspace::routed, DType::i32, 1, 2 * pairs + experts + 1);
+  const auto part = [&](std::int64_t first, std::initializer_list<std::int64_t> shape) {
+    return View(numbers.as<std::int32_t>() + first, DType::i32, shape);
+  };
+  const View places = part(0, {rows, m.chosen}), of = part(pairs, {pairs}), starts = part(2 * pairs, {experts + 1});
+  const View weights = workspace_.get(backend_, Workspace::weights, DType::f32, rows, m.chosen);
+  kernels::Routing how = m.routing;
+  how.high_ties = fault != nullptr && fault->high_ties;
+  call(&Ops::route, {.scores = scores,
+                     .bias = m.bias,
+                     .weights = weights,
+                     .places = places,
+                     .rows = of,
+                     .starts = starts,
+                     .how = how});
+
+  const auto pairs_of = [&](Workspace::Slot slot, std::int64_t columns) {
+    return workspace_.get(backend_, slot, DType::f32, pairs, columns);
+  };
+  const View x = pairs_of(Workspace::pairs, card_.hidden);
+  call(&Ops::pick, {.x = input, .rows = of, .out = x});
+  const std::int64_t n = m.down.first.in();
+  const View inner = pairs_of(Workspace::inner, 2 * n), gate = inner.columns(0, n), up = inner.columns(n, n);
+  if (m.gate_up) {
+    multiply_each(x, m.gate_up, starts, inner);
+  } else {
+    multiply_each(x, m.gate, starts, gate);
+    multiply_each(x, m.up, starts, up);
+  }
+  call(&Ops::gate, {.x = m.neighbours ? inner : gate,
+                    .up = m.neighbours ? View() : up,
+                    .out = gate,
+                    .act = m.act,
+                    .neighbours = m.neighbours,
+                    .limit = m.limit});
+  const View given = pairs_of(Workspace::pairs, card_.hidden);  // `x` is not needed any more
+  multiply_each(gate, m.down, starts, given);
+  call(&Ops::mix, {.x = given, .weights = weights, .places = places, .add = m.shared ? out : View(), .out = out});
+}
+
+void Pass::multiply_each(const View& x, const Experts& experts, const View& starts, const View& out) {
+  call(&Ops::expert_linear,
+       {.pairs = prepared(x, experts.first, {.x = {}, .out = out}), .starts = starts, .addresses = experts.addresses});
 }
 
 namespace {
@@ -436,6 +508,7 @@ Branch Pass::attend(const View& input, const Attention& a) {
                             .out = heads,
                             .slopes = a.alibi.slopes,
                             .factors = factors_,
+                            .sinks = a.sinks,
                             .batch = batch,
                             .layer = layer,
                             .scale = a.scale,

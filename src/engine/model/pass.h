@@ -22,6 +22,7 @@
 namespace pkv::model {
 
 class Deviation;
+struct Fault;
 
 // Buffers that outlive a pass, so that a step allocates nothing once they are large enough.
 class Workspace {
@@ -42,6 +43,10 @@ class Workspace {
     picked,
     logits,
     scratch,
+    scores,
+    routed,
+    weights,
+    pairs,
     kSlots
   };
 
@@ -93,6 +98,7 @@ class Pass {
   Branch convolve(const View& input, const ShortConvolution& convolution);
   Branch recur(const View& input, const DeltaNet& net);
   Branch mlp(const View& input, const Mlp& mlp);
+  Branch mix(const View& input, const Mixture& mixture);
   Branch norm(const Norm& norm, const Branch& branch);  // of what the branch gives
   void add(const Branch& branch);                       // x += what the branch gives
   void replace(const View& states);                     // x = states, given by `norm` or `dense`
@@ -114,6 +120,9 @@ class Pass {
   Workspace::Slot spare() const { return x_slot_ == Workspace::hidden ? Workspace::normed : Workspace::hidden; }
   void multiply(const View& x, const Projection& projection, kernels::Linear call);
   void multiply_rows(kernels::Linear call, std::int64_t first, std::int64_t rows);
+  kernels::Linear prepared(const View& x, const Projection& projection, kernels::Linear call);
+  void multiply_each(const View& x, const Experts& experts, const View& starts, const View& out);
+  void mix_rows(const View& input, const Mixture& mixture, const Fault* fault, const View& out);
   template <class Call>
   void call(void (*kernels::Ops::*operation)(kernels::Device&, const Call&) noexcept,
             const std::type_identity_t<Call>& what);

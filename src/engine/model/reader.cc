@@ -204,7 +204,7 @@ Buffer Reader::wide_vector(const std::string& name, std::int64_t size) {
 void Reader::widen(const containers::Tensor& t, std::span<float> to) const {
   if (backend_ == nullptr) return;
   Buffer narrow;
-  const View values = values_of(t, arrangement_of(source_, t), narrow);
+  const View values = values_of(t, arrangement(t), narrow);
   load_elements(values.data, values.dtype, 0, to);
 }
 
@@ -342,9 +342,23 @@ Projection Reader::embedding(const std::string& name, const std::string& output,
   return embedding_;
 }
 
+Projection Reader::unquantised(const std::string& name, std::int64_t out, std::int64_t in, bool bias) {
+  Projection linear = table(name + ".weight", out, in);
+  inventory_.plain.push_back(name);
+  count_product(linear);
+  if (bias) linear.bias = vector(name + ".bias", out);
+  return linear;
+}
+
+View Reader::table_of_vectors(const std::string& name, std::int64_t rows, std::int64_t columns) {
+  Buffer wide(DType::f32, {rows, columns});
+  widen(expect(name, std::array{rows, columns}), wide.span<float>());
+  return keep(wide);
+}
+
 // Never quantised anew.
 Projection Reader::table(const std::string& name, std::int64_t rows, std::int64_t columns) {
-  if (auto stored = find_stored(name, rows, columns)) return keep_stored(*std::move(stored), name);
+  if (auto stored = find_stored(name, rows, columns)) return keep_stored(*std::move(stored), *find(name));
   return {.weight = matrix(name, rows, columns)};
 }
 

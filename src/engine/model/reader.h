@@ -4,6 +4,7 @@
 // number format asked for). Without a backend it only checks: no weight is read but those that are stored twice.
 #pragma once
 
+#include <deque>
 #include <map>
 #include <optional>
 #include <set>
@@ -71,6 +72,18 @@ class Reader {
   Projection linear(const std::string& name, std::int64_t out, std::int64_t in, bool bias = true);
   Projection conv1d(const std::string& name, std::int64_t in, std::int64_t out);  // stored [in, out]; given [out, in]
 
+  // A matrix that is never quantised anew.
+  Projection unquantised(const std::string& name, std::int64_t out, std::int64_t in, bool bias = false);
+  // A matrix for each of `count` experts, of which a row meets `chosen`: from BEFORE0AFTER, BEFORE1AFTER, ...; or from
+  // one tensor `name` [count, out, in], stored [count, in, out] where `turned`, or as MXFP4 in NAME_blocks and
+  // NAME_scales. Error::load where they are not all in one number format.
+  struct Crowd {
+    std::int64_t count = 1, chosen = 1, out = 1, in = 1;
+  };
+  Experts experts(const std::string& before, const std::string& after, const Crowd& crowd);
+  Experts experts(const std::string& name, const Crowd& crowd, bool turned = false);
+  View table_of_vectors(const std::string& name, std::int64_t rows, std::int64_t columns);  // [rows, columns], fp32
+
   // The embedding [card.vocab, width], and in `output()` the output layer's matrix of that shape, of the given
   // names. Where `card.tied` says that they are one, the file may hold either or both; both with other values are not
   // tied, as in transformers 5: then `card.tied` becomes false, and a note says so.
@@ -119,7 +132,7 @@ class Reader {
   Projection table(const std::string& name, std::int64_t rows, std::int64_t columns);
   View keep(const Buffer& host);
   View keep_matrix(const containers::Tensor& t, bool transpose) {
-    return keep_matrix(t, transpose, arrangement_of(source_, t));
+    return keep_matrix(t, transpose, arrangement(t));
   }
   View keep_matrix(const containers::Tensor& t, bool transpose, const Arrangement* stored);
   View places_of(const containers::Tensor& t);
@@ -128,7 +141,13 @@ class Reader {
   void place(View& view);
   Projection keep_linear(const std::string& name, std::int64_t out, std::int64_t in, bool transposed);
   void require_as_stored(const StoredMatrix& stored, const std::string& name) const;
-  Projection keep_stored(StoredMatrix stored, const std::string& name);
+  // `codes`, if any, stand in the place of the tensor's own.
+  Projection keep_stored(StoredMatrix stored, const containers::Tensor& t, Buffer codes = {});
+  Projection keep_plain(const containers::Tensor& t, bool transposed);
+  const containers::Tensor& slice(const containers::Tensor& t, std::int64_t i);
+  std::vector<Projection> keep_mxfp4(const std::string& name, const Crowd& crowd);
+  Experts keep_experts(std::span<const Projection> all, const std::string& name, const Crowd& crowd);
+  const Arrangement* arrangement(const containers::Tensor& t) const;
   Projection keep_decoded(quant::Matrix m, DType dtype);
   Projection encode(const containers::Tensor& t, bool transposed);
   void nest_scales(quant::Matrix& m, QuantizedMatrix& kept);
@@ -151,6 +170,7 @@ class Reader {
   std::set<std::string, std::less<>> used_;
   std::vector<std::string> idle_, others_;
   std::vector<kernels::Memory> memory_;
+  std::deque<containers::Tensor> slices_;  // of tensors that hold several matrices
   std::vector<std::string> notes_;
   Inventory inventory_;
   std::vector<QuantizedMatrix> quantized_;

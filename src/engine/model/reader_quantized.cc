@@ -29,22 +29,25 @@ bool Reader::skips(const std::string& name) const {
 
 // [out, in], which may be stored [in, out] while it is not quantised.
 Projection Reader::keep_linear(const std::string& name, std::int64_t out, std::int64_t in, bool transposed) {
-  if (auto stored = find_stored(name, out, in)) return keep_stored(*std::move(stored), name);
+  if (auto stored = find_stored(name, out, in)) return keep_stored(*std::move(stored), *find(name));
   if (const containers::Tensor* found = find(name)) {
-    const Arrangement* stored = arrangement_of(source_, *found);
+    const Arrangement* stored = arrangement(*found);
     if (stored != nullptr && stored->turned) transposed = false;
   }
-  const containers::Tensor& t = transposed ? expect(name, std::array{in, out}) : expect(name, std::array{out, in});
+  return keep_plain(transposed ? expect(name, std::array{in, out}) : expect(name, std::array{out, in}), transposed);
+}
+
+Projection Reader::keep_plain(const containers::Tensor& t, bool transposed) {
   if (options_.quantize && !skips(t.name)) return encode(t, transposed);
   inventory_.plain.push_back(module_of(t.name));
   const View places = places_of(t);
-  return {.weight = keep_matrix(t, transposed, places ? nullptr : arrangement_of(source_, t)), .places = places};
+  return {.weight = keep_matrix(t, transposed, places ? nullptr : arrangement(t)), .places = places};
 }
 
 // Where the outputs of a matrix whose rows were moved stand, for products to put them there: its rows stay where they
 // lie in the file. Empty where no row was moved, or rows must be put in order.
 View Reader::places_of(const containers::Tensor& t) {
-  const Arrangement* stored = arrangement_of(source_, t);
+  const Arrangement* stored = arrangement(t);
   const std::vector<std::int64_t>* rows = moved_rows(stored);
   if (rows == nullptr || backend_ == nullptr || !backend_->ops().places_outputs) return {};
   View& places = places_[stored];
@@ -78,29 +81,29 @@ void Reader::require_as_stored(const StoredMatrix& stored, const std::string& na
               .hint = "without --load-in they are used as they are; --load-in fp32 decodes them"});
 }
 
-Projection Reader::keep_stored(StoredMatrix stored, const std::string& name) {
+Projection Reader::keep_stored(StoredMatrix stored, const containers::Tensor& t, Buffer codes) {
   quant::Matrix& m = stored.matrix;
   for (const std::string& tensor : stored.used) used_.insert(tensor);
   stored_format_ = m.format;
   inventory_.parameters += m.elements();
   inventory_.nested |= stored.nested;
-  progress(*find(name));
-  if (options_.quantize) require_as_stored(stored, find(name)->name);
+  progress(t);
+  if (options_.quantize) require_as_stored(stored, t.name);
   if (backend_ == nullptr) {
     count(m);
     return {.quantized = m};
   }
   const bool as_it_is = !options_.decode && kernels::can_multiply(m);
-  const containers::Tensor& t = *find(name);
-  const View places = as_it_is ? places_of(t) : View();
-  if (const auto* rows = moved_rows(arrangement_of(source_, t)); rows != nullptr && !places) {
-    const Buffer ordered = in_order(t, *rows);
+  const View places = as_it_is && !codes ? places_of(t) : View();
+  if (const auto* rows = moved_rows(arrangement(t)); rows != nullptr && !places) codes = in_order(t, *rows);
+  if (codes) {
     memory_.emplace_back(*backend_, m.code_bytes());
-    backend_->upload(memory_.back().data(), ordered.view().data, m.code_bytes());
+    backend_->upload(memory_.back().data(), codes.view().data, m.code_bytes());
     m.codes = m.codes_in(memory_.back().data());
     t.file->done_with(t.data);
+  } else {
+    place(m.codes);
   }
-  place(m.codes);
   if (stored.nested) {
     Buffer scales(DType::f32, {m.blocks()});
     std::copy(stored.scales.begin(), stored.scales.end(), scales.span<float>().begin());
@@ -162,7 +165,7 @@ Projection Reader::encode(const containers::Tensor& t, bool transposed) {
   m.scales = m.scales_in(scales.data());
   t.file->will_read(t.data);
   Buffer narrow;  // lives until the values are encoded
-  View placed = values_of(t, arrangement_of(source_, t), narrow);
+  View placed = values_of(t, arrangement(t), narrow);
   const kernels::Memory raw = kernels::place(*backend_, placed);
   if (transposed || dtype != t.dtype) {
     View turned(nullptr, dtype, {m.out, m.in});

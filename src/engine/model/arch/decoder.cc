@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "base/json.h"
 #include "engine/model/arch/arch.h"
+#include "engine/model/arch/mixture.h"
 #include "engine/model/arch/rope.h"
 
 namespace pkv::model::arch {
@@ -38,12 +39,13 @@ void run(const Decoder& m, Pass& p) {
   };
   begin(m, p);
   for (const Decoder::Layer& l : m.layers) {
-    const View mixed = l.before_attention ? p.norm(*l.before_attention) : p.hidden();
-    branch(l.convolution ? p.convolve(mixed, *l.convolution)
-           : l.net       ? p.recur(mixed, *l.net)
-                         : p.attend(mixed, l.attention),
+    const View first = l.before_attention ? p.norm(*l.before_attention) : p.hidden();
+    branch(l.convolution ? p.convolve(first, *l.convolution)
+           : l.net       ? p.recur(first, *l.net)
+                         : p.attend(first, l.attention),
            l.after_attention);
-    branch(p.mlp(l.before_mlp ? p.norm(*l.before_mlp) : p.hidden(), l.mlp), l.after_mlp);
+    const View last = l.before_mlp ? p.norm(*l.before_mlp) : p.hidden();
+    branch(l.mixture ? p.mix(last, *l.mixture) : p.mlp(last, l.mlp), l.after_mlp);
     p.end_layer();
   }
   end(m, p);
@@ -177,14 +179,21 @@ std::vector<Kind> read_kinds(const hf::Config& c, const Row& row, std::int64_t l
   std::vector<bool> turned(kinds.size(), true), told;
   const Layers which = row.layers.which;
   if (which == Layers::listed) return listed_kinds(c, layers);
-  if (which == Layers::late_windows) from = c.integer_or({"max_window_layers"}, 28, 0, kMaxWidth);
+  if (which == Layers::late_windows || which == Layers::early_windows)
+    from = c.integer_or({"max_window_layers"}, 28, 0, kMaxWidth);
   if (which == Layers::some_unturned) turned = turned_layers(c, layers);
   if (which != Layers::full) window = read_window(c, row.absent);
-  if (which != Layers::full && which != Layers::windows) told = windowed_by_type(c, layers);
-  const bool heeds_use = which == Layers::late_windows || which == Layers::some_unturned || row.layers.refused;
+  const bool alike = which == Layers::full || which == Layers::windows || which == Layers::used_windows;
+  if (!alike) told = windowed_by_type(c, layers);
+  const bool by_use = which == Layers::late_windows || which == Layers::used_windows || which == Layers::early_windows;
+  const bool heeds_use = by_use || which == Layers::some_unturned || row.layers.refused;
   const bool used = heeds_use && c.flag_or({"use_sliding_window"}, false);
   if (used && row.layers.refused) c.unsupported("use_sliding_window", "false, for this family");
-  if (which == Layers::late_windows && !used) window = 0;
+  if (by_use && !used) window = 0;
+  // transformers gives such layers a window of nothing.
+  if (which == Layers::early_windows && !used && std::ranges::find(told, true) != told.end()) {
+    c.unsupported("layer_types", "full_attention alone, where use_sliding_window is false");
+  }
   if (which == Layers::some_unturned && !used && told.empty()) window = 0;
   if (!row.layers.key.empty()) {
     const std::optional<std::int64_t> given =
@@ -199,7 +208,10 @@ std::vector<Kind> read_kinds(const hf::Config& c, const Row& row, std::int64_t l
       case Layers::listed:
         return false;
       case Layers::windows:
+      case Layers::used_windows:
         return true;
+      case Layers::early_windows:
+        return i < from && i % 2 == 0;
       case Layers::late_windows:
         return i >= from;
       case Layers::nth_full:
@@ -332,12 +344,16 @@ class LayerReader {
     }
     if (row.scales.score_cap) cap_ = c.number_or_none({"attn_logit_softcapping"}, *row.scales.score_cap).value_or(0);
     if (cap_ < 0) c.unsupported("attn_logit_softcapping", "null or a positive number");
+    plan_ = read_plan(c, row, card, act_);
     if (row.scales.clip) clip_ = c.number_or_none({"clip_qkv"}).value_or(0);
     if (clip_ < 0) c.unsupported("clip_qkv", "null or a positive number");
+    // Such a family's class limits them after their norms.
+    if (clip_ > 0 && normalises_heads()) c.unsupported("clip_qkv", "null, where queries and keys are normalised");
   }
 
   bool normalises_heads() const { return heads_ != Heads::plain; }
   bool caps_scores() const { return cap_ > 0; }
+  const MixturePlan& plan() const { return plan_; }
   Norm norm(const std::string& name) const { return in_.norm(name, card_.hidden, eps_, form_); }
 
   Decoder::Layer read(std::int64_t i, const Kind& kind) const {
@@ -347,7 +363,8 @@ class LayerReader {
       if (name.empty()) return std::nullopt;
       return norm(at + std::string(name));
     };
-    Decoder::Layer layer{.mlp = read_mlp(at)};
+    Decoder::Layer layer{.mlp = is_mixed(i) ? Mlp() : read_mlp(at)};
+    if (is_mixed(i)) layer.mixture = read_mixture(in_, row_, card_, plan_, i, at, mlp_bias_);
     if (after_sums_) {
       layer.after_attention = norm(at + std::string(n.before_attention));
       layer.after_mlp = norm(at + std::string(n.before_mlp));
@@ -415,6 +432,8 @@ class LayerReader {
     return net;
   }
 
+  bool is_mixed(std::int64_t i) const { return plan_.experts > 0 && plan_.chosen[static_cast<std::size_t>(i)] > 0; }
+
   Attention read_attention(const std::string& at, const Kind& kind) const {
     const TensorNames& n = row_.names;
     const std::int64_t q = card_.heads * card_.head_dim, kv = card_.kv_heads * card_.head_dim, hidden = card_.hidden;
@@ -435,6 +454,7 @@ class LayerReader {
     a.cap = static_cast<float>(cap_);
     a.clip = static_cast<float>(clip_);
     a.alibi.slopes = slopes_;
+    if (!n.sinks.empty()) a.sinks = in_.vector(at + std::string(n.sinks), card_.heads);
     if (heads_ != Heads::plain) {
       a.norms = HeadNorms{.q = head_norm(at + std::string(n.q_norm), card_.heads),
                           .k = head_norm(at + std::string(n.k_norm), card_.kv_heads),
@@ -493,6 +513,7 @@ class LayerReader {
   Heads heads_ = Heads::plain;
   double eps_ = 0, scale_ = 1, cap_ = 0, clip_ = 0;
   View slopes_;
+  MixturePlan plan_;
   bool xielu_ = false, qkv_bias_ = false, out_bias_ = false, mlp_bias_ = false;
 };
 
@@ -540,8 +561,14 @@ void read_rotations(Reader& in, const Row& row, Decoder& m) {
                   .declared = in.declared_context(),
                   .neighbours = row.turn.neighbours,
                   .temperature = row.turn.temperature,
+                  .own_factor = row.turn.own_factor,
                   .absent = row.absent.rope,
                   .original = row.absent.original_context};
+  if (!row.turn.part_of_key.empty()) {
+    const std::int64_t all = m.card.head_dim;
+    const std::int64_t turning = c.integer_or_none({row.turn.part_of_key}, 1, all).value_or(all);
+    shape.partial = static_cast<double>(turning) / static_cast<double>(all);
+  }
   const bool by_dim = !row.turn.dim_key.empty();
   if (by_dim) {
     shape.dim = c.integer_or({row.turn.dim_key}, row.turn.dim, 1, m.card.head_dim);
@@ -635,7 +662,11 @@ void refuse_unsupported(const hf::Config& c) {
                     "mlp_only_layers",
                     "rope_interleaved",
                     "is_decoder",
-                    "_sliding_window_pattern"});
+                    "_sliding_window_pattern",
+                    "output_router_logits",
+                    "router_aux_loss_coef",
+                    "router_jitter_noise",
+                    "input_jitter_noise"});
 }
 
 }  // namespace
@@ -667,6 +698,10 @@ std::unique_ptr<Page> load_decoder(Reader& in) {
   const LayerReader layers(in, row, m.card, parallel && row.parallel.one_norm, after_sums);
   m.card.head_norms = layers.normalises_heads();
   m.card.caps_scores = layers.caps_scores();
+  m.card.sinks = !row.names.sinks.empty();
+  m.card.experts = layers.plan().experts;
+  const std::string mixed = layers.plan().describe();
+  m.card.notes += (m.card.notes.empty() || mixed.empty() ? "" : ", ") + mixed;
   refuse_unsupported(c);
 
   const std::string prefix = prefix_of(in, row.names);

@@ -25,6 +25,7 @@ struct Decoder {
     std::optional<ShortConvolution> convolution;  // in place of attention
     std::optional<DeltaNet> net;                  // likewise
     Mlp mlp;
+    std::optional<Mixture> mixture;  // in the MLP's place
   };
 
   Card card;
@@ -69,6 +70,8 @@ struct Flag {
 enum class Layers : std::uint8_t {
   full,           // none
   windows,        // all, if there is one
+  used_windows,   // all, if use_sliding_window
+  early_windows,  // as layer_types says; without it each other one before max_window_layers, if use_sliding_window
   late_windows,   // as layer_types says; without it those from max_window_layers on, if use_sliding_window
   nth_full,       // as layer_types says; without it all but each n-th
   first_full,     // as layer_types says; without it all but each n-th, the first among them
@@ -106,6 +109,40 @@ struct TensorNames {
   std::string_view gate = "mlp.gate_proj", up = "mlp.up_proj", down = "mlp.down_proj";
   std::string_view gate_up = "";  // in place of gate and up
   std::string_view mixer = "";    // what stands in place of attention
+  std::string_view sinks = "";
+};
+
+// Below a layer's. An expert's matrices are named AT experts.0.GATE; or all are in one tensor [experts, out, in], AT
+// GATE_UP and AT DOWN_ALL, or as transformers 5 calls them, experts.gate_up_proj and experts.down_proj; or, of GGUF,
+// in experts.gate_proj, experts.up_proj and experts.down_proj.
+struct ExpertNames {
+  std::string_view at = "mlp.", other_at = "mlp.";  // the second where the router is not in the first
+  std::string_view router = "gate", other_router = "gate";
+  std::string_view gate = "gate_proj", up = "up_proj", down = "down_proj";
+  std::string_view gate_up = "experts.gate_up_proj", down_all = "experts.down_proj";
+  std::string_view bias = "", other_bias = "";  // for choosing
+  bool bias_is_row = false;                     // [1, experts]
+  std::string_view shared = "shared_experts", shared_gate = "";
+};
+
+// Which layers have an MLP, not experts.
+enum class Dense : std::uint8_t {
+  none,
+  listed,    // mlp_only_layers, and those that decoder_sparse_step leaves out
+  first,     // the first first_k_dense_replace ones, or as mlp_layer_types says
+  interval,  // those outside moe_layer_start_index, moe_layer_end_index and moe_layer_interval
+};
+
+// Config keys of a mixture, and what the class takes without them.
+struct ExpertKeys {
+  std::string_view count = "", other_count = "";  // of experts; empty: there are none
+  std::string_view chosen = "num_experts_per_tok", other_chosen = "";
+  std::string_view inner = "moe_intermediate_size";  // width of an expert
+  std::string_view shared = "";        // how many shared experts there are: they are one, so many times as wide; or
+  std::string_view shared_inner = "";  // width of the one shared expert
+  std::string_view least = "", tolerance = "";  // see kernels::Routing
+  std::int64_t count_absent = 8, chosen_absent = 2, inner_absent = 0, shared_absent = 1;
+  double factor_absent = 1, least_absent = 0, tolerance_absent = 0;
 };
 
 // What transformers' class takes for keys that a config lacks.
@@ -144,14 +181,16 @@ struct Row {
     bool neighbours = false;
     double partial = 0;  // part of a head where the config says none; 0: all
     std::string_view partial_key = {},
-                     theta_key = {};   // of the config, in place of partial_rotary_factor and rope_theta
-    std::string_view dim_key = {};     // of the number of elements that turn, in place of their part
-    std::int64_t dim = 0;              // that number where the config says none
-    double local_theta = 0;            // of layers with a window, which turn otherwise; 0: as all
-    bool local_only = false;           // where there is a window, other layers do not turn
-    bool temperature = false;          // queries grow with their position
-    Positions by = Positions::rotary;  // how tokens are placed; of `learned` the first
-    std::int64_t first = 0;            // has this row of names.positions
+                     theta_key = {};    // of the config, in place of partial_rotary_factor and rope_theta
+    std::string_view dim_key = {};      // of the number of elements that turn, in place of their part
+    std::int64_t dim = 0;               // that number where the config says none
+    std::string_view part_of_key = {};  // of the same number, where partial_rotary_factor is not there
+    bool own_factor = false;            // cosines and sines are multiplied by short_mscale
+    double local_theta = 0;             // of layers with a window, which turn otherwise; 0: as all
+    bool local_only = false;            // where there is a window, other layers do not turn
+    bool temperature = false;           // queries grow with their position
+    Positions by = Positions::rotary;   // how tokens are placed; of `learned` the first
+    std::int64_t first = 0;             // has this row of names.positions
   } turn{};
   struct {
     Layers which = Layers::full;
@@ -189,6 +228,17 @@ struct Row {
     Flag is{};              // both branches of a layer side by side
     bool one_norm = false;  // with one norm
   } parallel{};
+  struct {
+    ExpertKeys keys{};
+    kernels::Routing::By by = kernels::Routing::By::softmax;
+    Flag normalised{};     // weights over their sum
+    bool grouped = false;  // the keys n_group, topk_group and routed_scaling_factor
+    float more = 0;        // is added to their sum
+    Dense dense = Dense::none;
+    bool alternate = false;  // gate and up by rows, one tensor of all is [experts, in, out], products and router have
+                             // biases, and gate and up are limited by swiglu_limit
+    ExpertNames names{};
+  } experts{};
   TensorNames names{};
   Absent absent{};
 };

@@ -84,9 +84,11 @@ std::int64_t original_context(const hf::Config& config, const hf::Config& rope, 
 // original context and another for longer ones. transformers chooses by the length of each call, so that a past can be
 // turned by the one and the next token by the other; here the choice is made once, for all texts.
 void slow_each(std::vector<double>& f, const hf::Config& rope, std::int64_t original, std::int64_t context,
-               std::optional<std::int64_t> declared, Rope& found) {
-  found.for_long_texts = declared.value_or(0) > original;
-  found.declarable = !found.for_long_texts;
+               std::optional<std::int64_t> declared, bool own_factor, Rope& found) {
+  // With factors of their own, transformers 5.24 takes in long texts the long factor and the short frequencies, and the
+  // family's authors the long ones: long texts are not computed.
+  found.for_long_texts = !own_factor && declared.value_or(0) > original;
+  found.declarable = !own_factor && !found.for_long_texts;
   if (!found.for_long_texts) found.most_tokens = original;
   if (found.for_long_texts) found.short_texts = original;
   const std::vector<double> even = f;
@@ -106,7 +108,9 @@ void slow_each(std::vector<double>& f, const hf::Config& rope, std::int64_t orig
   const auto length = static_cast<double>(original);
   const double factor = positive(rope, "factor", static_cast<double>(context) / length);
   const double implied = factor <= 1 ? 1 : std::sqrt(1 + std::log(factor) / std::log(length));
-  found.rotation.factor = static_cast<float>(positive(rope, "attention_factor", implied));
+  found.rotation.factor =
+      static_cast<float>(own_factor ? positive(rope, "short_mscale") : positive(rope, "attention_factor", implied));
+  if (own_factor) rope.without_effect({"long_mscale", "attention_factor"});
 }
 
 // `rope` says how, `theta` by which base where it says none.
@@ -134,13 +138,17 @@ Rope read(const hf::Config& config, const hf::Config& rope, const RopeShape& sha
                        "heads of which an even number of elements turn, for rotary positions");
   }
   std::vector<double> f = plain(found.theta, dim);
+  const bool longrope = type == "longrope" || type == "su" || (type == "yarn" && rope.has("short_factor"));
+  if (shape.own_factor && !longrope && type != "default") {
+    rope.unsupported(rope.has("rope_type") ? "rope_type" : "type", "\"default\" or \"longrope\", for this family");
+  }
   if (type == "linear") {
     const double factor = positive(rope, "factor");
     for (double& x : f) x /= factor;
   } else if (type == "llama3") {
     stretch_long_waves(f, rope, original_context(config, rope, shape));
-  } else if (type == "longrope" || type == "su" || (type == "yarn" && rope.has("short_factor"))) {
-    slow_each(f, rope, original_context(config, rope, shape), shape.context, shape.declared, found);
+  } else if (longrope) {
+    slow_each(f, rope, original_context(config, rope, shape), shape.context, shape.declared, shape.own_factor, found);
   } else if (type == "yarn") {
     const std::int64_t original = original_context(config, rope, shape);
     found.rotation.factor = static_cast<float>(mix_by_turns(f, rope, found.theta, dim, original, shape.context));

@@ -25,6 +25,7 @@ struct RopeShape {
   std::int64_t dim = 0;                       // elements of a head that turn; 0: as their part says
   bool neighbours = false;
   bool temperature = false;      // queries grow with their position, as the same object says
+  bool own_factor = false;       // short_mscale of the same object is the factor on cosines and sines
   std::string_view absent = {};  // rope_parameters, as JSON, where the config has neither dialect's object
   std::int64_t original =
       0;                 // what the family's class takes for original_max_position_embeddings; 0: what is in `rope`

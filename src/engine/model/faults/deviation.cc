@@ -162,6 +162,7 @@ void Deviation::attend(const kernels::Attend& call, std::span<const Sequence> se
     if (mask == Mask::window || mask == Mask::layer_window || mask == Mask::windows_missing) part.window = 0;
     if (mask == Mask::windows_swapped) part.window = window ? 0 : std::ranges::max(card_.windows);
     if (a.fault.uncapped) part.cap = 0;
+    if (a.fault.unsunk) part.sinks = {};
     if (a.fault.alibi == Fault::Alibi::missing) part.slopes = {};
     std::byte* const* blocks = sequences[a.feed].blocks;
     MisreadPast misread(backend_, card_.kv_heads, card_.head_dim);

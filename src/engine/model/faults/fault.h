@@ -59,6 +59,8 @@ struct Fault {
   std::int64_t keys = 0, steps = 0;
   bool bare_heads = false;  // no norms of queries and keys
   bool uncapped = false;    // scores are not limited
+  bool high_ties = false;   // of experts with equal scores the higher index is chosen
+  bool unsunk = false;      // there are no sinks
   bool rows_apart = false;  // int8 with outliers of the whole call: the call's tokens by themselves
 };
 

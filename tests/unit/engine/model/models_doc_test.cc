@@ -22,7 +22,7 @@ std::string_view name_of(arch::Mixer mixer) {
   return mixer == arch::Mixer::convolution ? "short convolutions" : "gated delta nets";
 }
 
-std::string layers_text(const arch::Row& row) {
+std::string window_text(const arch::Row& row) {
   if (row.mixer.which != arch::Mixer::none) {
     return fmt::format("all tokens, where `layer_types` says full_attention{}; in other layers what {} keep",
                        row.mixer.listed.empty()
@@ -36,6 +36,10 @@ std::string layers_text(const arch::Row& row) {
       return "all tokens";
     case arch::Layers::windows:
       return "a window, if `sliding_window` says one";
+    case arch::Layers::used_windows:
+      return "a window, if `use_sliding_window`";
+    case arch::Layers::early_windows:
+      return "a window in each other early layer, if `use_sliding_window`";
     case arch::Layers::late_windows:
       return "a window in late layers, if `use_sliding_window`";
     case arch::Layers::nth_full:
@@ -50,6 +54,35 @@ std::string layers_text(const arch::Row& row) {
       return "all tokens; a window in unturned layers, if `use_sliding_window`";
   }
   return "";
+}
+
+std::string layers_text(const arch::Row& row) {
+  return window_text(row) + (row.names.sinks.empty() ? "" : "; and a sink");
+}
+
+// What stands in an MLP's place.
+std::string experts_text(const arch::Row& row) {
+  if (row.experts.keys.count.empty()) return "";
+  std::string text = "chosen by ";
+  switch (row.experts.by) {
+    case kernels::Routing::By::softmax:
+      text += "softmax";
+      break;
+    case kernels::Routing::By::sigmoid:
+      text += "sigmoid";
+      break;
+    case kernels::Routing::By::of_chosen:
+      text += "score";
+      break;
+    case kernels::Routing::By::sparse_mixer:
+      text += "sparse mixer";
+      break;
+  }
+  if (!row.experts.names.bias.empty()) text += " and a bias";
+  if (row.experts.grouped) text += ", by groups";
+  if (!row.experts.keys.shared.empty() || !row.experts.keys.shared_inner.empty()) text += "; a shared one";
+  if (row.experts.dense != arch::Dense::none) text += "; not in all layers";
+  return text;
 }
 
 // How keys lie in the past: turned or not, normalised or not.
@@ -129,12 +162,16 @@ std::string models_text() {
     }
   }
   for (const arch::Row& row : arch::rows()) {
-    rows += fmt::format("| `{}` | {} | {} | {} |\n", row.model_type, row.family, layers_text(row), keys_text(row));
+    rows += fmt::format("| `{}` | {} | {} | {} | {} |\n", row.model_type, row.family, layers_text(row), keys_text(row),
+                        experts_text(row));
   }
   return text + pages +
          ".\n\nA model inside a larger one (`text_config`: `gemma3`, `mistral3` and others) is computed as its "
          "language "
-         "model.\n\n| model_type | family | a token sees | keys in the past are |\n|---|---|---|---|\n" +
+         "model.\n\nOf experts those that a router chooses for a token are summed in the order of their numbers; of "
+         "equal scores "
+         "the lower\nnumber is chosen. The past knows nothing of them: it is keys and values, as of any decoder.\n\n"
+         "| model_type | family | a token sees | keys in the past are | experts |\n|---|---|---|---|---|\n" +
          rows + states_text() +
          "\n## What is refused\n\nBy name, with the key: a `model_type` that is not above (the nearest ones are "
          "named); "
@@ -142,7 +179,7 @@ std::string models_text() {
          "`longrope` "
          "(by `--longest-text`); activation functions\nwith parameters but xielu; kinds of layers that are not above; "
          "bidirectional attention; tensors\nthat are missing or have another "
-         "shape.\n\nMixtures of experts, latent attention and other recurrent layers are not "
+         "shape.\n\nLatent attention and other recurrent layers are not "
          "computed. Their runs can be recorded in Python and judged:\n[recorded.md](recorded.md).\n";
 }
 
