@@ -24,16 +24,13 @@ std::vector<std::int32_t> Dialect::tokenize(const std::string&) {
 }
 
 std::vector<served::Reply> Dialect::ask(std::span<const served::Question> questions) {
+  exchange_->pace(std::ssize(questions));
   if (questions.front().past == served::Past::none) forget();
   std::vector<served::Reply> replies(questions.size());
   std::vector<std::exception_ptr> failures(questions.size());
   const auto one = [&](std::size_t i) {
     try {
-      const Message m = message(questions[i], questions.size() == 1);
-      double seconds = 0;
-      const Json answer = exchange_->must_post(m.path, m.json, &seconds);
-      replies[i] = read(JsonNode(answer, exchange_->where(m.path)), questions[i]);
-      replies[i].seconds = seconds;
+      replies[i] = answer(questions[i], questions.size() == 1);
     } catch (...) {
       failures[i] = std::current_exception();
     }
@@ -47,6 +44,23 @@ std::vector<served::Reply> Dialect::ask(std::span<const served::Question> questi
   }
   requests_ += std::ssize(questions);
   return replies;
+}
+
+served::Reply Dialect::answer(const served::Question& question, bool alone) {
+  const Message m = message(question, alone);
+  double seconds = 0;
+  served::Reply reply;
+  if (question.stream) {
+    for (const Event& event : exchange_->must_stream(m.path, m.json, seconds)) {
+      const bool token = read_part(JsonNode(event.json, exchange_->where(m.path)), reply);
+      if (token && !reply.first_seconds) reply.first_seconds = event.seconds;
+    }
+  } else {
+    const Json answer = exchange_->must_post(m.path, m.json, &seconds);
+    reply = read(JsonNode(answer, exchange_->where(m.path)), question);
+  }
+  reply.seconds = seconds;
+  return reply;
 }
 
 void add_candidate(served::Reply& reply, std::optional<std::int32_t> id, std::string token, const JsonNode& logprob) {
@@ -77,12 +91,47 @@ void fail_other_server(const Exchange& exchange, const std::string& path, std::s
 void read_usage(const JsonNode& answer, served::Reply& reply) {
   const auto usage = answer.find("usage");
   if (!usage || !usage->is_object()) return;
-  constexpr std::int64_t kMost = 1'000'000'000;
-  if (usage->has("prompt_tokens")) reply.prompt_tokens = usage->at("prompt_tokens").integer(0, kMost);
+  read_count(*usage, "prompt_tokens", reply.prompt_tokens);
   const auto details = usage->find("prompt_tokens_details");
-  if (details && details->is_object() && details->has("cached_tokens")) {
-    reply.reused = details->at("cached_tokens").integer(0, kMost);
+  if (details && details->is_object()) read_count(*details, "cached_tokens", reply.reused);
+}
+
+void read_count(const JsonNode& answer, const char* key, std::optional<std::int64_t>& count) {
+  constexpr std::int64_t kMost = 1'000'000'000;
+  if (answer.has(key)) count = answer.at(key).integer(0, kMost);
+}
+
+JsonNode choice_of(const JsonNode& answer) {
+  const auto choices = answer.at("choices").elements();
+  if (choices.empty()) answer.at("choices").wrong("a choice");
+  return choices.front();
+}
+
+bool read_choice_part(const JsonNode& part, served::Reply& reply) {
+  read_usage(part, reply);
+  if (!part.has("choices")) return false;
+  bool token = false;
+  for (const JsonNode& choice : part.at("choices").elements()) {
+    if (choice.has("text")) token |= add_text(choice, "text", reply);
+    for (const char* key : {"delta", "message"}) {
+      if (choice.has(key)) token |= add_text(choice.at(key), "content", reply);
+    }
   }
+  return token;
+}
+
+void read_dictionary(const JsonNode& choice, const std::function<void(const std::string&, const JsonNode&)>& add) {
+  const auto logprobs = choice.find("logprobs");
+  if (!logprobs || !logprobs->is_object() || !logprobs->has("top_logprobs")) return;
+  const auto steps = logprobs->at("top_logprobs").elements();
+  if (steps.empty() || steps.front().is_null()) return;
+  for (const auto& [token, value] : steps.front().members()) add(token, value);
+}
+
+bool add_text(const JsonNode& part, const char* key, served::Reply& reply) {
+  const std::string text = part.text_or(key, "");
+  reply.text += text;
+  return !text.empty();
 }
 
 std::vector<std::int32_t> read_ids(const JsonNode& list) {

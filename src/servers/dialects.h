@@ -13,12 +13,14 @@ struct Models {
   std::string owner;  // "vllm"
   std::string model;  // the first, or the one that was asked for
   std::optional<std::int64_t> context, vocab;
+  bool says_status = false;  // whether the model is loaded
 };
 
 using Shared = std::shared_ptr<Exchange>;
 std::unique_ptr<Dialect> llama_cpp(const Shared& exchange, const Endpoint& endpoint, const Models& models, bool named);
 std::unique_ptr<Dialect> vllm(const Shared& exchange, const Endpoint& endpoint, const Models& models, bool named);
 std::unique_ptr<Dialect> sglang(const Shared& exchange, const Endpoint& endpoint, const Models& models, bool named);
+std::unique_ptr<Dialect> tensorrt(const Shared& exchange, const Endpoint& endpoint, const Models& models, bool named);
 std::unique_ptr<Dialect> tgi(const Shared& exchange, const Endpoint& endpoint, const Models& models, bool named);
 std::unique_ptr<Dialect> ollama(const Shared& exchange, const Endpoint& endpoint, const Models& models, bool named);
 // Last: what any server with OpenAI's routes understands.

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 
 #include "base/clock.h"
 #include "base/error.h"
@@ -13,6 +14,7 @@ namespace {
 
 constexpr std::size_t kMostBytes = 64 << 20;  // of an answer: the whole vocabulary of 500,000 tokens fits
 constexpr std::size_t kMostMessage = 300;
+constexpr std::size_t kMostArrivals = 100'000;
 using Failure = http::Response::Failure;
 
 std::string cut(std::string_view text) {
@@ -68,30 +70,106 @@ std::string message_of(const std::optional<Json>& json, std::string_view body) {
   return cut(said->is_text() ? said->text() : said->dump());
 }
 
+std::vector<std::pair<Json, std::size_t>> parts_of(std::string_view body, const std::string& where) {
+  std::vector<std::pair<Json, std::size_t>> parts;
+  for (std::size_t at = 0; at < body.size();) {
+    const std::size_t end = std::min(body.find('\n', at), body.size());
+    std::string_view line = body.substr(at, end - at);
+    at = end + 1;
+    if (line.ends_with('\r')) line.remove_suffix(1);
+    if (line.starts_with("data:")) line.remove_prefix(5);
+    while (line.starts_with(' ')) line.remove_prefix(1);
+    const bool aside = line.starts_with(':') || line.starts_with("event:") || line.starts_with("id:") ||
+                       line.starts_with("retry:") || line == "[DONE]";
+    if (line.empty() || aside) continue;
+    auto part = json_or_none(line, where);
+    if (!part) fail_load({.what = "a part of the server's answer is no JSON", .where = where, .found = cut(line)});
+    parts.emplace_back(std::move(*part), end);
+  }
+  return parts;
+}
+
 Exchange::Exchange(const Endpoint& endpoint) : endpoint_(endpoint) {
   std::tie(root_, credentials_) = root_of(endpoint.url);
 }
 
 Exchange::~Exchange() = default;
 
-Answer Exchange::get(const std::string& path) { return ask(path, nullptr); }
-Answer Exchange::post(const std::string& path, const std::string& json) { return ask(path, &json); }
+Answer Exchange::get(const std::string& path) {
+  Body body;
+  return ask(path, nullptr, body);
+}
+
+Answer Exchange::post(const std::string& path, const std::string& json) {
+  Body body;
+  return ask(path, &json, body);
+}
+
+std::optional<std::string> Exchange::text(const std::string& path) {
+  Body body;
+  const Answer answer = ask(path, nullptr, body);
+  if (!answer.good() || answer.json) return std::nullopt;
+  return std::move(body.bytes);
+}
 
 Json Exchange::must_post(const std::string& path, const std::string& json, double* seconds) {
-  Answer answer = ask(path, &json);
+  Answer answer = post(path, json);
   if (seconds != nullptr) *seconds = answer.seconds;
-  if (answer.good() && answer.json) return std::move(*answer.json);
+  if (!answer.good() || !answer.json) refuse(path, answer);
+  return std::move(*answer.json);
+}
+
+std::vector<Event> Exchange::must_stream(const std::string& path, const std::string& json, double& seconds) {
+  Body body;
+  Answer answer = ask(path, &json, body);
+  seconds = answer.seconds;
+  std::vector<Event> events;
+  if (!answer.good()) refuse(path, answer);
+  if (answer.json) {  // all at once
+    events.push_back({std::move(*answer.json), answer.seconds});
+    return events;
+  }
+  for (auto& [part, end] : parts_of(body.bytes, where(path))) {
+    if (part.find("error") != nullptr) {
+      answer.message = message_of(part, "");
+      refuse(path, answer);
+    }
+    const auto arrived = std::ranges::find_if(body.arrivals, [&](const auto& a) { return a.first >= end; });
+    events.push_back({std::move(part), arrived == body.arrivals.end() ? answer.seconds : arrived->second});
+  }
+  if (events.empty()) refuse(path, answer);
+  return events;
+}
+
+void Exchange::refuse(const std::string& path, const Answer& answer) const {
+  const bool taken = answer.good() && answer.message.empty();
+  const bool odd = answer.good() && !answer.json;
   fail_load(
-      {.what = answer.good() ? "the server's answer is no JSON" : "the server refuses",
+      {.what = odd ? "the server's answer is no JSON" : "the server refuses",
        .where = where(path),
-       .found = answer.good() ? answer.message : fmt::format("{}: {}", answer.status, answer.message),
+       .found = taken           ? "nothing"
+                : answer.good() ? answer.message
+                                : fmt::format("{}: {}", answer.status, answer.message),
        .hint = answer.status == 401 || answer.status == 403 ? "--api-key, or PKV_API_KEY in the environment" : ""});
 }
 
-Answer Exchange::ask(const std::string& path, const std::string* json) {
+void Exchange::pace(std::int64_t questions) {
+  if (endpoint_.rate <= 0) return;
+  double wait = 0;
+  {
+    const std::scoped_lock lock(mutex_);
+    const double now = seconds();
+    wait = std::max(0.0, next_ - now);
+    next_ = now + wait + static_cast<double>(questions) / endpoint_.rate;
+  }
+  const std::chrono::milliseconds rest(std::llround(1000 * wait));
+  if (rest.count() > 0 && !http::rest(rest, endpoint_.stop)) throw Stopped{};
+}
+
+Answer Exchange::ask(const std::string& path, const std::string* json, Body& body) {
   for (int tried = 0;; ++tried) {
     http::Response response;
-    Answer answer = once(path, json, response);
+    Answer answer = once(path, json, body, response);
     if (response.failure == Failure::stopped) throw Stopped{};
     if (response.answered() && (!worth_another_try(response) || tried >= endpoint_.retries)) return answer;
     if (!worth_another_try(response) || tried >= endpoint_.retries) fail(path, response);
@@ -99,7 +177,8 @@ Answer Exchange::ask(const std::string& path, const std::string* json) {
   }
 }
 
-Answer Exchange::once(const std::string& path, const std::string* json, http::Response& response) {
+http::Response Exchange::send(const http::Request& request, const http::Connection::Handlers& handlers) {
+  if (endpoint_.send) return endpoint_.send(request, handlers);
   std::unique_ptr<http::Connection> connection;
   {
     const std::scoped_lock lock(mutex_);
@@ -109,34 +188,38 @@ Answer Exchange::once(const std::string& path, const std::string* json, http::Re
     }
   }
   if (!connection) connection = std::make_unique<http::Connection>(std::filesystem::path(), endpoint_.stop);
+  http::Response response = connection->perform(request, handlers);
+  const std::scoped_lock lock(mutex_);
+  idle_.push_back(std::move(connection));
+  return response;
+}
+
+Answer Exchange::once(const std::string& path, const std::string* json, Body& body, http::Response& response) {
   std::string scheme_and_root = root_;
   if (!credentials_.empty()) scheme_and_root.insert(scheme_and_root.find("://") + 3, credentials_ + "@");
-  http::Request request{.url = scheme_and_root + path, .headers = {"Accept: application/json"}};
+  http::Request request{.url = scheme_and_root + path, .headers = {"Accept: application/json, */*"}};
   if (json != nullptr) {
     request.body = *json;
     request.headers.emplace_back("Content-Type: application/json");
   }
   if (!endpoint_.key.empty()) request.headers.push_back("Authorization: Bearer " + endpoint_.key);
   request.total_timeout = endpoint_.timeout;
-  std::string body;
+  const double start = seconds();
   const http::Connection::Handlers handlers{
-      .begin = [&](const http::Response&) { body.clear(); },
+      .begin = [&](const http::Response&) { body = {}; },
       .body =
           [&](std::string_view bytes) {
-            if (body.size() + bytes.size() > kMostBytes) {
+            if (body.bytes.size() + bytes.size() > kMostBytes) {
               fail_load({.what = "the server answers with more than anyone needs",
                          .where = where(path),
                          .expected = fmt::format("at most {} bytes", kMostBytes)});
             }
-            body += bytes;
+            body.bytes += bytes;
+            if (body.arrivals.size() == kMostArrivals) body.arrivals.pop_back();
+            body.arrivals.emplace_back(body.bytes.size(), seconds() - start);
           }};
-  const double start = seconds();
-  response = connection->perform(request, handlers);
+  response = send(request, handlers);
   Answer answer{.status = response.status, .seconds = seconds() - start};
-  {
-    const std::scoped_lock lock(mutex_);
-    idle_.push_back(std::move(connection));
-  }
   if (!response.answered()) return answer;
   if (response.redirects()) {
     fail_load({.what = "the server sends to another address, which is not followed",
@@ -144,9 +227,9 @@ Answer Exchange::once(const std::string& path, const std::string* json, http::Re
                .found = cut(response.headers.get("location")),
                .hint = "--server with that address, if it is yours"});
   }
-  if (!answer.good()) body = response.refusal;
-  answer.json = json_or_none(body, where(path));
-  if (!answer.good() || !answer.json) answer.message = message_of(answer.json, body);
+  if (!answer.good()) body = {.bytes = response.refusal};
+  answer.json = json_or_none(body.bytes, where(path));
+  if (!answer.good() || !answer.json) answer.message = message_of(answer.json, body.bytes);
   return answer;
 }
 

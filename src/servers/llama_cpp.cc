@@ -27,7 +27,7 @@ class LlamaCpp : public Dialect {
     if (defaults && defaults->is_object() && defaults->has("n_ctx")) {
       about_.context = defaults->at("n_ctx").integer(0, kMost);
     }
-    about_.can = {.ids = true, .logprobs = true, .cold = true, .reports_reuse = true};
+    about_.can = {.ids = true, .logprobs = true, .cold = true, .reports_reuse = true, .streams = true};
     // A name that it refuses, where it saves at all: nothing is written, and no slot is touched.
     about_.can.saves = exchange->post("/slots/0?action=save", R"({"filename": "../none"})").status == 400;
     if (about_.slots > 1) {
@@ -79,6 +79,7 @@ class LlamaCpp : public Dialect {
       w.member("return_tokens", true);
       w.member("cache_prompt", q.past == served::Past::any);
       if (alone) w.member("id_slot", slot_);
+      if (q.stream) w.member("stream", true);
     });
     return {"/completion", std::move(w).text()};
   }
@@ -86,19 +87,26 @@ class LlamaCpp : public Dialect {
   served::Reply read(const JsonNode& answer, const served::Question&) const override {
     served::Reply reply{.text = answer.at("content").text()};
     if (answer.has("tokens")) reply.ids = read_ids(answer.at("tokens"));
-    constexpr std::int64_t kMost = 1'000'000'000;
-    const auto timings = answer.find("timings");
-    if (timings && timings->is_object() && timings->has("cache_n")) {
-      reply.reused = timings->at("cache_n").integer(0, kMost);
-    }
-    if (answer.has("tokens_evaluated")) reply.prompt_tokens = answer.at("tokens_evaluated").integer(0, kMost);
+    read_counts(answer, reply);
     const std::vector<JsonNode> steps = answer.at("completion_probabilities").elements();
     if (steps.empty()) return reply;
     add_candidates(reply, steps.front().at("top_logprobs"), true);
     return reply;
   }
 
+  // The first parts may tell of progress, and the last one of what it took.
+  bool read_part(const JsonNode& part, served::Reply& reply) const override {
+    read_counts(part, reply);
+    return add_text(part, "content", reply);
+  }
+
  private:
+  static void read_counts(const JsonNode& answer, served::Reply& reply) {
+    const auto timings = answer.find("timings");
+    if (timings && timings->is_object()) read_count(*timings, "cache_n", reply.reused);
+    read_count(answer, "tokens_evaluated", reply.prompt_tokens);
+  }
+
   int slot_ = 0;
   std::string kept_ = "pkv-check";
 };

@@ -17,7 +17,7 @@ class Ollama : public Dialect {
   Ollama(const Shared& exchange, const Endpoint& endpoint, std::string version, std::string model)
       : Dialect(exchange, endpoint) {
     about_ = {.url = exchange->root(), .api = "Ollama", .version = std::move(version), .model = std::move(model)};
-    about_.can = {.logprobs = true};
+    about_.can = {.logprobs = true, .streams = true};
   }
 
  protected:
@@ -27,7 +27,7 @@ class Ollama : public Dialect {
       w.member("model", about_.model);
       w.member("prompt", q.text);
       w.member("raw", true);
-      w.member("stream", false);
+      w.member("stream", q.stream);
       w.member("logprobs", true);
       w.member("top_logprobs", std::min(kMostOfOllama, endpoint().candidates));
       w.object("options", [&] {
@@ -53,6 +53,10 @@ class Ollama : public Dialect {
       add_candidate(reply, std::nullopt, c.text_or("token", ""), c.at("logprob"));
     }
     return reply;
+  }
+
+  bool read_part(const JsonNode& part, served::Reply& reply) const override {
+    return add_text(part, "response", reply);
   }
 };
 

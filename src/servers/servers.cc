@@ -21,8 +21,9 @@ struct Row {
 };
 
 // In the order in which they are tried: sure signs first.
-constexpr Row kDialects[] = {{"llama.cpp", llama_cpp}, {"vllm", vllm},    {"sglang", sglang}, {"tgi", tgi},
-                             {"ollama", ollama},       {"openai", openai}};
+constexpr Row kDialects[] = {{"llama.cpp", llama_cpp},   {"vllm", vllm}, {"sglang", sglang},
+                             {"tensorrt-llm", tensorrt}, {"tgi", tgi},   {"ollama", ollama},
+                             {"openai", openai}};
 
 constexpr auto kNames = [] {
   std::array<std::string_view, std::size(kDialects)> names;
@@ -60,6 +61,7 @@ Models models_of(Exchange& exchange, const Endpoint& endpoint) {
     models.owner = text_of(one, "owned_by");
     models.context = count_of(&one, "max_model_len");
     models.vocab = count_of(one.find("meta"), "n_vocab");
+    models.says_status = one.find("status") != nullptr && one.find("status")->is_object();
     return models;
   }
   if (!endpoint.model.empty() && !list->elements().empty()) {

@@ -17,7 +17,8 @@ class Sglang : public Dialect {
     about_ = {.url = exchange->root(), .api = "SGLang", .version = node.text_or("version", ""), .model = models.model};
     about_.cold = "/flush_cache before it";
     about_.context = models.context;
-    about_.can = {.ids = true, .logprobs = true, .cold = true, .reports_reuse = true};
+    about_.can = {
+        .ids = true, .logprobs = true, .cold = true, .reports_reuse = true, .prompt_logprobs = true, .streams = true};
     if (node.flag_or("disable_radix_cache", false)) {
       about_.notes.emplace_back("the server runs with --disable-radix-cache: it keeps nothing");
     }
@@ -51,18 +52,23 @@ class Sglang : public Dialect {
       });
       w.member("return_logprob", true);
       w.member("top_logprobs_num", endpoint().candidates);
-      w.member("logprob_start_len", -1);
+      w.member("logprob_start_len", q.prompt_logprobs ? 0 : -1);
+      if (q.stream) w.member("stream", true);
     });
     return {"/generate", std::move(w).text()};
   }
 
-  served::Reply read(const JsonNode& answer, const served::Question&) const override {
+  served::Reply read(const JsonNode& answer, const served::Question& q) const override {
     const JsonNode meta = answer.at("meta_info");
     served::Reply reply{.text = answer.text_or("text", "")};
-    constexpr std::int64_t kMost = 1'000'000'000;
     if (answer.has("output_ids")) reply.ids = read_ids(answer.at("output_ids"));
-    if (meta.has("cached_tokens")) reply.reused = meta.at("cached_tokens").integer(0, kMost);
-    if (meta.has("prompt_tokens")) reply.prompt_tokens = meta.at("prompt_tokens").integer(0, kMost);
+    read_counts(meta, reply);
+    if (q.prompt_logprobs && meta.has("input_token_logprobs")) {
+      for (const JsonNode& token : meta.at("input_token_logprobs").elements()) {
+        const auto parts = token.elements();
+        if (!parts.empty() && !parts[0].is_null()) reply.prompt_logprobs.push_back(parts[0].number());
+      }
+    }
     const auto steps = meta.at("output_top_logprobs").elements();
     if (steps.empty()) return reply;
     // [log-probability, id, text or null]
@@ -74,6 +80,19 @@ class Sglang : public Dialect {
                     parts[0]);
     }
     return reply;
+  }
+
+  // Each part holds the whole text so far.
+  bool read_part(const JsonNode& part, served::Reply& reply) const override {
+    if (part.has("meta_info")) read_counts(part.at("meta_info"), reply);
+    reply.text.clear();
+    return add_text(part, "text", reply);
+  }
+
+ private:
+  static void read_counts(const JsonNode& meta, served::Reply& reply) {
+    read_count(meta, "cached_tokens", reply.reused);
+    read_count(meta, "prompt_tokens", reply.prompt_tokens);
   }
 };
 

@@ -17,7 +17,7 @@ class Tgi : public Dialect {
     const JsonNode node(info, exchange->where("/info"));
     about_ = {.url = exchange->root(), .api = "TGI", .version = node.text_or("version", "")};
     about_.model = node.text_or("model_id", "");
-    about_.can = {.logprobs = true};
+    about_.can = {.logprobs = true, .streams = true};
   }
 
  protected:
@@ -32,7 +32,7 @@ class Tgi : public Dialect {
         w.member("top_n_tokens", std::min(kMostOfTgi, endpoint().candidates));
       });
     });
-    return {"/generate", std::move(w).text()};
+    return {q.stream ? "/generate_stream" : "/generate", std::move(w).text()};
   }
 
   served::Reply read(const JsonNode& answer, const served::Question&) const override {
@@ -46,6 +46,13 @@ class Tgi : public Dialect {
     if (steps.empty()) return reply;
     add_candidates(reply, steps.front(), true);
     return reply;
+  }
+
+  bool read_part(const JsonNode& part, served::Reply& reply) const override {
+    if (!part.has("token")) return false;
+    reply.ids.push_back(static_cast<std::int32_t>(part.at("token").at("id").integer(0, INT32_MAX)));
+    add_text(part.at("token"), "text", reply);
+    return true;
   }
 };
 

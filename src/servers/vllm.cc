@@ -4,9 +4,12 @@
 
 #include <algorithm>
 #include <charconv>
+#include <chrono>
 
 #include "base/json_writer.h"
+#include "files/http/http.h"
 #include "servers/dialects.h"
+#include "servers/metrics.h"
 
 namespace pkv::servers {
 namespace {
@@ -21,7 +24,19 @@ class Vllm : public Dialect {
     about_ = {.url = exchange->root(), .api = "vLLM", .version = version, .model = models.model};
     about_.cold = "a cache_salt of its own";
     about_.context = models.context;
-    about_.can = {.ids = true, .logprobs = true, .cold = true, .reports_reuse = true, .prompt_logprobs = true};
+    about_.can = {
+        .ids = true, .logprobs = true, .cold = true, .reports_reuse = true, .prompt_logprobs = true, .streams = true};
+    counters_ = counted();
+  }
+
+  std::vector<served::Reply> ask(std::span<const served::Question> questions) override {
+    // A usage that leaves the count out may mean none, or that it never counts.
+    const bool count = counters_ && !told_ && questions.size() == 1;
+    const auto before = count ? counted() : std::nullopt;
+    std::vector<served::Reply> replies = Dialect::ask(questions);
+    if (replies.front().reused) told_ = true;
+    if (before && !told_) replies.front().reused = hits_since(*before, replies.front());
+    return replies;
   }
 
   std::vector<std::int32_t> tokenize(const std::string& text) override {
@@ -49,29 +64,70 @@ class Vllm : public Dialect {
       w.member("return_tokens_as_token_ids", true);
       w.member("cache_salt", q.key);
       if (q.prompt_logprobs) w.member("prompt_logprobs", 0);
+      if (q.stream) {
+        w.member("stream", true);
+        w.object("stream_options", [&] { w.member("include_usage", true); });
+      }
     });
     return {"/v1/completions", std::move(w).text()};
   }
 
   served::Reply read(const JsonNode& answer, const served::Question& q) const override {
-    const std::vector<JsonNode> choices = answer.at("choices").elements();
-    if (choices.empty()) answer.at("choices").wrong("a choice");
-    const JsonNode& choice = choices.front();
+    const JsonNode choice = choice_of(answer);
     served::Reply reply{.text = choice.at("text").text()};
     read_usage(answer, reply);
     if (choice.has("token_ids")) reply.ids = read_ids(choice.at("token_ids"));
-    const auto logprobs = choice.find("logprobs");
-    if (logprobs && logprobs->is_object() && logprobs->has("top_logprobs")) {
-      const auto steps = logprobs->at("top_logprobs").elements();
-      if (!steps.empty()) {
-        for (const auto& [token, value] : steps.front().members()) add(reply, token, value);
-      }
-    }
+    read_dictionary(choice, [&](const std::string& token, const JsonNode& value) { add(reply, token, value); });
     if (q.prompt_logprobs && choice.has("prompt_logprobs")) read_prompt(choice.at("prompt_logprobs"), q, reply);
     return reply;
   }
 
+  bool read_part(const JsonNode& part, served::Reply& reply) const override { return read_choice_part(part, reply); }
+
  private:
+  // Tokens of prompts that were looked for in the cache since the server started, and those found.
+  struct Counters {
+    double queries = 0, hits = 0;
+  };
+
+  // Nothing where it does not count, or not where anybody may read it.
+  std::optional<Counters> counted() {
+    const auto page = exchange().text("/metrics");
+    if (!page) return std::nullopt;
+    const auto sum = [&](std::string_view name) {
+      const auto v1 = metric(*page, fmt::format("vllm:{}_total", name));
+      return v1 ? v1 : metric(*page, fmt::format("vllm:gpu_{}_total", name));
+    };
+    const auto queries = sum("prefix_cache_queries"), hits = sum("prefix_cache_hits");
+    if (!queries || !hits) return std::nullopt;
+    return Counters{*queries, *hits};
+  }
+
+  // They count for everybody, so what was looked for must be this prompt alone; and they may come late.
+  std::optional<std::int64_t> hits_since(const Counters& before, const served::Reply& reply) {
+    constexpr int kTries = 10;
+    constexpr std::chrono::milliseconds kRest(50);
+    for (int tried = 0; tried < kTries; ++tried) {
+      const auto now = counted();
+      if (!now) return std::nullopt;
+      const double queries = now->queries - before.queries;
+      if (reply.prompt_tokens && queries == static_cast<double>(*reply.prompt_tokens)) {
+        note("what was reused is read from the server's /metrics, since its answers do not say it");
+        return static_cast<std::int64_t>(now->hits - before.hits);
+      }
+      if (reply.prompt_tokens && queries > static_cast<double>(*reply.prompt_tokens)) {
+        note("others ask the server at the same time, so that its /metrics do not tell what was reused");
+        return std::nullopt;
+      }
+      http::rest(kRest, endpoint().stop);
+    }
+    return std::nullopt;
+  }
+
+  void note(const std::string& text) {
+    if (std::ranges::find(about_.notes, text) == about_.notes.end()) about_.notes.push_back(text);
+  }
+
   // "token_id:123"; a text where the server is too old to name ids.
   static void add(served::Reply& reply, const std::string& token, const JsonNode& value) {
     std::int32_t id = 0;
@@ -92,6 +148,9 @@ class Vllm : public Dialect {
       if (entry && entry->is_object()) reply.prompt_logprobs.push_back(entry->at("logprob").number());
     }
   }
+
+  std::optional<Counters> counters_;  // where it has such at all
+  bool told_ = false;                 // an answer said what was reused
 };
 
 }  // namespace

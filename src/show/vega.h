@@ -12,6 +12,10 @@ namespace pkv::show {
 // Every "$name" in the text replaced. A place's name must not begin another's.
 std::string filled_in(std::string text, std::initializer_list<std::pair<std::string_view, std::string>> places);
 
+// A member of an axis of seconds on a logarithmic scale: its ticks say "100 ms", "2 s"; of those between powers of ten
+// the ones with 2 and 5 do.
+std::string time_labels();
+
 // "[a,b]": of JSON values, in the order in which they are added.
 class JsonList {
  public:

@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "checker/served/served.h"
 #include "servers/http_play.h"
+#include "servers/metrics.h"
 #include "servers/servers.h"
 
 namespace pkv::servers {
@@ -48,10 +49,11 @@ std::string refused(const Endpoint& endpoint) {
 
 class Dialects : public testing::TestWithParam<const char*> {};
 INSTANTIATE_TEST_SUITE_P(All, Dialects,
-                         testing::Values("llama.cpp", "vllm", "sglang", "tgi", "ollama", "openai", "chat"),
+                         testing::Values("llama.cpp", "vllm", "sglang", "tensorrt-llm", "tgi", "ollama", "openai",
+                                         "chat", "llama-cpp-python", "transformers"),
                          [](const auto& dialect) {
                            std::string name = dialect.param;
-                           std::erase(name, '.');
+                           std::erase_if(name, [](char c) { return c == '.' || c == '-'; });
                            return name;
                          });
 
@@ -62,7 +64,7 @@ TEST_P(Dialects, AHealthyServerIsIdentical) {
   EXPECT_LE(r.requests, r.plan.requests);
   for (const served::Experiment& e : r.experiments) {
     if (!e.left_out.empty()) continue;
-    EXPECT_TRUE(e.distance.has_value()) << e.name;
+    EXPECT_EQ(e.distance.has_value(), GetParam() != std::string("transformers")) << e.name;
     if (e.kind != served::Kind::prefix) continue;
     if (GetParam() == std::string("llama.cpp")) {
       EXPECT_GE(e.reused, e.wanted) << e.name << ": it keeps more than what was left last";
@@ -74,15 +76,60 @@ TEST_P(Dialects, AHealthyServerIsIdentical) {
 
 TEST_P(Dialects, AnAnswerThatAPastChangesDiffers) {
   HttpPlay play(GetParam());
-  play.play.faults.other_numbers = [](std::int64_t reused) { return reused > 20; };
+  // Where a text is all that it says, only another token shows.
+  auto& fault =
+      GetParam() == std::string("transformers") ? play.play.faults.other_token : play.play.faults.other_numbers;
+  fault = [](std::int64_t reused) { return reused > 20; };
   const served::Report r = checked(to(play));
   EXPECT_EQ(r.verdict.outcome, Outcome::differs) << r.verdict.sentence;
 }
 
 TEST_P(Dialects, NumbersThatDriftAreNotDeterministic) {
   HttpPlay play(GetParam());
+  if (GetParam() == std::string("transformers")) GTEST_SKIP() << "a text does not show it";
   play.play.faults.drifts = true;
   EXPECT_EQ(checked(to(play)).verdict.outcome, Outcome::not_deterministic);
+}
+
+// The first token comes in a part of its own, whatever parts look like.
+TEST_P(Dialects, TheFirstTokenIsTimed) {
+  HttpPlay play(GetParam());
+  const auto server = connect(to(play));
+  const served::Timing t = served::time_first_tokens(*server, {.text = kText, .repetitions = 2});
+  EXPECT_TRUE(t.streamed);
+  EXPECT_EQ(t.requests, 1 + 2 * (1 + 2 * std::ssize(t.prompts[0].kept)));
+  EXPECT_EQ(t.prompts[0].anew.samples.size(), 2);
+  EXPECT_TRUE(t.holds()) << served::headline(t);
+  for (const served::Kept& kept : t.prompts[0].kept) {
+    EXPECT_EQ(kept.samples.size(), 2) << kept.name;
+    EXPECT_GT(kept.spread().median, 0) << kept.name;
+    if (kept.wanted && kept.reused()) {
+      EXPECT_GE(*kept.reused(), std::min<std::int64_t>(*kept.wanted, 88)) << kept.name;
+    }
+  }
+}
+
+TEST_P(Dialects, BrokenPartsAreErrorsThatSayWhere) {
+  for (const std::string body : {"", "data: {\n\n", "data: [1]\n\ndata: [DONE]\n\n", "no json\n",
+                                 "data: {\"choices\": 3}\n\ndata: {\"content\": {}, \"token\": 1, \"response\": 1}\n\n",
+                                 "data: {\"error\": {\"message\": \"in the middle\"}}\n\n"}) {
+    HttpPlay play(GetParam());
+    Endpoint endpoint = to(play);
+    const auto server = connect(endpoint);
+    served::Question question{.stream = true};
+    question.text = kText;
+    if (server->about().can.ids) question.ids = server->tokenize(kText);
+    for (const char* path : {"/completion", "/v1/", "/generate", "/api/generate"}) {
+      play.fault({.path = path, .times = -1, .reply = {.body = body}});
+    }
+    try {
+      const auto replies = server->ask({&question, 1});
+      EXPECT_FALSE(replies[0].first_seconds) << body << " was taken for a token";
+    } catch (const Error& e) {
+      EXPECT_THAT(e.what(), HasSubstr("127.0.0.1")) << body;
+      EXPECT_EQ(e.kind(), Error::Kind::load) << body;
+    }
+  }
 }
 
 TEST_P(Dialects, BrokenAnswersAreErrorsThatSayWhere) {
@@ -102,6 +149,101 @@ TEST_P(Dialects, BrokenAnswersAreErrorsThatSayWhere) {
       EXPECT_EQ(e.kind(), Error::Kind::load) << body;
     }
   }
+}
+
+TEST(Parts, AreEventsOrLines) {
+  const auto parts =
+      parts_of(": comment\r\nevent: x\ndata: {\"a\":1}\r\n\r\ndata:{\"a\":2}\n{\"a\":3}\ndata: [DONE]\n", "here");
+  ASSERT_EQ(parts.size(), 3);
+  for (int i = 0; i < 3; ++i) EXPECT_EQ(parts[static_cast<std::size_t>(i)].first.find("a")->integer(), i + 1);
+  EXPECT_EQ(parts[2].second, 57);
+  EXPECT_THROW(parts_of("data: {\n", "here"), Error);
+}
+
+TEST(Metrics, AreSumsOverLabels) {
+  const char* page = "# TYPE a counter\na{l=\"} 3\"} 1\na{l=\"y\"} 2.5\na_total 7\nab 9\nb NaN\nc{l=\"x\"\n";
+  EXPECT_EQ(metric(page, "a"), 3.5);
+  EXPECT_EQ(metric(page, "a_total"), 7);
+  EXPECT_FALSE(metric(page, "b"));
+  EXPECT_FALSE(metric(page, "c"));
+  EXPECT_FALSE(metric("", "a"));
+}
+
+TEST(Vllm, ReadsWhatWasReusedFromItsMetrics) {
+  HttpPlay play("vllm");
+  play.play.faults.does_not_say = true;
+  const served::Report r = checked(to(play));
+  EXPECT_TRUE(r.about.can.reports_reuse);
+  EXPECT_THAT(r.about.notes, Contains(HasSubstr("/metrics")));
+  for (const served::Experiment& e : r.experiments) {
+    if (e.kind == served::Kind::prefix) {
+      EXPECT_EQ(e.reused, e.wanted) << e.name;
+    }
+  }
+}
+
+TEST(Vllm, DoesNotTrustMetricsThatOthersCountIn) {
+  HttpPlay play("vllm");
+  play.play.faults.does_not_say = play.shared = true;
+  const served::Report r = checked(to(play));
+  EXPECT_FALSE(r.about.can.reports_reuse);
+  EXPECT_THAT(r.about.notes, Contains(HasSubstr("others ask the server")));
+}
+
+TEST(Vllm, IsUnknownWithoutMetrics) {
+  HttpPlay play("vllm");
+  play.play.faults.does_not_say = true;
+  play.counts = false;
+  EXPECT_FALSE(checked(to(play)).about.can.reports_reuse);
+}
+
+TEST(Known, ByName) {
+  const auto api = [](const char* dialect) {
+    HttpPlay play(dialect);
+    return connect(to(play))->about().api;
+  };
+  EXPECT_EQ(api("llama-cpp-python"), "llama_cpp.server");
+  EXPECT_EQ(api("transformers"), "transformers serve");
+  EXPECT_EQ(api("tensorrt-llm"), "TensorRT-LLM");
+}
+
+TEST(Known, ATextIsAskedForWhereNothingElseCanBeCompared) {
+  HttpPlay play("transformers");
+  const served::Report r = checked(to(play));
+  EXPECT_EQ(r.answer_tokens, 8);
+  HttpPlay other("openai");
+  EXPECT_EQ(checked(to(other)).answer_tokens, 1);
+}
+
+TEST(Versus, TwoServersOfTheSameModel) {
+  HttpPlay one("llama.cpp"), other("vllm");
+  const auto a = connect(to(one)), b = connect(to(other));
+  const served::Versus v = served::compare(*a, *b, {.text = kText, .options = {.prefixes = {4, 16, 89}}});
+  EXPECT_TRUE(v.verdict.holds()) << v.verdict.sentence;
+  EXPECT_TRUE(v.tokens_checked);
+  EXPECT_EQ(v.tokens_apart, "");
+  EXPECT_EQ(v.pairs.size(), 3 + 3 + 1);
+  EXPECT_EQ(v.requests[0], v.requests[1]);
+}
+
+TEST(Versus, AServerThatTakesTextAlone) {
+  HttpPlay one("tgi"), other("openai");
+  const auto a = connect(to(one)), b = connect(to(other));
+  const served::Versus v = served::compare(*a, *b, {.text = kText});
+  EXPECT_EQ(v.verdict.outcome, Outcome::identical) << v.verdict.sentence;
+  EXPECT_THAT(v.verdict.reasons, Contains(HasSubstr("asked as text")));
+}
+
+TEST(Wire, KeepsToItsRate) {
+  HttpPlay play("llama.cpp");
+  Endpoint endpoint = to(play);
+  endpoint.rate = 50;
+  const auto server = connect(endpoint);
+  const auto ids = server->tokenize(kText);
+  const auto start = std::chrono::steady_clock::now();
+  const served::Question question{.ids = ids};
+  for (int i = 0; i < 6; ++i) server->ask({&question, 1});
+  EXPECT_GE(std::chrono::steady_clock::now() - start, std::chrono::milliseconds(100));
 }
 
 TEST(Wire, IsTriedAgainWhereThatHelps) {

@@ -30,7 +30,8 @@ struct WireFault {
 
 class HttpPlay {
  public:
-  // "llama.cpp", "vllm", "sglang", "tgi", "ollama", "openai", "chat"
+  // "llama.cpp", "vllm", "sglang", "tensorrt-llm", "tgi", "ollama", "openai", "chat", "llama-cpp-python",
+  // "transformers"
   explicit HttpPlay(std::string dialect);
   std::string url() const { return loopback_.url(); }
   void fault(WireFault fault);
@@ -38,12 +39,16 @@ class HttpPlay {
   Play play;
   std::string key;               // that is wanted
   std::atomic<int> running = 0;  // questions that are being answered
+  std::atomic<int> asked = 0;    // all requests
+  bool counts = true;            // vLLM's /metrics can be read
+  bool shared = false;           // and others ask meanwhile
 
  private:
   void serve(int socket);
   WireReply answer(const HttpRequest& request);
   WireReply llama_cpp(const HttpRequest& request, const Json& body);
   WireReply vllm(const HttpRequest& request, const Json& body);
+  WireReply tensorrt(const HttpRequest& request, const Json& body);
   WireReply sglang(const HttpRequest& request, const Json& body);
   WireReply tgi(const HttpRequest& request, const Json& body);
   WireReply ollama(const HttpRequest& request, const Json& body);
@@ -53,6 +58,7 @@ class HttpPlay {
   std::mutex mutex_;
   std::list<WireFault> faults_;
   Ids last_;  // asked of slot 0
+  std::int64_t queries_ = 0, hits_ = 0;
   Loopback loopback_{[this](int socket) { serve(socket); }};
 };
 

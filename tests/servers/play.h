@@ -29,6 +29,8 @@ struct ServerFaults {
   bool does_not_forget = false;  // although it says so
   bool no_logprobs = false;
   bool loses_logprobs = false;  // when something was reused
+  bool another_model = false;
+  std::size_t keeps = 100'000;  // pasts, the last ones
   int decimals = 17;
   int block = 1;  // only whole blocks are reused
 };

@@ -25,7 +25,11 @@ class InMemory : public Server {
   }
 
   const About& about() const override { return about_; }
-  std::vector<std::int32_t> tokenize(const std::string& text) override { return Play::tokens_of(text); }
+  std::vector<std::int32_t> tokenize(const std::string& text) override {
+    auto ids = Play::tokens_of(text);
+    if (adds_a_token) ids.insert(ids.begin(), Play::vocab - 1);
+    return ids;
+  }
   std::vector<Reply> ask(std::span<const Question> questions) override {
     std::vector<Reply> replies;
     for (const Question& q : questions) {
@@ -35,6 +39,7 @@ class InMemory : public Server {
       Reply reply{.ids = played.ids, .seconds = 1e-3 * static_cast<double>(std::ssize(ids) - played.reused)};
       if (!play.faults.does_not_say) reply.reused = play.faults.says_nothing_reused ? 0 : played.reused;
       if (says_nothing) reply.ids.clear();
+      for (const std::int32_t id : played.ids) reply.text += writes_text ? Play::text_of(id) : "";
       if (!play.faults.no_logprobs && !says_nothing && !(play.faults.loses_logprobs && played.reused > 0)) {
         for (const auto& [id, logprob] : played.candidates) reply.candidates.push_back({.id = id, .logprob = logprob});
       }
@@ -48,6 +53,8 @@ class InMemory : public Server {
   Play play;
   bool salted = false;        // pasts are kept by key
   bool says_nothing = false;  // neither text nor candidates
+  bool writes_text = false;
+  bool adds_a_token = false;  // to every text
   About about_;
 };
 
@@ -164,6 +171,168 @@ TEST(Served, KnowsThatItMattersWhoCameBefore) {
   server.play.faults.place_matters = true;
   server.about_.can.saves = true;
   EXPECT_EQ(checked(server).verdict.outcome, Outcome::differs);
+}
+
+TEST(Served, PushesThePastOut) {
+  InMemory server;
+  const Report kept = checked(server, {.flood = 3});
+  const auto of = [](const Report& r, Kind kind) { return std::ranges::find(r.experiments, kind, &Experiment::kind); };
+  EXPECT_EQ(of(kept, Kind::evicted)->reused, kept.tokens - 1) << "it keeps everything";
+  InMemory small;
+  small.play.faults.keeps = 2;
+  const Report pushed = checked(small, {.flood = 3});
+  EXPECT_EQ(of(pushed, Kind::evicted)->reused, 0);
+  EXPECT_TRUE(of(pushed, Kind::evicted)->same());
+  EXPECT_THAT(of(pushed, Kind::evicted)->name, HasSubstr("pushed out by 3 other prompts"));
+  InMemory never;
+  const Report none = checked(never, {.flood = 0});
+  EXPECT_EQ(of(none, Kind::evicted), none.experiments.end());
+}
+
+// The played model writes texts that are cut into more tokens than it wrote.
+TEST(Served, FeedsTheReplyBackAsText) {
+  InMemory server;
+  server.salted = server.writes_text = true;
+  const Report r = checked(server);
+  std::vector<const Experiment*> back;
+  for (const Experiment& e : r.experiments) {
+    if (e.kind == Kind::fed_back) back.push_back(&e);
+  }
+  ASSERT_EQ(back.size(), 2);
+  EXPECT_THAT(back[1]->name, HasSubstr("as text"));
+  EXPECT_EQ(back[1]->left_out, "");
+  EXPECT_EQ(back[1]->reused, r.tokens) << "the past fits as far as the tokens are the same";
+  EXPECT_EQ(r.verdict.outcome, Outcome::identical) << r.verdict.sentence;
+}
+
+TEST(Served, KnowsAHitByItsTime) {
+  InMemory server;
+  server.play.faults.says_nothing_reused = true;
+  const Report r = checked(server);
+  EXPECT_THAT(causes(r), Contains("hit-not-reported")) << "89 ms computed anew, 1 ms with a hit";
+}
+
+TEST(Served, TextAloneIsLonger) {
+  InMemory server;
+  server.play.faults.no_logprobs = true;
+  EXPECT_EQ(checked(server).answer_tokens, 8);
+}
+
+TEST(Timings, AreOfWhatWasReused) {
+  InMemory server;
+  server.salted = true;
+  const Timing t = time_first_tokens(server, {.text = kText, .prefixes = {16, 64, 89}, .repetitions = 3});
+  EXPECT_FALSE(t.streamed) << "it can't";
+  EXPECT_TRUE(t.holds()) << headline(t);
+  ASSERT_EQ(t.prompts.size(), 1);
+  const Prompt& p = t.prompts[0];
+  ASSERT_EQ(p.kept.size(), 3);
+  EXPECT_EQ(p.kept[0].reused(), 16);
+  EXPECT_EQ(p.kept[2].reused(), 88) << "the last token is computed";
+  EXPECT_DOUBLE_EQ(p.anew.spread().median, 0.089);
+  EXPECT_DOUBLE_EQ(p.kept[1].spread().median, 0.025);
+  EXPECT_EQ(p.kept[2].samples.size(), 3);
+  EXPECT_THAT(headline(t), HasSubstr("89.00 ± 0.00 times faster"));
+  EXPECT_EQ(t.requests, 1 + 3 * (1 + 2 * 3));
+  EXPECT_EQ(t.compared, 9);
+  EXPECT_THAT(t.notes, Contains(HasSubstr("answers of one token were timed")));
+}
+
+TEST(Timings, OfSeveralPrompts) {
+  InMemory server;
+  server.salted = true;
+  const Timing t = time_first_tokens(server, {.text = kText, .prompt_tokens = {32, 200}, .repetitions = 1});
+  ASSERT_EQ(t.prompts.size(), 2);
+  EXPECT_EQ(t.prompts[1].tokens, 200);
+  EXPECT_EQ(t.prompts[1].kept.back().reused(), 199);
+}
+
+TEST(Timings, SayThatNothingWasReused) {
+  InMemory server;
+  server.play.faults.keeps_nothing = true;
+  const Timing t = time_first_tokens(server, {.text = kText, .repetitions = 1});
+  EXPECT_FALSE(t.holds());
+  EXPECT_THAT(headline(t), HasSubstr("nothing was reused"));
+}
+
+TEST(Timings, SayThatTheAnswerChanged) {
+  InMemory server;
+  server.writes_text = true;
+  server.play.faults.other_token = [](std::int64_t reused) { return reused > 60; };
+  const Timing t = time_first_tokens(server, {.text = kText, .prefixes = {16, 89}, .repetitions = 2});
+  EXPECT_FALSE(t.holds());
+  EXPECT_GT(t.other_answers, 0);
+}
+
+TEST(Timings, KeepToTheRequestsTheyMayAsk) {
+  InMemory server;
+  const Timing t = time_first_tokens(server, {.text = kText, .prefixes = {16, 89}, .most_requests = 11});
+  EXPECT_EQ(t.repetitions, 2);
+  EXPECT_LE(t.requests, 11);
+  EXPECT_THAT(t.notes, Contains(HasSubstr("2 repetitions of 5")));
+  InMemory other;
+  EXPECT_THROW(time_first_tokens(other, {.text = kText, .most_requests = 3}), Error);
+  EXPECT_THROW(time_first_tokens(other, {.text = kText, .prefixes = {0}}), Error);
+  EXPECT_THROW(time_first_tokens(other, {.text = kText, .prefixes = {90}}), Error);
+  EXPECT_THROW(time_first_tokens(other, {.text = kText, .prompt_tokens = {5000}}), Error);
+  EXPECT_EQ(other.requests(), 0) << "asked before it knew that it could not";
+}
+
+TEST(Timings, FitTheirSchema) {
+  InMemory server;
+  server.about_.can.ids = false;
+  const Timing t = time_first_tokens(server, {.text = kText, .repetitions = 2});
+  support::expect_valid({{"server-bench.json", report_json(t)}});
+  EXPECT_THAT(show::as_text(document(t)), HasSubstr("75 % kept"));
+}
+
+Versus compared(InMemory& one, InMemory& other, VersusTask task = {}) {
+  task.text = kText;
+  return compare(one, other, task);
+}
+
+TEST(Versus, TheSameAnswersAreIdentical) {
+  InMemory one, other;
+  const Versus v = compared(one, other);
+  EXPECT_EQ(v.verdict.outcome, Outcome::identical) << v.verdict.sentence;
+  EXPECT_THAT(v.verdict.reasons, Contains(HasSubstr("the same 89 tokens")));
+}
+
+TEST(Versus, NumbersThatAreCloseAreAlike) {
+  InMemory one, other;
+  other.play.faults.other_numbers = [](std::int64_t) { return true; };
+  const Versus v = compared(one, other, {.tolerance = 0.01});
+  EXPECT_EQ(v.verdict.outcome, Outcome::alike) << v.verdict.sentence;
+  EXPECT_THAT(v.verdict.reasons, Contains(HasSubstr("play moves by at most")));
+  InMemory strict, strict_other;
+  strict_other.play.faults.other_numbers = [](std::int64_t) { return true; };
+  const Versus far = compared(strict, strict_other, {.tolerance = 1e-9});
+  EXPECT_EQ(far.verdict.outcome, Outcome::differs);
+  EXPECT_THAT(far.verdict.sentence, HasSubstr("where a part of the prompt was kept, and alike ones without"));
+}
+
+TEST(Versus, AnotherModelDiffers) {
+  InMemory one, other;
+  other.play.faults.another_model = true;
+  const Versus v = compared(one, other);
+  EXPECT_EQ(v.verdict.outcome, Outcome::differs) << v.verdict.sentence;
+  EXPECT_THAT(v.verdict.sentence, HasSubstr("another token is the most likely in"));
+}
+
+TEST(Versus, OtherTokensAreSaid) {
+  InMemory one, other;
+  other.adds_a_token = true;
+  const Versus v = compared(one, other);
+  EXPECT_EQ(v.verdict.outcome, Outcome::differs);
+  EXPECT_THAT(v.verdict.sentence, HasSubstr("89 and 90 of them; token 1 is id"));
+}
+
+TEST(Versus, FitsItsSchema) {
+  InMemory one, other;
+  other.play.faults.other_numbers = [](std::int64_t) { return true; };
+  const Versus v = compared(one, other, {.tolerance = 1e-9});
+  support::expect_valid({{"servers.json", report_json(v)}, {"servers.xml", report_junit(v)}});
+  EXPECT_THAT(show::as_text(document(v)), HasSubstr("differs"));
 }
 
 TEST(Served, FewDigitsAreAUnitOfTheirOwn) {

@@ -9,6 +9,7 @@
 #include "base/file.h"
 #include "base/random.h"
 #include "checker/measure/measure.h"
+#include "checker/served/timing.h"
 #include "commands/commands.h"
 #include "engine/kernels/cpu/instruction_set.h"
 #include "engine/model/model.h"
@@ -18,7 +19,10 @@
 #include "models/load.h"
 #include "options/engine.h"
 #include "options/output.h"
+#include "options/server.h"
 #include "options/shared.h"
+#include "options/text.h"
+#include "servers/servers.h"
 #include "show/environment.h"
 #include "subjects/engine.h"
 #include "subjects/machine.h"
@@ -35,8 +39,10 @@ struct BenchOptions {
   std::string model, isa, svg, past_dir;
   measure::Options plan;
   std::optional<std::vector<std::int64_t>> prefixes;
-  bool beyond_context = false;
+  bool beyond_context = false, lengths_given = false;
   EngineOptions engine;
+  ServerAddress server;
+  std::optional<std::string> text_file;
   OutputOptions output;
 };
 
@@ -112,7 +118,64 @@ void draw(const measure::Result& result, const std::string& path) {
   write_file(path, picture);
 }
 
+constexpr Telling<served::Timing> kServerForms[] = {
+    {Form::table,
+     [](const served::Timing& r, const show::Terminal& t) { return show::as_text(served::document(r), t); }},
+    {Form::json, [](const served::Timing& r, const show::Terminal&) { return served::report_json(r); }},
+    {Form::csv, [](const served::Timing& r, const show::Terminal&) { return show::as_csv(served::document(r)); }},
+    {Form::md, [](const served::Timing& r, const show::Terminal&) { return show::as_markdown(served::document(r)); }},
+    {Form::html, [](const served::Timing& r, const show::Terminal&) { return show::as_html(served::document(r)); }}};
+
+int run_server(const BenchOptions& options) {
+  const OrderlyStop stop;
+  served::TimingOptions task{.text = options.text_file ? read_text(*options.text_file) : std::string(kServerPrompt),
+                             .repetitions = options.plan.repetitions,
+                             .most_requests = options.server.most_requests,
+                             .mark = mark_of_this_run()};
+  if (options.lengths_given) task.prompt_tokens = options.plan.prompt_tokens;
+  if (options.prefixes) task.prefixes = *options.prefixes;
+  try {
+    const auto server = servers::connect(options.server.endpoint(stop.asked()));
+    task.before = [&](std::int64_t requests, std::int64_t longest) {
+      tell_requests(fmt::format("{} at {}", server->about().api, server->about().url), requests, longest);
+    };
+    task.progress = progress_bar(server->about().url);
+    served::Timing timing = served::time_first_tokens(*server, task);
+    timing.environment = show::environment("pkv " PKV_VERSION);
+    timing.command = command_line(timing.about.url);
+    options.output.write(options.output.told(timing, kServerForms), served::headline(timing));
+    return timing.holds() ? holds : does_not_hold;
+  } catch (const servers::Stopped&) {
+    clear_progress();
+    end_stopped("stopped: no request is left running");
+    throw;
+  }
+}
+
+// A server computes as it was started, and a model is asked by no address.
+void require_one_subject(BenchOptions& options, std::span<const std::string_view> given) {
+  const bool server = !options.server.url.empty();
+  options.lengths_given = std::ranges::find(given, "--prompt-tokens") != given.end();
+  if (server == !options.model.empty()) {
+    fail_usage({.what = server ? "only one can be timed at a time" : "nothing to time",
+                .where = "pkv bench",
+                .expected = "a MODEL, or --server with an address",
+                .hint = "pkv bench tiny-gpt2"});
+  }
+  constexpr std::string_view of_a_server[] = {"--prompt-tokens", "--prefix-tokens", "--repetitions", "--text-file"};
+  for (const std::string_view name : given) {
+    const bool known = ServerAddress::takes(name) || name.starts_with("--output") ||
+                       std::ranges::find(of_a_server, name) != std::end(of_a_server);
+    if (server && !known) {
+      fail_usage({.what = "means nothing for a server, which computes as it was started",
+                  .where = std::string(name),
+                  .expected = "--server without it"});
+    }
+  }
+}
+
 int run(const BenchOptions& options) {
+  if (!options.server.url.empty()) return run_server(options);
   if (!options.isa.empty()) kernels::cpu::choose_instruction_set(options.isa, "--isa");
   require_writable(options.svg);
   const std::filesystem::path folder = find_model(options.model);
@@ -179,9 +242,13 @@ Command bench_command() {
       .examples = {"pkv bench tiny-gpt2", "pkv bench ./my-model --load-in nf4 --prompt-tokens 128 --output md",
                    "pkv bench ./my-model --new-tokens 1000 --prompt-tokens 16 --svg gain.svg",
                    "pkv bench ./my-model --new-tokens 0 --prefix-tokens 512,2048",
-                   "pkv bench ./my-model --depth 0,1024 --output html --output-file bench.html"},
+                   "pkv bench ./my-model --depth 0,1024 --output html --output-file bench.html",
+                   "pkv bench --server http://127.0.0.1:8080 --output html --output-file server.html"},
+      .misuse = [o](std::span<const std::string_view> given) { require_one_subject(*o, given); },
       .run = [o] { return run(*o); }};
-  command.add(model_word(o->model, "a model folder or a bundled model"));
+  Option model = model_word(o->model, "a model folder or a bundled model");
+  model.required = false;
+  command.add(model);
   declare_lengths(command, *o);
   declare_rounds(command, o->plan);
   command.add({beyond_context(o->beyond_context),
@@ -195,7 +262,14 @@ Command bench_command() {
                 .help = "where pasts are saved for the time of the run: the disk to measure (default: the system's "
                         "folder for temporary files)",
                 .check = {Check::Kind::existing_folder}},
+               {.name = "--text-file",
+                .target = &o->text_file,
+                .help = "with --server: the text that prompts are made of (default: one of about 230 tokens)",
+                .check = {Check::Kind::readable}},
                {.name = "--svg", .target = &o->svg, .help = "draw the longest generation into this file as well"}});
+  o->server.declare(command,
+                    "time a running server at this address: how much sooner does a prompt's first token come "
+                    "when a part of it was kept?");
   return command;
 }
 

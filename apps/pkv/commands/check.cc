@@ -119,7 +119,9 @@ std::string verdict_line(const check::Report& r) {
 
 int run_check(const CheckOptions& options) {
   if (options.engine.as == "help") return list_as(options.output);
-  if (!options.server.url.empty()) return check_server(options.server, options.text, options.output);
+  if (!options.server.address.url.empty()) {
+    return check_server(options.server, options.text, options.engine, options.output);
+  }
   check::Report report = options.recorded.empty()
                              ? check_model(options.models.at(0), options)
                              : check::compare_recordings(subjects::read_recording(options.recorded[0]),
@@ -210,9 +212,9 @@ void require_no_model_options(std::span<const std::string_view> given) {
 }
 
 // A server computes as it was started.
-void require_server_options(std::span<const std::string_view> given) {
+void require_server_options(const ServerOptions& server, std::span<const std::string_view> given) {
   for (const std::string_view name : given) {
-    if (ServerOptions::takes(name)) continue;
+    if (server.takes(name)) continue;
     fail_usage({.what = "means nothing for a server, which computes as it was started",
                 .where = std::string(name),
                 .expected = "--server without it"});
@@ -221,14 +223,15 @@ void require_server_options(std::span<const std::string_view> given) {
 
 void require_subject(const CheckOptions& options, std::span<const std::string_view> given) {
   const bool list = options.engine.as == "help" && options.models.empty();
-  const int subjects = int{!options.models.empty()} + int{!options.recorded.empty()} + int{!options.server.url.empty()};
+  const int subjects =
+      int{!options.models.empty()} + int{!options.recorded.empty()} + int{!options.server.address.url.empty()};
   if (!list && subjects != 1) {
     fail_usage({.what = subjects == 0 ? "nothing to check" : "only one can be checked at a time",
                 .where = "pkv check",
                 .expected = "a MODEL, two files with --recorded, or --server with an address",
                 .hint = "pkv check tiny-gpt2"});
   }
-  if (!options.server.url.empty()) require_server_options(given);
+  if (!options.server.address.url.empty()) require_server_options(options.server, given);
   if (!options.recorded.empty()) require_no_model_options(given);
 }
 
@@ -244,7 +247,8 @@ Command check_command() {
                    "pkv check tiny-mpt --load-in nf4 --double-quant", "pkv check tiny-falcon --as transformers-2023",
                    "pkv check tiny-falcon --output html --output-file report.html",
                    "pkv check --recorded without.safetensors with.safetensors",
-                   "pkv check --server http://127.0.0.1:8080 --text-file prompt.txt"},
+                   "pkv check --server http://127.0.0.1:8080 --text-file prompt.txt",
+                   "pkv check --server http://127.0.0.1:8080 --against ./model.gguf"},
       .misuse = [o](std::span<const std::string_view> given) { require_subject(*o, given); },
       .run = [o] { return run_check(*o); }};
   command.add({.name = "MODEL",

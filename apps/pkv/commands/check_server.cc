@@ -3,37 +3,22 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <array>
-#include <cstdlib>
-#include <random>
 
 #include "base/error.h"
 #include "checker/served/served.h"
 #include "exit_code.h"
+#include "files/hf/hf.h"
+#include "models/find.h"
+#include "models/load.h"
 #include "servers/servers.h"
-#include "show/columns.h"
 #include "show/environment.h"
+#include "subjects/asked.h"
+#include "subjects/engine.h"
 #include "terminal/progress.h"
-#include "terminal/say.h"
 #include "terminal/stop.h"
 
 namespace pkv::program {
 namespace {
-
-// A prompt that is long enough to be kept in blocks of 256 tokens by whatever tokenizer.
-constexpr std::string_view kPrompt =
-    "A library keeps more than books. It keeps the order in which they were found, the pencil marks of readers who "
-    "disagreed with the author, a tram ticket from a year that nobody remembers, and the quiet that settles when forty "
-    "people read in one room. When the new building was planned, the council asked what could be thrown away. The "
-    "oldest of the librarians answered with a list of things that had been thrown away before: the card catalogue, "
-    "which was the only record of who had borrowed what before the fire; the second copy of every newspaper, until it "
-    "turned out that the first copies had been printed on paper that crumbled; and the reading lamps, whose green "
-    "shades "
-    "came back a generation later at ten times the price. The council thanked her and voted for the plan. On the day "
-    "of "
-    "the move, students formed a chain across the square and handed the books from one building to the other. It took "
-    "nine hours. At the end of it, somebody counted: of one hundred and eighteen thousand volumes, three were missing, "
-    "and eleven had arrived that were in no catalogue at all. Nobody ever found out where they had come from, but the";
 
 constexpr Telling<served::Report> kForms[] = {
     {Form::table,
@@ -43,6 +28,15 @@ constexpr Telling<served::Report> kForms[] = {
     {Form::md, [](const served::Report& r, const show::Terminal&) { return show::as_markdown(served::document(r)); }},
     {Form::html, [](const served::Report& r, const show::Terminal&) { return show::as_html(served::document(r)); }},
     {Form::junit, [](const served::Report& r, const show::Terminal&) { return served::report_junit(r); }}};
+
+constexpr Telling<served::Versus> kVersusForms[] = {
+    {Form::table,
+     [](const served::Versus& v, const show::Terminal& t) { return show::as_text(served::document(v), t); }},
+    {Form::json, [](const served::Versus& v, const show::Terminal&) { return served::report_json(v); }},
+    {Form::csv, [](const served::Versus& v, const show::Terminal&) { return show::as_csv(served::document(v)); }},
+    {Form::md, [](const served::Versus& v, const show::Terminal&) { return show::as_markdown(served::document(v)); }},
+    {Form::html, [](const served::Versus& v, const show::Terminal&) { return show::as_html(served::document(v)); }},
+    {Form::junit, [](const served::Versus& v, const show::Terminal&) { return served::report_junit(v); }}};
 
 // "1,7,31" as numbers from 1 on.
 template <class Number>
@@ -60,124 +54,146 @@ std::vector<Number> numbers_of(const std::string& list, std::string_view option,
   return numbers;
 }
 
-// The command line as it was given, but for keys: `url` is the server's address without them.
-std::string command_line(const std::string& url) {
-  std::vector<std::string> words = show::started_with();
-  const auto in_place = [&](std::string_view option, const std::string& value) {
-    for (std::size_t i = 0; i < words.size(); ++i) {
-      if (words[i] == option && i + 1 < words.size()) words[i + 1] = value;
-      if (words[i].starts_with(std::string(option) + "=")) words[i] = fmt::format("{}={}", option, value);
-    }
+std::string called(const served::Server& server) {
+  return fmt::format("{} at {}", server.about().api, server.about().url);
+}
+
+template <class Result>
+std::string verdict_of(const Result& r, const std::string& url) {
+  return fmt::format("{}: {}: {}", url, served::name_of(r.verdict.outcome), r.verdict.sentence);
+}
+
+int check_alone(const ServerOptions& options, const served::Task& asked, const servers::Endpoint& endpoint,
+                const OutputOptions& output) {
+  served::Task task = asked;
+  const auto server = servers::connect(endpoint);
+  task.before = [&](const served::Plan& plan) {
+    tell_requests(called(*server), plan.requests, server->about().can.ids ? plan.longest : 0);
   };
-  in_place("--api-key", "...");
-  in_place("--server", url);
-  return show::shell_command(words);
+  task.progress = progress_bar(server->about().url);
+  served::Report report = served::check(*server, task);
+  report.environment = show::environment("pkv " PKV_VERSION);
+  report.command = command_line(report.about.url, options.against);
+  output.write(output.told(report, kForms), verdict_of(report, report.about.url));
+  return report.verdict.holds() ? holds : does_not_hold;
 }
 
-// Texts that begin with it were never asked before by anybody.
-std::string mark_of_this_run() {
-  std::random_device device;
-  return fmt::format("{:08x}", device());
-}
+// A model as another server, with all that it is made of.
+class OwnEngine {
+ public:
+  OwnEngine(const std::string& name, const EngineOptions& options, std::int64_t candidates)
+      : folder_(find_model(name)),
+        subject_(load_model(folder_, options), hf::display_name(folder_)),
+        asked_(subject_, {.where = name,
+                          .version = PKV_VERSION,
+                          .candidates = static_cast<int>(candidates),
+                          .tokenize = [this](const std::string& text) {
+                            const text::Tokenizer tokenizer = load_tokenizer(folder_, "token ids: --ids 1,2,3");
+                            return tokenizer.encode(text);
+                          }}) {}
+  served::Server& server() { return asked_; }
 
-std::string environment_key() {
-  const char* key = std::getenv("PKV_API_KEY");
-  return key == nullptr ? "" : key;
-}
+ private:
+  std::filesystem::path folder_;
+  subjects::EngineSubject subject_;
+  subjects::Asked asked_;
+};
 
-void tell_plan(const served::Server& server, const served::Plan& plan) {
-  const std::string size =
-      server.about().can.ids ? fmt::format(" of at most {}", show::counted(plan.longest, "token")) : "";
-  note(fmt::format("{} at {}: at most {}{}", server.about().api, server.about().url,
-                   show::counted(plan.requests, "request"), size));
+int check_against(const ServerOptions& options, const served::Task& asked, const servers::Endpoint& endpoint,
+                  const EngineOptions& engine, const OutputOptions& output) {
+  std::unique_ptr<served::Server> running;
+  std::unique_ptr<OwnEngine> own;
+  const auto first = servers::connect(endpoint);
+  if (options.against_a_server()) {
+    servers::Endpoint other = endpoint;
+    other.url = options.against;
+    other.key = environment("PKV_API_KEY_AGAINST");  // the other's key goes to the other alone
+    other.api.clear();
+    other.model.clear();
+    running = servers::connect(other);
+  } else {
+    own = std::make_unique<OwnEngine>(options.against, engine, options.address.candidates);
+  }
+  served::Server& second = running ? *running : own->server();
+  served::VersusTask task{.text = asked.text, .ids = asked.ids, .options = asked.options};
+  task.tolerance = options.tolerance.value_or(served::kTolerance);
+  task.before = [&](std::int64_t requests, std::int64_t longest) {
+    tell_requests(called(*first) + " and " + called(second), requests, longest);
+  };
+  task.progress = progress_bar(first->about().url);
+  served::Versus versus = served::compare(*first, second, task);
+  versus.environment = show::environment("pkv " PKV_VERSION);
+  versus.command = command_line(versus.about[0].url, running ? versus.about[1].url : options.against);
+  output.write(output.told(versus, kVersusForms), verdict_of(versus, versus.about[0].url));
+  return versus.verdict.holds() ? holds : does_not_hold;
 }
 
 }  // namespace
 
 void ServerOptions::declare(Command& command) {
-  static const std::vector<std::string_view> apis(servers::dialects().begin(), servers::dialects().end());
-  command.add(
-      {{.name = "--server",
-        .target = &url,
-        .help = "check a running server at this address: does a cache hit change its answer?",
-        .value = "URL"},
-       {.name = "--api",
-        .target = &api,
-        .help = "what the server speaks",
-        .check = one_of(apis),
-        .otherwise = "found by asking",
-        .needs = {"--server"}},
-       {.name = "--api-key",
-        .target = &key,
-        .help = "its key; better in PKV_API_KEY, since others see command lines",
-        .needs = {"--server"}},
-       {.name = "--model-name",
-        .target = &model,
-        .help = "which of the server's models",
-        .otherwise = "its first",
-        .needs = {"--server"}},
-       {.name = "--prefixes",
-        .target = &prefixes,
-        .help = "lengths of what is kept for it: 16,32 (default: 1, powers of two and their neighbours, half, all "
-                "but one, all)",
-        .needs = {"--server"}},
-       {.name = "--concurrency",
-        .target = &companions,
-        .help = "ask while so many other requests run, too: 1,7,31 (default: never)",
-        .needs = {"--server"}},
-       {.name = "--max-requests",
-        .target = &most_requests,
-        .help = "how many the server is asked at most",
-        .check = within(1, 100'000),
-        .shows_default = true,
-        .needs = {"--server"}},
-       {.name = "--candidates",
-        .target = &candidates,
-        .help = "log-probabilities of an answer that are compared, where the server gives so many",
-        .check = within(1, 1000),
-        .shows_default = true,
-        .needs = {"--server"}},
-       {.name = "--timeout",
-        .target = &timeout,
-        .help = "seconds for an answer",
-        .check = within(1, 86'400),
-        .shows_default = true,
-        .needs = {"--server"}}});
+  address.declare(command, "check a running server at this address: does a cache hit change its answer?");
+  command.add({{.name = "--against",
+                .target = &against,
+                .help = "hold its answers against those of another server, or of a model in pkv's own engine",
+                .value = "URL|MODEL",
+                .needs = {"--server"}},
+               {.name = "--tolerance",
+                .target = &tolerance,
+                .help = "with --against: divergence in nats up to which two answers are alike (default: 0.01)",
+                .check = at_least(0),
+                .needs = {"--against"}},
+               {.name = "--prefixes",
+                .target = &prefixes,
+                .help = "lengths of what is kept for it: 16,32 (default: 1, powers of two and their neighbours, half, "
+                        "all but one, all)",
+                .needs = {"--server"}},
+               {.name = "--concurrency",
+                .target = &companions,
+                .help = "ask while so many other requests run, too: 1,7,31 (default: never)",
+                .needs = {"--server"}},
+               {.name = "--flood",
+                .target = &flood,
+                .help = "other prompts that are asked to push what was kept out of its cache (0: none)",
+                .check = within(0, 10'000),
+                .shows_default = true,
+                .needs = {"--server"}},
+               {.name = "--candidates",
+                .target = &address.candidates,
+                .help = "log-probabilities of an answer that are compared, where the server gives so many",
+                .check = within(1, 1000),
+                .shows_default = true,
+                .needs = {"--server"}}});
 }
 
-bool ServerOptions::takes(std::string_view option) {
-  constexpr std::string_view names[] = {"--server",  "--api",         "--api-key",    "--model-name",   "--prefixes",
-                                        "--timeout", "--concurrency", "--candidates", "--max-requests", "--text",
-                                        "--ids",     "--text-file",   "--verbose"};
-  return std::ranges::find(names, option) != std::end(names) || option.starts_with("--output");
+bool ServerOptions::against_a_server() const { return against.find("://") != against.npos; }
+
+bool ServerOptions::takes(std::string_view option) const {
+  constexpr std::string_view names[] = {"--prefixes",  "--candidates", "--text",    "--ids",
+                                        "--text-file", "--against",    "--verbose", "--tolerance"};
+  constexpr std::string_view of_a_model[] = {"--backend",      "--threads",        "--load-in",      "--dtype",
+                                             "--past-dtype",   "--block-size",     "--double-quant", "--skip",
+                                             "--longest-text", "--int8-threshold", "--int8-outliers"};
+  if (std::ranges::find(of_a_model, option) != std::end(of_a_model)) return !against.empty() && !against_a_server();
+  if (option == "--concurrency" || option == "--flood") return against.empty();
+  return ServerAddress::takes(option) || std::ranges::find(names, option) != std::end(names) ||
+         option.starts_with("--output");
 }
 
-int check_server(const ServerOptions& options, const TextOptions& text, const OutputOptions& output) {
+int check_server(const ServerOptions& options, const TextOptions& text, const EngineOptions& engine,
+                 const OutputOptions& output) {
   served::Task task;
-  task.options = {.most_requests = options.most_requests,
+  task.options = {.most_requests = options.address.most_requests,
                   .prefixes = numbers_of<std::int64_t>(options.prefixes, "--prefixes", 100'000'000),
                   .companions = numbers_of<int>(options.companions, "--concurrency", 256),
+                  .flood = static_cast<int>(options.flood),
                   .mark = mark_of_this_run()};
   if (text.ids) task.ids = text.read_ids();
-  if (!text.ids) task.text = text.read().value_or(std::string(kPrompt));
+  if (!text.ids) task.text = text.read().value_or(std::string(kServerPrompt));
   const OrderlyStop stop;
-  servers::Endpoint endpoint{.url = options.url, .api = options.api, .key = options.key, .model = options.model};
-  if (endpoint.key.empty()) endpoint.key = environment_key();
-  endpoint.candidates = static_cast<int>(options.candidates);
-  endpoint.timeout = std::chrono::seconds(options.timeout);
-  endpoint.tell = [](const std::string& line) { note(line); };
-  endpoint.stop = &stop.asked();
+  const servers::Endpoint endpoint = options.address.endpoint(stop.asked());
   try {
-    const auto server = servers::connect(endpoint);
-    task.before = [&](const served::Plan& plan) { tell_plan(*server, plan); };
-    task.progress = progress_bar(server->about().url);
-    served::Report report = served::check(*server, task);
-    report.environment = show::environment("pkv " PKV_VERSION);
-    report.command = command_line(report.about.url);
-    const std::string verdict =
-        fmt::format("{}: {}: {}", report.about.url, served::name_of(report.verdict.outcome), report.verdict.sentence);
-    output.write(output.told(report, kForms), verdict);
-    return report.verdict.holds() ? holds : does_not_hold;
+    return options.against.empty() ? check_alone(options, task, endpoint, output)
+                                   : check_against(options, task, endpoint, engine, output);
   } catch (const servers::Stopped&) {
     clear_progress();
     end_stopped("stopped: no request is left running");

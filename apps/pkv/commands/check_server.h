@@ -1,4 +1,4 @@
-// pkv check --server URL.
+// pkv check --server URL, and with --against another server or a model.
 #pragma once
 
 #include <cstdint>
@@ -6,21 +6,27 @@
 #include <string>
 #include <vector>
 
+#include "options/engine.h"
 #include "options/option.h"
 #include "options/output.h"
+#include "options/server.h"
 #include "options/text.h"
 
 namespace pkv::program {
 
 struct ServerOptions {
-  std::string url, api, key, model, companions, prefixes;
-  std::int64_t most_requests = 200, candidates = 50, timeout = 120;
+  ServerAddress address;
+  std::string companions, prefixes, against;
+  std::optional<double> tolerance;
+  std::int64_t flood = 8;
 
   void declare(Command& command);
-  // Whether a name is of an option that means something with --server.
-  static bool takes(std::string_view option);
+  // Whether an option of that name means something.
+  bool takes(std::string_view option) const;
+  bool against_a_server() const;
 };
 
-int check_server(const ServerOptions& options, const TextOptions& text, const OutputOptions& output);
+int check_server(const ServerOptions& options, const TextOptions& text, const EngineOptions& engine,
+                 const OutputOptions& output);
 
 }  // namespace pkv::program

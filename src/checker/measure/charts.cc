@@ -14,12 +14,6 @@ namespace {
 constexpr const char* kWith = "with past";
 constexpr const char* kWithout = "without past";
 
-// What an axis of seconds says: "100 ms", "2 s". Of the ticks between powers of ten those with 2 and 5 are labelled.
-constexpr const char* kTimes = R"json("encode": {"labels": {"update": {"text": {"signal":
-    "indexof([1, 2, 5], round(datum.value / pow(10, floor(log(datum.value) / LN10 + 1e-6)))) < 0 ? '' :
-     datum.value < 0.999e-3 ? format(1e6 * datum.value, '~r') + ' µs' :
-     datum.value < 0.999 ? format(1e3 * datum.value, '~r') + ' ms' : format(datum.value, ',~r') + ' s'"}}}})json";
-
 // Lines of both variants over x, seconds on a logarithmic scale; symbols where dots are.
 constexpr const char* kLines = R"json({
 "height": 260,
@@ -65,13 +59,6 @@ constexpr const char* kBars = R"json({
     "update": {"x": {"scale": "place", "field": "way"}, "width": {"scale": "place", "band": 1},
       "y": {"scale": "y", "field": "seconds"}, "y2": {"signal": "height"}}}}]}]})json";
 
-// JSON's strings hold no line ends.
-std::string one_line(std::string_view text) {
-  std::string line(text);
-  std::ranges::replace(line, '\n', ' ');
-  return line;
-}
-
 std::string point(std::int64_t x, double seconds, const char* variant, std::int64_t token) {
   const std::string told = fmt::format("token {}, {}: {}", show::grouped(token), variant, time_text(seconds));
   return fmt::format(R"({{"x":{},"seconds":{},"variant":"{}","told":"{}"}})", x, seconds, variant, told);
@@ -110,11 +97,11 @@ std::string bar(const Reuse& r, Reuse::Way way) {
 
 show::Chart lines(std::string title, std::string words, const show::JsonList& points, const show::JsonList& dots,
                   const char* x_title) {
-  return {
-      std::move(title), std::move(words),
-      show::filled_in(
-          kLines,
-          {{"$points", points.json()}, {"$dots", dots.json()}, {"$x_title", x_title}, {"$times", one_line(kTimes)}})};
+  return {std::move(title), std::move(words),
+          show::filled_in(kLines, {{"$points", points.json()},
+                                   {"$dots", dots.json()},
+                                   {"$x_title", x_title},
+                                   {"$times", show::time_labels()}})};
 }
 
 }  // namespace
@@ -156,7 +143,7 @@ show::Chart reuse_chart(const std::vector<Reuse>& reuse) {
           show::filled_in(kBars, {{"$bars", bars.json()},
                                   {"$ways", ways.json()},
                                   {"$least", fmt::format("{}", least / 2)},
-                                  {"$times", one_line(kTimes)}})};
+                                  {"$times", show::time_labels()}})};
 }
 
 }  // namespace pkv::measure

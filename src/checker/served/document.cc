@@ -135,10 +135,13 @@ constexpr const char* kQuestion =
     "the answer is the one that it would have given had it computed everything anew. Here the same prompt was asked "
     "with and without something to reuse, and the log-probabilities of the next token were compared.";
 
-constexpr const char* kColumnsMean =
-    "reused: tokens of the prompt that the server says it took from its cache. max |Δ|: the largest difference of a "
-    "log-probability from the answer computed anew, in nats. KL: Kullback-Leibler divergence of what was seen. time: "
-    "from the request to the reply, of one token.";
+std::string columns_mean(const Report& r) {
+  return fmt::format(
+      "reused: tokens of the prompt that the server says it took from its cache. max |Δ|: the largest difference of a "
+      "log-probability from the answer computed anew, in nats. KL: Kullback-Leibler divergence of what was seen. time: "
+      "from the request to the reply, of {}.",
+      show::counted(r.answer_tokens, "token"));
+}
 
 }  // namespace
 
@@ -152,7 +155,7 @@ show::Document document(const Report& r) {
                    .question = kQuestion};
   d.body.push_back({show::Heading{"The same prompt, with other pasts"}, show::browser});
   d.body.push_back({experiments(r)});
-  d.body.push_back({show::Paragraph{kColumnsMean}, show::browser | show::plain});
+  d.body.push_back({show::Paragraph{columns_mean(r)}, show::browser | show::plain});
   if (const std::string line = gain(r); !line.empty()) d.body.push_back({show::Paragraph{show::capital(line) + "."}});
   d.body.push_back({capabilities(r), show::browser | show::plain});
   d.notes = r.about.notes;

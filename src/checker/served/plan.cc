@@ -24,8 +24,9 @@ int rank(std::int64_t prefix, std::int64_t tokens) {
 
 std::int64_t fixed_requests(const About& about, const Options& options) {
   std::int64_t requests = kWarmUp + kControls;
-  requests += 2 + 3 * 3;                          // another continuation; edited, cut, another text
-  requests += 3;                                  // the reply, then it fed back warm and cold
+  requests += 2 + 3 * 3;  // another continuation; edited, cut, another text
+  requests += 2 * 3;      // the reply, then it fed back warm and cold; and so as text
+  requests += options.flood > 0 ? options.flood + 2 : 0;
   requests += about.can.saves ? 2 : 0;            // asked, and asked again when it was restored
   requests += about.can.prompt_logprobs ? 3 : 0;  // cold twice, warm
   for (const int n : options.companions) requests += n + 1;
@@ -41,36 +42,44 @@ std::vector<std::int64_t> prefixes_of(std::int64_t tokens) {
   return {all.begin(), all.end()};
 }
 
-Plan plan(const About& about, std::int64_t tokens, const Options& options) {
-  Plan plan{.longest = tokens + options.new_tokens};
-  if (!about.can.ids || !about.can.cold) {
-    plan.requests = kWarmUp + kFirstAndAgain;
-    for (const int n : options.companions) plan.requests += n + 2;  // alone first
-  } else {
-    plan.prefixes = options.prefixes.empty() ? prefixes_of(tokens) : options.prefixes;
-    std::ranges::sort(plan.prefixes);
-    for (const std::int64_t prefix : plan.prefixes) {
-      if (prefix >= 1 && prefix <= tokens) continue;
-      fail_usage({.what = "not a prefix of the prompt",
-                  .where = "--prefixes",
-                  .expected = fmt::format("lengths from 1 to {}", tokens),
-                  .found = fmt::format("{}", prefix)});
-    }
-    plan.requests = fixed_requests(about, options) + kPerPrefix * std::ssize(plan.prefixes);
+void require_prefixes(std::vector<std::int64_t>& prefixes, std::int64_t tokens) {
+  std::ranges::sort(prefixes);
+  for (const std::int64_t prefix : prefixes) {
+    if (prefix >= 1 && prefix <= tokens) continue;
+    fail_usage({.what = "not a prefix of the prompt",
+                .where = "--prefixes",
+                .expected = fmt::format("lengths from 1 to {}", tokens),
+                .found = fmt::format("{}", prefix)});
   }
-  while (plan.requests > options.most_requests && !plan.prefixes.empty()) {
+}
+
+void fit(Plan& plan, std::int64_t tokens, std::int64_t most, std::int64_t per_prefix) {
+  while (plan.requests > most && plan.prefixes.size() > 1) {
     const auto least = std::ranges::max_element(
         plan.prefixes, [&](std::int64_t a, std::int64_t b) { return rank(a, tokens) < rank(b, tokens); });
     plan.prefixes.erase(least);
     plan.left_out++;
-    plan.requests -= kPerPrefix;
+    plan.requests -= per_prefix;
   }
-  if (plan.requests > options.most_requests) {
+  if (plan.requests > most) {
     fail_usage({.what = "too few requests for a check",
                 .where = "--max-requests",
-                .expected = fmt::format("at least {}", plan.requests + (plan.left_out > 0 ? kPerPrefix : 0)),
-                .found = fmt::format("{}", options.most_requests)});
+                .expected = fmt::format("at least {}", plan.requests),
+                .found = fmt::format("{}", most)});
   }
+}
+
+Plan plan(const About& about, std::int64_t tokens, const Options& options) {
+  Plan plan{.longest = tokens + options.new_tokens};
+  if (!about.can.ids || !about.can.cold) {
+    plan.requests = kWarmUp + kFirstAndAgain + (about.can.prompt_logprobs ? 2 : 0);
+    for (const int n : options.companions) plan.requests += n + 2;  // alone first
+  } else {
+    plan.prefixes = options.prefixes.empty() ? prefixes_of(tokens) : options.prefixes;
+    require_prefixes(plan.prefixes, tokens);
+    plan.requests = fixed_requests(about, options) + kPerPrefix * std::ssize(plan.prefixes);
+  }
+  fit(plan, tokens, options.most_requests, kPerPrefix);
   return plan;
 }
 

@@ -7,6 +7,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/json_writer.h"
 #include "checker/served/plan.h"
 #include "checker/served/replies.h"
 #include "show/environment.h"
@@ -22,6 +23,7 @@ enum class Kind : std::uint8_t {
   other_text,     // the past is of the prompt, and another text is asked
   again,          // the prompt was asked before, and nothing can make the server forget
   fed_back,       // the prompt and the reply that the server wrote
+  evicted,        // other prompts were asked in between, as many as may push the past out
   restored,       // the past was saved and restored
   companions,     // computed anew while other requests run
   prompt_scores,  // log-probabilities of the prompt itself, computed anew and with a past
@@ -46,6 +48,7 @@ struct Experiment {
 enum class Outcome : std::uint8_t {
   identical,      // every digit that the server printed
   within_digits,  // no further apart than a step of the last printed digit
+  alike,          // of two servers: no further apart than rounding explains
   differs,
   not_deterministic,  // it does not repeat itself when nothing is reused
   empty,              // nothing was reused, or nothing can be told from what it answers
@@ -64,7 +67,9 @@ struct Verdict {
   std::string sentence;
   std::vector<std::string> reasons = {};
 
-  bool holds() const { return outcome == Outcome::identical || outcome == Outcome::within_digits; }
+  bool holds() const {
+    return outcome == Outcome::identical || outcome == Outcome::within_digits || outcome == Outcome::alike;
+  }
 };
 
 struct Report {
@@ -72,6 +77,7 @@ struct Report {
   Plan plan;
   std::int64_t tokens = 0;    // of the prompt; 0 where the server takes only text
   std::int64_t requests = 0;  // that were sent
+  int answer_tokens = 1;      // of an answer: more where there are no log-probabilities to compare
   std::string text = {};
   std::vector<std::int32_t> ids = {};
   std::vector<Experiment> experiments;
@@ -85,5 +91,16 @@ struct Report {
   show::Environment environment = {};
   std::string command = {};
 };
+
+// What reports in JSON have in common: a member "server", the members of a verdict, and a value, null without one.
+void write_about(JsonWriter& writer, const About& about);
+void write_verdict(JsonWriter& writer, const Verdict& verdict);
+void write_distance(JsonWriter& writer, const std::optional<Distance>& distance);
+
+// JUnit's XML of one suite. A case without a failure holds.
+struct JunitCase {
+  std::string name, failure;
+};
+std::string junit(std::string_view suite, std::string_view type, const std::vector<JunitCase>& cases);
 
 }  // namespace pkv::served

@@ -7,7 +7,6 @@
 #include "show/html/pieces.h"
 
 namespace pkv::served {
-namespace {
 
 void write_about(JsonWriter& w, const About& a) {
   w.object("server", [&] {
@@ -25,15 +24,22 @@ void write_about(JsonWriter& w, const About& a) {
       w.member("report_reuse", a.can.reports_reuse);
       w.member("save", a.can.saves);
       w.member("give_prompt_logprobs", a.can.prompt_logprobs);
+      w.member("stream", a.can.streams);
     });
     w.member("notes", a.notes);
   });
 }
 
-void write_distance(JsonWriter& w, const Experiment& e) {
-  w.key("distance");
-  if (!e.distance) return w.null();
-  const Distance& d = *e.distance;
+void write_verdict(JsonWriter& w, const Verdict& v) {
+  w.member("outcome", name_of(v.outcome));
+  w.member("holds", v.holds());
+  w.member("sentence", v.sentence);
+  w.member("reasons", v.reasons);
+}
+
+void write_distance(JsonWriter& w, const std::optional<Distance>& distance) {
+  if (!distance) return w.null();
+  const Distance& d = *distance;
   w.object([&] {
     w.member("same", d.same);
     w.member("max_abs", d.max_abs);
@@ -46,6 +52,8 @@ void write_distance(JsonWriter& w, const Experiment& e) {
   });
 }
 
+namespace {
+
 void write_experiment(JsonWriter& w, const Experiment& e) {
   w.object([&] {
     w.member("name", e.name);
@@ -55,19 +63,12 @@ void write_experiment(JsonWriter& w, const Experiment& e) {
     w.member("reused", e.reused);
     w.member("same", e.same());
     w.member("same_text", e.same_text);
-    write_distance(w, e);
+    w.key("distance");
+    write_distance(w, e.distance);
     w.member("seconds", e.seconds);
     w.member("cold_seconds", e.cold_seconds);
     w.member("left_out", e.left_out);
   });
-}
-
-std::string test_case(const Report& r, std::string_view name, std::string_view failure) {
-  using show::html::escaped;
-  const std::string head = fmt::format("    <testcase classname=\"pkv.server\" name=\"{}\"", escaped(name));
-  if (failure.empty()) return head + "/>\n";
-  return head + fmt::format(">\n      <failure message=\"{}\" type=\"{}\"/>\n    </testcase>\n", escaped(failure),
-                            escaped(name_of(r.verdict.outcome)));
 }
 
 }  // namespace
@@ -77,12 +78,7 @@ std::string report_json(const Report& r) {
   w.object([&] {
     w.member("schema", "pkv-server/1");
     w.member("model", r.about.model);
-    w.object("verdict", [&] {
-      w.member("outcome", name_of(r.verdict.outcome));
-      w.member("holds", r.verdict.holds());
-      w.member("sentence", r.verdict.sentence);
-      w.member("reasons", r.verdict.reasons);
-    });
+    w.object("verdict", [&] { write_verdict(w, r.verdict); });
     w.array("causes", [&] {
       for (const Finding& f : r.causes) {
         w.object([&] {
@@ -96,6 +92,7 @@ std::string report_json(const Report& r) {
     w.member("text", r.text);
     w.member("ids", r.ids);
     w.member("requests", r.requests);
+    w.member("answer_tokens", r.answer_tokens);
     w.member("printed_step", r.step);
     w.member("seen", r.seen);
     w.member("cold_seconds", r.cold_seconds);
@@ -109,22 +106,38 @@ std::string report_json(const Report& r) {
   return std::move(w).text() + "\n";
 }
 
-std::string report_junit(const Report& r) {
-  const bool fails = !r.verdict.holds();
-  std::string cases = test_case(r, "a cache hit changes no answer", fails ? r.verdict.sentence : "");
-  int tests = 1, failures = fails ? 1 : 0;
-  for (const Experiment& e : r.experiments) {
-    if (!e.left_out.empty()) continue;
-    const bool broken = fails && !e.same();
-    const std::string apart = e.distance ? fmt::format("max |Δ| {}", show::short_number(e.distance->max_abs)) : "";
-    cases += test_case(r, e.name, broken ? "another answer than the one computed anew; " + apart : "");
-    tests++, failures += broken ? 1 : 0;
+std::string junit(std::string_view suite, std::string_view type, const std::vector<JunitCase>& cases) {
+  using show::html::escaped;
+  std::string lines;
+  int failures = 0;
+  for (const JunitCase& c : cases) {
+    const std::string head = fmt::format("    <testcase classname=\"pkv.server\" name=\"{}\"", escaped(c.name));
+    if (c.failure.empty()) {
+      lines += head + "/>\n";
+      continue;
+    }
+    failures++;
+    lines += head + fmt::format(">\n      <failure message=\"{}\" type=\"{}\"/>\n    </testcase>\n", escaped(c.failure),
+                                escaped(type));
   }
-  const std::string counts = fmt::format("tests=\"{}\" failures=\"{}\" errors=\"0\" skipped=\"0\"", tests, failures);
+  const std::string counts =
+      fmt::format("tests=\"{}\" failures=\"{}\" errors=\"0\" skipped=\"0\"", cases.size(), failures);
   return fmt::format(
       "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites name=\"pkv\" {0}>\n  <testsuite name=\"{1}\" {0}>\n{2}"
       "  </testsuite>\n</testsuites>\n",
-      counts, show::html::escaped(r.about.url), cases);
+      counts, escaped(suite), lines);
+}
+
+std::string report_junit(const Report& r) {
+  const bool fails = !r.verdict.holds();
+  std::vector<JunitCase> cases{{"a cache hit changes no answer", fails ? r.verdict.sentence : ""}};
+  for (const Experiment& e : r.experiments) {
+    if (!e.left_out.empty()) continue;
+    const std::string apart = e.distance ? fmt::format("max |Δ| {}", show::short_number(e.distance->max_abs)) : "";
+    const bool broken = fails && !e.same();
+    cases.push_back({e.name, broken ? "another answer than the one computed anew; " + apart : ""});
+  }
+  return junit(r.about.url, name_of(r.verdict.outcome), cases);
 }
 
 }  // namespace pkv::served

@@ -76,7 +76,8 @@ class Checking {
     }
   }
 
-  Reply ask(const Question& question) {
+  Reply ask(Question question) {
+    question.new_tokens = std::max(question.new_tokens, report_.answer_tokens);
     std::vector<Reply> replies = server_.ask({&question, 1});
     if (!question.ids.empty()) asked_.insert(question.ids);
     return take(std::move(replies.front()));
@@ -111,7 +112,8 @@ class Checking {
     } else {
       question.text = "The quick brown fox jumps over the lazy dog.";
     }
-    ask(question);
+    // Where nothing but a text can be compared, one token of it says little.
+    if (ask(question).candidates.empty()) report_.answer_tokens = task_.options.new_tokens;
   }
 
   Reply cold(const Ids& ids, int new_tokens = 1) {
@@ -180,6 +182,7 @@ class Checking {
     }
     changed_pasts(reference);
     fed_back();
+    evicted(reference);
     restored(reference);
     prompt_scores();
     for (const int n : task_.options.companions) among_others(n, reference);
@@ -229,6 +232,40 @@ class Checking {
     possible_ = std::ssize(longer) - 1;
     const Reply warm = ask({.ids = longer, .past = Past::any, .key = key});
     add(Kind::fed_back, name, std::ssize(longer) - 1, warm, cold(longer));
+    fed_back_as_text(reply, longer);
+  }
+
+  // A reply that comes back as text may be cut into other tokens than it was written in; the past fits up to there.
+  void fed_back_as_text(const Reply& written, const Ids& in_ids) {
+    const std::string name = "its own reply fed back as text";
+    if (task_.text.empty() || written.text.empty()) {
+      return leave_out(Kind::fed_back, name,
+                       task_.text.empty() ? "the prompt was given as ids" : "the server writes no text");
+    }
+    const Ids ids = server_.tokenize(task_.text + written.text);
+    if (ids == in_ids) return leave_out(Kind::fed_back, name, "the text is cut into the same tokens");
+    const std::string key = fresh_key();
+    ask({.ids = report_.ids, .past = Past::none, .key = key, .new_tokens = task_.options.new_tokens});
+    const std::int64_t fits = std::ranges::mismatch(ids, in_ids).in1 - ids.begin();
+    possible_ = std::max(possible(ids), std::min<std::int64_t>(fits, std::ssize(ids) - 1));
+    const Reply warm = ask({.ids = ids, .past = Past::any, .key = key});
+    add(Kind::fed_back, name, std::min<std::int64_t>(fits, std::ssize(ids) - 1), warm, cold(ids));
+  }
+
+  void evicted(const Reply& reference) {
+    const int others = task_.options.flood;
+    if (others == 0) return;
+    const std::string key = fresh_key();
+    ask({.ids = report_.ids, .past = Past::none, .key = key});
+    for (int i = 0; i < others; ++i) {
+      Ids other = other_text();
+      std::ranges::rotate(other, other.begin() + static_cast<std::ptrdiff_t>(i % other.size()));
+      if (other.front() == report_.ids.front()) other.front() = another(report_.ids.front(), i);
+      ask({.ids = std::move(other), .past = Past::any, .key = fresh_key()});
+    }
+    const Reply reply = ask({.ids = report_.ids, .past = Past::any, .key = key});
+    const std::string prompts = show::counted(others, "other prompt");
+    add(Kind::evicted, reply.reused == 0 ? "pushed out by " + prompts : "after " + prompts, {}, reply, reference);
   }
 
   void restored(const Reply& reference) {
@@ -252,7 +289,14 @@ class Checking {
     const Reply one = scored(Past::none, fresh_key()), two = scored(Past::none, key), warm = scored(Past::any, key);
     if (one.prompt_logprobs.empty()) return leave_out(Kind::prompt_scores, name, "the server gives none");
     possible_ = report_.tokens - 1;
-    Experiment& e = add(Kind::prompt_scores, name, report_.tokens - 1, warm, one);
+    add_scores(name, report_.tokens - 1, warm, one);
+    if (two.prompt_logprobs != one.prompt_logprobs) {
+      report_.oddities.emplace_back("log-probabilities of the prompt are others when it is computed anew again");
+    }
+  }
+
+  void add_scores(const std::string& name, std::optional<std::int64_t> wanted, const Reply& warm, const Reply& one) {
+    Experiment& e = add(Kind::prompt_scores, name, wanted, warm, one);
     Distance& d = *(e.distance = Distance{});
     d.same = one.prompt_logprobs == warm.prompt_logprobs;
     d.common = std::ssize(one.prompt_logprobs);
@@ -260,9 +304,6 @@ class Checking {
     const std::size_t n = std::min(one.prompt_logprobs.size(), warm.prompt_logprobs.size());
     for (std::size_t i = 0; i < n; ++i) {
       d.max_abs = std::max(d.max_abs, std::abs(one.prompt_logprobs[i] - warm.prompt_logprobs[i]));
-    }
-    if (two.prompt_logprobs != one.prompt_logprobs) {
-      report_.oddities.emplace_back("log-probabilities of the prompt are others when it is computed anew again");
     }
   }
 
@@ -278,24 +319,31 @@ class Checking {
   }
 
   void add_among(const std::vector<Question>& questions, const Reply& reference) {
-    std::vector<Reply> replies = server_.ask(questions);
+    std::vector<Question> all = questions;
+    for (Question& q : all) q.new_tokens = report_.answer_tokens;
+    std::vector<Reply> replies = server_.ask(all);
     const Reply among = take(std::move(replies.front()));
     const auto others = std::ssize(questions) - 1;
     add(Kind::companions, "while " + show::counted(others, "other request") + (others == 1 ? " runs" : " run"), 0,
         among, reference);
   }
 
+  Question never_asked(int number) {
+    Question question{.past = Past::any};
+    const std::string text = fmt::format("[{}-{}] {}", task_.options.mark, number, report_.text);
+    if (report_.about.can.ids) {
+      question.ids = server_.tokenize(text);
+    } else {
+      question.text = text;
+    }
+    return question;
+  }
+
   // A server that nobody can make forget, or that takes text alone: each of several texts, which it can never have
   // seen, is asked three times.
   void first_and_again() {
     for (int i = 1; i <= kTexts; ++i) {
-      Question question{.past = Past::any};
-      const std::string own = fmt::format("[{}-{}] ", task_.options.mark, i);
-      if (report_.about.can.ids) {
-        question.ids = server_.tokenize(own + report_.text);
-      } else {
-        question.text = own + report_.text;
-      }
+      const Question question = never_asked(i);
       const Reply first = ask(question), second = ask(question), third = ask(question);
       cold_.push_back(first.seconds);
       add(Kind::again, fmt::format("text {}, asked again", i), {}, second, first);
@@ -303,6 +351,17 @@ class Checking {
     }
     std::ranges::sort(cold_);
     report_.cold_seconds = cold_[cold_.size() / 2];
+    if (report_.about.can.prompt_logprobs) {
+      const std::string name = "log-probabilities of the prompt, asked again";
+      Question question = never_asked(kTexts + 1);
+      question.prompt_logprobs = true;
+      const Reply first = ask(question), second = ask(question);
+      if (first.prompt_logprobs.empty()) {
+        leave_out(Kind::prompt_scores, name, "the server gives none");
+      } else {
+        add_scores(name, {}, second, first);
+      }
+    }
     for (const int n : task_.options.companions) {
       Question question{.text = report_.text, .past = Past::any};
       if (report_.about.can.ids) question.ids = report_.ids;

@@ -12,3 +12,5 @@
 #include "checker/served/report.h"
 #include "checker/served/run.h"
 #include "checker/served/server.h"
+#include "checker/served/timing.h"
+#include "checker/served/versus.h"

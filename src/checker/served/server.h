@@ -28,6 +28,7 @@ struct Reply {
   std::vector<std::int32_t> ids = {};              // that it wrote; empty where it names none
   std::string text = {};                           // that it wrote
   double seconds = 0;                              // from the request to the whole reply
+  std::optional<double> first_seconds = {};        // to its first token, where it came by itself
   std::vector<std::string> findings = {};          // what no reply should hold: "a log-probability of 0.3"
 };
 
@@ -45,6 +46,7 @@ struct Question {
   std::string key = {};
   int new_tokens = 1;
   bool prompt_logprobs = false;
+  bool stream = false;  // tokens shall come as they are made, so that the first can be timed; nothing else is read then
 };
 
 // What the server can do, found by asking.
@@ -55,6 +57,7 @@ struct Abilities {
   bool reports_reuse = false;    // says how many tokens it reused
   bool saves = false;            // can save a past and restore it
   bool prompt_logprobs = false;  // gives those of the prompt, too
+  bool streams = false;          // sends tokens as they are made
 };
 
 struct About {

@@ -161,6 +161,19 @@ void add_not_reported(Report& r, const Experiments& warm) {
          .look_at = "what counts the hits, and caches behind it"});
     return;
   }
+  // Or an answer that comes far too soon for one that was computed anew.
+  constexpr double kTimes = 4, kShortest = 0.02;
+  for (const Experiment& e : r.experiments) {
+    const bool says_none = e.kind == Kind::prefix && e.reused && *e.reused == 0 && *e.wanted > r.tokens / 2;
+    if (!says_none || r.cold_seconds < kShortest || e.seconds * kTimes > r.cold_seconds) continue;
+    r.causes.push_back({.name = "hit-not-reported",
+                        .statement = fmt::format(
+                            "{}: the answer came {} times faster than one computed anew, and the server says that "
+                            "it reused nothing",
+                            e.name, show::short_number(r.cold_seconds / e.seconds, 2)),
+                        .look_at = "what counts the hits, and caches behind it"});
+    return;
+  }
 }
 
 // The same length reused twice with two answers: what was there before, or where the past lies.
@@ -239,15 +252,15 @@ void find_causes(Report& r, const Experiments& warm, const Experiments& company)
 }  // namespace
 
 std::string_view name_of(Kind kind) {
-  constexpr std::string_view names[] = {"control",  "prefix",     "continuation", "edited",
-                                        "cut",      "other-text", "again",        "fed-back",
-                                        "restored", "companions", "prompt-scores"};
+  constexpr std::string_view names[] = {"control", "prefix",     "continuation", "edited",
+                                        "cut",     "other-text", "again",        "fed-back",
+                                        "evicted", "restored",   "companions",   "prompt-scores"};
   return names[static_cast<std::size_t>(kind)];
 }
 
 std::string_view name_of(Outcome outcome) {
-  constexpr std::string_view names[] = {"identical", "equal to the printed digits", "differs", "not deterministic",
-                                        "test is empty"};
+  constexpr std::string_view names[] = {"identical", "equal to the printed digits", "alike",
+                                        "differs",   "not deterministic",           "test is empty"};
   return names[static_cast<std::size_t>(outcome)];
 }
 
