@@ -82,8 +82,9 @@ std::string gain(const Report& r) {
   if (best == nullptr || !(best->seconds > 0) || !(r.cold_seconds > 0)) return {};
   const std::string kept =
       best->reused ? fmt::format("with {} reused", show::counted(*best->reused, "token")) : std::string("asked again");
-  return fmt::format("an answer took {} computed anew, {} {}: {} times faster", time_text(r.cold_seconds),
-                     time_text(best->seconds), kept, show::short_number(r.cold_seconds / best->seconds, 2));
+  const double times = r.cold_seconds / best->seconds;
+  return fmt::format("an answer took {} computed anew, {} {}: {}", time_text(r.cold_seconds), time_text(best->seconds),
+                     kept, times > 1 ? show::short_number(times, 2) + " times faster" : std::string("no faster"));
 }
 
 std::vector<std::string> about(const Report& r) {
