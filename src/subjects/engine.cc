@@ -63,7 +63,11 @@ class EngineSession : public session::Session, session::Rewind, session::Fork, s
     return logits;
   }
   void truncate(std::int64_t length) override {
-    if (keeps() != Keeps::what_was_rewound) past_->truncate(length);
+    if (keeps() == Keeps::states_rewound) {
+      past_->truncate_keys(length);
+    } else if (keeps() != Keeps::what_was_rewound) {
+      past_->truncate(length);
+    }
     length_ = length;
   }
   std::unique_ptr<session::Session> fork_session() override {
@@ -217,6 +221,17 @@ std::optional<session::Logits> EngineSubject::suppose(std::span<const session::S
   const std::optional<model::Fault> fault = fault_of(what, model_.card());
   if (!fault || (fault->rows_apart && !calls_share_outliers(model_))) return std::nullopt;
   model::Past scratch = model_.new_past();
+  // A state is what it has become: another one is had by feeding what comes before it.
+  if (fault->state != model::Fault::State::right) {
+    const std::span<const std::int32_t> taken_back = what[0].taken_back;
+    for (const Ids before : {ids.first(static_cast<std::size_t>(past)), taken_back}) {
+      const model::Feed feed{.ids = before, .past = &scratch};
+      if (!before.empty()) model_.forward({&feed, 1}, model::Want::last);
+    }
+    if (!taken_back.empty()) scratch.truncate_keys(past);
+    const model::Feed feed{.ids = ids.subspan(static_cast<std::size_t>(past)), .past = &scratch, .fault = &*fault};
+    return logits_of(model_.forward({&feed, 1}));
+  }
   const model::Feed feed{.ids = ids, .past = &scratch, .fault = &*fault, .as_if_past = past};
   const model::Logits logits = model_.forward({&feed, 1});
   return logits_of(logits, past, logits.view()[0] - past);

@@ -21,10 +21,12 @@ using model::Positions;
 
 check::Traits traits_of(const Card& card) {
   const auto windows = std::ranges::count_if(card.windows, [](std::int64_t w) { return w > 0; });
+  const bool attends = card.layers_with_keys() > 0;
+  const std::vector<model::StateShape> states = card.states();
   return {.causal = card.causal,
-          .rotary = card.positions == Positions::rotary,
-          .alibi = card.positions == Positions::alibi,
-          .kv_heads = card.kv_heads,
+          .rotary = attends && card.positions == Positions::rotary,
+          .alibi = attends && card.positions == Positions::alibi,
+          .kv_heads = attends ? card.kv_heads : 0,
           .windows = windows > 0,
           .some_windows =
               windows > 0 &&
@@ -32,7 +34,9 @@ check::Traits traits_of(const Card& card) {
                       .turns_by_layer = std::ranges::adjacent_find(card.turns, std::not_equal_to()) != card.turns.end(),
                       .turns_by_length = card.short_texts> 0,
           .head_norms = card.head_norms,
-          .caps_scores = card.caps_scores};
+          .caps_scores = card.caps_scores,
+          .convolves = std::ranges::any_of(states, [](const auto& s) { return s.inputs > 0; }),
+          .recurs = std::ranges::any_of(states, [](const auto& s) { return s.heads > 0; })};
 }
 
 // How the engine is made faulty by one cause.
@@ -73,6 +77,11 @@ void leave_heads_bare(Fault& f, std::int64_t) { f.bare_heads = true; }
 void leave_uncapped(Fault& f, std::int64_t) { f.uncapped = true; }
 void multiply_rows_apart(Fault& f, std::int64_t) { f.rows_apart = true; }
 
+template <Fault::State state>
+void misstate(Fault& f, std::int64_t count) {
+  f.state = state, f.steps = count;
+}
+
 using Keeps = Implementation::Keeps;
 
 template <Keeps keeps>
@@ -90,6 +99,7 @@ constexpr Plant kPlants[] = {
     {CauseId::past_of_another_text, nullptr, keep<Keeps::first_of_length>},
     {CauseId::past_changed_in_place, nullptr, keep<Keeps::shared_in_forks>},
     {CauseId::past_not_rewound, nullptr, keep<Keeps::what_was_rewound>},
+    {CauseId::state_not_rewound, misstate<Fault::State::not_rewound>, keep<Keeps::states_rewound>},
     {CauseId::past_shared, nullptr, keep<Keeps::one_for_all>},
     {CauseId::batch_rows_mixed, nullptr, keep<Keeps::mixed_in_calls>},
     {CauseId::not_deterministic, nullptr, add_noise},
@@ -119,6 +129,11 @@ constexpr Plant kPlants[] = {
     {CauseId::past_in_fp16, change<Content::fp16>},
     {CauseId::past_in_bf16, change<Content::bf16>},
     {CauseId::past_in_int8, change<Content::int8>},
+    {CauseId::state_dropped, misstate<Fault::State::matrices_dropped>},
+    {CauseId::conv_dropped, misstate<Fault::State::inputs_dropped>},
+    {CauseId::first_token_only, misstate<Fault::State::first_of_call>},
+    {CauseId::state_in_bf16, misstate<Fault::State::bf16>},
+    {CauseId::state_of_elsewhere, misstate<Fault::State::elsewhere>},
     {CauseId::attends_both_ways, attend_both_ways},
     {CauseId::prefix_seen_whole, hide<Mask::both_ways>},
     {CauseId::first_dropped, hide<Mask::first_dropped>},
@@ -194,14 +209,16 @@ std::vector<Request> requests(const std::string& names) {
   return all;
 }
 
+void require_fit(CauseId cause, const Card& card) {
+  if (fits(cause, card)) return;
+  fail_usage({.what = "this fault has no meaning for the model",
+              .expected = "one of its kind of positions, heads and layers",
+              .found = fmt::format("{} for {}", check::cause_of(cause).name, card.family),
+              .hint = "--as help"});
+}
+
 void plant(Fault& fault, const Request& one, const Card& card) {
-  const CauseId cause = one.plant->cause;
-  if (!fits(cause, card)) {
-    fail_usage({.what = "this fault has no meaning for the model",
-                .expected = "one of its kind of positions and heads",
-                .found = fmt::format("{} for {}", check::cause_of(cause).name, card.family),
-                .hint = "--as help"});
-  }
+  require_fit(one.plant->cause, card);
   one.plant->in_arithmetic(fault, one.count);
 }
 
@@ -228,7 +245,10 @@ void require_implementation(const std::string& name) {
 
 Implementation implementation(const std::string& name, const Card& card) {
   if (name == kTransformers2023) return transformers_2023(card);
-  if (auto any = of_any_model(name)) return *any;
+  if (auto any = of_any_model(name)) {
+    if (const Plant* p = plant_named(name)) require_fit(p->cause, card);
+    return *any;
+  }
   Implementation i{.name = name, .fault = Fault{}};
   for (const Request& one : requests(name)) plant(*i.fault, one, card);
   return i;

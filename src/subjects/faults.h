@@ -26,6 +26,7 @@ struct Implementation {
     first_of_length,   // a first call gets the past of the first one that was as long
     shared_in_forks,   // forks write into the same past
     what_was_rewound,  // rewinding changes the length and nothing else
+    states_rewound,    // rewinding leaves states as they are
     one_for_all,       // all sessions write into the same past, which each begins anew
     mixed_in_calls,    // sessions that are fed in one call swap their pasts
   };

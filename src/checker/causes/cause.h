@@ -52,15 +52,21 @@ enum class CauseId : std::uint8_t {
   past_in_int4,
   past_in_fp8,
   scores_scaled,
+  state_dropped,
+  conv_dropped,
+  first_token_only,
+  state_in_bf16,
   past_of_another_text,
   past_changed_in_place,
   past_not_rewound,
+  state_not_rewound,
   past_shared,
   batch_rows_mixed,
   rows_not_reordered,
   one_token_call,
   several_token_call,
   rows_not_independent,
+  state_of_elsewhere,
   first_dropped,
   window,
   layer_window,
@@ -82,12 +88,13 @@ struct Traits {
   bool causal = true;
   bool rotary = false;
   bool alibi = false;
-  std::int64_t kv_heads = 1;
+  std::int64_t kv_heads = 1;  // 0: no layer attends
   bool windows = false, some_windows = false;  // in some layer; and not in all
   bool turns_by_layer = false;                 // layers turn in more than one way, or some do not
   bool turns_by_length = false;                // elsewhere, tokens of short texts turn otherwise
   bool head_norms = false;                     // of queries and keys
   bool caps_scores = false;
+  bool convolves = false, recurs = false;  // layers keep inputs of a convolution; matrices of a recurrence
 };
 
 // Causes of two different groups may come together. One of the group `alone` comes with no other.
@@ -125,6 +132,7 @@ struct Cause {
 
   Group group = Group::alone;
   Number number = {};
+  bool of_rewinds = false;       // supposed of calls after a rewind, and of no others
   bool where_none_kept = false;  // the cause where the system says that it keeps no past, and nowhere else
   bool reads_past = true;        // it lies in a past that is read; false: it shows, or may, where there is none
   bool (*fits)(const Traits& model) = nullptr;  // null: every model

@@ -22,19 +22,27 @@ constexpr std::string_view kFormatCode = "the number format of the cache";
 constexpr std::string_view kWindowCode = "the length of the attention window, at its edge above all";
 constexpr std::string_view kLayerCode = "which mask, and which table of angles, a layer is handed once there is a past";
 constexpr std::string_view kWriteCode = "where new keys are written: at the past's length, counted before the call";
+constexpr std::string_view kStateCode =
+    "which state a call of several tokens is handed: the path of a whole text has none, that of a step has its own";
 constexpr std::string_view kBothWays = "is_decoder and the attention mask: what attends to later tokens has no past";
 
 // Which models have what a cause needs. Positions are but distances to ALiBi, which has causes of its own.
-bool is_causal(const Traits& t) { return t.causal; }
-bool has_places(const Traits& t) { return t.causal && !t.alibi; }
+bool attends(const Traits& t) { return t.kv_heads > 0; }
+bool is_causal(const Traits& t) { return t.causal && attends(t); }
+bool has_places(const Traits& t) { return is_causal(t) && !t.alibi; }
 bool turns(const Traits& t) { return t.causal && t.rotary; }
 bool biased(const Traits& t) { return t.causal && t.alibi; }
 bool by_layer(const Traits& t) { return t.causal && t.turns_by_layer; }
 bool by_length(const Traits& t) { return t.causal && t.turns_by_length; }
-bool with_head_norms(const Traits& t) { return t.causal && t.head_norms; }
+bool with_head_norms(const Traits& t) { return is_causal(t) && t.head_norms; }
 bool with_caps(const Traits& t) { return t.causal && t.caps_scores; }
 bool with_windows(const Traits& t) { return t.causal && t.windows; }
 bool with_some_windows(const Traits& t) { return t.causal && t.some_windows; }
+bool recurs(const Traits& t) { return t.causal && t.recurs; }
+bool convolves(const Traits& t) { return t.causal && t.convolves; }
+bool keeps_a_state(const Traits& t) { return t.causal && (t.recurs || t.convolves); }
+// Where nothing but states is kept, what was taken back is still in the past, and no more can be said.
+bool keeps_both(const Traits& t) { return keeps_a_state(t) && attends(t); }
 bool many_heads(const Traits& t) { return t.causal && t.kv_heads > 1; }
 
 // What a program can be handed when it is recorded.
@@ -257,6 +265,7 @@ constexpr Cause kCauses[] = {
      .reference = "the encoder in the article",
      .supposed = true,
      .reads_past = false,
+     .fits = attends,
      .recorded = kMaskHandedOver},
     {.id = CauseId::later_tokens_seen,
      .name = "later-tokens-seen",
@@ -379,6 +388,33 @@ constexpr Cause kCauses[] = {
      .look_at = "the scale of attention: whether it follows the length of the call, or of the past",
      .fits = is_causal,
      .recorded = kPastEdited},
+    {.id = CauseId::state_dropped,
+     .name = "state-dropped",
+     .statement = "calls of several tokens after a past start from an empty recurrent state",
+     .look_at = kStateCode,
+     .reference = "huggingface/transformers 5.24, mamba and jamba; Mamba-2 before #46084",
+     .supposed = true,
+     .fits = recurs},
+    {.id = CauseId::conv_dropped,
+     .name = "conv-dropped",
+     .statement = "in calls of several tokens after a past, convolutions do not see the inputs before them",
+     .look_at = kStateCode,
+     .reference = "huggingface/transformers #46741",
+     .supposed = true,
+     .fits = convolves},
+    {.id = CauseId::first_token_only,
+     .name = "first-token-only",
+     .statement = "of the call before, only the first token has reached the state",
+     .look_at = "how a call of several tokens writes its state: after its last token, not as a step does",
+     .reference = "huggingface/transformers #46032",
+     .supposed = true,
+     .fits = keeps_a_state},
+    {.id = CauseId::state_in_bf16,
+     .name = "state-in-bf16",
+     .statement = "the recurrent state is rounded to bf16 between calls",
+     .look_at = kFormatCode,
+     .supposed = true,
+     .fits = recurs},
     {.id = CauseId::past_of_another_text,
      .name = "past-of-another-text",
      .statement = "the past is that of another text",
@@ -396,6 +432,14 @@ constexpr Cause kCauses[] = {
      .statement = "tokens that were taken back are still in the past",
      .look_at = "how the past is cut: every layer, and the length that masks and positions go by",
      .fed_instead = after_all_rewound},
+    {.id = CauseId::state_not_rewound,
+     .name = "state-not-rewound",
+     .statement = "keys and values were taken back, but the tokens taken back are still in the state",
+     .look_at = "what cutting the past does in layers that keep a state: it needs a copy from before, or has to refuse",
+     .reference = "huggingface/transformers 5.24, crop of qwen3_5 and mamba2; ggml-org/llama.cpp #21681",
+     .supposed = true,
+     .of_rewinds = true,
+     .fits = keeps_both},
     {.id = CauseId::past_shared,
      .name = "past-shared",
      .statement = "pasts of two texts share memory: what is fed to one changes the other",
@@ -427,6 +471,14 @@ constexpr Cause kCauses[] = {
      .supposed = true,
      .reads_past = false,
      .recorded = kMaskHandedOver},
+    {.id = CauseId::state_of_elsewhere,
+     .name = "state-of-elsewhere",
+     .statement = "the state is that of N tokens before",
+     .look_at = "which copy of a state goes with which length: at the edges of blocks, and after a part of a prefix",
+     .reference = "vllm-project/vllm #34587, sgl-project/sglang #33450",
+     .supposed = true,
+     .number = {.least = 1, .example = 2},
+     .fits = keeps_a_state},
     {.id = CauseId::first_dropped,
      .name = "first-dropped",
      .statement = "the first N keys of the past are not seen",

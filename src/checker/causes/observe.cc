@@ -184,8 +184,12 @@ std::optional<Logits> LivingSearch::compute(const Observation& o, std::span<cons
     return what.size() == 1 ? feed_instead(o, texts_of(o)) : std::nullopt;
   }
   Counterfactual* power = setting_.subject.counterfactual();
-  if (power == nullptr || o.method != Method::pieces) return std::nullopt;
-  auto logits = power->suppose(what, o.ids, o.past);
+  const bool of_rewinds = std::ranges::any_of(what, [](const auto& s) { return cause_of(s.cause).of_rewinds; });
+  if (power == nullptr || (of_rewinds ? !rewinds(o.method) : o.method != Method::pieces)) return std::nullopt;
+  std::vector<Supposition> all(what.begin(), what.end());
+  const std::vector<std::int32_t> fed = ever_fed(o.ids, o.other, o.past, o.method);
+  for (Supposition& s : all) s.taken_back = drop(fed, o.past);
+  auto logits = power->suppose(all, o.ids, o.past);
   if (logits) setting_.fed(std::ssize(o.ids));
   return logits;
 }

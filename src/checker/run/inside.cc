@@ -84,6 +84,7 @@ std::vector<std::int64_t> heads_apart(const Setting& setting, const Pair& pair, 
   const auto l = static_cast<std::size_t>(layer);
   std::vector<std::int64_t> heads;
   if (l >= std::min(pair.right.attended.size(), pair.other.attended.size())) return heads;
+  if (pair.right.attended[l].empty() || pair.other.attended[l].empty()) return heads;
   for (std::int64_t h = 0; h < pair.right.heads; ++h) {
     if (parts(setting, pair.of_head(l, h), layer + 1)) heads.push_back(h);
   }

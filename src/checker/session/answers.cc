@@ -87,7 +87,9 @@ States feed_and_look(Look& look, Ids ids, const std::string& system, const State
   if (like.width > 0 && states.width > 0 && shape(states) != shape(like))
     fail_shape("states", system, shape(like), shape(states));
   require_states(states.layers, std::ssize(ids), states.width, system);
-  require_states(states.attended, std::ssize(ids), states.heads * states.head_dim, system);
+  std::vector<std::vector<float>> attended = states.attended;
+  std::erase_if(attended, [](const auto& layer) { return layer.empty(); });  // of layers that have no attention
+  require_states(attended, std::ssize(ids), states.heads * states.head_dim, system);
   return states;
 }
 

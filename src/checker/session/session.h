@@ -64,7 +64,7 @@ struct States {
   std::int64_t heads = 0, head_dim = 0;      // 0: not known
   std::vector<std::vector<float>> layers;    // [layers + 1] of [rows, width]: as embedded, then after each layer
   std::vector<std::vector<float>> attended;  // [layers] of [rows, heads, head_dim]: what each head gives, before heads
-                                             // are mixed; empty where it cannot be seen
+                                             // are mixed; empty where it cannot be seen; so are layers without any
 };
 
 // Shows what happens inside.
@@ -147,6 +147,7 @@ struct Description {
 struct Supposition {
   check::CauseId cause{};
   std::int64_t count = 0;
+  std::span<const std::int32_t> taken_back{};  // tokens that were fed after those of the past, and taken back
 };
 
 // What the logits would be, had something gone wrong: computed on a path that keeps no past.

@@ -19,6 +19,7 @@ struct Feed {
   // from there on are computed as if they had been fed after the others. Without a fault that changes nothing.
   const Fault* fault = nullptr;
   std::int64_t as_if_past = 0;
+  const std::byte* state = nullptr;  // that the layers go on from, of such a fault; null: the past's
 };
 
 enum class Want : std::uint8_t { all, last };  // the rows whose logits are computed, in each feed

@@ -9,6 +9,7 @@
 #include "engine/model/architectures.h"
 #include "engine/model/checkpoint.h"
 #include "engine/model/faults/deviation.h"
+#include "engine/model/faults/misstate.h"
 #include "engine/model/outline.h"
 #include "engine/model/pass.h"
 #include "engine/model/reader.h"
@@ -241,6 +242,13 @@ Logits Model::forward(std::span<const Feed> feeds, Want want, Taps* taps) const 
   }
   auto workspace = borrow();
   const std::optional<Deviation> deviation = Deviation::of(backend_, card(), feeds);
+  std::vector<Feed> misstated;
+  std::vector<kernels::Memory> states;
+  if (deviation) {
+    misstated.assign(feeds.begin(), feeds.end());
+    for (Feed& feed : misstated) feed.state = states.emplace_back(misstate(*this, feed)).data();
+    feeds = misstated;
+  }
   Pass pass(backend_, card(), outliers_, *workspace, feeds, want, taps, deviation ? &*deviation : nullptr);
   pass.run([&] { page_->forward(pass); });
   const View result = pass.result();

@@ -56,7 +56,8 @@ Pass::Pass(const kernels::Backend& backend, const Card& card, const OutlierRule&
     sequences_.push_back(
         {.first_row = rows_, .rows = rows, .past = feed.past->length(), .blocks = feed.past->blocks(false)});
     if (const auto pieces = feed.past->pieces(); !pieces.empty()) {
-      sequences_.back().state = pieces.front().state, sequences_.back().next = pieces.back().next;
+      sequences_.back().state = feed.state != nullptr ? feed.state : pieces.front().state;
+      sequences_.back().next = pieces.back().next;
     }
     window_sequences_.push_back(sequences_.back());
     window_sequences_.back().blocks = feed.past->blocks(true);
@@ -81,7 +82,8 @@ void Pass::begin_pieces() {
     const auto pieces = feeds_[f].past->pieces();
     parts.resize(std::max(parts.size(), pieces.size()));
     for (std::size_t i = 0; i < pieces.size(); ++i) {
-      rest.rows = pieces[i].rows, rest.state = pieces[i].state, rest.next = pieces[i].next;
+      rest.rows = pieces[i].rows, rest.next = pieces[i].next;
+      if (i > 0) rest.state = pieces[i].state;
       parts[i].push_back(rest);
       rest.first_row += rest.rows, rest.past += rest.rows;
     }
@@ -530,8 +532,13 @@ Branch Pass::attend(const View& input, const Attention& a) {
 void Pass::convolve(const View& x, const Filter& filter, const View& out) {
   const std::size_t at = feeds_[0].past->shape().state_at(with_state_);
   each_piece([&](const kernels::Batch& piece) {
-    call(&Ops::convolve,
-         {.x = x, .weight = filter.weight, .bias = filter.bias, .out = out, .act = filter.act, .batch = piece, .at = at});
+    call(&Ops::convolve, {.x = x,
+                          .weight = filter.weight,
+                          .bias = filter.bias,
+                          .out = out,
+                          .act = filter.act,
+                          .batch = piece,
+                          .at = at});
   });
 }
 

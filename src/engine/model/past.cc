@@ -117,6 +117,13 @@ void Past::truncate(std::int64_t length) {
   if (!shape_.states.empty()) state_ = snapshots_.back();
 }
 
+void Past::truncate_keys(std::int64_t length) {
+  ids_.resize(static_cast<std::size_t>(length));
+  while (!snapshots_.empty() && snapshots_.back()->tokens > length) snapshots_.pop_back();
+  shared_ = std::min(shared_, blocks_for(length));
+  held_ = length;
+}
+
 Past Past::fork() {
   Past other = fork_of_held();
   other.ids_ = ids_;
@@ -216,6 +223,7 @@ void Past::make_own(std::size_t index) {
 }
 
 void Past::commit(std::span<const std::int32_t> ids, bool release) noexcept {
+  called_from_ = length();
   ids_.insert(ids_.end(), ids.begin(), ids.end());
   held_ = length();
   if (release) release_unreached();

@@ -82,6 +82,10 @@ class Past {
   // Forgets all but the first `length` tokens; Error::usage when it holds fewer.
   void truncate(std::int64_t length);
 
+  // The same of the keys and values alone, while the state stays: for faults made on purpose.
+  void truncate_keys(std::int64_t length);
+  std::int64_t called_from() const { return called_from_; }  // tokens that it held before the last call
+
   // Another past with the same content. Cheap: blocks are shared, and each of the two copies one when it writes into
   // it.
   Past fork();
@@ -159,7 +163,7 @@ class Past {
   std::vector<std::int32_t> ids_;
   Store whole_, windowed_;
   std::size_t shared_ = 0;  // blocks before this one may be other pasts' too
-  std::int64_t held_from_ = 0, held_ = 0;
+  std::int64_t held_from_ = 0, held_ = 0, called_from_ = 0;
   std::shared_ptr<State> state_;  // after held_ tokens; null: none, or before the first
   States snapshots_;              // by length
   States written_;                // what the next forward writes, in order; the last is that of all its tokens

@@ -34,6 +34,9 @@ const std::vector<std::string> kSmall{"gpt2-plain", "mpt-three-heads", "falcon-4
 const std::vector<std::string> kOfToday{"mistral-window",  "gemma2-windows",  "gemma3-pattern-2",
                                         "cohere2-windows", "smollm3-windows", "phi3-longrope-long",
                                         "hunyuan-heads",   "olmo3-windows",   "vaultgemma-capped"};
+// And those whose layers keep a state. Where all do, or all but the last, faults of attention are nothing or others'.
+const std::vector<std::string> kStates{"qwen35-biases-tied", "lfm2-mixed", "lfm2-convolutions-alone", "qwen35-mixed",
+                                       "qwen35-nets-alone"};
 const std::vector<std::string> kFormats{"fp32", "fp16", "bf16", "int8", "nf4"}, kFloats{"fp32", "fp16", "bf16"};
 
 const std::vector<std::string> kFaults{"past-absent",
@@ -67,12 +70,19 @@ const std::vector<std::string> kFaults{"past-absent",
                                        "past-in-fp16",
                                        "past-in-bf16",
                                        "past-in-int8",
+                                       "state-dropped",
+                                       "conv-dropped",
+                                       "first-token-only",
+                                       "state-in-bf16",
                                        "past-of-another-text",
                                        "past-changed-in-place",
                                        "past-not-rewound",
+                                       "state-not-rewound",
                                        "past-shared",
                                        "batch-rows-mixed",
                                        "rows-not-independent",
+                                       "state-of-elsewhere=1",
+                                       "state-of-elsewhere=5",
                                        "first-dropped=1",
                                        "first-dropped=3",
                                        "window=4",
@@ -123,6 +133,12 @@ std::vector<Case> cases(const std::string& fault) {
   for (std::size_t i = 0; i < kOfToday.size(); ++i) {
     if (of_layers || i == one) add(kOfToday[i], kFloats, {"", "", 40, {Choice::listed, {9, 24}}});
     if (of_layers || many()) add(kOfToday[i], kFloats, {"", "", 26, {Choice::listed, {21}}});
+  }
+  const bool of_states = std::ranges::any_of(std::array{"state-", "conv-dropped", "first-token"},
+                                             [&](const char* start) { return fault.starts_with(start); });
+  for (const std::string& model : kStates) {
+    const bool any = model == kStates.front() && !fault.starts_with("past-in");  // it is stored in 16 bits
+    if (of_states || any) add(model, kFloats, {"", "", 26, {Choice::listed, {9, 20}}});
   }
   all.push_back({"tiny-roberta", "fp32", 9, {Choice::last}});
   return all;
@@ -254,7 +270,7 @@ TEST(EveryCause, IsDocumented) {
 
 TEST(EveryCause, IsPlantedAndSimulated) {
   std::vector<model::Card> cards;
-  for (const auto* models : {&kSmall, &kOfToday}) {
+  for (const auto* models : {&kSmall, &kOfToday, &kStates}) {
     for (const std::string& model : *models) cards.push_back(loaded(model, "fp32").card());
   }
   for (const check::Cause& c : check::all_causes()) {

@@ -51,11 +51,23 @@ struct Fault {
     last_lost,       // the past's last token is overwritten by the first new one
   };
 
+  // Of layers that keep one. Where nothing is said of calls, in all that continue a past.
+  enum class State : std::uint8_t {
+    right,
+    matrices_dropped,  // calls of several tokens begin with empty matrices
+    inputs_dropped,    // calls of several tokens begin with empty inputs of convolutions
+    elsewhere,         // it is that of `steps` tokens before
+    first_of_call,     // of the call before, the first token alone has reached it
+    bf16,              // matrices are rounded to that format and back
+    not_rewound,       // what was taken back is still in it: that is for who rewinds (Past::truncate_keys)
+  };
+
   Position position = Position::right;
   Rotary rotary = Rotary::right;
   Alibi alibi = Alibi::right;
   Mask mask = Mask::right;
   Content content = Content::right;
+  State state = State::right;
   std::int64_t keys = 0, steps = 0;
   bool bare_heads = false;  // no norms of queries and keys
   bool uncapped = false;    // scores are not limited
