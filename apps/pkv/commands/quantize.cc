@@ -11,6 +11,7 @@
 #include "engine/model/model.h"
 #include "engine/model/write_checkpoint.h"
 #include "exit_code.h"
+#include "files/gguf/gguf.h"
 #include "files/hf/hf.h"
 #include "models/find.h"
 #include "models/load.h"
@@ -88,6 +89,12 @@ int run(const QuantizeOptions& options) {
   }
   FolderWriter::require_free(options.folder);
   const std::filesystem::path folder = find_model(options.model);
+  if (gguf::is_gguf_file(folder)) {
+    fail_usage({.what = "a GGUF file is not written in other formats",
+                .where = folder.string(),
+                .expected = "a model folder",
+                .hint = "llama-quantize makes other types of GGUF files; --load-in of other commands needs no file"});
+  }
   model::require_not_quantised(hf::Folder::open(folder));
   const model::Model model = load_model(folder, options.engine);
   const model::Written written = write(model, options);
@@ -112,7 +119,7 @@ Command quantize_command() {
                                "pkv quantize ./my-model --load-in int8 --dtype fp16 --output-dir my-model-int8",
                                "pkv check tiny-gpt2-nf4"},
                   .run = [o] { return run(*o); }};
-  command.add({model_word(o->model),
+  command.add({model_word(o->model, "a folder, a bundled model, or a Hub model"),
                {.name = "--output-dir",
                 .target = &o->folder,
                 .help = "the folder to write; must not exist or be empty",

@@ -176,7 +176,7 @@ void require_fit(const SavedPast& saved, const Model& model, const PastFileOptio
   const PastIdentity& theirs = saved.identity;
   require_same_config(saved, ours.config);
   require_same(saved, "was made with weights in another format", ours.format, theirs.format,
-               "the --load-in and --dtype that it was saved with");
+               "the --load-in, --dtype and --numerics that it was saved with");
   require_same(saved, "has another number format", ours.past_dtype, theirs.past_dtype,
                "--past-dtype " + theirs.past_dtype);
   require_same(saved, "was made with another tokenizer", ours.tokenizer, theirs.tokenizer, "save it again");
