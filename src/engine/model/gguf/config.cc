@@ -45,6 +45,12 @@ class GgufKeys {
     if (!x) meta_.fail_missing(name(key));
     return *x;
   }
+  // The largest of a list, where layers without attention have 0; none where all have.
+  std::optional<std::int64_t> most_of_layers(std::string_view key) const {
+    const std::vector<std::int64_t> all = meta_.integers(name(key), 0, kMaxWidth);
+    const std::int64_t most = all.empty() ? 0 : std::ranges::max(all);
+    return most > 0 ? std::optional(most) : std::nullopt;
+  }
   // The same for all layers, or a list in which all are the same.
   std::optional<std::int64_t> by_layer(std::string_view key, std::int64_t layers) const {
     const gguf::Value* v = meta_.find(name(key));
@@ -101,13 +107,14 @@ const gguf::Info& matrix_of(const GgufKeys& k, std::string_view tensor) {
 std::int64_t rows_of(const GgufKeys& k, std::string_view tensor) { return matrix_of(k, tensor).shape[0]; }
 std::int64_t columns_of(const GgufKeys& k, std::string_view tensor) { return matrix_of(k, tensor).shape[1]; }
 
-Sizes read_sizes(const GgufKeys& k, bool layer_norm) {
+Sizes read_sizes(const GgufKeys& k, bool layer_norm, bool mixed = false) {
   Sizes s{};
   s.layers = k.need("block_count", kMaxLayers);
   s.hidden = k.need("embedding_length", kMaxWidth);
   s.heads = k.by_layer("attention.head_count", s.layers).value_or(0);
   if (s.heads == 0) k.need("attention.head_count", kMaxWidth);
-  s.kv_heads = k.by_layer("attention.head_count_kv", s.layers).value_or(s.heads);
+  s.kv_heads = (mixed ? k.most_of_layers("attention.head_count_kv") : k.by_layer("attention.head_count_kv", s.layers))
+                   .value_or(s.heads);
   // Some converters write four times the hidden size, whatever it is.
   s.inner = columns_of(k, "blk.0.ffn_down.weight");
   k.without_effect({"feed_forward_length"});
@@ -349,6 +356,21 @@ void read_windows(Json::Object& c, const GgufKeys& k, const Row& row, const Gguf
   c["layer_types"] = std::move(types);
 }
 
+// Layers with short convolutions in place of attention are those without keys.
+void read_convolutions(Json::Object& c, const GgufKeys& k, const Sizes& s) {
+  const std::vector<std::int64_t> heads = k.integers("attention.head_count_kv", 0, kMaxWidth);
+  if (std::ssize(heads) != s.layers) {
+    if (!k.has("attention.head_count_kv")) k.need("attention.head_count_kv", kMaxWidth);
+    k.unsupported("attention.head_count_kv", fmt::format("a list of {}, 0 for each convolution", s.layers));
+  }
+  Json::Array types;
+  for (const std::int64_t n : heads) types.emplace_back(n == 0 ? "conv" : "full_attention");
+  c["layer_types"] = std::move(types);
+  c["conv_L_cache"] = k.need("shortconv.l_cache", kMaxWidth);
+  c["conv_bias"] = k.has_tensor("blk.0.shortconv.conv.bias");
+  c["block_auto_adjust_ff_dim"] = false;
+}
+
 void read_gguf_scales(Json::Object& c, const GgufKeys& k, const Row& row, const Sizes& s) {
   const auto copy = [&](std::string_view key, const char* name) {
     if (const auto x = k.number(key)) c[name] = *x;
@@ -376,7 +398,8 @@ void set_flag(Json::Object& c, const arch::Flag& flag, bool value) {
 // Of a model whose family is a row of the decoder's.
 Json::Object decoder_config(const GgufKeys& k, const GgufFamily& family, const Row& row,
                             std::vector<std::string>& notes) {
-  const Sizes s = read_sizes(k, row.norm.form.centred);
+  const bool convolves = row.mixer.which == arch::Mixer::convolution;
+  const Sizes s = read_sizes(k, row.norm.form.centred, convolves);
   const bool is_parallel = row.parallel.one_norm ? !k.has_tensor("blk.0.ffn_norm.weight")
                                                  : k.flag("use_parallel_residual").value_or(row.parallel.is.absent);
   k.without_effect({"use_parallel_residual"});
@@ -402,6 +425,7 @@ Json::Object decoder_config(const GgufKeys& k, const GgufFamily& family, const R
   if (!row.fused.multi_query.empty()) c[std::string(row.fused.multi_query)] = s.kv_heads == 1;
   read_turning(c, k, row, s, notes);
   read_windows(c, k, row, family, s);
+  if (convolves) read_convolutions(c, k, s);
   read_gguf_scales(c, k, row, s);
   return c;
 }

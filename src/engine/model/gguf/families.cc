@@ -44,6 +44,7 @@ constexpr auto kFamilies = std::to_array<GgufFamily>({
     {.architecture = "mistral3", .model_type = "ministral3", .permuted = true},
     {.architecture = "qwen2", .model_type = "qwen2"},
     {.architecture = "qwen3", .model_type = "qwen3"},
+    {.architecture = "lfm2", .model_type = "lfm2"},
     {.architecture = "smollm3", .model_type = "smollm3", .permuted = true},
     {.architecture = "seed_oss", .model_type = "seed_oss"},
     {.architecture = "exaone", .model_type = "exaone"},

@@ -175,7 +175,9 @@ class Naming {
     for (const std::string_view read : {"rope_freqs", "rope_factors_long", "rope_factors_short"}) {
       if (n.part == read) return true;
     }
-    const std::string_view name = find_name(kOfModel, names_, n.part);
+    std::string_view name = find_name(kOfModel, names_, n.part);
+    // LFM2's last norm has this name in files and a like one in folders.
+    if (n.part == "token_embd_norm" && name.empty() && !names_.mixer.empty()) name = names_.norm;
     if (name.empty()) return false;
     const bool head = n.part == "output", table = n.part == "position_embd";
     keep(found, fmt::format("{}{}{}", head ? "" : names_.prefix, name, n.end),
@@ -194,6 +196,17 @@ class Naming {
     if (n.part == "attn_qkv" && names_.qkv.empty()) return add_parts(found, n, at);
     if (n.part == "ffn_up" && !names_.gate_up.empty()) {
       keep(found, fmt::format("{}{}{}", at, names_.gate_up, n.end), nullptr);
+      return true;
+    }
+    if (constexpr std::string_view kConvolution = "shortconv."; n.part.starts_with(kConvolution)) {
+      if (names_.mixer.empty()) return false;
+      const std::size_t before = kept_.size();
+      keep(found, fmt::format("{}{}{}{}", at, names_.mixer, n.part.substr(kConvolution.size()), n.end), nullptr);
+      // A filter has a channel of its own in folders: [channels, 1, taps].
+      if (n.part == "shortconv.conv" && n.end == ".weight" && kept_.size() > before && found.info->shape.size() == 2) {
+        std::vector<std::int64_t>& shape = kept_.back().tensor.shape;
+        shape.insert(shape.begin() + 1, 1);
+      }
       return true;
     }
     // The norm between attention and MLP, whichever name the converter had for it.
