@@ -77,8 +77,9 @@ struct Factors {
 // A query: its factors, and what has been folded of its segment and of the segments before.
 template <class Format>
 struct Query {
-  Query(const Attend& a, const Sequence& s, Int r, Int head)
-      : position(s.past + r),
+  Query(const Attend& a, const Sequence& s, Int r, Int of)
+      : head(of),
+        position(s.past + r),
         alibi_from(s.alibi_from),
         seen(law::seen_by(position, s.past + s.rows, a.causal, a.window, s.first_key)),
         pieces(Format::kPieces, Factors<Format>(whole(a.q[3], kSteps))),
@@ -102,7 +103,7 @@ struct Query {
       for (int p = 0; p < Format::kPieces; ++p) pieces[p].set(d, each[p]);
     }
   }
-  Int position, alibi_from;
+  Int head, position, alibi_from;
   law::Seen seen;
   std::vector<Factors<Format>> pieces;
   std::vector<float> values, of_segment;
@@ -289,6 +290,10 @@ PKV_ALWAYS void attend_head(const Attend& a, const Sequence& s, Int group) {
   }
   for (Query<Format>& q : queries) {
     end_segment(q);
+    if (a.sinks) {
+      const law::Factors f = law::fold(q.all, law::of_sink(a.sinks.as<const float>()[q.head]));
+      for (float& value : q.values) value = law::folded(value, 0, f);
+    }
     for (Int d = 0; d < dim; ++d) q.out[d] = q.values[d] / q.all.sum;
   }
 }

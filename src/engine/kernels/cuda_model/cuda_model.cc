@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "engine/kernels/cuda_model/table.h"
+#include "engine/kernels/law/route.h"
 #include "engine/kernels/law/rows.h"
 #include "engine/kernels/naive/naive.h"
 #include "engine/tensor/element.h"
@@ -99,11 +100,16 @@ void each(const View& out, const Function& function) {
 
 void gate(Device&, const Gate& a) noexcept {
   each(a.out, [&](const auto& part, Int n) {
-    const float *x = part(a.x), *up = a.up ? part(a.up) : nullptr;
+    const float *xs = part(a.x), *ups = a.up ? part(a.up) : nullptr;
     float* out = part(a.out);
     for (Int i = 0; i < n; ++i) {
-      const float y = a.xielu ? law::xielu(a.xielu.as<const float>(), x[i]) : law::apply(a.act, x[i]);
-      out[i] = up != nullptr ? y * up[i] : y;
+      const float x = xs[a.neighbours ? 2 * i : i];
+      const float up = a.neighbours ? xs[2 * i + 1] : ups != nullptr ? ups[i] : 1;
+      if (a.limit > 0) {
+        out[i] = law::gated(a.act, x, up, a.limit);
+      } else {
+        out[i] = (a.xielu ? law::xielu(a.xielu.as<const float>(), x) : law::apply(a.act, x)) * up;
+      }
     }
   });
 }
@@ -122,6 +128,36 @@ void add(Device&, const Add& a) noexcept {
     float* out = part(a.out);
     for (Int i = 0; i < n; ++i) out[i] = law::added(a.scale, x[i], to[i]);
   });
+}
+
+void route(Device&, const Route& a) noexcept {
+  const Int experts = a.scores[1];
+  std::vector<double> scratch(static_cast<std::size_t>(law::route_scratch(experts)) / sizeof(double) + 1);
+  for (Int r = 0; r < a.scores[0]; ++r) {
+    law::choose_experts(a.how, row(a.scores, r), a.bias ? a.bias.as<const float>() : nullptr, static_cast<int>(experts),
+                        static_cast<int>(a.weights[1]), scratch.data(), row(a.weights, r),
+                        a.places.as<std::int32_t>() + r * a.places.step(0));
+  }
+  host::group_by_expert(a);
+}
+
+void expert_linear(Device& device, const ExpertLinear& a) noexcept {
+  for (Int e = 0; e + 1 < a.starts[0]; ++e) {
+    if (const Linear one = a.of(e); one.x[0] > 0) linear(device, one);
+  }
+}
+
+void mix(Device&, const Mix& a) noexcept {
+  for (Int r = 0; r < a.out[0]; ++r) {
+    for (Int i = 0; i < a.out[1]; ++i) {
+      float sum = 0;
+      for (Int c = 0; c < a.weights[1]; ++c) {
+        const Int place = a.places ? a.places.as<const std::int32_t>()[r * a.places.step(0) + c] : r;
+        sum = law::added(row(a.weights, r)[c], row(a.x, place)[i], sum);
+      }
+      row(a.out, r)[i] = a.add ? row(a.add, r)[i] + sum : sum;
+    }
+  }
 }
 
 std::unique_ptr<Device> open(int threads) { return std::make_unique<host::Host>("cuda-model", threads); }
@@ -146,6 +182,9 @@ const Ops& ops() {
                          .gate = gate,
                          .scale = scale,
                          .add = add,
+                         .route = route,
+                         .expert_linear = expert_linear,
+                         .mix = mix,
                          .pick = moves.pick,
                          .convert = moves.convert,
                          .encode = moves.encode,

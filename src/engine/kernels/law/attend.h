@@ -74,6 +74,8 @@ PKV_BOTH Factors fold(Running& all, Running block) {
   all.most = most;
   return f;
 }
+// A sink is folded last, as a block whose value is 0: out = folded(value, 0, fold(all, of_sink(sink))) / all.sum.
+PKV_BOTH Running of_sink(float sink) { return {sink, 1.f}; }
 PKV_BOTH float folded(float before, float now, Factors f) { return fma(before, f.before, now * f.now); }
 
 }  // namespace pkv::kernels::law

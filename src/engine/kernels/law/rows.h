@@ -43,6 +43,11 @@ PKV_BOTH void angle_of(std::int32_t position, float frequency, float factor, flo
 
 // gate
 PKV_BOTH float gated(Act act, float x, float up) { return apply(act, x) * up; }
+// With a limit: act(min(x, limit)) * (1 + up held in [-limit, limit]).
+PKV_BOTH float gated(Act act, float x, float up, float limit) {
+  const float held = up > limit ? limit : up < -limit ? -limit : up;
+  return apply(act, smaller(x, limit)) * (1.f + held);
+}
 PKV_BOTH float xielu(const float* parameters, float x) {
   const float p = parameters[0], n = parameters[1], b = parameters[2], e = parameters[3];
   if (x > 0) return fma(p * x, x, b * x);
@@ -52,6 +57,7 @@ PKV_BOTH float xielu(const float* parameters, float x) {
 // scale, add
 PKV_BOTH float capped(float x, float cap) { return cap * tanh_of(x / cap); }
 PKV_BOTH float scaled(float x, float factor, float cap) { return cap > 0 ? capped(factor * x, cap) : factor * x; }
+// mix: sum = 0; for each of the chosen: sum = fma(weight, x, sum); then add + sum.
 PKV_BOTH float added(float scale, float x, float add) { return fma(scale, x, add); }
 
 }  // namespace pkv::kernels::law
