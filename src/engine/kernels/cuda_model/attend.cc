@@ -23,12 +23,10 @@ constexpr Int whole(Int n, Int of) { return (n + of - 1) / of * of; }
 // How a past's numbers meet those of fp32: by pieces of these through the matrix unit, or by fma as they are.
 struct Fp32 {
   using Number = float;
-  static constexpr DType kDType = DType::f32;
   static constexpr int kPieces = 1;
 };
 struct Fp16 {
   using Number = float;  // in which products of it are exact
-  static constexpr DType kDType = DType::f16;
   static constexpr int kPieces = 2;
   static constexpr float kLeast = kLeastOfHalf;
   static float joined(const float* c) { return law::joined(c[0], c[1]); }
@@ -44,7 +42,6 @@ struct Fp16 {
 };
 struct Bf16 {
   using Number = double;
-  static constexpr DType kDType = DType::bf16;
   static constexpr int kPieces = 3;
   static constexpr float kLeast = kLeastOfBf16;
   static float joined(const float* c) { return law::joined(c[0], c[1], c[2]); }
