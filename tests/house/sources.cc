@@ -21,7 +21,7 @@ std::set<std::string> architectures(const fs::path& root) {
   std::set<std::string> names = {"gpt2", "roberta", "mpt", "falcon"};
   for (const std::string& file : files_under(root, "src/engine/model/arch", {".cc"}))
     names.insert(fs::path(file).stem());
-  for (const char* shared : {"arch", "decoder", "rope", "rows"}) names.erase(shared);
+  for (const char* shared : {"arch", "decoder", "mixture", "rope", "rows"}) names.erase(shared);
   return names;
 }
 
