@@ -36,7 +36,9 @@ check::Traits traits_of(const Card& card) {
           .head_norms = card.head_norms,
           .caps_scores = card.caps_scores,
           .convolves = std::ranges::any_of(states, [](const auto& s) { return s.inputs > 0; }),
-          .recurs = std::ranges::any_of(states, [](const auto& s) { return s.heads > 0; })};
+          .recurs = std::ranges::any_of(states, [](const auto& s) { return s.heads > 0; }),
+          .sinks = card.sinks,
+          .experts = card.experts > 0};
 }
 
 // How the engine is made faulty by one cause.
@@ -75,6 +77,9 @@ void bias(Fault& f, std::int64_t) {
 void attend_both_ways(Fault& f, std::int64_t) { f.mask = Mask::both_ways, f.keys = std::int64_t{1} << 40; }
 void leave_heads_bare(Fault& f, std::int64_t) { f.bare_heads = true; }
 void leave_uncapped(Fault& f, std::int64_t) { f.uncapped = true; }
+void hide_sinks(Fault& f, std::int64_t) { f.unsunk = true; }
+void choose_otherwise(Fault& f, std::int64_t) { f.high_ties = true; }
+void sum_roughly(Fault& f, std::int64_t) { f.rough_experts = true; }
 void multiply_rows_apart(Fault& f, std::int64_t) { f.rows_apart = true; }
 
 template <Fault::State state>
@@ -119,6 +124,9 @@ constexpr Plant kPlants[] = {
     {CauseId::rope_of_length, turn<Rotary::of_length>},
     {CauseId::head_norms_missing, leave_heads_bare},
     {CauseId::soft_cap_missing, leave_uncapped},
+    {CauseId::sink_missing, hide_sinks},
+    {CauseId::tie_broken_otherwise, choose_otherwise},
+    {CauseId::expert_batch, sum_roughly},
     {CauseId::alibi_over_new_tokens, bias<Fault::Alibi::new_tokens_only>},
     {CauseId::alibi_missing, bias<Fault::Alibi::missing>},
     {CauseId::heads_shifted, change<Content::heads_shifted>},

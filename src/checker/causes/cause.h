@@ -33,6 +33,9 @@ enum class CauseId : std::uint8_t {
   rope_of_length,
   head_norms_missing,
   soft_cap_missing,
+  sink_missing,
+  tie_broken_otherwise,
+  expert_batch,
   windows_missing,
   windows_swapped,
   attends_both_ways,
@@ -88,13 +91,15 @@ struct Traits {
   bool causal = true;
   bool rotary = false;
   bool alibi = false;
-  std::int64_t kv_heads = 1;  // 0: no layer attends
+  std::int64_t kv_heads = 1;                   // 0: no layer attends
   bool windows = false, some_windows = false;  // in some layer; and not in all
   bool turns_by_layer = false;                 // layers turn in more than one way, or some do not
   bool turns_by_length = false;                // elsewhere, tokens of short texts turn otherwise
   bool head_norms = false;                     // of queries and keys
   bool caps_scores = false;
   bool convolves = false, recurs = false;  // layers keep inputs of a convolution; matrices of a recurrence
+  bool sinks = false;                      // every row sees one more score
+  bool experts = false;                    // that a router chooses from
 };
 
 // Causes of two different groups may come together. One of the group `alone` comes with no other.

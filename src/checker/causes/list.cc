@@ -36,6 +36,8 @@ bool by_layer(const Traits& t) { return t.causal && t.turns_by_layer; }
 bool by_length(const Traits& t) { return t.causal && t.turns_by_length; }
 bool with_head_norms(const Traits& t) { return is_causal(t) && t.head_norms; }
 bool with_caps(const Traits& t) { return t.causal && t.caps_scores; }
+bool with_sinks(const Traits& t) { return t.causal && t.sinks; }
+bool with_experts(const Traits& t) { return t.causal && t.experts; }
 bool with_windows(const Traits& t) { return t.causal && t.windows; }
 bool with_some_windows(const Traits& t) { return t.causal && t.some_windows; }
 bool recurs(const Traits& t) { return t.causal && t.recurs; }
@@ -241,6 +243,29 @@ constexpr Cause kCauses[] = {
      .look_at = "whether the attention that reads a past is handed the cap (attn_logit_softcapping)",
      .supposed = true,
      .fits = with_caps,
+     .recorded = kMaskHandedOver},
+    {.id = CauseId::sink_missing,
+     .name = "sink-missing",
+     .statement = "new tokens do not see the sinks of their heads",
+     .look_at = "whether the attention that reads a past is handed the sinks (s_aux), and adds them to the sum once",
+     .supposed = true,
+     .fits = with_sinks,
+     .recorded = kMaskHandedOver},
+    {.id = CauseId::tie_broken_otherwise,
+     .name = "tie-broken-otherwise",
+     .statement = "of experts whose scores are equal in 16 bits others are chosen for new tokens",
+     .look_at = "in which format the router's scores are compared, and which of equal ones is taken: the same for one "
+                "row and many",
+     .supposed = true,
+     .fits = with_experts,
+     .recorded = kMaskHandedOver},
+    {.id = CauseId::expert_batch,
+     .name = "expert-batch",
+     .statement = "what experts give new tokens is summed in 16 bits",
+     .look_at =
+         "in which format products of experts end and are summed, by the kernel for few rows and by that for many",
+     .supposed = true,
+     .fits = with_experts,
      .recorded = kMaskHandedOver},
     {.id = CauseId::windows_missing,
      .name = "windows-missing",

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "engine/kernels/host.h"
+#include "engine/tensor/half.h"
 
 namespace pkv::kernels {
 
@@ -87,6 +88,9 @@ void choose_experts(const Route& a, std::int64_t row) noexcept {
   for (std::size_t i = 0; a.bias && i < ranks.size(); ++i) ranks[i] += a.bias.as<const float>()[i];
 
   std::vector<bool> taken(scores.size());
+  if (a.how.high_ties) {
+    for (double& r : ranks) r = to_float(to_bf16(static_cast<float>(r)));
+  }
   if (a.how.groups > 1) close_groups(a, ranks, taken);
   std::vector<bool> chosen(scores.size());
   std::vector<double> weights = values;

@@ -369,6 +369,11 @@ void Pass::mix_rows(const View& input, const Mixture& m, const Fault* fault, con
                     .limit = m.limit});
   const View given = pairs_of(Workspace::pairs, card_.hidden);  // `x` is not needed any more
   multiply_each(gate, m.down, starts, given);
+  if (fault != nullptr && fault->rough_experts) {
+    const View rough = workspace_.get(backend_, Workspace::scratch, DType::bf16, pairs, card_.hidden);
+    call(&Ops::convert, {.from = given, .to = rough});
+    call(&Ops::convert, {.from = rough, .to = given});
+  }
   call(&Ops::mix, {.x = given, .weights = weights, .places = places, .add = m.shared ? out : View(), .out = out});
 }
 

@@ -12,10 +12,13 @@
 #include <sstream>
 
 #include "base/error.h"
+#include "base/file.h"
 #include "checker/causes/cause.h"
 #include "checker/check/check.h"
+#include "files/containers/safetensors.h"
 #include "subjects/engine.h"
 #include "support/models.h"
+#include "support/shell.h"
 
 namespace pkv {
 namespace {
@@ -37,6 +40,13 @@ const std::vector<std::string> kOfToday{"mistral-window",  "gemma2-windows",  "g
 // And those whose layers keep a state. Where all do, or all but the last, faults of attention are nothing or others'.
 const std::vector<std::string> kStates{"qwen35-biases-tied", "lfm2-mixed", "lfm2-convolutions-alone", "qwen35-mixed",
                                        "qwen35-nets-alone"};
+// Those with experts: for what only such a model can get wrong.
+const std::vector<std::string> kOfExperts{"gpt-oss-windows", "gpt-oss-types", "qwen3-moe-some-layers",
+                                          "glm4-moe-groups"};
+// Those whose routers give every other expert the score of the one before it: see `with_twins`.
+constexpr const char* kTwins = " with twins";
+const std::vector<std::string> kOfTwins{"mixtral-plain with twins", "olmoe-plain with twins",
+                                        "qwen2-moe-shared with twins"};
 const std::vector<std::string> kFormats{"fp32", "fp16", "bf16", "int8", "nf4"}, kFloats{"fp32", "fp16", "bf16"};
 
 const std::vector<std::string> kFaults{"past-absent",
@@ -94,7 +104,10 @@ const std::vector<std::string> kFaults{"past-absent",
                                        "position-stops=6",
                                        "position-from-padding=3",
                                        "prefix-seen-whole=5",
-                                       "not-deterministic"};
+                                       "not-deterministic",
+                                       "sink-missing",
+                                       "tie-broken-otherwise",
+                                       "expert-batch"};
 
 struct Case {
   std::string model, format;
@@ -139,6 +152,12 @@ std::vector<Case> cases(const std::string& fault) {
   for (const std::string& model : kStates) {
     const bool any = model == kStates.front() && !fault.starts_with("past-in");  // it is stored in 16 bits
     if (of_states || any) add(model, kFloats, {"", "", 26, {Choice::listed, {9, 20}}});
+  }
+  if (fault == "sink-missing" || fault == "tie-broken-otherwise" || fault == "expert-batch") {
+    for (const std::string& model : fault == "tie-broken-otherwise" ? kOfTwins : kOfExperts) {
+      add(model, kFloats, {"", "", 60, {Choice::listed, {9, 24}}});
+      add(model, kFloats, {"", "", 45, {Choice::listed, {5}}});
+    }
   }
   all.push_back({"tiny-roberta", "fp32", 9, {Choice::last}});
   return all;
@@ -193,7 +212,31 @@ bool means_anything(const model::Model& model, const std::string& fault, const s
   }
 }
 
+// A copy of a golden model in which row 2i of each router stands in row 2i + 1, too.
+std::filesystem::path with_twins(const std::string& name) {
+  const auto from = support::golden_data() / name, to = std::filesystem::path(testing::TempDir()) / (name + kTwins);
+  std::filesystem::create_directories(to);
+  std::filesystem::copy_file(from / "config.json", to / "config.json",
+                             std::filesystem::copy_options::overwrite_existing);
+  std::string bytes = support::read(from / "model.safetensors");
+  const containers::SafeTensors file = containers::SafeTensors::open(from / "model.safetensors");
+  const std::string_view whole = bytes;
+  for (const containers::Tensor& t : file.tensors()) {
+    if (!t.name.ends_with("gate.weight")) continue;
+    const std::string_view own(reinterpret_cast<const char*>(t.data.data()), t.data.size());
+    const std::size_t at = whole.find(own), row = own.size() / static_cast<std::size_t>(t.shape[0]);
+    for (std::size_t i = 0; 2 * i + 1 < static_cast<std::size_t>(t.shape[0]); ++i) {
+      bytes.replace(at + (2 * i + 1) * row, row, std::string(own.substr(2 * i * row, row)));
+    }
+  }
+  write_file(to / "model.safetensors", bytes);
+  return to;
+}
+
 model::Model loaded(const std::string& model, const std::string& format, const std::string& as = {}) {
+  if (const std::size_t twins = model.find(kTwins); twins != model.npos) {
+    return support::load(with_twins(model.substr(0, twins)), "cpu", 1, loaded_in(format, as));
+  }
   const bool bundled = model.starts_with("tiny-");
   const auto root = bundled ? support::source() / "models" : support::golden_data();
   return support::load(root / model, "cpu", 1, loaded_in(format, as));
@@ -270,7 +313,7 @@ TEST(EveryCause, IsDocumented) {
 
 TEST(EveryCause, IsPlantedAndSimulated) {
   std::vector<model::Card> cards;
-  for (const auto* models : {&kSmall, &kOfToday, &kStates}) {
+  for (const auto* models : {&kSmall, &kOfToday, &kStates, &kOfExperts}) {
     for (const std::string& model : *models) cards.push_back(loaded(model, "fp32").card());
   }
   for (const check::Cause& c : check::all_causes()) {

@@ -69,11 +69,12 @@ struct Fault {
   Content content = Content::right;
   State state = State::right;
   std::int64_t keys = 0, steps = 0;
-  bool bare_heads = false;  // no norms of queries and keys
-  bool uncapped = false;    // scores are not limited
-  bool high_ties = false;   // of experts with equal scores the higher index is chosen
-  bool unsunk = false;      // there are no sinks
-  bool rows_apart = false;  // int8 with outliers of the whole call: the call's tokens by themselves
+  bool bare_heads = false;     // no norms of queries and keys
+  bool uncapped = false;       // scores are not limited
+  bool high_ties = false;      // of experts whose scores are equal in bf16 the higher index is chosen
+  bool rough_experts = false;  // what experts give is rounded to bf16 before it is summed
+  bool unsunk = false;         // there are no sinks
+  bool rows_apart = false;     // int8 with outliers of the whole call: the call's tokens by themselves
 };
 
 }  // namespace pkv::model
