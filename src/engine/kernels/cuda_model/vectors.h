@@ -53,6 +53,11 @@ PKV_ALWAYS void load(V& to, const T* from) {
   std::memcpy(&to, from, sizeof to);
 }
 
+template <class V>
+PKV_ALWAYS void raise(V& a, const V& least) {
+  a = a > least ? a : least;
+}
+
 // c[i] = c[i] + sum of x[k] w[k][i], k in [0, 16), w[k] at w + k * stride; exponents lie likewise. float: of fp16;
 // double: of bf16.
 template <class T>
@@ -61,26 +66,26 @@ PKV_ALWAYS void step_of_vector(const T* x, const float* x_exponents, const T* w,
   constexpr bool kHalf = std::is_same_v<T, float>;
   using V = std::conditional_t<kHalf, Floats, Doubles>;
   Floats most = __builtin_convertvector(((Ints)c >> 23 & 255) - 127, Floats);
-  const Floats least = most - most - 126.f;
-  most = most > least ? most : least;
+  raise(most, Floats{} - 126.f);
   for (int k = 0; k < kSteps; ++k) {
     Floats e;
     load(e, w_exponents + k * stride);
     e += x_exponents[k];
-    most = e > most ? e : most;
+    raise(most, e);
   }
   const Ints m = __builtin_convertvector(most, Ints);
   V scale, before;
   if constexpr (kHalf) {
-    const Ints field = 152 - m;  // of 2^(25 - m); too large only where all is 0
-    scale = (V)((field < 254 ? field : field - field + 254) << 23);
+    Ints over = m + 102;  // 254 less the field of 2^(25 - m), which is too large only where all is 0
+    raise(over, Ints{});
+    scale = (V)((254 - over) << 23);
     before = c;
   } else {
     scale = (V)((1048 - __builtin_convertvector(m, Longs)) << 52);
     before = __builtin_convertvector(c, V);
   }
   // Two sums, each below 2^31: of 8 products below 4 * 2^25 and of what was before, below 2 * 2^25.
-  Ints sums[2] = {__builtin_convertvector(before * scale, Ints), m - m};
+  Ints sums[2] = {__builtin_convertvector(before * scale, Ints), Ints{}};
   for (int k = 0; k < kSteps; ++k) {
     V p;
     load(p, w + k * stride);
@@ -89,8 +94,9 @@ PKV_ALWAYS void step_of_vector(const T* x, const float* x_exponents, const T* w,
   const Doubles sum = __builtin_convertvector(sums[0], Doubles) + __builtin_convertvector(sums[1], Doubles);
   if constexpr (kHalf) {
     const Doubles cut = (Doubles)((Longs)sum & ~std::int64_t{0x1fffffff});
-    const Ints field = m + 102;  // of 2^(m - 25)
-    c = __builtin_convertvector(cut, Floats) * (Floats)((field > 1 ? field : field - field + 1) << 23);
+    Ints field = m + 102;  // of 2^(m - 25)
+    raise(field, Ints{} + 1);
+    c = __builtin_convertvector(cut, Floats) * (Floats)(field << 23);
   } else {
     for (int i = 0; i < kVector; ++i) c[i] = law::cut_to_float(static_cast<std::int64_t>(sum[i]), m[i]);
   }
