@@ -201,6 +201,7 @@ check::Recording read_recording(const std::filesystem::path& path) {
   if (r.description.name.empty()) r.description.name = path.filename().string();
   r.past_file = value_of(file, "past_file");
   r.past_tokens = number_of(file, "past_tokens");
+  r.padding = number_of(file, "left_padding");
   r.pieces = numbers_of(file, "pieces");
   for (const std::int64_t said : numbers_of(file, "past_lengths", kUnknown)) {
     r.past_lengths.push_back(said == kUnknown ? std::nullopt : std::optional(said));

@@ -25,6 +25,12 @@ bool beginnings_move(const Runs& r) {
 
 // What that proves, of itself and beside the causality probe.
 std::string on_beginnings(const Runs& r) {
+  if (r.padding > 0) {
+    return fmt::format(
+        "behind {} of padding a text's beginning gets other logits, without any past: see positions and "
+        "the mask of padding",
+        show::counted(r.padding, "token"));
+  }
   if (r.causality.holds == Answer::no) {
     return "the model looks ahead: logits change when later tokens do, which no past can undo";
   }
@@ -213,9 +219,9 @@ std::string sentence_of(Outcome outcome, const Runs& r, const Causes& found) {
 
 void add_look_ahead(const Runs& r, std::vector<std::string>& reasons) {
   if (!beginnings_move(r)) return;
-  reasons.push_back(
-      fmt::format("Logits of a first part, fed without any past, change by up to {} when more text follows.",
-                  show::short_number(first_pieces_of(r).max_abs)));
+  reasons.push_back(fmt::format("Logits of a first part, fed without any past, change by up to {} {}.",
+                                show::short_number(first_pieces_of(r).max_abs),
+                                r.padding > 0 ? "behind the padding" : "when more text follows"));
 }
 
 // A difference that rounding could explain, and something else explains better, or nothing does.

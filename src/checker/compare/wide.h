@@ -22,6 +22,7 @@ struct WideRuns {
   double largest_logit = 0;  // without past, at those positions
   double rounding = 0;       // what rounding explains of `narrow_apart` (set_bounds)
   double bound = 0;          // and of `apart`
+  double modelled = 0;       // what the model of rounding gives for `apart`
 
   bool known() const { return !format.empty(); }
   // False: the runs part in the wider format, too, by more than its rounding explains.
@@ -51,7 +52,8 @@ void set_bounds(WideRuns& runs, const Description& description);
 bool parts(const WideRuns& runs);
 
 // What was measured, where it was at every position with a past, but at most a quarter more than `bound`, which is what
-// the model of rounding gives; in fp32 eight times as much. Without wide runs that agree, `bound`.
+// the model of rounding gives, or as much beyond it as four times what moves the wider runs apart; in fp32 eight times
+// as much. Without wide runs that agree, `bound`.
 Bound narrowed(Bound bound, const WideRuns& runs);
 
 }  // namespace pkv::check

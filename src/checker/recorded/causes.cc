@@ -399,6 +399,8 @@ std::optional<Explanation> recorded_rounding(const Runs& r) {
   const WideRuns& wide = r.wide;
   if (!wide.known() || !wide.every_row || parts(wide)) return std::nullopt;
   if (r.total.max_abs == 0 || r.total.max_abs > wide.rounding) return std::nullopt;
+  // Uses of several pasts are not run wide. Two runs that are as far off as these are no further from each other.
+  if (r.total.max_abs > 2 * std::max(wide.without, wide.with)) return std::nullopt;
   return found_by(CauseId::rounding,
                   fmt::format("in {} the same two runs are {} apart, in {} {}; held against that, logits without a "
                               "past are up to {} off, those with one {}",

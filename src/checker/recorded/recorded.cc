@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "checker/check/stages.h"
+#include "checker/compare/columns.h"
 #include "checker/recorded/probes.h"
 #include "checker/recorded/routes.h"
 #include "checker/recorded/subject.h"
@@ -172,6 +173,10 @@ std::vector<std::string> notes_of(const Recording& without, const Recording& wit
     notes.push_back("How the second recording was fed is not known: all positions are compared.");
   }
   const auto shown = std::ranges::count_if(with.at, [&](auto place) { return without.row_of(place) >= 0; });
+  if (with.padding > 0) {
+    notes.push_back(fmt::format("In pieces the text was fed behind {} of padding, whole it was not.",
+                                show::counted(with.padding, "token")));
+  }
   if (!with.whole() || !without.whole()) {
     notes.push_back(fmt::format("Logits of {} of {} positions are in both recordings, and compared.",
                                 with.whole() ? std::ssize(without.at) : shown, std::ssize(with.ids)));
@@ -239,6 +244,7 @@ Runs RecordedStages::run() {
   runs.text = with_.text;
   runs.ids = with_.ids;
   runs.vocab = with_.logits.vocab;
+  runs.padding = with_.padding;
   runs.notes = notes_of(without_, with_);
   runs.tie = router_tie(with_);
   runs.wide = wide_runs(without_, with_, runs.tie);

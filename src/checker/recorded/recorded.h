@@ -54,6 +54,7 @@ struct Recording {
   Places at = {};
   std::string past_file = {};        // the saved past that the tokens were fed after; empty: there was none
   std::int64_t past_tokens = 0;      // how many it held
+  std::int64_t padding = 0;          // tokens before the text where it was fed in pieces, which a mask hid
   std::vector<std::int64_t> pieces;  // tokens fed in each call, in order; empty: unknown
   // Tokens that the system said its past held after each call, as many as pieces; empty: it never said.
   std::vector<std::optional<std::int64_t>> past_lengths;

@@ -61,6 +61,7 @@ struct Runs : Cells, Histograms {
   Spread spread;                 // of recordings: how far logits move in the mean, where there are none
   std::optional<RouterTie> tie;  // of recordings: positions from its token on are not compared in their own format
   Causality causality;
+  std::int64_t padding = 0;  // of recordings: tokens before the text in every call that has a past, hidden by a mask
   std::vector<std::string> notes;  // what was left out or assumed
 
   // Of living systems; of recordings, what happened after a past that was used again is not known so exactly.

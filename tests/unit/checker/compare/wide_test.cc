@@ -91,7 +91,9 @@ TEST(WideRuns, NarrowTheBoundWhereEveryPositionWasRun) {
   EXPECT_EQ(narrowed(bound, runs).value, 3.65);
   runs.every_row = true, runs.apart = 1;
   EXPECT_EQ(narrowed(bound, runs).value, 3.65) << "wide runs that part measure no rounding";
-  EXPECT_NEAR(narrowed(bound, of(4, 4, 3, 1e-5)).value, 1.25 * 3.65, 1e-9) << "raised by a quarter at most";
+  EXPECT_NEAR(narrowed(bound, of(4, 4, 3, 1e-6)).value, 1.25 * 3.65, 1e-9) << "raised by a quarter at most";
+  const WideRuns shaken = of(4, 4, 3, 0.6 * modelled("fp32"));
+  EXPECT_NEAR(narrowed(bound, shaken).value, 4 * 0.6 * 3.65, 1e-6) << "as far as the wider runs, which no fault moves";
   const Bound fine{.value = 1e-3, .largest_logit = 4, .values_format = "fp32"};
   EXPECT_NEAR(narrowed(fine, of(4, 4, 3, 1e-5, "fp32")).value, 8e-3, 1e-9) << "in fp32 eight times";
 }

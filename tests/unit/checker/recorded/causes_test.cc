@@ -334,6 +334,17 @@ TEST(RecordedCauses, WhatARightMaskDoesNotChangeDoesNotAttendBothWays) {
 }
 
 // The beginning is other than in the whole text, and no later token is the reason.
+TEST(RecordedCauses, PaddingThatMovesABeginningIsNoMatterOfLength) {
+  Recorder recorder({}, 4);
+  Recording with = recorder.with();
+  with.padding = 3;
+  for (std::size_t i = 0; i < 4 * 13; ++i) with.logits.values[i] += 1;
+  const Report r = compare_recordings(recorder.without(), with);
+  EXPECT_EQ(r.verdict.outcome, Outcome::differs);
+  EXPECT_THAT(r.verdict.sentence, testing::StartsWith("behind 3 tokens of padding"));
+  EXPECT_THAT(r.notes, testing::Contains(HasSubstr("behind 3 tokens of padding")));
+}
+
 TEST(RecordedCauses, ALengthThatMattersIsNoLookAhead) {
   Bugs bugs;
   bugs.logit = [](Call c, float v) { return v * (1 + 0.05f * static_cast<float>(c.past + c.count)); };
@@ -391,6 +402,18 @@ TEST(RecordedCauses, RoundingIsProvenBySymmetry) {
   EXPECT_THAT(confirmed(r), testing::ElementsAre("rounding"));
   EXPECT_THAT(r.verdict.reasons, testing::Contains(HasSubstr("one that is there in fp32, too, would show from")));
   EXPECT_LT(r.bound.value, 0.2);
+}
+
+// A past that another text's spoils, by less than the bound: of that there is no wide run, so that nothing is proven.
+TEST(RecordedCauses, RoundingIsNotProvenOfUsesThatWereNotRunWide) {
+  for (const auto& [by, named] : {std::pair{0.08f, true}, {0.19f, false}}) {
+    Narrow runs(-0.02f);
+    runs.probes().runs["beside_another"] = last_rows(runs.without.logits, 3);
+    for (float& v : runs.probes().runs["beside_another"].values) v += by;
+    const Report r = runs.report();
+    EXPECT_EQ(r.verdict.outcome, Outcome::within_rounding) << as_text(r);
+    EXPECT_EQ(confirmed(r).size() == 1, named) << as_text(r);
+  }
 }
 
 // A kernel of one format loses keys: in the wider one nothing is wrong, and only one of the two runs is far from it.
