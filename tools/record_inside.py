@@ -211,6 +211,21 @@ def in_8_bits(t, name, scaled):
     return (t / by).clamp(-most, most).to(dtype).to(t.dtype) * by
 
 
+class Calibrated:
+    """8 bits of a tensor as a whole, by the scale that its past was given: of the past, then of the new tokens."""
+
+    def __init__(self):
+        self.by = None
+
+    def __call__(self, keys, values):
+        import torch
+
+        dtype = torch.float8_e4m3fn
+        by = self.by or [(t.abs().amax().float() / torch.finfo(dtype).max).clamp(min=1e-30) for t in (keys, values)]
+        self.by = None if self.by else by
+        return [((t.float() / b).to(dtype).float() * b).to(t.dtype) for t, b in zip((keys, values), by)]
+
+
 def edits(past):
     """Of the keys and values that a layer holds, [heads, held, size]; `past` tokens at most: `edit(keys, values)` by the name of the cause and a mark that
     tells its variants apart."""

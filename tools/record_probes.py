@@ -37,24 +37,43 @@ class NoPast(Exception):
 class Runs:
     """Feeds one model. Logits come back on the CPU as [rows, vocab] of each text."""
 
-    def __init__(self, model):
-        self.model = model
+    def __init__(self, model, new_past=None, padding=0):
+        """`new_past(tokens)`: an empty past for so many, where the model's own is not wanted. `padding`: tokens on the
+        left of every text that has a past, which the mask hides."""
+        self.model, self.new_past, self.padding, self.longest = model, new_past, padding, 0
         self.takes = inspect.signature(model.forward).parameters
         self.past_name = next((name for name in PASTS if name in self.takes), None)
         if self.past_name is None:
             raise NoPast(f"the forward of {type(model).__name__} takes no past: none of {', '.join(PASTS)} is among "
                          f"its parameters, so that nothing could be handed over, and no verdict would mean anything")
+        if padding and "attention_mask" not in self.takes:
+            raise NoPast(f"the forward of {type(model).__name__} takes no attention_mask, so that nothing can be padded")
         self.count = 0  # times that a text was fed
         self.left_out = []
         self.routers = record_inside.Routers(model)
         self.held = {}  # tokens that each layer holds of the probed past; of windows, fewer than were fed
 
-    def call(self, texts, past=None, rows=None, hidden=False, **more):
-        """The output of one call; `rows`: places in the call whose logits are wanted."""
+    def call(self, texts, past=None, rows=None, hidden=False, keeps=False, **more):
+        """The output of one call; `rows`: places in the call whose logits are wanted. `keeps`: its past will be gone on
+        from, and so is of the kind that was asked for."""
         import torch
 
         texts = texts if isinstance(texts[0], list) else [texts]
         more = dict(more)
+        if keeps and past is None and self.new_past is not None:
+            more[self.past_name] = self.new_past(self.longest)
+        if self.padding and (keeps or past is not None):
+            if past is None:
+                pad = getattr(self.model.config.get_text_config(), "pad_token_id", None) or 0
+                texts = [[pad] * self.padding + text for text in texts]
+                rows = None if rows is None else [r + self.padding for r in rows]
+            before = 0 if past is None else past_length(past)
+            mask = torch.ones(len(texts), before + len(texts[0]), dtype=torch.long, device=self.model.device)
+            mask[:, :self.padding] = 0
+            more["attention_mask"] = mask
+            if "position_ids" in self.takes:  # as generate does
+                places = (mask.cumsum(1) - 1).clamp(min=0) + first_position(self.model)
+                more["position_ids"] = places[:, before:]
         if past is None and self.count >= MOST_RUNS:
             raise ValueError(f"the text was fed {MOST_RUNS} times, which is enough")
         if past is not None:
@@ -75,8 +94,13 @@ class Runs:
         return self.call(ids, rows=rows, **more)[1][0]
 
     def past_of(self, texts):
-        out, _ = self.call(texts, rows=[0])
+        out, _ = self.call(texts, rows=[0], keeps=True)
         return self.past_in(out)
+
+    def length(self, past):
+        """Tokens of the text in a past, as it says."""
+        said = past_length(past)
+        return said - self.padding if said > 0 else said
 
     def past_in(self, out):
         for name in (self.past_name, *PASTS):
@@ -499,6 +523,7 @@ class Search:
         edits = {name: {"edit": edit} for name, edit in record_inside.edits(self.past).items()}
         edits |= {f"{name}|of new tokens, too": {"edit": v["edit"], "all": True} for name, v in edits.items()
                   if name.startswith("past-in")}
+        edits["past-in-fp8|calibrated"] = {"edit": record_inside.Calibrated(), "all": True}
         edits["hole-in-past"] = {"hole": True}
         edits |= {f"scores-scaled|{x}": {"scale": x} for x in (0.6, 0.75, 0.9, 1.1, 1.25, 1.5)}
         names = list(edits)
@@ -595,8 +620,8 @@ def second_uses(runs, ids, other, past, rows, tensors, metadata):
 
     def cropped():
         longer = runs.past_of(prefix + other_rest)
-        crop(longer, past)
-        metadata["probe_cropped_length"] = str(past_length(longer))
+        crop(longer, past + runs.padding)
+        metadata["probe_cropped_length"] = str(runs.length(longer))
         tensors["probe.cropped"] = go_on(longer)[0]
 
     def reordered():  # as a beam search does
@@ -694,13 +719,14 @@ def fed(runs, ids, pieces, rows, hidden=False, heads=False):
             record_inside.heads_of(runs.model) if heads else contextlib.nullcontext() as seen:
         for length in pieces:
             own = [r - start for r in rows if start <= r < start + length]
-            out, given = runs.call(ids[start:start + length], past=past, rows=own or [length - 1], hidden=hidden)
+            out, given = runs.call(ids[start:start + length], past=past, rows=own or [length - 1], hidden=hidden,
+                                   keeps=len(pieces) > 1)
             if own:
                 logits.append(given[0])
             if hidden:
-                states.append(hidden_of(out))
+                states.append(hidden_of(out)[:, -length:])
             past = runs.past_in(out)
-            lengths.append(past_length(past))
+            lengths.append(runs.length(past) if len(pieces) > 1 else past_length(past))
             start += length
     return Fed(torch.cat(logits), lengths, past, torch.cat(states, dim=1) if hidden else None, routes, seen)
 
@@ -802,17 +828,18 @@ def record(runs, ids, pieces, rows, recorded, right, keeps, hidden):
         past_again = runs.past_of(ids[:past])
         runs.held = {i: int(layer.keys.shape[-2]) for i, layer in enumerate(getattr(past_again, "layers", None) or [])
                      if torch.is_tensor(getattr(layer, "keys", None)) and layer.keys.ndim == 4}
-        logits, lengths = go_on(past_again), [past_length(past_again)]
+        logits, lengths = go_on(past_again), [runs.length(past_again)]
         if keeps and lengths[0] == past:  # it says to be as it was
             tensors["probe.twice"] = go_on(past_again)
-            lengths.append(past_length(past_again))
+            lengths.append(runs.length(past_again))
         if keeps and lengths[0] >= 0:
             metadata["probe_twice_lengths"] = listed(lengths)
         return logits
 
-    # Near ties between experts fall otherwise in calls of another shape; not so in wider arithmetic.
+    # Of 16 bits uses of several pasts are run wider: faults that the narrow format would hide show, and near ties
+    # between experts, which fall otherwise in calls of another shape, do not.
     narrow = steps(runs.model.dtype) > steps(torch.float32)
-    ties = bool(runs.routers) and narrow and wide_format(runs.model) is not None
+    ties = narrow and wide_format(runs.model) is not None
     if ties:
         runs.attempt("another text", lambda: runs.past_of(other[:past]))
     else:
@@ -823,7 +850,7 @@ def record(runs, ids, pieces, rows, recorded, right, keeps, hidden):
         keep("suppose.new-tokens-alone", lambda: runs.whole(rest, rows=first))
         keep("suppose.past-of-another-text", lambda: runs.whole(other[:past] + rest, rows=new))
 
-    at_once = not hidden and not ties and wide_format(runs.model) is not None
+    at_once = not hidden and not (ties and runs.routers) and wide_format(runs.model) is not None
     if at_once:  # other texts in a call are no matter there
         places = places_of_changes(n)
         before = sorted(set().union(*(rows_before(i, n, rows) for i in places)))
@@ -871,7 +898,7 @@ def record(runs, ids, pieces, rows, recorded, right, keeps, hidden):
     dtype = runs.model.dtype
     parted = lambda a, b, format_, times: apart(a, b) > times * steps(format_) * scale
     few = 16 if dtype in (torch.float32, torch.float64) else 4
-    if keeps and not ties and seen is not None and seen_rows is not None and all(
+    if keeps and not (ties and runs.routers) and seen is not None and seen_rows is not None and all(
             parted(a, b, dtype, few) for a, b in ((seen, right_rows), (seen_rows, right_rows), (seen, seen_rows))):
         def alike():  # after what was fed before probe.again
             go_on(runs.past_of(other[:past]))
@@ -920,14 +947,15 @@ def record(runs, ids, pieces, rows, recorded, right, keeps, hidden):
             run = lambda whole=whole, at=at: runs.whole(whole, rows=at)
             with in_wider_format(runs.model, wide_format(runs.model)) if in_wide else contextlib.nullcontext():
                 supposed = keep(f"suppose.{cause}", run)
-            if name == "cropped" and not in_wide and (supposed is None or differs(supposed, got)):
-                metadata["supposed_for"] = name
-                add_suppositions(runs, ids, other, past, count, got, right_rows, 2 * few * steps(dtype) * scale, tensors,
-                                 metadata)
-    if "probe.singly" in tensors and single_use_right and not ties:
+                if name == "cropped" and (supposed is None or differs(supposed, got)):
+                    metadata["supposed_for"] = name
+                    noise = 16 * steps(wide_format(runs.model)) if in_wide else 2 * few * steps(dtype)
+                    add_suppositions(runs, ids, other, past, count, got, expected, noise * scale, tensors, metadata)
+    if "probe.singly" in tensors and single_use_right and not (ties and (runs.routers or wide is None)):
         at = [int(x) for x in metadata["rows.probe.singly"].split(",")]
-        own = [(tensors["probe.singly"][i], right[rows.index(t)]) for i, t in enumerate(at) if t in rows]
-        if any(parted(a, b, dtype, few) for a, b in own):
+        expected, format_, times = (wide[1], wide_format(runs.model), 16) if ties else (right, dtype, few)
+        own = [(tensors["probe.singly"][i], expected[rows.index(t)]) for i, t in enumerate(at) if t in rows]
+        if any(parted(a, b, format_, times) for a, b in own):
             got = runs.attempt("probe.one_and_two", lambda: one_and_two(runs, ids, past))
             if got is not None:
                 tensors["probe.one_and_two"], metadata["probe_one_and_two"] = got[0], str(got[1])

@@ -12,6 +12,7 @@ Usage:
     record_transformers.py gpt2 "I like to eat" --dtype fp16 --device cuda --hidden
     record_transformers.py ./my-model "I like to eat" --patch my_changes.py
     record_transformers.py ./folder "I like to eat" --gguf-file model-q8_0.gguf
+    record_transformers.py gpt2 "I like to eat" --cache static --left-padding 3
     pkv check --recorded without.safetensors with.safetensors
 
 --splits says how the text is cut:
@@ -22,6 +23,9 @@ Usage:
 Beside the two runs some 25 more are recorded, by which `pkv check --recorded` tells the cause of a difference
 (record_probes.py beside this file); --no-probes leaves them out but for both runs in a wider number format, by which
 it tells rounding from faults. --hidden adds the states after each layer.
+--cache takes the kind of past that is checked, dynamic, static or quantized (quantized:hqq): the run without a past
+has the model's own. A model with windows gets layers with windows in any of them. --left-padding puts so many tokens
+before the text where there is a past, with a mask and positions as generate() hands them over.
 --patch takes a Python file with a function patch(model), called once the model is loaded: your own changes to it.
 --random-weights needs no more of the model than its config.json, and --ids no tokenizer. Who has a model in memory
 calls record_model(model, ids, pieces, folder) instead.
@@ -118,6 +122,24 @@ def load(args):
     return model
 
 
+def new_past(kind, model):
+    """What makes an empty past of that kind, for so many tokens; None: what the model makes itself."""
+    from transformers import cache_utils
+
+    name, _, backend = (kind or "").partition(":")
+    config = model.config
+    installed = lambda package: importlib.util.find_spec(package) is not None
+    own = "hqq" if installed("hqq") else "quanto" if installed("optimum") else "fp8"
+    kinds = {"": None, "dynamic": lambda _: cache_utils.DynamicCache(config=config),
+             "static": lambda tokens: cache_utils.StaticCache(config=config, max_cache_len=tokens),
+             "quantized": lambda _: cache_utils.QuantizedCache(backend or own, config)}
+    if name not in kinds:
+        raise ValueError(f"--cache takes dynamic, static or quantized[:BACKEND]; it was given '{kind}'")
+    if kinds[name] is not None:
+        kinds[name](8)  # says what is missing before anything is fed
+    return kinds[name]
+
+
 def changes_of(path):
     spec = importlib.util.spec_from_file_location("changes", path)
     module = importlib.util.module_from_spec(spec)
@@ -193,12 +215,15 @@ def unknown_names(tensors, metadata):
     return bad
 
 
-def record_model(model, ids, pieces, folder, probes=True, hidden=False, known=None):
+def record_model(model, ids, pieces, folder, probes=True, hidden=False, known=None, new_past=None, padding=0):
     """Writes both files of a model into a folder: its text `ids` whole, and in `pieces`, which are lengths. `known`:
-    metadata of your own, such as {"model": "mine"}. Lines on what was left out. NoPast where nothing can be handed over."""
+    metadata of your own, such as {"model": "mine"}. `new_past(tokens)`: makes an empty past for so many tokens, where the
+    model's own is not the one to check. `padding`: tokens on the left of texts with a past, which a mask hides. Lines on
+    what was left out. NoPast where nothing can be handed over."""
     import torch
 
-    runs, n = record_probes.Runs(model), len(ids)
+    runs, n = record_probes.Runs(model, new_past, padding), len(ids)
+    runs.longest = 2 * n + padding  # a fork holds the text and its end twice
     vocab = runs.whole(ids[:2], rows=[0]).shape[-1]
     rows = record_probes.rows_to_keep(n, pieces, vocab)
     listed = lambda numbers: ",".join(str(x) for x in numbers)
@@ -211,6 +236,8 @@ def record_model(model, ids, pieces, folder, probes=True, hidden=False, known=No
         told["rows"] = listed(rows)
     if past_format(past):
         told["past_format"] = past_format(past)
+    if padding:
+        told["left_padding"] = str(padding)
     tensors, more = {}, {}
     routes = record_inside.exchanges(alone.routes, after.routes) if runs.routers else None
     if probes and len(pieces) > 1:
@@ -256,6 +283,8 @@ def parse():
                         help="the extra runs that tell causes apart (the default)")
     parser.add_argument("--hidden", action="store_true", help="the states after each layer, too")
     parser.add_argument("--gguf-file", metavar="FILE", help="weights and tokenizer of a GGUF file in the folder")
+    parser.add_argument("--cache", metavar="KIND", help="of past: dynamic, static, quantized[:BACKEND]")
+    parser.add_argument("--left-padding", type=int, default=0, metavar="N", help="tokens before the text")
     parser.add_argument("--patch", metavar="FILE", help="a Python file with a function patch(model)")
     parser.add_argument("--random-weights", action="store_true", help="weights drawn at random, not read")
     bits = parser.add_mutually_exclusive_group()
@@ -274,6 +303,7 @@ def main():
     try:
         be_quiet()
         ids, model = ids_of(args), load(args)
+        make_past = new_past(args.cache, model)
     except ImportError as error:
         sys.exit(f"a package is missing: {error}. Install it with: pip install torch transformers safetensors")
     except (OSError, ValueError) as error:
@@ -286,7 +316,7 @@ def main():
     try:
         left_out, count = record_model(model, ids, pieces, args.output_dir, args.probes, args.hidden,
                                        {"model": args.model, "format": format_, "values_format": args.dtype,
-                                        "text": args.text})
+                                        "text": args.text}, make_past, args.left_padding)
     except record_probes.NoPast as error:
         sys.exit(f"not recorded: {error}")
     for line in left_out:
