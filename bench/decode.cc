@@ -5,7 +5,8 @@
 // output layer / multiply-add rate for prefill. Then it is checked that the last logits have the same bits when the
 // text is fed whole, in pieces, and with other numbers of threads: last, for it opens more models, which the peak of
 // memory must not contain. The hash of the logits says that two runs computed the same. With --by-op, where the time of
-// each pass goes, operation by operation, is printed as well.
+// each pass goes, operation by operation, is printed as well. With --copied,
+// weights are copied from their file first.
 #include <fmt/format.h>
 #include <sys/resource.h>
 
@@ -32,7 +33,7 @@ namespace fs = std::filesystem;
 
 constexpr std::string_view kUsage =
     "bench_decode [--model FOLDER] [--load-in F] [--dtype D] [--past-dtype D] [--prefill N,...] [--depth N,...]\n"
-    "             [--rounds N] [--threads N] [--isa NAME] [--no-check] [--by-op] [--output json]\n";
+    "             [--rounds N] [--threads N] [--isa NAME] [--no-check] [--by-op] [--copied] [--output json]\n";
 
 struct Options {
   int threads = 0, rounds = 7;
@@ -180,6 +181,7 @@ Options parse(int argc, char** argv) {
   o.rounds = static_cast<int>(given.number("--rounds", o.rounds, 1));
   o.json = given.json();
   o.check = !given.has("--no-check");
+  o.formats.copied = given.has("--copied");
   o.by_op = given.has("--by-op");
   o.model = given.text("--model").value_or("");
   if (const auto d = dtype_of(given, "--dtype")) o.formats.dtype = *d;

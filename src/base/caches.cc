@@ -80,12 +80,16 @@ std::optional<std::uint64_t> memory_limit(const fs::path& root) {
 
 }  // namespace
 
+std::uint64_t available_memory(const fs::path& root) {
+  const std::uint64_t available = memory_available(root).value_or(0);
+  return std::min(available, memory_limit(root).value_or(available));
+}
+
 std::size_t beyond_caches(const fs::path& root) {
   constexpr std::uint64_t kLeast = std::uint64_t{128} << 20;
   std::uint64_t caches = data_caches(root);
   if (caches == 0) caches = static_cast<std::uint64_t>(std::max(0L, ::sysconf(_SC_LEVEL3_CACHE_SIZE)));
-  std::uint64_t available = memory_available(root).value_or(0);
-  if (const auto limit = memory_limit(root)) available = std::min(available, *limit);
+  const std::uint64_t available = available_memory(root);
   return static_cast<std::size_t>(std::max(kLeast, std::min(2 * caches, available / 8)));
 }
 

@@ -179,7 +179,9 @@ int run(const BenchOptions& options) {
   if (!options.isa.empty()) kernels::cpu::choose_instruction_set(options.isa, "--isa");
   require_writable(options.svg);
   const std::filesystem::path folder = find_model(options.model);
-  const measure::Result result = measured(options, load_model(folder, options.engine), hf::display_name(folder));
+  EngineOptions engine = options.engine;
+  engine.reads_often = true;
+  const measure::Result result = measured(options, load_model(folder, engine), hf::display_name(folder));
   options.output.write(options.output.told(result, kBenchForms),
                        result.holds() ? "the same bits with and without the past" : "the past changes the answer");
   draw(result, options.svg);

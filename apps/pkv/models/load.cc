@@ -6,6 +6,7 @@
 #include <optional>
 #include <system_error>
 
+#include "base/caches.h"
 #include "base/error.h"
 #include "base/json.h"
 #include "engine/model/architectures.h"
@@ -51,9 +52,21 @@ std::unique_ptr<const model::Source> open_model(const fs::path& folder) try {
 
 }  // namespace
 
+namespace {
+
+// Half of the memory has room for the weights.
+bool fits_in_memory(const model::Source& source) {
+  std::uint64_t bytes = 0;
+  for (const containers::Tensor& t : source.tensors()) bytes += t.data.size();
+  return bytes <= available_memory() / 2;
+}
+
+}  // namespace
+
 model::Model load_model(const fs::path& folder, const EngineOptions& options) {
   model::LoadOptions formats = options.load_options();
   std::unique_ptr<const model::Source> opened = open_model(folder);
+  formats.copied = options.reads_often && fits_in_memory(*opened);
   if (const std::string changed = subjects::load_as(options.as, *opened, formats); !changed.empty()) note(changed);
   if (formats.quantize) {
     formats.progress =

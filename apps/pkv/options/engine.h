@@ -41,7 +41,8 @@ struct EngineOptions {
   std::optional<float> int8_threshold;
   std::string int8_outliers = "row";
   std::string numerics = "exact";
-  std::string as;  // an implementation whose faults the engine takes over
+  bool reads_often = false;  // weights will be read so often that it pays to copy them from their file first
+  std::string as;            // an implementation whose faults the engine takes over
 
   void declare(Command& command);  // all but --as
   void declare_as(Command& command);

@@ -44,6 +44,9 @@ struct LoadOptions {
   // Tokens that texts will have at most, where positions of longer texts turn otherwise (longrope); none: few.
   std::optional<std::int64_t> context{};
   SnapshotRule snapshots{};
+  // Matrices that operations could read where they lie in a mapped file are copied from there: memory in large pages is
+  // read faster, and copying takes the time of some passes.
+  bool copied = false;
   Progress progress{};  // in bytes of the folder's tensors
 };
 

@@ -100,6 +100,11 @@ Loaded load_page(const Source& source, const kernels::Backend* backend, const Lo
   loaded.page = architecture.load(reader);
   reader.refuse_others();
   loaded.notes.assign(source.notes().begin(), source.notes().end());
+  for (const char* other : {"vision_config", "audio_config"}) {
+    if (&whole == &config || !whole.has(other)) continue;
+    loaded.notes.push_back(
+        fmt::format("{}: {}: of this model the language model alone is computed, on texts", config.file(), other));
+  }
   for (const std::string& key : whole.unread()) {
     loaded.notes.push_back(fmt::format("{}: unknown key ignored: {}", config.file(), key));
   }

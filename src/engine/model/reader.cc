@@ -171,8 +171,26 @@ View Reader::keep_matrix(const containers::Tensor& t, bool transpose, const Arra
     backend_->upload(memory.data(), placed.data, placed.bytes());
     placed.data = memory.data();
     t.file->done_with(t.data);
+  } else if (!memory && options_.copied) {
+    this->copy(placed);
+    t.file->done_with(t.data);
   }
   return keep_packed(placed, std::move(memory));
+}
+
+// Into memory of the backend's, many matrices beside each other: small ones alone would get no large pages.
+void Reader::copy(View& view) {
+  constexpr std::size_t kRoom = std::size_t{64} << 20, kLine = 64;
+  const std::size_t bytes = (view.bytes() + kLine - 1) / kLine * kLine;
+  if (bytes > room_left_) {
+    room_left_ = std::max(kRoom, bytes);
+    memory_.emplace_back(*backend_, room_left_);
+    room_ = static_cast<std::byte*>(memory_.back().data());
+  }
+  backend_->upload(room_, view.data, view.bytes());
+  view.data = room_;
+  room_ += bytes;
+  room_left_ -= bytes;
 }
 
 // A matrix as operations read it, and the memory that it lies in until then, if that is the backend's.

@@ -97,6 +97,10 @@ class Reader {
   // belong to a module of which something is read.
   void without_effect(std::string_view suffix) { idle_.push_back(std::string(suffix)); }
 
+  // The same of tables of frequencies, which are computed from the config; a note says so where `expected` differs by
+  // more than half precision rounds.
+  void without_effect(std::string_view suffix, std::span<const float> expected);
+
   // The same of tensors whose names begin like this (other models that the source holds).
   void without_effect_below(std::string_view prefix) { others_.push_back(std::string(prefix)); }
 
@@ -137,6 +141,7 @@ class Reader {
   View keep_matrix(const containers::Tensor& t, bool transpose, const Arrangement* stored);
   View places_of(const containers::Tensor& t);
   View keep_packed(View matrix, kernels::Memory memory);
+  void copy(View& view);
   Projection keep_packed(quant::Matrix matrix);
   void place(View& view);
   Projection keep_linear(const std::string& name, std::int64_t out, std::int64_t in, bool transposed);
@@ -171,6 +176,8 @@ class Reader {
   std::vector<std::string> idle_, others_;
   std::vector<kernels::Memory> memory_;
   std::deque<containers::Tensor> slices_;  // of tensors that hold several matrices
+  std::byte* room_ = nullptr;  // within the last memory that copies were put into
+  std::size_t room_left_ = 0;
   std::vector<std::string> notes_;
   Inventory inventory_;
   std::vector<QuantizedMatrix> quantized_;

@@ -3,11 +3,13 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <string>
 
 #include "base/error.h"
 #include "base/json.h"
 #include "engine/model/reader.h"
+#include "engine/tensor/element.h"
 
 namespace pkv::model {
 namespace {
@@ -184,6 +186,21 @@ bool Reader::is_idle(const containers::Tensor& t) const {
     if (first != used_.end() && first->starts_with(module)) return !is_mask(suffix) || t.shape.size() >= 2;
   }
   return false;
+}
+
+void Reader::without_effect(std::string_view suffix, std::span<const float> expected) {
+  without_effect(suffix);
+  if (backend_ == nullptr) return;
+  for (const containers::Tensor& t : source_.tensors()) {
+    if (!t.name.ends_with(suffix) || t.format || !is_float(t.dtype)) continue;
+    std::vector<float> stored(static_cast<std::size_t>(t.view().elements()));
+    load_elements(t.data.data(), t.dtype, 0, stored);
+    const auto near = [](float a, float b) { return std::abs(a - b) <= 0.02f * std::abs(b) + 1e-6f; };
+    if (stored.size() == expected.size() && std::ranges::equal(stored, expected, near)) continue;
+    notes_.push_back(fmt::format(
+        "tensor '{}' holds other frequencies than config.json says, and is not used, as by transformers 5", t.name));
+    return;
+  }
 }
 
 std::vector<std::string> Reader::unused() const {

@@ -123,7 +123,8 @@ Projection Reader::keep_stored(StoredMatrix stored, const containers::Tensor& t,
 
 // Places a view, and keeps the memory of its copy if it needed one.
 void Reader::place(View& view) {
-  if (kernels::Memory memory = kernels::place(*backend_, view)) memory_.push_back(std::move(memory));
+  if (kernels::Memory memory = kernels::place(*backend_, view)) return memory_.push_back(std::move(memory));
+  if (options_.copied) copy(view);
 }
 
 // What it was packed from is kept, for those who write it down.

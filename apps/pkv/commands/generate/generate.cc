@@ -207,7 +207,10 @@ int run(const GenerateOptions& o) {
   if (text && tokenizer && tokenizer->has_chat_template()) {
     note("the tokenizer has a chat template, which is not applied: the text goes to the model as it is");
   }
-  const model::Model model = load_model(folder, o.engine);
+  constexpr std::int64_t kMany = 64;  // tokens, from where on copying has cost less than it gains
+  EngineOptions engine = o.engine;
+  engine.reads_often = o.max_new_tokens.value_or(0) >= kMany;
+  const model::Model model = load_model(folder, engine);
   const generate::Defaults defaults = generate::defaults_of(model, given_by(o));
   for (const std::string& line : defaults.notes) note(line);
   const Prompt prompt = prompt_of(o, text, from_past, tokenizer, defaults);

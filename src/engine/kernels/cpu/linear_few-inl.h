@@ -42,10 +42,12 @@ HWY_NOINLINE void few_rows(const Linear& a, Int first, Int outs) {
   for (int r = 0; r < R; ++r) finish(a, r, first, outs, sums[r]);
 }
 
+enum class Hint { none, once, second_cache };
+
 // Piece p of S rows of weights with R rows of x. Lines of weights are fetched in the order of memory: `next` runs
 // through them, ahead of their use.
-template <int R, int S, class W>
-HWY_INLINE void chain(const Operands<R, S, W>& operands, const Pieces& pieces, Int p, bool once, std::uintptr_t& next,
+template <Hint hint, int R, int S, class W>
+HWY_INLINE void chain(const Operands<R, S, W>& operands, const Pieces& pieces, Int p, std::uintptr_t& next,
                       Sums<R, S>& sums) {
   constexpr Int kLine = std::max<Int>(kLanes, 64 / static_cast<Int>(sizeof(W))), kLines = 4 / S;
   const Int end = pieces.end(p);
@@ -54,7 +56,9 @@ HWY_INLINE void chain(const Operands<R, S, W>& operands, const Pieces& pieces, I
   for (; k + kLines * kLine <= end; k += kLines * kLine) {
 #pragma GCC unroll 8
     for (Int l = 0; l < kLines; ++l) {
-      for (Int i = 0; i < S; ++i) fetch(next + static_cast<std::uintptr_t>((l * S + i) * 64), once);
+      for (Int i = 0; i < S && hint != Hint::none; ++i) {
+        fetch(next + static_cast<std::uintptr_t>((l * S + i) * 64), hint == Hint::once);
+      }
 #pragma GCC unroll 8
       for (Int j = 0; j < kLine; j += kLanes) step<R, S, W>(operands, k + l * kLine + j, sums);
     }
@@ -66,14 +70,12 @@ HWY_INLINE void chain(const Operands<R, S, W>& operands, const Pieces& pieces, I
 
 // S rows of weights after the other, from begin to end: memory gives most when it is read in order. A row's chain waits
 // for itself, but the processor works on the next one meanwhile. Four rows are folded together.
-template <int R, int S, class W>
+template <Hint hint, int R, int S, class W>
 HWY_NOINLINE void rows_in_order(const Linear& a, Int first, Int outs) {
   const Floats d;
   const Pieces pieces(a.x[1]);
-  const Fetching& fetching = fetching_here();
-  const bool once = fetching.once;
   // Far enough ahead, and beyond the rows that are being read.
-  const Int ahead = std::max(fetching.ahead, S == 1 ? 0 : S * pieces.in * static_cast<Int>(sizeof(W)));
+  const Int ahead = std::max(fetching_here().ahead, S == 1 ? 0 : S * pieces.in * static_cast<Int>(sizeof(W)));
   alignas(64) float sums[R][kFewStride];
   alignas(64) float waiting[kMostPieces][R][4][kLanes];
   Operands<R, S, W> operands;
@@ -84,7 +86,7 @@ HWY_NOINLINE void rows_in_order(const Linear& a, Int first, Int outs) {
       auto next = reinterpret_cast<std::uintptr_t>(operands.w[0]) + static_cast<std::uintptr_t>(ahead);
       for (Int p = 0; p < pieces.count; ++p) {
         Sums<R, S> tile;
-        chain<R, S, W>(operands, pieces, p, once, next, tile);
+        chain<hint, R, S, W>(operands, pieces, p, next, tile);
         for (int r = 0; r < R; ++r) {
           for (int s = 0; s < S; ++s) hn::Store(tile[r][s], d, waiting[p][r][i + s]);
         }
@@ -109,15 +111,16 @@ HWY_NOINLINE void rows_in_order(const Linear& a, Int first, Int outs) {
 // (two threads of a Sapphire Rapids). In half precision it would lose by that, 66 instead of 92.
 template <int R, class W>
 void few_of(const Linear& a, Int first, Int outs) {
+  const Fetching& fetching = fetching_here();
   if constexpr (R == 1 && sizeof(W) == 4 && kLanes == 16) {
-    if (!fetching_here().once) return few_rows<1, W, 8>(a, first, outs);
+    if (!fetching.once && !fetching.finds_rows) return few_rows<1, W, 8>(a, first, outs);
   }
   constexpr Int kNearFloats = 8192;
   if (R * a.x[1] > (R == 1 ? kMostPieces * kPiece : kNearFloats)) return few_rows<R, W>(a, first, outs);
-  if constexpr (R == 1 && sizeof(W) == 2 && kLanes > 8) {
-    if (fetching_here().two_long) return rows_in_order<R, 2, W>(a, first, outs);
-  }
-  rows_in_order<R, R == 1 && sizeof(W) == 2 && kLanes <= 8 ? 2 : 1, W>(a, first, outs);
+  constexpr int kRows = R == 1 && sizeof(W) == 2 && kLanes <= 8 ? 2 : 1;
+  if (fetching.once) return rows_in_order<Hint::once, R, kRows, W>(a, first, outs);
+  if (kRows == 1 && fetching.finds_rows) return rows_in_order<Hint::none, R, kRows, W>(a, first, outs);
+  rows_in_order<Hint::second_cache, R, kRows, W>(a, first, outs);
 }
 
 template <class W>

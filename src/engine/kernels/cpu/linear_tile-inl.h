@@ -152,13 +152,13 @@ constexpr Int kFewStride = kFewOuts + kLanes;  // the last tile may reach beyond
 constexpr Int kMostPieces = 32;                // of K that wait to be folded
 
 // How lines of weights are fetched before their use. Marking them as read once (non-temporal) brings 3 to 7 % on a Zen
-// 5 and costs a Sapphire Rapids two thirds of its rate, which wants them in the second cache; so does a Zen 4 (two
-// threads, AVX-512, fp16: Qwen3-0.6B's shape 20 to 24 tokens/s, with two rows side by side; Gemma 3 in Q4_K_M 55 to
-// 74).
+// 5 and costs a Sapphire Rapids two thirds of its rate, which wants them in the second cache; so does a Zen 4 where
+// several rows are read at once (Gemma 3 in Q4_K_M 55 to 74 tokens/s). One row after the other it finds by itself, and
+// faster without any hint.
 struct Fetching {
   bool once = runs_on_amd() && !runs_on_family_19h();
-  bool two_long = runs_on_family_19h();  // long vectors of half precision, too, come faster for two rows side by side
-  Int ahead = once ? 4096 : 8192;        // bytes
+  bool finds_rows = runs_on_family_19h();
+  Int ahead = once ? 4096 : 8192;  // bytes
 };
 inline const Fetching& fetching_here() {
   static const Fetching fetching;

@@ -727,6 +727,7 @@ std::unique_ptr<Page> load_decoder(Reader& in) {
   if (!after_sums && !is_set(c, row.norm.no_last)) m.norm = layers.norm(std::string(row.names.norm));
   m.head = in.output();
   if (is_set(c, row.biases.head)) m.head.bias = in.vector(head + ".bias", m.card.vocab);
+  if (!m.rotations.empty()) in.without_effect("rotary_emb.inv_freq", m.rotations[0].frequencies);
   for (const char* buffer :
        {"rotary_emb.inv_freq", "attention.bias", "attn.bias", ".masked_bias", "attn.causal_mask"}) {
     in.without_effect(buffer);

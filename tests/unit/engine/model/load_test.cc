@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 #include <filesystem>
 #include <limits>
@@ -22,7 +23,10 @@ namespace {
 namespace fs = std::filesystem;
 using nlohmann::json;
 using testing::AllOf;
+using testing::Contains;
+using testing::ElementsAre;
 using testing::HasSubstr;
+using testing::IsEmpty;
 
 const json kGpt2 = {{"model_type", "gpt2"}, {"vocab_size", 7}, {"n_positions", 9},
                     {"n_embd", 6},          {"n_layer", 1},    {"n_head", 2}};
@@ -268,6 +272,44 @@ TEST_F(Load, AContradictionBetweenConfigAndWeightsIsAnError) {
       .name = "blocks.0.norm_1.bias", .dtype = DType::f32, .shape = {6}, .data = bytes.first(6 * 4)};
   EXPECT_THAT(error_of(kMpt, {{"no_bias", true}}, {wte, bias}),
               AllOf(HasSubstr("contradict each other"), HasSubstr("blocks.0.norm_1.bias")));
+}
+
+// Weights that were copied from their file, whatever their format, give the bits of those that are read in it.
+TEST_F(Load, CopiedWeightsAreTheSame) {
+  for (const char* name : {"llama-grouped", "gpt2-plain", "gemma3-wrapped", "bloom-plain"}) {
+    for (const bool few_bits : {false, true}) {
+      LoadOptions plain, copied{.copied = true};
+      if (few_bits) plain.quantize = copied.quantize = Quantize{.format = quant::Format::int8};
+      const fs::path folder = support::golden_data() / name;
+      const Model there = support::load(folder, "cpu", 1, plain), here = support::load(folder, "cpu", 1, copied);
+      const auto ids = support::random_ids(5, 20, there.card().vocab);
+      Past past = there.new_past(), other = here.new_past();
+      EXPECT_EQ(support::feed(there, past, ids), support::feed(here, other, ids)) << name;
+    }
+  }
+}
+
+// A model inside a larger one is computed alone, which is said; so is a stored table of other frequencies.
+TEST_F(Load, WhatIsNotComputedIsSaid) {
+  const Model wrapped = support::load(support::golden_data() / "gemma3-wrapped", "cpu", 1);
+  EXPECT_THAT(wrapped.notes(), Contains(HasSubstr("vision_config: of this model the language model alone is computed")));
+  const fs::path original = support::golden_data() / "llama-grouped";
+  const auto notes_with = [&](float factor) {
+    fs::copy_file(original / "config.json", folder_ / "config.json", fs::copy_options::overwrite_existing);
+    const containers::SafeTensors file = containers::SafeTensors::open(original / "model.safetensors");
+    std::vector<float> frequencies;
+    for (int i = 0; i < 4; ++i) frequencies.push_back(factor * static_cast<float>(std::pow(1e4, -i / 4.)));
+    std::vector<containers::Tensor> tensors(file.tensors().begin(), file.tensors().end());
+    tensors.push_back({.name = "model.layers.0.self_attn.rotary_emb.inv_freq",
+                       .dtype = DType::f32,
+                       .shape = {4},
+                       .data = std::as_bytes(std::span(frequencies))});
+    containers::write_safetensors(folder_ / "model.safetensors", tensors, {});
+    const Model model = support::load(folder_, "cpu", 1);
+    return std::vector<std::string>(model.notes().begin(), model.notes().end());
+  };
+  EXPECT_THAT(notes_with(1), IsEmpty());
+  EXPECT_THAT(notes_with(2), ElementsAre(HasSubstr("rotary_emb.inv_freq' holds other frequencies than config.json says")));
 }
 
 // What transformers 4 called rope_scaling may say the default by its name, with a base of its own.
