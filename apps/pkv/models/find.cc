@@ -169,8 +169,9 @@ fs::path recorder() {
   return !error && near.native().size() < script.native().size() ? near : script;
 }
 
-fs::path find_model(const std::string& model) {
+fs::path find_model(const std::string& given) {
   std::error_code error;
+  const std::string model = fs::exists(given, error) ? given : hub::without_address(given);
   if (fs::exists(model, error)) {
     if (fs::path file = gguf_in(model); !file.empty()) return file;
     refuse_folder_of_models(model);

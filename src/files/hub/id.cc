@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <iterator>
 
 #include "base/error.h"
 #include "base/file.h"
@@ -48,6 +49,38 @@ std::string Id::text() const {
   return repo + which + (revision == "main" ? "" : "@" + revision);
 }
 
+std::string without_address(std::string_view text) {
+  constexpr std::string_view kHosts[] = {"huggingface.co/", "www.huggingface.co/", "hf.co/"};
+  constexpr std::string_view kViews[] = {"tree", "blob", "resolve", "raw", "commit", "commits", "discussions"};
+  std::string_view rest = text;
+  bool schemed = false;
+  for (const std::string_view scheme : {"https://", "http://"}) {
+    if (rest.starts_with(scheme)) rest.remove_prefix(scheme.size()), schemed = true;
+  }
+  const auto* const host = std::ranges::find_if(kHosts, [&](std::string_view h) { return rest.starts_with(h); });
+  if (host == std::end(kHosts) || (!schemed && host->starts_with("www"))) return std::string(text);
+  rest.remove_prefix(host->size());
+  rest = rest.substr(0, rest.find_first_of("?#"));
+  const auto next = [&] {
+    const std::string_view part = rest.substr(0, rest.find('/'));
+    rest.remove_prefix(std::min(part.size() + 1, rest.size()));
+    return part;
+  };
+  const auto is_view = [&](std::string_view part) { return std::ranges::find(kViews, part) != std::end(kViews); };
+  std::string name(next());
+  std::string_view view = next();
+  if (!view.empty() && !is_view(view)) {
+    name += '/';
+    name += view;
+    view = next();
+  }
+  const std::string_view revision = next();
+  const bool of_revision = is_view(view) && view != "discussions" && view != "commits";
+  if (of_revision && rest.ends_with(".gguf")) (name += '/') += rest;
+  if (of_revision && !revision.empty() && revision != "main") (name += '@') += revision;
+  return name;
+}
+
 std::string why_no_id(std::string_view text) {
   const Id id = split(text);
   if (!hf::is_revision(id.revision)) return "what follows @ is not the name of a revision";
@@ -58,10 +91,11 @@ std::string why_no_id(std::string_view text) {
   return id.repo.find('/') == id.repo.npos ? "what stands before : is not organisation/name" : "";
 }
 
-Id parse_id(std::string_view text) {
+Id parse_id(std::string_view given) {
+  const std::string text = without_address(given);
   if (const std::string why = why_no_id(text); !why.empty()) {
     fail_usage({.what = "is not the name of a model on the Hugging Face Hub",
-                .where = quote(text),
+                .where = quote(given),
                 .expected = "name, organisation/name, organisation/name@revision, or of GGUF files "
                             "organisation/name:Q4_K_M or organisation/name/file.gguf",
                 .found = why});

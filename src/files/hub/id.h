@@ -16,6 +16,10 @@ struct Id {
   std::string text() const;  // "mosaicml/mpt-7b", "gpt2@v1", "org/name:Q4_K_M"
 };
 
+// What an address of a model's page on the Hub names ("https://huggingface.co/mosaicml/mpt-7b/tree/v1" is
+// "mosaicml/mpt-7b@v1"); any other text as it is.
+std::string without_address(std::string_view text);
+
 // Why the text is no Id; empty when it is one.
 std::string why_no_id(std::string_view text);
 inline bool is_id(std::string_view text) { return why_no_id(text).empty(); }

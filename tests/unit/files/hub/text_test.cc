@@ -94,6 +94,26 @@ TEST(ChooseGguf, FindsTheFileThatIsMeant) {
   EXPECT_FALSE(is_of_gguf(std::vector<std::string>{"mmproj-F16.gguf"}));
 }
 
+TEST(Id, IsReadFromTheAddressOfItsPage) {
+  const std::string site = "https://huggingface.co/";
+  EXPECT_EQ(without_address(site + "mosaicml/mpt-7b"), "mosaicml/mpt-7b");
+  EXPECT_EQ(without_address(site + "mosaicml/mpt-7b/"), "mosaicml/mpt-7b");
+  EXPECT_EQ(without_address("http://www.huggingface.co/a/b?x=1#y"), "a/b");
+  EXPECT_EQ(without_address("hf.co/a/b/tree/main"), "a/b");
+  EXPECT_EQ(without_address(site + "a/b/tree/v1.0"), "a/b@v1.0");
+  EXPECT_EQ(without_address(site + "a/b/blob/v1.0/config.json"), "a/b@v1.0");
+  EXPECT_EQ(without_address(site + "a/b/discussions/3"), "a/b");
+  EXPECT_EQ(without_address(site + "a/b/blob/main/BF16/m.gguf"), "a/b/BF16/m.gguf");
+  EXPECT_EQ(without_address(site + "a/b/resolve/v1/m.gguf?download=true"), "a/b/m.gguf@v1");
+  EXPECT_EQ(without_address("hf.co/a/b:Q4_K_M"), "a/b:Q4_K_M");
+  EXPECT_EQ(without_address(site + "gpt2/tree/v1"), "gpt2@v1");
+  EXPECT_EQ(parse_id(site + "a/b/tree/v1").text(), "a/b@v1");
+  for (const char* other : {"a/b", "https://example.com/a/b", "huggingface.com/a/b", "www.huggingface.co/a/b", ""}) {
+    EXPECT_EQ(without_address(other), other);
+  }
+  EXPECT_NE(why_no_id(without_address(site)), "");
+}
+
 TEST(Id, KnowsItsFolder) {
   EXPECT_EQ(hf::folder_of_repo("mosaicml/mpt-7b"), "models--mosaicml--mpt-7b");
   EXPECT_EQ(hf::repo_of_folder("models--mosaicml--mpt-7b"), "mosaicml/mpt-7b");
