@@ -432,7 +432,20 @@ def unigram_bytes():
     return t
 
 
-TRAINED = {f.__name__: f for f in (gpt2, roberta, neox, falcon, llama, llama3, o200k, added, whitespace, fused, behaviors, deepseek, qwen35, gemma,
+def wordpiece():
+    """As BERT has it, and with it Chinese models of GPT-2's kind."""
+    t = Tokenizer(models.WordPiece(unk_token="[UNK]", max_input_chars_per_word=40))
+    t.normalizer = normalizers.BertNormalizer(clean_text=True, handle_chinese_chars=True, strip_accents=None, lowercase=True)
+    t.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    t.decoder = decoders.WordPiece(prefix="##", cleanup=True)
+    specials = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+    t.train_from_iterator(training_text(), trainers.WordPieceTrainer(vocab_size=1100, special_tokens=specials, show_progress=False))
+    t.post_processor = processors.TemplateProcessing(single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B:1 [SEP]:1",
+                                                     special_tokens=[("[CLS]", 2), ("[SEP]", 3)])
+    return t
+
+
+TRAINED = {f.__name__: f for f in (wordpiece, gpt2, roberta, neox, falcon, llama, llama3, o200k, added, whitespace, fused, behaviors, deepseek, qwen35, gemma,
                                  metaspace, metaspace_first, unigram, unigram_bytes)}
 
 
@@ -489,6 +502,22 @@ def save_tokenizer(name):
     os.makedirs(folder, exist_ok=True)
     state = made if isinstance(made, dict) else json.loads(made.to_str())
     write(os.path.join(folder, "tokenizer.json"), state)
+
+
+def save_words():
+    """vocab.txt of BERT's class, with capitals and accents; the golden is what transformers makes of it."""
+    import transformers
+    with open(os.path.join(OUT, "wordpiece", "tokenizer.json"), encoding="utf-8") as f:
+        vocab = json.load(f)["model"]["vocab"]
+    vocab |= {word: len(vocab) + i for i, word in enumerate(("The", "##é", "été", "Σ", "##\u0301"))}
+    folder = os.path.join(OUT, "old_bert")
+    os.makedirs(folder, exist_ok=True)
+    with open(os.path.join(folder, "vocab.txt"), "w", encoding="utf-8") as f:
+        f.write("".join(f"{token}\n" for token, _ in sorted(vocab.items(), key=lambda kv: kv[1])))
+    write(os.path.join(folder, "tokenizer_config.json"),
+          {"tokenizer_class": "BertTokenizer", "do_lower_case": False, "tokenize_chinese_chars": False, "strip_accents": False})
+    write(os.path.join(folder, "config.json"), {"model_type": "gpt2"})
+    return transformers.AutoTokenizer.from_pretrained(folder)._tokenizer
 
 
 def save_old_style():
@@ -602,7 +631,7 @@ def main(folders):
         tokenizer = Tokenizer.from_file(os.path.join(OUT, name, "tokenizer.json"))
         write(os.path.join(OUT, name + ".golden.json"), golden(tokenizer, f"tests/golden/tokenizers/{name}", texts))
         print(name, len(texts))
-    for name, tokenizer in list(save_old_style()) + list(save_pieces()) + [("tekken", save_tekken())]:
+    for name, tokenizer in list(save_old_style()) + list(save_pieces()) + [("tekken", save_tekken()), ("old_bert", save_words())]:
         write(os.path.join(OUT, name + ".golden.json"), golden(tokenizer, f"tests/golden/tokenizers/{name}", texts))
         print(name, len(texts))
 

@@ -47,11 +47,17 @@ constexpr std::string_view kGemmaParts =
     R"("pre_tokenizer":{"type":"Split","pattern":{"String":" "},"behavior":"MergedWithPrevious","invert":false},)"
     R"("decoder":{"type":"Sequence","decoders":[{"type":"Replace","pattern":{"String":"▁"},"content":" "},)"
     R"({"type":"ByteFallback"},{"type":"Fuse"}]}})";
+// CHINESE, ACCENTS and LOWER stand for the settings of that meaning.
+constexpr std::string_view kBertParts =
+    R"({"model":{"type":"WordPiece","continuing_subword_prefix":"##","max_input_chars_per_word":100},)"
+    R"("normalizer":{"type":"BertNormalizer","clean_text":true,"handle_chinese_chars":CHINESE,"strip_accents":ACCENTS,)"
+    R"("lowercase":LOWER},"pre_tokenizer":{"type":"BertPreTokenizer"},)"
+    R"("decoder":{"type":"WordPiece","prefix":"##","cleanup":true}})";
 constexpr std::string_view kStrip = R"(,{"type":"Strip","content":" ","start":1,"stop":0})";
 
 constexpr std::string_view kBackend = "TokenizersBackend", kRoberta = "RobertaTokenizer";
 
-constexpr std::array<TokenizerClass, 11> kClasses{{
+constexpr std::array<TokenizerClass, 12> kClasses{{
     {.name = kBackend, .tokens = "", .parts = "", .reads_pieces = true},
     {.name = "GPT2Tokenizer", .tokens = kGpt2Tokens, .parts = kByteLevelParts, .reads_merges = true},
     {.name = "CodeGenTokenizer", .tokens = kGpt2Tokens, .parts = kByteLevelParts, .reads_merges = true},
@@ -94,6 +100,12 @@ constexpr std::array<TokenizerClass, 11> kClasses{{
                "pad_token <PAD> cls_token <CLS> mask_token <MASK_TOKEN>",
      .parts = kCohereParts,
      .again = Again::as_special},
+    {.name = "BertTokenizer",
+     .tokens = "unk_token [UNK] sep_token [SEP] pad_token [PAD] cls_token [CLS] mask_token [MASK]",
+     .parts = kBertParts,
+     .frame = Frame::roberta,
+     .reads_words = true,
+     .unk_in_model = true},
 }};
 
 // Which class belongs to which model_type; those of encoders and of speech are left out.
@@ -118,6 +130,7 @@ constexpr Belongs kBelongs[] = {
      "qwen3_omni_moe qwen3_vl qwen3_vl_moe moss_transcribe_diarize vibevoice "},
     {"Qwen3_5Tokenizer", " qwen3_5 qwen3_5_moe qwen3_5_moe_text qwen3_5_text qwen4_exp "},
     {"CohereTokenizer", " aya_vision cohere cohere2 "},
+    {"BertTokenizer", " bert ernie megatron-bert nezha qdqbert "},
     {"XLMRobertaTokenizer", " gte jina_embeddings_v3 metaclip_2 trocr xlm-roberta xmod "},
     {"CamembertTokenizer", " camembert "},
     {"T5Tokenizer", " mt5 musicgen musicgen_melody switch_transformers t5 "},
@@ -167,7 +180,7 @@ bool means_backend(std::string_view name) {
 
 // Classes of transformers that are not known here; of any other unknown name transformers takes the backend.
 constexpr std::string_view kOthers =
-    " AlbertTokenizer BarthezTokenizer BertTokenizer BertGenerationTokenizer BertJapaneseTokenizer BertweetTokenizer "
+    " AlbertTokenizer BarthezTokenizer BertGenerationTokenizer BertJapaneseTokenizer BertweetTokenizer "
     "BigBirdTokenizer BioGptTokenizer BlenderbotTokenizer BlenderbotSmallTokenizer ByT5Tokenizer CLIPTokenizer "
     "CTRLTokenizer CamembertTokenizer CanineTokenizer CpmTokenizer CpmAntTokenizer DebertaTokenizer "
     "DebertaV2Tokenizer DistilBertTokenizer ElectraTokenizer EsmTokenizer FNetTokenizer FSMTTokenizer "
@@ -256,6 +269,10 @@ Json parts_of(const TokenizerClass& c, const Settings& s, std::string_view unk_t
   const bool prefix = s.says_add_prefix_space ? s.add_prefix_space : llama;
   std::string text = replaced(std::string(c.parts), "PREFIX", prefix ? "true" : "false");
   text = replaced(text, "SCHEME", scheme_of(c, prefix, s));
+  const auto spelled = [](bool flag) { return flag ? "true" : "false"; };
+  text = replaced(text, "CHINESE", spelled(s.tokenize_chinese_chars));
+  text = replaced(text, "ACCENTS", s.strip_accents ? spelled(*s.strip_accents) : "null");
+  text = replaced(text, "LOWER", spelled(s.do_lower_case));
   text = replaced(text, "STRIP", prefix || c.name == "CodeLlamaTokenizer" ? kStrip : "");
   Json parts = read_json(text, c.name);
   if (c.unk_in_model) parts.members()["model"].members()["unk_token"] = unk_token;

@@ -28,6 +28,7 @@ struct TokenizerClass {
   Frame frame = Frame::kept;
   bool reads_merges = false;  // vocab.json and merges.txt will do
   bool reads_pieces = false;  // tokenizer.model will do
+  bool reads_words = false;   // vocab.txt will do
   bool adds_bos = false;      // unless settings say otherwise
   bool unk_in_model = false;  // the unk_token is the model's, too
   Again again = Again::no;

@@ -71,12 +71,14 @@ std::string_view mark_of(const Pipeline& p) {
 CutBefore find_cut_before(const Pipeline& p) {
   const auto& added = p.added.all();
   if (!has_text_once(p.post)) return CutBefore::nothing;
-  if (p.normalizer && !p.normalizer->leaves_cuts()) return CutBefore::nothing;
+  const CutBefore left = p.normalizer ? p.normalizer->leaves_cuts() : CutBefore::white_space;
   if (std::any_of(added.begin(), added.end(), rules_cuts_out)) return CutBefore::nothing;
   if (const std::string_view mark = mark_of(p); !mark.empty()) {
-    return keeps_apart(p.bpe, mark) ? CutBefore::space : CutBefore::nothing;
+    const bool apart = !p.unigram && !p.wordpiece && keeps_apart(p.bpe, mark);
+    return std::min(left, apart ? CutBefore::space : CutBefore::nothing);
   }
-  return p.pre_tokenizer ? p.pre_tokenizer->cut_before() : CutBefore::nothing;
+  if (p.normalizer && !p.normalizer->keeps_spaces()) return CutBefore::nothing;
+  return std::min(left, p.pre_tokenizer ? p.pre_tokenizer->cut_before() : CutBefore::nothing);
 }
 
 std::size_t last_cut(std::string_view text, std::size_t from, CutBefore before) {

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <span>
 #include <utility>
 
 #include "base/error.h"
@@ -244,6 +245,72 @@ class Spaces : public Passing {
   bool owed_ = false;
 };
 
+using Spaced = std::pair<std::string_view, std::string_view>;
+
+// Each text of a list by the other, one after the other.
+std::string without_spaces(std::string text, std::span<const Spaced> list) {
+  for (const auto& [from, to] : list) {
+    for (std::size_t at = text.find(from); at != text.npos; at = text.find(from, at + to.size())) {
+      text.replace(at, from.size(), to);
+    }
+  }
+  return text;
+}
+
+// Pieces that begin with the prefix go on the word before them, others begin a word.
+class WordPieceStage : public Whole {
+ public:
+  WordPieceStage(Stage& next, std::string prefix, bool cleans_up)
+      : Whole(next), prefix_(std::move(prefix)), cleans_up_(cleans_up) {}
+  void finish() override { first_ = true; }
+
+ protected:
+  void token(std::string token) override {
+    const bool first = std::exchange(first_, false);
+    if (!first && token.starts_with(prefix_)) {
+      token.erase(0, prefix_.size());
+    } else if (!first) {
+      token.insert(0, 1, ' ');
+    }
+    next_.piece(cleans_up_ ? without_spaces(std::move(token), kSpaced) : token);
+    next_.end();
+  }
+
+ private:
+  static constexpr Spaced kSpaced[] = {{" .", "."},   {" ?", "?"},     {" !", "!"},    {" ,", ","},
+                                       {" ' ", "'"},  {" n't", "n't"}, {" 'm", "'m"},  {" do not", " don't"},
+                                       {" 's", "'s"}, {" 've", "'ve"}, {" 're", "'re"}};
+
+  std::string prefix_;
+  bool cleans_up_, first_ = true;
+};
+
+// clean_up_tokenization_spaces, of the text as a whole. It is passed on up to the last byte that is in none of what is
+// looked for, so that nothing that stands there reaches across.
+class CleanUp : public Passing {
+ public:
+  using Passing::Passing;
+  void piece(std::string_view text) override {
+    held_ += text;
+    std::size_t cut = held_.find_last_not_of(" .?!,'ntmsver");
+    if (cut == held_.npos) return;
+    for (++cut; cut < held_.size() && (static_cast<unsigned char>(held_[cut]) & 0xc0) == 0x80;) ++cut;
+    next_.piece(without_spaces(held_.substr(0, cut), kSpaced));
+    held_.erase(0, cut);
+  }
+  void end() override {}
+  void finish() override {
+    next_.piece(without_spaces(std::exchange(held_, {}), kSpaced));
+    next_.end();
+  }
+
+ private:
+  static constexpr Spaced kSpaced[] = {{" .", "."},     {" ?", "?"},   {" !", "!"},   {" ,", ","},     {" ' ", "'"},
+                                       {" n't", "n't"}, {" 'm", "'m"}, {" 's", "'s"}, {" 've", "'ve"}, {" 're", "'re"}};
+
+  std::string held_;
+};
+
 template <class S>
 MakeStage simple() {
   return [](Stage& next) -> std::unique_ptr<Stage> { return std::make_unique<S>(next); };
@@ -284,9 +351,16 @@ void add_steps(const JsonNode& node, Decoder& decoder) {
     decoder.steps.push_back([mark = read_metaspace(node)](Stage& next) -> std::unique_ptr<Stage> {
       return std::make_unique<MetaspaceStage>(next, mark);
     });
+  } else if (type == "WordPiece") {
+    node.only({"type", "prefix", "cleanup"});
+    const std::string prefix = node.at("prefix").text();
+    const bool cleans_up = node.at("cleanup").flag();
+    decoder.steps.push_back([=](Stage& next) -> std::unique_ptr<Stage> {
+      return std::make_unique<WordPieceStage>(next, prefix, cleans_up);
+    });
   } else {
     node.at("type").refuse("this decoder is not supported",
-                           "ByteLevel, ByteFallback, Fuse, Strip, Replace, Metaspace or Sequence");
+                           "ByteLevel, ByteFallback, Fuse, Strip, Replace, Metaspace, WordPiece or Sequence");
   }
 }
 
@@ -297,6 +371,8 @@ Decoder make_decoder(const JsonNode& node) {
   add_steps(node, decoder);
   return decoder;
 }
+
+void clean_up(Decoder& decoder) { decoder.steps.push_back(simple<CleanUp>()); }
 
 Decoder joining_with_spaces() { return {{simple<Spaces>()}}; }
 

@@ -1,6 +1,6 @@
 // Decoders: tokens back to text, as a chain of stages that pass text on as soon as it is certain. Decoding a whole list
-// of ids runs the same chain, so both give the same text. ByteLevel, ByteFallback, Fuse, Strip, Replace, Metaspace and
-// Sequence; any other is refused by name.
+// of ids runs the same chain, so both give the same text. ByteLevel, ByteFallback, Fuse, Strip, Replace, Metaspace,
+// WordPiece and Sequence; any other is refused by name.
 #pragma once
 
 #include <functional>
@@ -30,7 +30,8 @@ struct Decoder {
 };
 
 Decoder make_decoder(const JsonNode& node);
-Decoder joining_with_spaces();  // of a tokenizer without decoder
+Decoder joining_with_spaces();    // of a tokenizer without decoder
+void clean_up(Decoder& decoder);  // takes spaces away from before punctuation and the ends of contractions, at last
 
 // A decoder at work.
 class DecodeChain {

@@ -28,18 +28,41 @@ void read_unigram(const JsonNode& model, TokenizerFile& file, Pipeline& p) {
   p.unigram.emplace(p.bpe.vocab, std::move(file.scores), unk_id, model.flag_or("byte_fallback", false));
 }
 
+void require_object(const TokenizerFile& file, const JsonNode& model) {
+  if (!file.vocab_is_list) return;
+  fail_load({.what = "is not a vocabulary",
+             .where = model.where() + ".vocab",
+             .expected = "an object of tokens and ids",
+             .found = "a list, as Unigram models have it"});
+}
+
+void close_vocab(Vocab& vocab, std::string_view where) {
+  if (const auto id = vocab.close()) {
+    fail_load({.what = fmt::format("two tokens have the id {}", *id), .where = fmt::format("{}.vocab", where)});
+  }
+}
+
+void read_wordpiece(const JsonNode& model, TokenizerFile& file, Pipeline& p) {
+  model.only({"type", "unk_token", "continuing_subword_prefix", "max_input_chars_per_word"});
+  if (!file.has_vocab) fail_load({.what = "is missing", .where = model.where() + ".vocab"});
+  require_object(file, model);
+  p.bpe.vocab = std::move(file.vocab);
+  close_vocab(p.bpe.vocab, model.where());
+  std::int64_t most = 100;
+  if (model.has("max_input_chars_per_word")) {
+    most = model.at("max_input_chars_per_word").integer(0, WordPiece::kMostCharacters);
+  }
+  p.wordpiece.emplace(p.bpe.vocab, model.text_or("unk_token", "[UNK]"),
+                      model.text_or("continuing_subword_prefix", "##"), most);
+}
+
 Bpe read_bpe(const JsonNode& model, TokenizerFile& file) {
   if (model.has("type") && model.type() != "BPE") {
     fail_load({.what = fmt::format("a tokenizer of the kind {} is not supported", model.type()),
                .where = model.where_of("type"),
-               .expected = "BPE or Unigram"});
+               .expected = "BPE, Unigram or WordPiece"});
   }
-  if (file.vocab_is_list) {
-    fail_load({.what = "is not a vocabulary",
-               .where = model.where() + ".vocab",
-               .expected = "an object of tokens and ids",
-               .found = "a list, as Unigram models have it"});
-  }
+  require_object(file, model);
   model.only({"type", "dropout", "unk_token", "continuing_subword_prefix", "end_of_word_suffix", "fuse_unk",
               "byte_fallback", "ignore_merges"});
   if (!file.has_vocab) fail_load({.what = "is missing", .where = model.where() + ".vocab"});
@@ -83,9 +106,7 @@ std::vector<AddedToken> read_added_tokens(const JsonNode& root) {
 }  // namespace
 
 void set_vocab_and_merges(Bpe& bpe, Vocab vocab, const MergeList& merges, std::string_view where) {
-  if (const auto id = vocab.close()) {
-    fail_load({.what = fmt::format("two tokens have the id {}", *id), .where = fmt::format("{}.vocab", where)});
-  }
+  close_vocab(vocab, where);
   bpe.vocab = std::move(vocab);
   bpe.merges.reserve(merges.size());
   std::string both;
@@ -146,7 +167,7 @@ void close(Pipeline& p, std::string_view name) {
                     "takes either",
                     name, quote(*twice)));
   }
-  if (!p.unigram) p.cuts = find_cut_before(p);
+  p.cuts = find_cut_before(p);
 }
 
 Pipeline make_pipeline(TokenizerFile file, std::string_view name) {
@@ -162,6 +183,8 @@ Pipeline make_pipeline(TokenizerFile file, std::string_view name) {
   const JsonNode model = root.at("model");
   if (model.has("type") && model.type() == "Unigram") {
     read_unigram(model, file, p);
+  } else if (model.has("type") && model.type() == "WordPiece") {
+    read_wordpiece(model, file, p);
   } else {
     p.bpe = read_bpe(model, file);
   }

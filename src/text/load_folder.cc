@@ -13,6 +13,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/utf8.h"
 #include "text/classes.h"
 #include "text/json.h"
 #include "text/pipeline.h"
@@ -53,7 +54,7 @@ MergeList read_merges(const std::filesystem::path& file) {
 
 // Where the vocabulary comes from.
 struct Source {
-  enum class Kind { json, merges, pieces };
+  enum class Kind { json, merges, pieces, words };
 
   Kind kind = Kind::json;
   std::string name;           // of the file, for errors
@@ -63,16 +64,31 @@ struct Source {
 };
 
 [[noreturn]] void fail_without_tokenizer(const std::filesystem::path& folder) {
-  if (is_present(folder / "vocab.txt")) {
-    fail_load(
-        {.what = "a tokenizer of the kind WordPiece, as BERT has it, is not supported",
-         .where = (folder / "vocab.txt").string(),
-         .expected = "tokenizer.json of the kind BPE, vocab.json and merges.txt, tokenizer.model or tekken.json"});
-  }
   fail_load({.what = "there is no tokenizer here",
              .where = folder.string(),
-             .expected = "tokenizer.json, vocab.json and merges.txt, tokenizer.model or tekken.json",
+             .expected = "tokenizer.json, vocab.json and merges.txt, tokenizer.model, tekken.json or vocab.txt",
              .hint = "save the tokenizer beside the model with tokenizer.save_pretrained"});
+}
+
+// A token a line, with ids from 0 on; of a token that stands twice the last id holds.
+void read_vocab_txt(const std::filesystem::path& file, Vocab& vocab) {
+  const MappedFile mapped(file, kLargestTokenizerFile);
+  const std::string_view text = mapped.text();
+  if (const auto at = first_invalid_utf8(text)) {
+    fail_load({.what = "is not UTF-8", .where = fmt::format("{}: byte {}", file.string(), *at)});
+  }
+  std::vector<std::string_view> lines;
+  for (std::size_t at = 0; at < text.size();) {
+    const std::size_t end = std::min(text.find_first_of("\r\n", at), text.size());
+    lines.push_back(text.substr(at, end - at));
+    at = end + (text.substr(end).starts_with("\r\n") ? 2 : 1);
+  }
+  vocab.reserve_bytes(text.size());
+  std::unordered_map<std::string_view, std::size_t> last;
+  for (std::size_t id = 0; id < lines.size(); ++id) last[lines[id]] = id;
+  for (std::size_t id = 0; id < lines.size(); ++id) {
+    if (last[lines[id]] == id) vocab.add(lines[id], static_cast<std::int32_t>(id));
+  }
 }
 
 Source read_source_json(const std::filesystem::path& file) {
@@ -87,7 +103,7 @@ Source read_source_json(const std::filesystem::path& file) {
 
 Source find_source(const std::filesystem::path& folder) {
   const auto json = folder / "tokenizer.json", vocab = folder / "vocab.json", merges = folder / "merges.txt",
-             pieces = folder / "tokenizer.model";
+             pieces = folder / "tokenizer.model", words = folder / "vocab.txt";
   if (is_present(json)) return read_source_json(json);
   Source s;
   if (is_present(vocab) && is_present(merges)) {
@@ -101,6 +117,12 @@ Source find_source(const std::filesystem::path& folder) {
     s.kind = Source::Kind::pieces;
     s.name = pieces.string();
     s.pieces = read_sentencepiece(MappedFile(pieces, kLargestTokenizerFile).text(), s.name);
+    s.file.rest = Json::Object();
+  } else if (is_present(words)) {
+    s.kind = Source::Kind::words;
+    s.name = words.string();
+    read_vocab_txt(words, s.file.vocab);
+    s.file.has_vocab = true;
     s.file.rest = Json::Object();
   } else {
     fail_without_tokenizer(folder);
@@ -252,22 +274,38 @@ void take_parts(Source& source, const TokenizerClass& c, const Settings& s, std:
 }
 
 void require_readable(const Source& source, const TokenizerClass& c, const Settings& s) {
-  if (source.kind == Source::Kind::json) return;
-  if (source.kind == Source::Kind::merges ? c.reads_merges : c.reads_pieces) return;
+  struct Way {
+    bool reads;
+    std::string_view expected, unsaid;
+  };
+  const auto way = [&]() -> Way {
+    switch (source.kind) {
+      case Source::Kind::merges:
+        return {c.reads_merges,
+                "one that reads vocab.json and merges.txt, as GPT2Tokenizer, RobertaTokenizer or Qwen2Tokenizer",
+                "nothing says whether this is a GPT-2 or a RoBERTa tokenizer"};
+      case Source::Kind::pieces:
+        return {c.reads_pieces, "one that reads tokenizer.model, as LlamaTokenizer or GemmaTokenizer",
+                "nothing says of which class this tokenizer is"};
+      case Source::Kind::words:
+        return {c.reads_words, "one that reads vocab.txt, as BertTokenizer",
+                "nothing says that this is a tokenizer as BERT has it"};
+      default:
+        return {true, "", ""};
+    }
+  }();
+  if (way.reads) return;
   const std::string said = !s.tokenizer_class.empty()  ? s.tokenizer_class
                            : !s.class_of_model.empty() ? s.class_of_model
                                                        : s.model_type;
   if (said.empty()) {
-    fail_load({.what = "nothing says whether this is a GPT-2 or a RoBERTa tokenizer",
+    fail_load({.what = std::string(way.unsaid),
                .where = source.name,
                .hint = "add tokenizer_class to tokenizer_config.json, or save the tokenizer with tokenizer.json"});
   }
   fail_load({.what = "a tokenizer of this class needs a tokenizer.json",
              .where = s.where + ": tokenizer_class",
-             .expected = source.kind == Source::Kind::merges ? "one that reads vocab.json and merges.txt, as "
-                                                               "GPT2Tokenizer, RobertaTokenizer or Qwen2Tokenizer"
-                                                             : "one that reads tokenizer.model, as LlamaTokenizer or "
-                                                               "GemmaTokenizer",
+             .expected = std::string(way.expected),
              .found = said});
 }
 
@@ -309,6 +347,7 @@ Pipeline load_folder(const std::filesystem::path& folder) {
   note_other_ids(p, stated, s.added_where);
   set_frame(p, c, s, has_post_processor);
   note_unused_frame(p, s);
+  if (s.clean_up_spaces && (p.unigram || p.wordpiece || s.clean_up_even_bpe)) clean_up(p.decoder);
   p.added.split_special_tokens(s.split_special_tokens);
   close(p, source.name);
   return p;

@@ -33,7 +33,7 @@ class UnicodeForm : public Rewriting {
  public:
   explicit UnicodeForm(Form form) : form_(form) {}
   // NFKC makes spaces of other characters, and decomposing has not been looked into.
-  bool leaves_cuts() const override { return form_ == Form::nfc; }
+  CutBefore leaves_cuts() const override { return form_ == Form::nfc ? CutBefore::white_space : CutBefore::nothing; }
 
  private:
   std::string rewritten(const std::string& text) const override { return normalize(text, form_); }
@@ -43,7 +43,7 @@ class UnicodeForm : public Rewriting {
 
 class Lowercase : public Rewriting {
  public:
-  bool leaves_cuts() const override { return true; }
+  CutBefore leaves_cuts() const override { return CutBefore::white_space; }
 
  private:
   std::string rewritten(const std::string& text) const override { return lowercase(text); }
@@ -52,6 +52,58 @@ class Lowercase : public Rewriting {
 class ByteLevelNormalizer : public Rewriting {
  private:
   std::string rewritten(const std::string& text) const override { return spell_bytes(text); }
+};
+
+// Of BERT: controls go, white space becomes spaces, ideographs stand alone, accents go, capitals become small, each if
+// asked for.
+class BertNormalizer : public Rewriting {
+ public:
+  explicit BertNormalizer(const JsonNode& node)
+      : clean_(node.at("clean_text").flag()),
+        apart_(node.at("handle_chinese_chars").flag()),
+        small_(node.at("lowercase").flag()),
+        bare_(node.has("strip_accents") ? node.at("strip_accents").flag() : small_) {
+    node.only({"type", "clean_text", "handle_chinese_chars", "strip_accents", "lowercase"});
+  }
+  // Some white space is a control, and goes without leaving a space.
+  CutBefore leaves_cuts() const override { return CutBefore::space; }
+
+ private:
+  static bool is_ideograph(char32_t c) {
+    return (c >= 0x3400 && c <= 0x4dbf) || (c >= 0x4e00 && c <= 0x9fff) || (c >= 0xf900 && c <= 0xfaff) ||
+           (c >= 0x20000 && c <= 0x2a6df) || (c >= 0x2a700 && c <= 0x2b81f) || (c >= 0x2b920 && c <= 0x2ceaf) ||
+           (c >= 0x2f800 && c <= 0x2fa1f);
+  }
+  std::string rewritten(const std::string& text) const override {
+    std::string out;
+    for (std::size_t at = 0; at < text.size();) {
+      const Character c = decode_at(text, at);
+      const bool ends_word = c.code == '\t' || c.code == '\n' || c.code == '\r';
+      const std::string_view own = std::string_view(text).substr(at, c.size);
+      at += c.size;
+      if (clean_ && !ends_word && (c.code == 0 || c.code == 0xfffd || is_other(c.code))) continue;
+      if (clean_ && is_white_space(c.code)) {
+        out += ' ';
+      } else if (apart_ && is_ideograph(c.code)) {
+        (((out += ' ') += own) += ' ');
+      } else {
+        out += own;
+      }
+    }
+    if (bare_) out = without_accents(normalize(out, Form::nfd));
+    return small_ ? lowercase(out) : out;
+  }
+  static std::string without_accents(std::string_view text) {
+    std::string out;
+    for (std::size_t at = 0; at < text.size();) {
+      const Character c = decode_at(text, at);
+      if (!is_nonspacing(c.code)) out.append(text, at, c.size);
+      at += c.size;
+    }
+    return out;
+  }
+
+  bool clean_, apart_, small_, bare_;
 };
 
 class StripAccents : public Normalizer {
@@ -101,8 +153,9 @@ class ReplaceNormalizer : public Normalizer {
     node.only({"type", "pattern", "content"});
     spaces_ = node.at("pattern").has("String") && node.at("pattern").at("String").text() == " " && !content_.empty();
   }
-  bool leaves_cuts() const override { return spaces_; }
+  CutBefore leaves_cuts() const override { return spaces_ ? CutBefore::white_space : CutBefore::nothing; }
   std::string_view mark() const override { return spaces_ ? std::string_view(content_) : std::string_view(); }
+  bool keeps_spaces() const override { return !spaces_; }
   bool apply(Line& line, std::size_t most) const override {
     if (line.from_start()) line.origin = origin_after(line);
     auto changed = replace_all(pattern_, line.text, content_, most);
@@ -133,8 +186,10 @@ class PrependNormalizer : public Normalizer {
   explicit PrependNormalizer(const JsonNode& node) : prefix_(node.at("prepend").text()) {
     node.only({"type", "prepend"});
   }
+  CutBefore leaves_cuts() const override { return CutBefore::white_space; }
+  std::string_view puts_before() const override { return prefix_; }
   bool apply(Line& line, std::size_t most) const override {
-    if (line.text.empty()) return true;
+    if (line.text.empty() || line.goes_on) return true;
     line.text.insert(0, prefix_);
     if (line.from_start()) line.origin += prefix_.size();
     return line.text.size() <= most;
@@ -153,8 +208,20 @@ class NormalizerSequence : public Normalizer {
   bool apply(Line& line, std::size_t most) const override {
     return std::all_of(steps_.begin(), steps_.end(), [&](const auto& step) { return step->apply(line, most); });
   }
-  bool leaves_cuts() const override {
-    return std::all_of(steps_.begin(), steps_.end(), [](const auto& step) { return step->leaves_cuts(); });
+  CutBefore leaves_cuts() const override {
+    CutBefore least = CutBefore::white_space;
+    for (const auto& step : steps_) least = std::min(least, step->leaves_cuts());
+    return least;
+  }
+  bool keeps_spaces() const override {
+    return std::all_of(steps_.begin(), steps_.end(), [](const auto& step) { return step->keeps_spaces(); });
+  }
+  // Of the last step, where those before put the same in front and do nothing else.
+  std::string_view mark() const override {
+    const std::string_view mark = steps_.empty() ? std::string_view() : steps_.back()->mark();
+    const auto puts_it = [&](const auto& step) { return step->puts_before() == mark; };
+    return std::all_of(steps_.begin(), std::prev(steps_.end(), steps_.empty() ? 0 : 1), puts_it) ? mark
+                                                                                                 : std::string_view();
   }
 
  private:
@@ -170,14 +237,16 @@ std::unique_ptr<const Normalizer> make_plain(const JsonNode& node) {
   if (type == "NFD") return std::make_unique<UnicodeForm>(Form::nfd);
   if (type == "NFKC") return std::make_unique<UnicodeForm>(Form::nfkc);
   if (type == "NFKD") return std::make_unique<UnicodeForm>(Form::nfkd);
-  node.at("type").refuse(
-      "this normalizer is not supported",
-      "NFC, NFD, NFKC, NFKD, Lowercase, Strip, StripAccents, Replace, Prepend, Precompiled, ByteLevel or Sequence");
+  node.at("type").refuse("this normalizer is not supported",
+                         "NFC, NFD, NFKC, NFKD, Lowercase, Strip, StripAccents, BertNormalizer, Replace, Prepend, "
+                         "Precompiled, ByteLevel or "
+                         "Sequence");
 }
 
 }  // namespace
 
-Line::Line(std::string of, bool at_start) : text(std::move(of)), origin(at_start ? first_size(text) : 0) {}
+Line::Line(std::string of, bool at_start, bool cut)
+    : text(std::move(of)), goes_on(cut), origin(at_start ? first_size(text) : 0) {}
 
 std::unique_ptr<const Normalizer> make_normalizer(const JsonNode& node) {
   const std::string type = node.type();
@@ -186,6 +255,7 @@ std::unique_ptr<const Normalizer> make_normalizer(const JsonNode& node) {
   if (type == "Strip") return std::make_unique<StripNormalizer>(node);
   if (type == "Sequence") return std::make_unique<NormalizerSequence>(node);
   if (type == "Precompiled") return make_charsmap(node);
+  if (type == "BertNormalizer") return std::make_unique<BertNormalizer>(node);
   auto made = make_plain(node);
   node.only({"type"});
   return made;

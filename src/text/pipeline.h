@@ -18,14 +18,16 @@
 #include "text/postprocessors.h"
 #include "text/pretokenizers.h"
 #include "text/unigram.h"
+#include "text/wordpiece.h"
 
 namespace pkv::text {
 
 struct Pipeline {
   std::unique_ptr<const Normalizer> normalizer;       // may be null
   std::unique_ptr<const PreTokenizer> pre_tokenizer;  // may be null: all of the text is one word
-  Bpe bpe;                                            // of a Unigram model the vocabulary alone
-  std::optional<Unigram> unigram;                     // splits words in its place
+  Bpe bpe;                                            // of the other models the vocabulary alone
+  std::optional<Unigram> unigram;                     // splits words in its place,
+  std::optional<WordPiece> wordpiece;                 // or this does
   AddedTokens added;
   Template post;
   Decoder decoder;

@@ -37,6 +37,7 @@ std::vector<std::int32_t> special_ids(const JsonNode& specials, const JsonNode& 
   return ids;
 }
 
+// `pair` is what stands around two texts, of which there is one here.
 Template read_template(const JsonNode& node) {
   node.only({"type", "single", "pair", "special_tokens"});
   Template t;

@@ -146,8 +146,8 @@ void rewrite_each(Words& words, Prefix prefix, Rewritten rewritten) {
 
 std::string_view no_prefix(std::size_t) { return {}; }
 
-// Llama 3's, Qwen 2's and 3.5's, GPT-4o's and Mistral's. In these a match that begins with something else goes on with
-// line breaks only, never with U+0020, and none looks further than one character beyond white space.
+// Llama 3's, Qwen 2's and 3.5's, GPT-4o's, Mistral's and DeepSeek's. In these a match that begins with something else
+// goes on with line breaks only, never with U+0020, and none looks further than one character beyond white space.
 bool cuts_before_space(const JsonNode& pattern) {
   constexpr std::string_view known[] = {
       R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)",
@@ -158,7 +158,19 @@ bool cuts_before_space(const JsonNode& pattern) {
       R"([\p{Ll}\p{Lm}\p{Lo}\p{M}]*|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+)",
       R"([^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+(?i:'s|'t|'re|'ve|'m|'ll|'d)?|)"
       R"([^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*(?i:'s|'t|'re|'ve|'m|'ll|'d)?|)"
-      R"(\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+)"};
+      R"(\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+)",
+      R"([!"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~][A-Za-z]+|[^\r\n\p{L}\p{P}\p{S}]?[\p{L}\p{M}]+| ?[\p{P}\p{S}]+[\r\n]*)"
+      R"(|\s*[\r\n]+|\s+(?!\S)|\s+)"};
+  return pattern.has("Regex") &&
+         std::find(std::begin(known), std::end(known), pattern.at("Regex").text()) != std::end(known);
+}
+
+// Runs of characters none of which is white space, whatever is around them: a cut before white space is in what is left
+// between them, for the steps behind to see.
+bool matches_no_space(const JsonNode& pattern) {
+  constexpr std::string_view known[] = {
+      R"(\p{N})",        R"(\p{N}+)", R"(\p{N}{1,3})", "[0-9]",
+      "[0-9][0-9][0-9]", R"(\d)",     R"(\d{1,3})",    "[\u4e00-\u9fa5\u3040-\u309f\u30a0-\u30ff]+"};
   return pattern.has("Regex") &&
          std::find(std::begin(known), std::end(known), pattern.at("Regex").text()) != std::end(known);
 }
@@ -193,6 +205,7 @@ class Split : public PreTokenizer {
         behavior_(read_behavior(node.at("behavior"))),
         invert_(node.at("invert").flag()),
         cuts_before_space_(cuts_before_space(node.at("pattern"))),
+        matches_no_space_(matches_no_space(node.at("pattern"))),
         spaces_(node.at("pattern").has("String") && node.at("pattern").at("String").text() == " ") {
     node.only({"type", "pattern", "behavior", "invert"});
   }
@@ -202,11 +215,12 @@ class Split : public PreTokenizer {
     const bool whole = behavior_ == Behavior::isolated || (behavior_ == Behavior::removed && invert_);
     return whole && cuts_before_space_ ? CutBefore::space : CutBefore::nothing;
   }
+  bool leaves_spaces() const override { return behavior_ == Behavior::isolated && !invert_ && matches_no_space_; }
 
  private:
   Regex pattern_;
   Behavior behavior_;
-  bool invert_, cuts_before_space_, spaces_;
+  bool invert_, cuts_before_space_, matches_no_space_, spaces_;
 };
 
 class Digits : public PreTokenizer {
@@ -216,7 +230,7 @@ class Digits : public PreTokenizer {
     node.only({"type", "individual_digits"});
   }
   void apply(Words& words) const override { cut_by_character(words, is_number, behavior_); }
-  bool goes_by_character() const override { return true; }
+  bool leaves_spaces() const override { return true; }
 
  private:
   Behavior behavior_;
@@ -229,9 +243,7 @@ class Punctuation : public PreTokenizer {
     node.only({"type", "behavior"});
   }
   void apply(Words& words) const override { cut_by_character(words, is_punctuation, behavior_); }
-  bool goes_by_character() const override {
-    return behavior_ == Behavior::isolated || behavior_ == Behavior::contiguous;
-  }
+  bool leaves_spaces() const override { return behavior_ == Behavior::isolated || behavior_ == Behavior::contiguous; }
 
  private:
   Behavior behavior_;
@@ -317,7 +329,7 @@ class PreTokenizerSequence : public PreTokenizer {
   // Of the first step that may join characters; those behind it never see across the cut.
   CutBefore cut_before() const override {
     const auto first =
-        std::find_if_not(steps_.begin(), steps_.end(), [](const auto& step) { return step->goes_by_character(); });
+        std::find_if_not(steps_.begin(), steps_.end(), [](const auto& step) { return step->leaves_spaces(); });
     return first == steps_.end() ? CutBefore::nothing : (*first)->cut_before();
   }
 

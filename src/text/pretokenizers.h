@@ -1,7 +1,6 @@
 // Pre-tokenisers: they cut normalised text into words, which merges never cross. ByteLevel, Metaspace, Split, Digits,
 // Punctuation, Whitespace, WhitespaceSplit, BertPreTokenizer, CharDelimiterSplit and Sequence; any other is refused by
-// name. Words go from one to the next as spans of one text, which a
-// step may rewrite (ByteLevel does).
+// name. Words go from one to the next as spans of one text, which a step may rewrite (ByteLevel does).
 #pragma once
 
 #include <cstddef>
@@ -41,8 +40,9 @@ class PreTokenizer {
   // Where a text stays one word, what a space in it becomes; empty otherwise, or where it has become that before.
   virtual std::string_view mark() const { return {}; }
   virtual bool cuts_at_spaces_alone() const { return false; }
-  // Looks at one character at a time: a cut anywhere cuts a word in two, and changes no other.
-  virtual bool goes_by_character() const { return false; }
+  // Takes no white space together with another character, and looks at none: a cut before white space cuts a word in
+  // two, or none, and changes no other.
+  virtual bool leaves_spaces() const { return false; }
 };
 
 std::unique_ptr<const PreTokenizer> make_pre_tokenizer(const JsonNode& node);

@@ -187,6 +187,9 @@ void read_flags_of_config(const JsonNode& config, bool has_tokenizer_json, Setti
   s.add_prefix_space = config.flag_or("add_prefix_space", false);
   s.says_legacy = config.find("legacy").has_value();
   if (config.has("legacy")) s.legacy = config.at("legacy").flag();
+  s.do_lower_case = config.flag_or("do_lower_case", true);
+  s.tokenize_chinese_chars = config.flag_or("tokenize_chinese_chars", true);
+  s.strip_accents = said("strip_accents");
   s.split_special_tokens = config.flag_or("split_special_tokens", false);
   s.clean_up_spaces = config.flag_or("clean_up_tokenization_spaces", false);
   s.clean_up_even_bpe =
@@ -253,6 +256,9 @@ constexpr std::array kWithoutInfluence = std::to_array<std::string_view>({
     "add_prefix_space",
     "additional_special_tokens",
     "clean_up_tokenization_spaces",
+    "do_lower_case",
+    "strip_accents",
+    "tokenize_chinese_chars",
     "clean_up_tokenization_spaces_for_bpe_even_though_it_will_corrupt_output",
     "extra_special_tokens",
     "fix_mistral_regex",

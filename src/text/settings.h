@@ -53,7 +53,9 @@ struct Settings {
   std::optional<bool> unused_add_bos, unused_add_eos;  // the same where there is one
   bool add_prefix_space = false, says_add_prefix_space = false;
   std::optional<bool> legacy;
-  bool says_legacy = false;  // or null
+  bool says_legacy = false;                                  // or null
+  bool do_lower_case = true, tokenize_chinese_chars = true;  // of BERT's class
+  std::optional<bool> strip_accents;
   bool split_special_tokens = false, clean_up_spaces = false, clean_up_even_bpe = false;
   bool chat_template = false;  // there is one, which makes a text of messages
   std::vector<std::string> notes;

@@ -38,23 +38,26 @@ void check(std::string_view text, std::size_t before = 0) {
 // One text on its way through a pipeline.
 class Encoding {
  public:
-  // `from_start`: no other text came before.
-  Encoding(const Pipeline& pipeline, std::string_view text, bool from_start = true)
+  // `from_start`: no other text came before. `goes_on`: some did, and it did not end in an added token.
+  Encoding(const Pipeline& pipeline, std::string_view text, bool from_start = true, bool goes_on = false)
       : p_(pipeline), bpe_(pipeline.bpe, text.size()) {
     for (const Section& s : p_.added.split(text, false)) {
+      ends_in_token_ = s.token != nullptr;
       if (s.token != nullptr) {
         ids_.push_back(s.token->id);
       } else {
-        raw(text.substr(s.begin, s.end - s.begin), from_start && s.begin == 0);
+        raw(text.substr(s.begin, s.end - s.begin), from_start && s.begin == 0, goes_on && s.begin == 0);
       }
     }
   }
 
+  bool ends_in_token() const { return ends_in_token_; }
+
   std::vector<std::int32_t> take() { return std::move(ids_); }
 
  private:
-  void raw(std::string_view text, bool from_start) {
-    Line line(std::string(text), from_start);
+  void raw(std::string_view text, bool from_start, bool goes_on) {
+    Line line(std::string(text), from_start, goes_on);
     if (p_.normalizer && !p_.normalizer->apply(line, kLongestText)) fail_too_long("the normalised text", "more");
     for (const Section& s : p_.added.split(line.text, true)) {
       if (s.token != nullptr) {
@@ -73,6 +76,8 @@ class Encoding {
     for (std::size_t i = 0; i < words.spans.size(); ++i) {
       if (p_.unigram) {
         p_.unigram->encode(p_.bpe.vocab, words[i], ids_);
+      } else if (p_.wordpiece) {
+        p_.wordpiece->encode(p_.bpe.vocab, words[i], ids_);
       } else {
         bpe_.encode(words[i], ids_);
       }
@@ -82,6 +87,7 @@ class Encoding {
   const Pipeline& p_;
   BpeEncoder bpe_;
   std::vector<std::int32_t> ids_;
+  bool ends_in_token_ = true;
 };
 
 // What decoding makes of an id; nothing for ids that do not exist and for special ones that are skipped.
@@ -192,7 +198,9 @@ std::vector<std::int32_t> Tokenizer::Reader::take(std::size_t size) {
   std::vector<std::int32_t> ids;
   if (!begun_ && add_special_tokens_) ids = special_tokens_before(pipeline_->post);
   begun_ = true;
-  const auto own = Encoding(*pipeline_, text, consumed_ == 0).take();
+  Encoding encoding(*pipeline_, text, consumed_ == 0, goes_on_);
+  if (!text.empty()) goes_on_ = !encoding.ends_in_token();
+  const auto own = encoding.take();
   ids.insert(ids.end(), own.begin(), own.end());
   consumed_ += size;
   held_.erase(0, size);
@@ -214,7 +222,7 @@ std::vector<std::int32_t> Tokenizer::Reader::finish() {
   }
   held_.clear();
   seen_ = consumed_ = 0;
-  begun_ = false;
+  begun_ = goes_on_ = false;
   return ids;
 }
 

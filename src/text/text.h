@@ -1,7 +1,7 @@
 // Tokenizers: text to ids and back, as AutoTokenizer of transformers 5.24 does it for BPE: of bytes (GPT-2, RoBERTa,
-// GPT-NeoX, Falcon, Llama 3, Qwen and their kin) and of pieces with byte fallback (Llama 2, Mistral, Gemma), and for
-// Unigram models in a tokenizer.json (T5, XLM-RoBERTa, CamemBERT). Load a folder, then encode and decode; Stream
-// decodes one id at a time. Every method is const and may be called from several threads at once. Truncation and
+// GPT-NeoX, Falcon, Llama 3, Qwen and their kin), of pieces with byte fallback (Llama 2, Mistral, Gemma), for Unigram
+// in a tokenizer.json (T5, XLM-RoBERTa, CamemBERT) and for WordPiece (BERT). Load a folder, then encode and decode;
+// Stream decodes one id at a time. Every method is const and may be called from several threads at once. Truncation and
 // padding, even if tokenizer.json asks for them, are never applied: they are the caller's affair, as in transformers.
 // What is not supported is refused on load.
 #pragma once
@@ -22,9 +22,9 @@ class DecodeChain;
 
 class Tokenizer {
  public:
-  // Reads tokenizer.json, or where there is none tekken.json, vocab.json and merges.txt, or tokenizer.model, and
-  // applies on top of it what tokenizer_config.json and its kin say, as transformers does. Error::load, naming file and
-  // key, when they are missing, damaged or ask for what is not supported.
+  // Reads tokenizer.json, or where there is none tekken.json, vocab.json and merges.txt, tokenizer.model or vocab.txt,
+  // and applies on top of it what tokenizer_config.json and its kin say, as transformers does. Error::load, naming file
+  // and key, when they are missing, damaged or ask for what is not supported.
   static Tokenizer load(const std::filesystem::path& folder);
 
   // Of the text of a tokenizer.json alone, as the `tokenizers` library reads it; `file_name` is only named in errors.
@@ -97,6 +97,7 @@ class Tokenizer::Reader {
   std::size_t seen_ = 0;      // of held_: there is no cut before this
   std::size_t consumed_ = 0;  // bytes of the text before held_
   bool begun_ = false;
+  bool goes_on_ = false;  // what was taken last did not end in an added token
 };
 
 }  // namespace pkv::text

@@ -59,6 +59,21 @@ constexpr CodeRange kLaterMarks[] = {
 // The other way round: U+1CF2 and U+1CF3 were marks then.
 constexpr char32_t kFirstFormerMark = 0x1cf2, kLastFormerMark = 0x1cf3;
 
+// Marks that take no room to utf8proc, but not yet to the library's tables. Between the ends of a range there is
+// nothing that was one then.
+constexpr CodeRange kLaterNonspacing[] = {
+    {0x7fd, 0x7fd},     {0x898, 0x8e1},     {0x9fe, 0x9fe},     {0xafa, 0xaff},     {0xb55, 0xb55},
+    {0xc04, 0xc3c},     {0xd00, 0xd00},     {0xd3b, 0xd3c},     {0xd81, 0xd81},     {0xeba, 0xeba},
+    {0xece, 0xece},     {0x180f, 0x1886},   {0x1abf, 0x1ace},   {0x1df6, 0x1dfb},   {0xa82c, 0xa82c},
+    {0xa8c5, 0xa8c5},   {0xa8ff, 0xa8ff},   {0xa9bd, 0xa9bd},   {0x10d24, 0x10f85}, {0x11070, 0x11074},
+    {0x110c2, 0x110c2}, {0x111c9, 0x111c9}, {0x111cf, 0x111cf}, {0x1123e, 0x11241}, {0x1133b, 0x1133b},
+    {0x11438, 0x1145e}, {0x1182f, 0x13455}, {0x16f4f, 0x16f4f}, {0x16fe4, 0x16fe4}, {0x1cf00, 0x1cf46},
+    {0x1e000, 0x1e4ef}, {0x1e944, 0x1e94a}};
+constexpr char32_t kFormerNonspacing = 0x1734;
+
+// Controls and the like to utf8proc, but not yet to the library's tables.
+constexpr CodeRange kLaterOther[] = {{0x890, 0x891}, {0x8e2, 0x8e2}, {0x110cd, 0x110cd}, {0x13430, 0x1343f}};
+
 // Characters with a decomposition, a combining class or a composition that the library's normaliser, which knows
 // Unicode 9, leaves alone. To it they are starters that neither decompose nor compose.
 constexpr CodeRange kUnknownToNormalizer[] = {
@@ -162,6 +177,18 @@ bool is_mark(char32_t c) {
   if (c >= kFirstFormerMark && c <= kLastFormerMark) return true;
   const auto category = utf8proc_category(static_cast<utf8proc_int32_t>(c));
   return category >= UTF8PROC_CATEGORY_MN && category <= UTF8PROC_CATEGORY_ME && !within(kLaterMarks, c);
+}
+
+bool is_nonspacing(char32_t c) {
+  if (c == kFormerNonspacing) return true;
+  return utf8proc_category(static_cast<utf8proc_int32_t>(c)) == UTF8PROC_CATEGORY_MN && !within(kLaterNonspacing, c);
+}
+
+bool is_other(char32_t c) {
+  const auto category = utf8proc_category(static_cast<utf8proc_int32_t>(c));
+  const bool now =
+      category == UTF8PROC_CATEGORY_CC || category == UTF8PROC_CATEGORY_CF || category == UTF8PROC_CATEGORY_CO;
+  return now && !within(kLaterOther, c);
 }
 
 std::string lowercase(std::string_view text) {

@@ -13,6 +13,8 @@ namespace pkv::text {
 bool is_white_space(char32_t code);  // property White_Space
 bool is_number(char32_t code);       // categories Nd, Nl, No
 bool is_mark(char32_t code);         // categories M*, as of Unicode 8
+bool is_nonspacing(char32_t code);   // category Mn, as of Unicode 7
+bool is_other(char32_t code);        // categories Cc, Cf, Co, as of Unicode 8
 bool is_punctuation(char32_t code);  // ASCII punctuation and categories P*, as of Unicode 8
 
 std::string lowercase(std::string_view text);  // character by character, without context

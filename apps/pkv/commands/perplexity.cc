@@ -150,7 +150,7 @@ Source source_of(const TextOptions& text) {
   if (text.file && *text.file != "-")
     return {*text.file, std::make_unique<std::ifstream>(*text.file, std::ios::binary)};
   if (text.text && *text.text != "-") return {"--text", std::make_unique<std::istringstream>(*text.text)};
-  if (!text.text && !text.file && !piped()) {
+  if (!text.text && !text.file && !has_own_stdin() && !piped()) {
     fail_usage({.what = "no text to predict", .expected = "--text-file, --text, or a text on stdin"});
   }
   tell_that_stdin_is_read();

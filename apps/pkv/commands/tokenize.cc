@@ -31,6 +31,7 @@ struct TokenizeOptions {
 std::string read_source(const TokenizeOptions& options) {
   const TextOptions& given = options.text;
   if (given.text && *given.text != "-") return *given.text;
+  if (!given.text && !given.file) has_own_stdin();  // or refuses to eat a loop's list
   const std::string file = given.file.value_or("-");
   return options.decode ? read_bytes(file) : read_text(file);
 }

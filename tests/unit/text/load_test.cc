@@ -208,8 +208,8 @@ TEST(Json, TruncationAndPaddingAreNotAppliedAndThatIsSaid) {
 TEST(Refusals, NameWhatIsNotSupported) {
   EXPECT_EQ(refusal(toy_json(R"(,"normalizer":{"type":"Nmt"})")),
             "tokenizer.json: normalizer.type: this normalizer is not supported\n"
-            "  expected: NFC, NFD, NFKC, NFKD, Lowercase, Strip, StripAccents, Replace, Prepend, Precompiled, "
-            "ByteLevel or Sequence\n"
+            "  expected: NFC, NFD, NFKC, NFKD, Lowercase, Strip, StripAccents, BertNormalizer, Replace, Prepend, "
+            "Precompiled, ByteLevel or Sequence\n"
             "  found:    \"Nmt\"");
   EXPECT_THAT(refusal(toy_json(R"(,"normalizer":{"type":"Sequence","normalizers":[{"type":"NFC"},{"type":"Nmt"}]})")),
               HasSubstr("normalizer.normalizers[1].type: this normalizer"));
@@ -218,8 +218,12 @@ TEST(Refusals, NameWhatIsNotSupported) {
   EXPECT_THAT(refusal(toy_json(R"(,"decoder":{"type":"CTC"})")), HasSubstr("decoder.type: this decoder"));
   EXPECT_THAT(refusal(toy_json(R"(,"post_processor":{"type":"Surprise"})")),
               HasSubstr("post_processor.type: this post-processor"));
-  EXPECT_THAT(refusal(R"({"model":{"type":"WordPiece","vocab":{},"merges":[]}})"),
-              HasSubstr("model.type: a tokenizer of the kind WordPiece is not supported"));
+  EXPECT_THAT(refusal(R"({"model":{"type":"WordLevel","vocab":{},"merges":[]}})"),
+              HasSubstr("model.type: a tokenizer of the kind WordLevel is not supported"));
+  EXPECT_THAT(refusal(R"({"model":{"type":"WordPiece","vocab":{},"max_input_chars_per_word":1000000}})"),
+              HasSubstr("model.max_input_chars_per_word: "));
+  EXPECT_THAT(refusal(R"({"model":{"type":"WordPiece","vocab":{},"surprise":1}})"),
+              HasSubstr("model.surprise: is not known"));
   EXPECT_THAT(refusal(toy_json("", R"(,"dropout":0.1)")), HasSubstr("model.dropout: dropout makes encoding random"));
   EXPECT_THAT(refusal(toy_json("", R"(,"surprise":1)")),
               HasSubstr("model.surprise: is not known here and would be ignored"));
@@ -335,7 +339,8 @@ TEST_F(Folders, WhatDecidesOnTheTokensAroundATextIsSaid) {
 
 TEST_F(Folders, WithoutATokenizer) {
   EXPECT_THAT(refusal(), AllOf(HasSubstr("there is no tokenizer here"),
-                               HasSubstr("tokenizer.json, vocab.json and merges.txt, tokenizer.model or tekken.json")));
+                               HasSubstr("tokenizer.json, vocab.json and merges.txt, tokenizer.model, tekken.json or "
+                                         "vocab.txt")));
 }
 
 TEST_F(Folders, ErrorsNameTheFile) {
