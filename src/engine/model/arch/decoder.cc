@@ -666,7 +666,8 @@ void refuse_unsupported(const hf::Config& c) {
                     "output_router_logits",
                     "router_aux_loss_coef",
                     "router_jitter_noise",
-                    "input_jitter_noise"});
+                    "input_jitter_noise",
+                    "n_ctx"});
 }
 
 }  // namespace
