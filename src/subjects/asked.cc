@@ -72,6 +72,7 @@ served::Reply Asked::answer(const served::Question& q) {
     kept_.push_back(next);
   }
   reply.seconds = seconds() - start;
+  if (options_.decode) reply.text = options_.decode(reply.ids);
   return reply;
 }
 

@@ -4,6 +4,7 @@
 
 #include <functional>
 #include <memory>
+#include <span>
 #include <string>
 
 #include "checker/served/server.h"
@@ -16,6 +17,7 @@ struct AskedOptions {
   std::string version = {};  // of the program
   int candidates = 50;       // log-probabilities of an answer
   std::function<std::vector<std::int32_t>(const std::string&)> tokenize = {};
+  std::function<std::string(std::span<const std::int32_t>)> decode = {};  // empty: replies have no text
 };
 
 class Asked : public served::Server {

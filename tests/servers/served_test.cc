@@ -317,6 +317,7 @@ TEST(Versus, AnotherModelDiffers) {
   const Versus v = compared(one, other);
   EXPECT_EQ(v.verdict.outcome, Outcome::differs) << v.verdict.sentence;
   EXPECT_THAT(v.verdict.sentence, HasSubstr("another token is the most likely in"));
+  EXPECT_THAT(v.verdict.reasons, Contains(HasSubstr("from token 1 on")));
 }
 
 TEST(Versus, OtherTokensAreSaid) {

@@ -87,14 +87,19 @@ class OwnEngine {
         asked_(subject_, {.where = name,
                           .version = PKV_VERSION,
                           .candidates = static_cast<int>(candidates),
-                          .tokenize = [this](const std::string& text) {
-                            const text::Tokenizer tokenizer = load_tokenizer(folder_, "token ids: --ids 1,2,3");
-                            return tokenizer.encode(text);
-                          }}) {}
+                          .tokenize = [this](const std::string& text) { return tokenizer().encode(text); },
+                          .decode = [this](std::span<const std::int32_t> ids) { return tokenizer().decode(ids); }}) {}
   served::Server& server() { return asked_; }
 
  private:
+  // Read when it is needed first.
+  const text::Tokenizer& tokenizer() {
+    if (!tokenizer_) tokenizer_.emplace(load_tokenizer(folder_, "token ids: --ids 1,2,3"));
+    return *tokenizer_;
+  }
+
   std::filesystem::path folder_;
+  std::optional<text::Tokenizer> tokenizer_;
   subjects::EngineSubject subject_;
   subjects::Asked asked_;
 };

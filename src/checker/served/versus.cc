@@ -178,9 +178,11 @@ class Comparing {
       pair.seconds[i] = both[i].seconds;
       pair.wrote[i] = both[i].text;
     }
-    // A server that names no ids, or writes no text, is compared by the other.
+    // By ids where both name them: the pieces of a text may be spelled in two ways.
     const bool ids = !both[0].ids.empty() && !both[1].ids.empty();
     pair.same_text = ids ? both[0].ids == both[1].ids : both[0].text == both[1].text;
+    if (ids && !pair.same_text)
+      pair.parts_at = std::ranges::mismatch(both[0].ids, both[1].ids).in1 - both[0].ids.begin() + 1;
     pair.apart = between(both[0], both[1]);
     if (pair.apart) v_.seen = std::min(v_.seen, pair.apart->seen);
     return v_.pairs.emplace_back(std::move(pair));
@@ -285,7 +287,7 @@ void Comparing::judge() {
   }
   if (numbers && verdict.outcome != Outcome::identical) {
     verdict.reasons.push_back(
-        fmt::format("up to {} nats they would count as alike (--tolerance)", show::short_number(v_.tolerance)));
+        fmt::format("alike are answers of up to {} nats (--tolerance)", show::short_number(v_.tolerance)));
   }
   if (v_.tokens > 0 && v_.tokens_checked && v_.tokens_apart.empty()) {
     verdict.reasons.push_back(fmt::format("both make the same {} of the text", show::counted(v_.tokens, "token")));
@@ -293,10 +295,11 @@ void Comparing::judge() {
   if (v_.tokens == 0)
     verdict.reasons.emplace_back("asked as text: whether both make the same tokens of it was not seen");
   if (numbers && other_text > 0) {
-    const auto& last = pairs.back();
-    verdict.reasons.push_back(fmt::format(
-        "{} of {} wrote another text{}", other_text, show::counted(std::ssize(pairs), "answer"),
-        last.same_text ? "" : fmt::format(": after the prompt {} and {}", quote(last.wrote[0]), quote(last.wrote[1]))));
+    const Pair& p = *std::ranges::find(pairs, false, &Pair::same_text);
+    verdict.reasons.push_back(fmt::format("{} of {} went on in another way; {}: {} and {}{}", other_text,
+                                          show::counted(std::ssize(pairs), "answer"), p.name, quote(p.wrote[0]),
+                                          quote(p.wrote[1]),
+                                          p.parts_at ? fmt::format(", from token {} on", *p.parts_at) : ""));
   }
   add_moves(v_);
   if (!numbers && texts) verdict.reasons.emplace_back("their candidates cannot be compared: only what they wrote was");

@@ -40,6 +40,7 @@ struct Pair {
   std::optional<Distance> moved[2] = {};       // each from its own answer computed anew, where something was kept
   std::string wrote[2] = {};                   // what each wrote
   bool same_text = true;
+  std::optional<std::int64_t> parts_at = {};  // the first token, from 1, that is another
   double seconds[2] = {};
 
   bool same() const { return same_text && (!apart || apart->same); }
