@@ -7,6 +7,7 @@
 #include "base/random.h"
 #include "engine/kernels/cpu/cpu.h"
 #include "engine/kernels/cpu/instruction_set.h"
+#include "support/staged.h"
 
 namespace pkv::kernels {
 namespace {
@@ -20,7 +21,7 @@ void for_each_table(const std::function<void(const Ops&)>& body) {
   for (const Ops* ops : tables()) {
     if (ops != &cpu::ops()) {
       SCOPED_TRACE(std::string(ops->name));
-      body(*ops);
+      body(ops->memory.of_host ? *ops : support::staged::ops(ops->name));
       continue;
     }
     for (const std::string& name : cpu::instruction_sets()) {

@@ -45,15 +45,16 @@ Owners& owners() {
   return all;
 }
 
-[[noreturn]] void fail_memory(std::size_t bytes) {
+[[noreturn]] void fail_memory(const Backend& backend, std::size_t bytes) {
+  const std::string left = backend.device().memory_left();
   fail_load({.what = "not enough memory",
-             .found = std::to_string(bytes) + " bytes asked for",
+             .found = std::to_string(bytes) + " bytes asked for" + (left.empty() ? "" : ", and " + left),
              .hint = "a shorter text or a smaller number format"});
 }
 
 // Memory that a table gave for a view, which has no data when there was none left.
 Memory taken(const Backend& backend, void* memory, const View& view, std::size_t bytes) {
-  if (!view) fail_memory(bytes);
+  if (!view) fail_memory(backend, bytes);
   return memory == nullptr ? Memory() : Memory(backend, memory, bytes);
 }
 
@@ -91,7 +92,7 @@ std::unique_ptr<Peak> Backend::peak(Clock clock) const { return ops_->memory.pea
 
 Memory::Memory(Backend backend, void* data, std::size_t bytes)
     : backend_(std::make_unique<Backend>(std::move(backend))), data_(static_cast<std::byte*>(data)), size_(bytes) {
-  if (data_ == nullptr) fail_memory(bytes);
+  if (data_ == nullptr) fail_memory(*backend_, bytes);
   if (kChecked) owners().add(data_, size_, backend_->device());
 }
 

@@ -44,6 +44,8 @@ class Device {
  public:
   virtual ~Device() = default;
   virtual std::string describe() const = 0;  // "cpu (AVX2), 2 threads"
+  // For who has asked for memory in vain: "1.5 GiB of the GPU's 139.8 GiB are free"; empty where nobody can tell.
+  virtual std::string memory_left() const { return {}; }
 };
 
 // out[r] = scale * table[ids[r]] (+ out[r] when `add`). ids int32 [rows]; table [n, hidden] packed, fp32, fp16 or bf16;
