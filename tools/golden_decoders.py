@@ -29,7 +29,8 @@ class Kind:
 
 KINDS = {name: Kind() for name in """llama mistral ministral qwen2 qwen3 smollm3 seed_oss cwm granite arcee helium ernie4_5
     hunyuan_v1_dense olmo olmo2 olmo3 exaone exaone4 glm glm4 internlm3 ministral3 starcoder2 stablelm cohere cohere2 gptj
-    phi apertus opt gpt_neo jais2 iquestcoder lfm2""".split()}
+    phi apertus opt gpt_neo jais2 iquestcoder lfm2
+    mamba2 bamba granitemoehybrid""".split()}
 KINDS |= {name: Kind(one_more=True) for name in ("gemma", "gemma2", "gemma3_text", "vaultgemma", "nemotron",
                                                  "qwen3_5_text")}
 KINDS |= {"bloom": Kind(fused="query_key_value", groups=True), "gpt_bigcode": Kind(fused="c_attn")}
@@ -83,7 +84,7 @@ class Decoder(Family):
 
 def families():
     return {name: Decoder(transformers.AutoModelForCausalLM, ("embed_tokens", "embed_positions", "wte", "wpe", "embed_in",
-                                                                     "word_embeddings.weight"),
+                                                                     "word_embeddings.weight", "backbone.embeddings"),
                           queries_and_keys(kind), double=keep_double,
                           norm_centre=0 if kind.one_more else 1) for name, kind in KINDS.items()}
 
@@ -495,6 +496,34 @@ CASES += [
         rope_parameters=DEFAULT | {"partial_rotary_factor": 0.5}, rms_norm_eps=1e-3, store="float16"),
     case("qwen35-nets-alone", "qwen3_5_text", 66, **NET | dict(linear_num_key_heads=1, linear_num_value_heads=5),
          layer_types=[LINEAR, LINEAR], num_hidden_layers=2, linear_conv_kernel_dim=3),
+]
+
+# Mamba-2: steps are limited where `time_step_limit` says so. Chunks are how transformers computes it, and change nothing.
+BARE = dict(intermediate_size="absent", num_attention_heads="absent", num_key_value_heads="absent",
+            max_position_embeddings="absent")
+MAMBA2 = BARE | dict(hidden_size=24, num_heads=6, head_dim=8, state_size=10, n_groups=2, chunk_size=16)
+SCAN = dict(hidden_size=36, mamba_n_heads=9, mamba_d_head=8, mamba_d_state=10, mamba_n_groups=3, mamba_chunk_size=16)
+MULTIPLIED = dict(embedding_multiplier=3.0, logits_scaling=0.5, residual_multiplier=0.6, attention_multiplier=0.3)
+
+CASES += [
+    case("mamba2-limits", "mamba2", 70, **MAMBA2, time_step_limit=(0.05, 1.5),
+         matters={"time_step_limit": (0.0, float("inf"))}),
+    case("mamba2-biases-tied", "mamba2", **MAMBA2 | dict(n_groups=1, state_size=16), use_bias=True, use_conv_bias=False,
+         tie_word_embeddings=True, conv_kernel=3, layer_norm_epsilon=1e-3, store="float16"),
+    case("mamba2-one-head-a-group", "mamba2", 66, **MAMBA2 | dict(num_heads=3, head_dim=16, n_groups=3, state_size=6),
+         num_hidden_layers=3, hidden_act="silu"),
+    case("bamba-mixed", "bamba", 70, **SCAN, num_hidden_layers=3, attn_layer_indices=[1], rms_norm_eps=1e-5),
+    case("bamba-biases-tied", "bamba", **SCAN | dict(hidden_size=24, mamba_n_heads=4, mamba_d_head=12, mamba_n_groups=1),
+         attention_bias=True, mlp_bias=True, mamba_proj_bias=True, mamba_conv_bias=False, tie_word_embeddings=True,
+         num_attention_heads=3, num_key_value_heads=1, attn_layer_indices=[0], store="float16"),
+    case("bamba-scans-alone", "bamba", **SCAN, attn_layer_indices=None, time_step_limit=(0.1, 2.0)),
+    case("granite-hybrid-turned", "granitemoehybrid", 70, **SCAN, **MULTIPLIED, num_hidden_layers=3, num_local_experts=0,
+         layer_types=[LINEAR, FULL, LINEAR], shared_intermediate_size=28, position_embedding_type="rope",
+         rope_parameters=DEFAULT, matters={"position_embedding_type": "nope"}),
+    case("granite-hybrid-unturned", "granitemoehybrid", **SCAN, **MULTIPLIED, num_local_experts=0,
+         layer_types=[FULL, LINEAR], shared_intermediate_size=28, rms_norm_eps=1e-3, attention_bias=True, store="float16"),
+    twin("granite-hybrid-unturned-transformers4", "granite-hybrid-unturned", **old_rope(), layer_types=["attention", "mamba"],
+         position_embedding_type="nope", mamba_d_head="auto"),
 ]
 
 for c in CASES:

@@ -178,8 +178,11 @@ def run(model, ids, suffix="", rows=()):
 @torch.no_grad()
 def run_rows(model, ids, suffix, rows):
     out = model(input_ids=ids[None], use_cache=False, output_hidden_states=True)
+    states = out.hidden_states
+    if model.config.model_type == "mamba2":  # whose class leaves out the embeddings, and gives the last layer's twice
+        states = (model.get_input_embeddings()(ids[None]), *states[:-2], states[-1])
     result = {f"logits{suffix}": out.logits[0, rows]}
-    result |= {f"hidden_states{suffix}.{i}": h[0, rows] for i, h in enumerate(out.hidden_states)}
+    result |= {f"hidden_states{suffix}.{i}": h[0, rows] for i, h in enumerate(states)}
     return {name: t.contiguous().clone() for name, t in result.items()}
 
 
@@ -239,7 +242,7 @@ def entropy_share(model, ids):
     with replaced(F, "scaled_dot_product_attention", watching):
         out = model(input_ids=ids[None], use_cache=False,
                     output_attentions=model.config._attn_implementation == "eager")
-    for weights in out.attentions or []:
+    for weights in getattr(out, "attentions", None) or []:
         look(weights)
     return sum(shares) / max(len(shares), 1)
 

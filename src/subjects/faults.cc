@@ -37,6 +37,7 @@ check::Traits traits_of(const Card& card) {
           .caps_scores = card.caps_scores,
           .convolves = std::ranges::any_of(states, [](const auto& s) { return s.inputs > 0; }),
           .recurs = std::ranges::any_of(states, [](const auto& s) { return s.heads > 0; }),
+          .limits_steps = card.limits_steps,
           .sinks = card.sinks,
           .experts = card.experts > 0};
 }
@@ -141,6 +142,7 @@ constexpr Plant kPlants[] = {
     {CauseId::conv_dropped, misstate<Fault::State::inputs_dropped>},
     {CauseId::first_token_only, misstate<Fault::State::first_of_call>},
     {CauseId::state_in_bf16, misstate<Fault::State::bf16>},
+    {CauseId::step_differs, misstate<Fault::State::unlimited>},
     {CauseId::state_of_elsewhere, misstate<Fault::State::elsewhere>},
     {CauseId::attends_both_ways, attend_both_ways},
     {CauseId::prefix_seen_whole, hide<Mask::both_ways>},

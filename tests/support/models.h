@@ -93,6 +93,8 @@ inline bool is_one_of_many(const std::filesystem::path& folder) {
                                                             "qwen2-moe-some-layers",
                                                             "glm4-moe-groups",
                                                             "gpt-oss-windows",
+                                                            "mamba2-limits",
+                                                            "bamba-mixed",
                                                             "stablelm-parallel"};
   const auto rows = model::arch::rows();
   const bool row = std::ranges::find(rows, model_type(folder), &model::arch::Row::model_type) != rows.end();

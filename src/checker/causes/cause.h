@@ -59,6 +59,7 @@ enum class CauseId : std::uint8_t {
   conv_dropped,
   first_token_only,
   state_in_bf16,
+  step_differs,
   past_of_another_text,
   past_changed_in_place,
   past_not_rewound,
@@ -98,6 +99,7 @@ struct Traits {
   bool head_norms = false;                     // of queries and keys
   bool caps_scores = false;
   bool convolves = false, recurs = false;  // layers keep inputs of a convolution; matrices of a recurrence
+  bool limits_steps = false;               // of a recurrence
   bool sinks = false;                      // every row sees one more score
   bool experts = false;                    // that a router chooses from
 };

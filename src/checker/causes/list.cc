@@ -41,6 +41,7 @@ bool with_experts(const Traits& t) { return t.causal && t.experts; }
 bool with_windows(const Traits& t) { return t.causal && t.windows; }
 bool with_some_windows(const Traits& t) { return t.causal && t.some_windows; }
 bool recurs(const Traits& t) { return t.causal && t.recurs; }
+bool limits_steps(const Traits& t) { return recurs(t) && t.limits_steps; }
 bool convolves(const Traits& t) { return t.causal && t.convolves; }
 bool keeps_a_state(const Traits& t) { return t.causal && (t.recurs || t.convolves); }
 // Where nothing but states is kept, what was taken back is still in the past, and no more can be said.
@@ -440,6 +441,13 @@ constexpr Cause kCauses[] = {
      .look_at = kFormatCode,
      .supposed = true,
      .fits = recurs},
+    {.id = CauseId::step_differs,
+     .name = "step-differs",
+     .statement = "calls of one token compute another recurrence: its steps are not limited",
+     .look_at = "what the path of a step leaves out that the path of a whole text does: limits of steps, norms, terms",
+     .reference = "huggingface/transformers 5.24, nemotron_h and zamba2",
+     .supposed = true,
+     .fits = limits_steps},
     {.id = CauseId::past_of_another_text,
      .name = "past-of-another-text",
      .statement = "the past is that of another text",

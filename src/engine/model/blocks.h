@@ -105,6 +105,18 @@ struct DeltaNet {
   std::int64_t key_heads = 0, heads = 0, keys = 0, values = 0;
 };
 
+// Mamba-2 (Dao and Gu 2024): of one product whose output row is [gate | x, keys, queries | steps], x, keys and queries
+// of a convolution with its function; a matrix for each head; what that gives, times silu(gate), is normalised in
+// groups.
+struct Scan {
+  Projection in, out;
+  Filter filter{};
+  Norm norm;                  // weight fp32 [groups, heads * values / groups]
+  View rate, bias, skip;      // fp32 [heads]
+  float least = 0, most = 0;  // of a step
+  std::int64_t groups = 0, heads = 0, keys = 0, values = 0;
+};
+
 // down(act(up(x))), or down(act(gate(x)) * up(x)).
 struct Mlp {
   Projection up, down;

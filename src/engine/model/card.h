@@ -56,11 +56,12 @@ struct Card {
   std::optional<Temperature> temperature{};
   std::vector<int> turns{};  // by layer, which of the page's rotations; -1: none. Empty: all layers by one
   std::int64_t short_texts =
-      0;                     // with a regime: up to so many tokens other systems place as in short texts; 0: no regime
-  bool head_norms = false;   // queries and keys are normalised
-  bool caps_scores = false;  // scores are limited softly
-  bool sinks = false;        // every row sees one more score
-  std::int64_t experts = 0;  // that a router chooses from; 0: no mixtures
+      0;                      // with a regime: up to so many tokens other systems place as in short texts; 0: no regime
+  bool head_norms = false;    // queries and keys are normalised
+  bool caps_scores = false;   // scores are limited softly
+  bool limits_steps = false;  // of a recurrence
+  bool sinks = false;         // every row sees one more score
+  std::int64_t experts = 0;   // that a router chooses from; 0: no mixtures
   std::int64_t first_position = 0;  // row of a learned table that a text's first token gets
   bool final_norm = true;           // there is a norm between the last layer and the output layer
   PastIn2023 past_in_2023 = PastIn2023::used;

@@ -4,6 +4,7 @@
 #include <atomic>
 #include <bit>
 #include <cmath>
+#include <limits>
 #include <utility>
 
 #include "engine/kernels/call.h"
@@ -605,6 +606,41 @@ Branch Pass::recur(const View& input, const DeltaNet& net) {
   call(&Ops::gate, {.x = gate, .up = out, .out = out, .act = Act::silu});
   ++with_state_;
   return {out, &net.out};
+}
+
+Branch Pass::recur(const View& input, const Scan& scan) {
+  tap_embedded();
+  // A fault of calls of one token, which have no other rows beside them.
+  const Feed& feed = feeds_[0];
+  const bool unlimited =
+      feed.fault != nullptr && feed.fault->state == Fault::State::unlimited && feed.past->length() > 0 && rows_ == 1;
+  const PastShape& shape = feeds_[0].past->shape();
+  const std::int64_t n = scan.heads * scan.values, kn = scan.groups * scan.keys, channels = n + 2 * kn;
+  const View fused = buffer(Workspace::qkv, n + channels + scan.heads);
+  const View gate = fused.columns(0, n), steps = fused.columns(n + channels, scan.heads);
+  multiply(input, scan.in, {.x = {}, .out = fused});
+  const View mixed = buffer(Workspace::inner, channels), out = buffer(Workspace::context, n);
+  convolve(fused.columns(n, channels), scan.filter, mixed);
+  const std::size_t at = shape.state_at(with_state_) + shape.states[with_state_].convolution_bytes();
+  each_piece([&](const kernels::Batch& piece) {
+    call(&Ops::recur, {.q = by_heads(mixed.columns(n + kn, kn), scan.groups),
+                       .k = by_heads(mixed.columns(n, kn), scan.groups),
+                       .v = by_heads(mixed.columns(0, n), scan.heads),
+                       .a = steps,
+                       .rate = scan.rate,
+                       .bias = scan.bias,
+                       .skip = scan.skip,
+                       .out = by_heads(out, scan.heads),
+                       .least = unlimited ? 0 : scan.least,
+                       .most = unlimited ? std::numeric_limits<float>::infinity() : scan.most,
+                       .batch = piece,
+                       .at = at});
+  });
+  call(&Ops::gate, {.x = gate, .up = out, .out = out, .act = Act::silu});
+  const View groups = by_heads(out, scan.groups);
+  normalise(scan.norm, groups, groups);
+  ++with_state_;
+  return {out, &scan.out};
 }
 
 void Pass::end_layer() {

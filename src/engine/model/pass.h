@@ -97,6 +97,7 @@ class Pass {
   Branch attend(const View& input, const Attention& attention);
   Branch convolve(const View& input, const ShortConvolution& convolution);
   Branch recur(const View& input, const DeltaNet& net);
+  Branch recur(const View& input, const Scan& scan);
   Branch mlp(const View& input, const Mlp& mlp);
   Branch mix(const View& input, const Mixture& mixture);
   Branch norm(const Norm& norm, const Branch& branch);  // of what the branch gives

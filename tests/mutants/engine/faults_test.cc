@@ -38,8 +38,8 @@ const std::vector<std::string> kOfToday{"mistral-window",  "gemma2-windows",  "g
                                         "cohere2-windows", "smollm3-windows", "phi3-longrope-long",
                                         "hunyuan-heads",   "olmo3-windows",   "vaultgemma-capped"};
 // And those whose layers keep a state. Where all do, or all but the last, faults of attention are nothing or others'.
-const std::vector<std::string> kStates{"qwen35-biases-tied", "lfm2-mixed", "lfm2-convolutions-alone", "qwen35-mixed",
-                                       "qwen35-nets-alone"};
+const std::vector<std::string> kStates{"qwen35-biases-tied", "lfm2-mixed",  "lfm2-convolutions-alone", "qwen35-mixed",
+                                       "qwen35-nets-alone",  "bamba-mixed", "bamba-scans-alone",       "mamba2-limits"};
 // Those with experts: for what only such a model can get wrong.
 const std::vector<std::string> kOfExperts{"gpt-oss-windows", "gpt-oss-types", "qwen3-moe-some-layers",
                                           "glm4-moe-groups"};
@@ -84,6 +84,7 @@ const std::vector<std::string> kFaults{"past-absent",
                                        "conv-dropped",
                                        "first-token-only",
                                        "state-in-bf16",
+                                       "step-differs",
                                        "past-of-another-text",
                                        "past-changed-in-place",
                                        "past-not-rewound",
@@ -147,7 +148,7 @@ std::vector<Case> cases(const std::string& fault) {
     if (of_layers || i == one) add(kOfToday[i], kFloats, {"", "", 40, {Choice::listed, {9, 24}}});
     if (of_layers || many()) add(kOfToday[i], kFloats, {"", "", 26, {Choice::listed, {21}}});
   }
-  const bool of_states = std::ranges::any_of(std::array{"state-", "conv-dropped", "first-token"},
+  const bool of_states = std::ranges::any_of(std::array{"state-", "conv-dropped", "first-token", "step-"},
                                              [&](const char* start) { return fault.starts_with(start); });
   for (const std::string& model : kStates) {
     const bool any = model == kStates.front() && !fault.starts_with("past-in");  // it is stored in 16 bits

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <string>
 
 #include "base/error.h"
@@ -39,13 +40,16 @@ void run(const Decoder& m, Pass& p) {
   };
   begin(m, p);
   for (const Decoder::Layer& l : m.layers) {
-    const View first = l.before_attention ? p.norm(*l.before_attention) : p.hidden();
-    branch(l.convolution ? p.convolve(first, *l.convolution)
-           : l.net       ? p.recur(first, *l.net)
-                         : p.attend(first, l.attention),
+    const View mixed = l.before_attention ? p.norm(*l.before_attention) : p.hidden();
+    branch(l.convolution ? p.convolve(mixed, *l.convolution)
+           : l.net       ? p.recur(mixed, *l.net)
+           : l.scan      ? p.recur(mixed, *l.scan)
+                         : p.attend(mixed, l.attention),
            l.after_attention);
-    const View last = l.before_mlp ? p.norm(*l.before_mlp) : p.hidden();
-    branch(l.mixture ? p.mix(last, *l.mixture) : p.mlp(last, l.mlp), l.after_mlp);
+    if (l.mixture || l.mlp.down) {
+      const View last = l.before_mlp ? p.norm(*l.before_mlp) : p.hidden();
+      branch(l.mixture ? p.mix(last, *l.mixture) : p.mlp(last, l.mlp), l.after_mlp);
+    }
     p.end_layer();
   }
   end(m, p);
@@ -154,20 +158,24 @@ std::vector<Kind> mixed_kinds(const hf::Config& c, const Row& row, std::int64_t 
   }
   std::optional<std::vector<std::int64_t>> listed;
   if (!row.mixer.listed.empty() && c.has(row.mixer.listed)) listed = c.integers({row.mixer.listed}, 0, layers - 1);
-  const std::int64_t each = row.mixer.each.empty() ? 1 : c.integer_or({row.mixer.each}, row.mixer.absent, 1, kMaxWidth);
+  const std::int64_t each =
+      row.mixer.each.empty() ? row.mixer.absent : c.integer_or({row.mixer.each}, row.mixer.absent, 1, kMaxWidth);
+  const bool turns = row.turn.by_key.empty() || c.text_or_none({row.turn.by_key}).value_or("") == "rope";
   for (std::int64_t i = 0; i < layers; ++i) {
     bool& attends = kinds[static_cast<std::size_t>(i)].attends;
     if (!types.empty()) {
       const std::string& type = types[static_cast<std::size_t>(i)];
-      if (type != "full_attention" && type != row.mixer.type) {
+      attends = type == "full_attention" || type == "attention";
+      const bool old = row.mixer.which == Mixer::scan && type == "mamba";
+      if (!attends && type != row.mixer.type && !old) {
         c.unsupported("layer_types", fmt::format("full_attention and {}", row.mixer.type));
       }
-      attends = type == "full_attention";
     } else if (listed) {
       attends = std::ranges::count(*listed, i) > 0;
     } else {
       attends = (i + 1) % each == 0;
     }
+    if (!turns) kinds[static_cast<std::size_t>(i)].rotation = -1;
   }
   return kinds;
 }
@@ -275,7 +283,12 @@ Card read_card(const hf::Config& c, const Row& row) {
   card.head_dim = given ? *given : head_size(c, card.hidden, card.heads);
   const bool adjusted = row.scales.adjusted_inner;
   const hf::Names of_blocks{"block_ff_dim", "intermediate_size"}, plain{"intermediate_size", "n_inner", "ffn_dim"};
-  const hf::Names inner_keys = adjusted ? of_blocks : plain;
+  const hf::Names shared{"shared_intermediate_size"};
+  const bool beside_experts = row.names.gate_up.starts_with("shared_mlp");
+  const hf::Names inner_keys = adjusted ? of_blocks : beside_experts ? shared : plain;
+  if (beside_experts && c.integer_or({"num_local_experts"}, 8, 0, kMaxWidth) > 0) {
+    c.unsupported("num_local_experts", "0");
+  }
   const std::optional<std::int64_t> inner = c.integer_or_none(inner_keys, 1, kMaxWidth);
   card.inner = inner || row.absent.inner == 0 ? c.integer(inner_keys, 1, kMaxWidth) : row.absent.inner * card.hidden;
   if (adjusted) card.inner = adjusted_inner(c, card.inner);
@@ -296,6 +309,27 @@ kernels::Act read_act(const hf::Config& c, const Row& row) {
   return act == kernels::Act::gelu && row.act.gelu_is_tanh ? kernels::Act::gelu_tanh : act;
 }
 
+// Mamba-2's sizes: hybrids have "mamba_" before their keys, and some other names.
+StateShape scan_state(const hf::Config& c, const Card& card) {
+  const bool hybrid = c.has("mamba_n_heads") || c.has("mamba_d_state");
+  const std::int64_t inner = card.hidden * c.integer_or({hybrid ? "mamba_expand" : "expand"}, 2, 1, 64);
+  StateShape s{.inputs = c.integer_or({hybrid ? "mamba_d_conv" : "conv_kernel"}, 4, 2, kernels::kMostTaps) - 1};
+  s.heads = c.integer_or({hybrid ? "mamba_n_heads" : "num_heads"}, 128, 1, kMaxWidth);
+  s.keys = c.integer_or({hybrid ? "mamba_d_state" : "state_size"}, hybrid ? 256 : 128, 1, kernels::kMostKeys);
+  s.values = inner / s.heads;
+  const std::string_view dim = hybrid ? "mamba_d_head" : "head_dim";
+  const Json* given = c.value({dim});
+  const bool by_itself = given == nullptr || given->is_null() || given->is_text();  // "auto"
+  if (inner % s.heads != 0 || (!by_itself && c.integer({dim}, 1, kMaxWidth) != s.values)) {
+    c.unsupported(dim, fmt::format("{} heads of one size, together {} wide", s.heads, inner));
+  }
+  const std::string_view key = hybrid ? "mamba_n_groups" : "n_groups";
+  const std::int64_t groups = c.integer_or({key}, hybrid ? 1 : 8, 1, kMaxWidth);
+  if (s.heads % groups != 0) c.unsupported(key, fmt::format("a divisor of the number of heads, {}", s.heads));
+  s.channels = inner + 2 * groups * s.keys;
+  return s;
+}
+
 // What a layer with the row's mixer keeps.
 StateShape state_of(const hf::Config& c, const Row& row, const Card& card) {
   const auto taps = [&](std::string_view key, std::int64_t absent) {
@@ -303,6 +337,7 @@ StateShape state_of(const hf::Config& c, const Row& row, const Card& card) {
   };
   if (row.mixer.which == Mixer::convolution) return {.inputs = taps("conv_L_cache", 3) - 1, .channels = card.hidden};
   if (row.mixer.which == Mixer::none) return {};
+  if (row.mixer.which == Mixer::scan) return scan_state(c, card);
   StateShape s{.inputs = taps("linear_conv_kernel_dim", 4) - 1};
   const std::int64_t key_heads = c.integer_or({"linear_num_key_heads"}, 16, 1, kMaxWidth);
   s.heads = c.integer_or({"linear_num_value_heads"}, 32, 1, kMaxWidth);
@@ -313,6 +348,25 @@ StateShape state_of(const hf::Config& c, const Row& row, const Card& card) {
   }
   s.channels = 2 * key_heads * s.keys + s.heads * s.values;
   return s;
+}
+
+// [least, most] of a step; transformers writes infinity as an object of its own.
+std::pair<float, float> step_limits(const hf::Config& c) {
+  const Json* given = c.value({"time_step_limit"});
+  if (given == nullptr || given->is_null()) return {0.f, std::numeric_limits<float>::infinity()};
+  const auto refuse = [&] { c.unsupported("time_step_limit", "[least, most], numbers from 0 on"); };
+  if (!given->is_array() || given->elements().size() != 2) refuse();
+  const auto number = [&](const Json& x) {
+    const Json* named = x.is_object() ? x.find("__float__") : nullptr;
+    if (named != nullptr && named->is_text() && named->text() == "Infinity") {
+      return std::numeric_limits<double>::infinity();
+    }
+    if (!x.is_number() || !(x.number() >= 0)) refuse();
+    return x.number();
+  };
+  const double least = number(given->elements()[0]), most = number(given->elements()[1]);
+  if (!(least <= most)) refuse();
+  return {static_cast<float>(least), static_cast<float>(most)};
 }
 
 // Reads the layers of one model.
@@ -363,8 +417,12 @@ class LayerReader {
       if (name.empty()) return std::nullopt;
       return norm(at + std::string(name));
     };
-    Decoder::Layer layer{.mlp = is_mixed(i) ? Mlp() : read_mlp(at)};
-    if (is_mixed(i)) layer.mixture = read_mixture(in_, row_, card_, plan_, i, at, mlp_bias_);
+    Decoder::Layer layer;
+    if (is_mixed(i)) {
+      layer.mixture = read_mixture(in_, row_, card_, plan_, i, at, mlp_bias_);
+    } else if (!n.down.empty()) {
+      layer.mlp = read_mlp(at);
+    }
     if (after_sums_) {
       layer.after_attention = norm(at + std::string(n.before_attention));
       layer.after_mlp = norm(at + std::string(n.before_mlp));
@@ -378,8 +436,10 @@ class LayerReader {
       layer.attention = read_attention(at, kind);
     } else if (row_.mixer.which == Mixer::convolution) {
       layer.convolution = read_convolution(at + std::string(n.mixer));
-    } else {
+    } else if (row_.mixer.which == Mixer::delta) {
       layer.net = read_net(at + std::string(n.mixer));
+    } else {
+      layer.scan = read_scan(at + std::string(n.mixer));
     }
     return layer;
   }
@@ -395,6 +455,37 @@ class LayerReader {
     return {.in = in_.linear(at + "in_proj", 3 * card_.hidden, card_.hidden, bias),
             .out = in_.linear(at + "out_proj", card_.hidden, card_.hidden, bias),
             .filter = in_.filter(at + "conv", card_.hidden, state.inputs + 1, bias)};
+  }
+
+  Scan read_scan(const std::string& at) const {
+    const hf::Config& c = in_.config();
+    const StateShape s = state_of(c, row_, card_);
+    const bool bias = c.flag_or({"mamba_proj_bias", "use_bias"}, false);
+    const bool filter_bias = c.flag_or({"mamba_conv_bias", "use_conv_bias"}, true);
+    const std::int64_t inner = s.heads * s.values, groups = (s.channels - inner) / (2 * s.keys);
+    const auto [least, most] = step_limits(c);
+    Scan scan{.in = in_.linear(at + "in_proj", inner + s.channels + s.heads, card_.hidden, bias),
+              .out = in_.linear(at + "out_proj", card_.hidden, inner, bias),
+              .filter = in_.filter(at + "conv1d", s.channels, s.inputs + 1, filter_bias),
+              .norm = in_.norm(at + "norm", inner, eps_, {.centred = false, .bias = false}),
+              .rate = rate(at, s.heads),
+              .bias = in_.vector(at + "dt_bias", s.heads),
+              .skip = in_.vector(at + "D", s.heads),
+              .least = least,
+              .most = most,
+              .groups = groups,
+              .heads = s.heads,
+              .keys = s.keys,
+              .values = s.values};
+    scan.filter.act = act_;
+    scan.norm.weight = View(scan.norm.weight.data, DType::f32, {groups, inner / groups});
+    return scan;
+  }
+
+  View rate(const std::string& at, std::int64_t heads) const {
+    std::vector<float> rate = in_.values(at + "A_log", heads);
+    for (float& x : rate) x = std::exp(x);
+    return in_.constants(rate);
   }
 
   // Queries and keys are made as long as 1: a root mean square norm, by 1 / sqrt(keys); queries another time by it.
@@ -419,16 +510,13 @@ class LayerReader {
                  .q = unit(1 / (root * root)),
                  .k = unit(1 / root),
                  .norm = in_.norm(at + "norm", s.values, eps_, {.centred = false, .bias = false}),
-                 .rate = {},
+                 .rate = rate(at, s.heads),
                  .bias = in_.vector(at + "dt_bias", s.heads),
                  .key_heads = key_heads,
                  .heads = s.heads,
                  .keys = s.keys,
                  .values = s.values};
     net.filter.act = act_;
-    std::vector<float> rate = in_.values(at + "A_log", s.heads);
-    for (float& x : rate) x = std::exp(x);
-    net.rate = in_.constants(rate);
     return net;
   }
 
@@ -518,7 +606,7 @@ class LayerReader {
 };
 
 std::string_view mixer_text(Mixer which) {
-  return which == Mixer::convolution ? "short convolutions" : "gated delta nets";
+  return which == Mixer::convolution ? "short convolutions" : which == Mixer::delta ? "gated delta nets" : "Mamba-2";
 }
 
 // "window 4096 in 24 of 32 layers, no rotation in 8"
@@ -659,6 +747,17 @@ void refuse_unsupported(const hf::Config& c) {
                     "block_use_xavier_init",
                     "use_pos_enc",
                     "mamba_ssm_dtype",
+                    "mamba_chunk_size",
+                    "chunk_size",
+                    "time_step_floor",
+                    "time_step_max",
+                    "time_step_min",
+                    "time_step_rank",
+                    "rescale_prenorm_residual",
+                    "residual_in_fp32",
+                    "num_logits_to_keep",
+                    "z_loss_coefficient",
+                    "attn_rotary_emb",
                     "mlp_only_layers",
                     "rope_interleaved",
                     "is_decoder",
@@ -690,6 +789,10 @@ std::unique_ptr<Page> load_decoder(Reader& in) {
   if (row.mixer.which != Mixer::none) {
     const StateShape state = state_of(c, row, m.card);
     for (const Kind& k : kinds) m.card.keeps.push_back({.keys = k.attends, .state = k.attends ? StateShape() : state});
+  }
+  if (row.mixer.which == Mixer::scan) {
+    const auto [least, most] = step_limits(c);
+    m.card.limits_steps = least > 0 || most < std::numeric_limits<float>::infinity();
   }
   m.card.notes = describe(kinds, row.mixer.which);
   read_rotations(in, row, m);

@@ -24,8 +24,9 @@ struct Decoder {
     Attention attention;
     std::optional<ShortConvolution> convolution;  // in place of attention
     std::optional<DeltaNet> net;                  // likewise
-    Mlp mlp;
-    std::optional<Mixture> mixture;  // in the MLP's place
+    std::optional<Scan> scan;                     // likewise
+    Mlp mlp;                                      // without `down`: there is none
+    std::optional<Mixture> mixture;               // in the MLP's place
   };
 
   Card card;
@@ -85,6 +86,7 @@ enum class Mixer : std::uint8_t {
   none,         // all attend
   convolution,  // a short convolution
   delta,        // a gated delta net
+  scan,         // Mamba-2
 };
 
 enum class Heads : std::uint8_t {
@@ -179,7 +181,8 @@ struct Row {
   } biases{};
   struct {
     bool neighbours = false;
-    double partial = 0;  // part of a head where the config says none; 0: all
+    double partial = 0;            // part of a head where the config says none; 0: all
+    std::string_view by_key = {};  // layers turn only where this key says "rope"
     std::string_view partial_key = {},
                      theta_key = {};    // of the config, in place of partial_rotary_factor and rope_theta
     std::string_view dim_key = {};      // of the number of elements that turn, in place of their part
@@ -201,9 +204,9 @@ struct Row {
   struct {
     Mixer which = Mixer::none;
     std::string_view type = {};    // what layer_types calls the layers that have it; without that key
-    std::string_view listed = {};  // this one lists the layers that attend, or all do; or
+    std::string_view listed = {};  // this one lists the layers that attend; or
     std::string_view each = {};    // each so-many-th attends,
-    std::int64_t absent = 0;       // if this key is absent, too, each of so many
+    std::int64_t absent = 1;       // if such a key is absent, too, each of so many
   } mixer{};
   struct {
     bool multipliers = false;       // the keys embedding_, residual_, attention_multiplier and logits_scaling

@@ -59,6 +59,7 @@ struct Fault {
     elsewhere,         // it is that of `steps` tokens before
     first_of_call,     // of the call before, the first token alone has reached it
     bf16,              // matrices are rounded to that format and back
+    unlimited,         // calls of one token do not limit the steps by which it changes
     not_rewound,       // what was taken back is still in it: that is for who rewinds (Past::truncate_keys)
   };
 

@@ -52,7 +52,9 @@ kernels::Memory misstate(const Model& model, const Feed& feed) {
   if (feed.fault == nullptr || past.length() == 0 || past.shape().states.empty()) return {};
   const State fault = feed.fault->state;
   const bool dropped = fault == State::matrices_dropped || fault == State::inputs_dropped;
-  if (fault == State::right || fault == State::not_rewound || (dropped && feed.ids.size() == 1)) return {};
+  if (fault == State::unlimited || fault == State::right || fault == State::not_rewound ||
+      (dropped && feed.ids.size() == 1))
+    return {};
   std::vector<std::byte> state = state_after(model, past, place_of(*feed.fault, past));
   change(state, past.shape(), fault);
   kernels::Memory memory(model.backend(), state.size());

@@ -10,7 +10,8 @@ namespace {
 TEST(Card, PositionsAreShownAsTheyAlwaysWere) {
   EXPECT_EQ(positions_text({}), "none");
   EXPECT_EQ(positions_text({.positions = Positions::learned}), "learned");
-  EXPECT_EQ(positions_text({.padding = 1, .positions = Positions::learned, .first_position = 2}), "learned, from the padding index");
+  EXPECT_EQ(positions_text({.padding = 1, .positions = Positions::learned, .first_position = 2}),
+            "learned, from the padding index");
   EXPECT_EQ(positions_text({.positions = Positions::rotary, .rotary_theta = 10000}), "rotary, theta 10000");
   EXPECT_EQ(positions_text({.positions = Positions::alibi}), "ALiBi");
 }

@@ -150,6 +150,13 @@ TEST_F(Load, WhatARowDoesNotImplementIsRefusedByName) {
     config["attention_types"] = {{{"global", "local"}, 1}};
     if (row.turn.partial == 0.25) config["head_dim"] = 8;
     if (!row.turn.dim_key.empty()) config[std::string(row.turn.dim_key)] = 4;
+    if (row.mixer.which == arch::Mixer::scan) {
+      config["shared_intermediate_size"] = 20;
+      config["num_local_experts"] = 0;
+      config[row.turn.by == Positions::none ? "num_heads" : "mamba_n_heads"] = 12;
+      config["n_groups"] = 2;
+      if (config.contains("num_heads")) config.erase("num_attention_heads");
+    }
     if (row.turn.temperature)
       config["rope_parameters"] = {{"llama_4_scaling_beta", 0.1}, {"original_max_position_embeddings", 32}};
     for (const Refusal& r : of_all) {
@@ -172,6 +179,17 @@ TEST_F(Load, WhatARowDoesNotImplementIsRefusedByName) {
       {"llama", {{"partial_rotary_factor", 0.5}}, "partial_rotary_factor"},
       {"llama", {{"rope_scaling", {{"type", "linear"}, {"factor", 0}}}}, "rope_scaling.factor"},
       {"mistral", {{"sliding_window", -1}}, "sliding_window"},
+      {"lfm2", {{"layer_types", {"conv", "sliding_attention"}}}, "layer_types"},
+      {"lfm2", {{"conv_L_cache", 1}}, "conv_L_cache"},
+      {"lfm2", {{"block_ffn_dim_multiplier", -1.0}}, "block_ffn_dim_multiplier"},
+      {"qwen3_5_text", {{"head_dim", 8}, {"linear_num_value_heads", 24}}, "linear_num_value_heads"},
+      {"qwen3_5_text", {{"head_dim", 8}, {"linear_key_head_dim", 300}}, "linear_key_head_dim"},
+      {"bamba", {{"mamba_n_heads", 12}, {"mamba_d_head", 5}}, "mamba_d_head"},
+      {"bamba", {{"mamba_n_heads", 12}, {"mamba_n_groups", 5}}, "mamba_n_groups"},
+      {"bamba", {{"mamba_n_heads", 12}, {"time_step_limit", {2, 1}}}, "time_step_limit"},
+      {"granitemoehybrid",
+       {{"mamba_n_heads", 12}, {"shared_intermediate_size", 20}},  // of which the class has 8, if nothing is said
+       "num_local_experts"},
       {"ministral", {{"layer_types", {"chunked_attention", "full_attention"}}}, "layer_types"},
       {"qwen2", {{"layer_types", {"full_attention"}}}, "layer_types"},
       {"qwen3", {{"max_window_layers", -1}}, "max_window_layers"},

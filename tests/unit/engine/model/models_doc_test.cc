@@ -19,17 +19,24 @@ namespace {
 std::string nth(std::int64_t n) { return fmt::format("{}{}", n, n == 2 ? "nd" : n == 3 ? "rd" : "th"); }
 
 std::string_view name_of(arch::Mixer mixer) {
-  return mixer == arch::Mixer::convolution ? "short convolutions" : "gated delta nets";
+  return mixer == arch::Mixer::convolution ? "short convolutions"
+         : mixer == arch::Mixer::delta     ? "gated delta nets"
+                                           : "scans";
 }
 
-std::string window_text(const arch::Row& row) {
-  if (row.mixer.which != arch::Mixer::none) {
-    return fmt::format("all tokens, where `layer_types` says full_attention{}; in other layers what {} keep",
-                       row.mixer.listed.empty()
-                           ? fmt::format(" (without it in each {}, `{}`)", nth(row.mixer.absent), row.mixer.each)
-                           : fmt::format(" (without it where `{}` does, or in all)", row.mixer.listed),
-                       name_of(row.mixer.which));
-  }
+// Which layers attend, of a family of which some do not.
+std::string mixed_text(const arch::Row& row) {
+  const auto& m = row.mixer;
+  if (m.type.empty() && m.listed.empty()) return "nothing but what scans keep, in all layers";
+  std::string where =
+      m.type.empty() ? fmt::format("where `{}` lists the layer", m.listed) : "where `layer_types` says full_attention";
+  if (!m.type.empty() && !m.listed.empty()) where += fmt::format(" (without it where `{}` does, or in all)", m.listed);
+  if (!m.each.empty()) where += fmt::format(" (without it in each {}, `{}`)", nth(m.absent), m.each);
+  return fmt::format("all tokens, {}; in other layers what {} keep", where, name_of(m.which));
+}
+
+std::string layers_text(const arch::Row& row) {
+  if (row.mixer.which != arch::Mixer::none) return mixed_text(row);
   const std::string key = row.layers.key.empty() ? "" : fmt::format(" (`{}`)", row.layers.key);
   switch (row.layers.which) {
     case arch::Layers::full:
@@ -88,6 +95,7 @@ std::string experts_text(const arch::Row& row) {
 // How keys lie in the past: turned or not, normalised or not.
 std::string keys_text(const arch::Row& row) {
   std::vector<std::string> parts;
+  if (row.turn.by == Positions::none) parts.emplace_back("not there");
   if (row.turn.by == Positions::alibi) parts.emplace_back("as they are (ALiBi)");
   if (row.turn.by == Positions::learned) parts.emplace_back("as they are (learned positions)");
   if (row.turn.by == Positions::rotary) {
@@ -95,6 +103,7 @@ std::string keys_text(const arch::Row& row) {
     parts.push_back(
         fmt::format("{}turned in {}", part ? "partly " : "", row.turn.neighbours ? "neighbours" : "halves"));
   }
+  if (!row.turn.by_key.empty()) parts.push_back(fmt::format("if `{}` is rope", row.turn.by_key));
   if (row.turn.local_theta > 0) parts.emplace_back("windows by another base");
   if (row.turn.local_only) parts.emplace_back("only where there is a window");
   if (row.layers.which == arch::Layers::some_unturned) parts.emplace_back("not in all layers");
@@ -119,6 +128,15 @@ std::string states_text() {
           "| `{}` | the last `conv_L_cache` - 1 inputs of `hidden_size` numbers | LFM2-350M's shape: 10 layers of 8 "
           "KiB, "
           "80 KiB; keys and values of 6 layers, 12 KiB a token in bf16 |\n",
+          row.model_type);
+    }
+    if (row.mixer.which == arch::Mixer::scan) {
+      text += fmt::format(
+          "| `{}` | the last inputs of a convolution over x, B and C, one less than its taps, and a matrix "
+          "`state_size` x "
+          "`head_dim` for each head (in hybrids `mamba_d_state`, `mamba_d_head`) | 128 heads of 64 with a state of "
+          "128: "
+          "4.1 MiB a layer |\n",
           row.model_type);
     }
     if (row.mixer.which == arch::Mixer::delta) {

@@ -206,7 +206,8 @@ TEST_P(States, CostIsTheSameHoweverLongTheText) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Models, States,
-                         testing::Values("lfm2-mixed", "lfm2-convolutions-alone", "qwen35-mixed", "qwen35-nets-alone"),
+                         testing::Values("lfm2-mixed", "lfm2-convolutions-alone", "qwen35-mixed", "qwen35-nets-alone",
+                                         "bamba-mixed", "mamba2-limits"),
                          [](const auto& test) { return support::test_name(std::string(test.param)); });
 
 }  // namespace
