@@ -35,7 +35,7 @@ std::string mixed_text(const arch::Row& row) {
   return fmt::format("all tokens, {}; in other layers what {} keep", where, name_of(m.which));
 }
 
-std::string layers_text(const arch::Row& row) {
+std::string window_text(const arch::Row& row) {
   if (row.mixer.which != arch::Mixer::none) return mixed_text(row);
   const std::string key = row.layers.key.empty() ? "" : fmt::format(" (`{}`)", row.layers.key);
   switch (row.layers.which) {
