@@ -16,6 +16,7 @@
 #include "base/random.h"
 #include "bench/clock.h"
 #include "bench/options.h"
+#include "engine/kernels/cuda/cuda.h"
 #include "engine/model/cost.h"
 #include "engine/model/model.h"
 
@@ -32,9 +33,9 @@ class Made : public hf::Source {
  public:
   Made(std::string name, const nlohmann::json& config, DType dtype)
       : name_(std::move(name)), config_(hf::Config::parse(config.dump(), "config.json")), dtype_(dtype) {
-    for (std::size_t i = 0; i < kPool + kMost; ++i) {
-      matrices_.push_back(narrow(0.03f * random_signed(1, i % kPool)));
-    }
+    matrices_.resize(kPool + kMost);
+    for (std::size_t i = 0; i < kPool; ++i) matrices_[i] = narrow(0.03f * random_signed(1, i));
+    for (std::size_t i = kPool; i < matrices_.size(); ++i) matrices_[i] = matrices_[i - kPool];
     for (std::size_t i = 0; i < kMostWidth; ++i) norms_.push_back(narrow(1 + 0.1f * random_signed(2, i)));
   }
 
@@ -243,6 +244,10 @@ int run(int argc, char** argv) {
   const auto depths = given.numbers("--depth", {512}, 1), batches = given.numbers("--batch", {1}, 1),
              prompts = given.numbers("--prefill", {512}, 1);
 
+  if (const std::string why = kernels::cuda::absent(); !given.has("--backend") && !why.empty()) {
+    fmt::print(stderr, "bench_gpu: nothing is measured: {}\n", why);
+    return 0;
+  }
   const double before = bench::seconds();
   const kernels::Backend backend(given.text("--backend").value_or("cuda"));
   const double opened = bench::seconds();

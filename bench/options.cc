@@ -21,9 +21,10 @@ struct Name {
 
 // All names of all programs.
 constexpr Name kNames[] = {
-    {"--clock"},           {"--depth"},        {"--dtype"},         {"--load-in"}, {"--isa"},    {"--model"},
-    {"--no-check", false}, {"--by-op", false}, {"--copied", false}, {"--only"},    {"--output"}, {"--past-dtype"},
-    {"--prefill"},         {"--rounds"},       {"--seconds"},       {"--threads"},
+    {"--clock"},           {"--depth"},        {"--dtype"},         {"--load-in"}, {"--isa"},
+    {"--shape"},           {"--backend"},      {"--layers"},        {"--batch"},   {"--model"},
+    {"--no-check", false}, {"--by-op", false}, {"--copied", false}, {"--only"},    {"--output"},
+    {"--past-dtype"},      {"--prefill"},      {"--rounds"},        {"--seconds"}, {"--threads"},
 };
 
 // Whether the usage contains the name, and not only as the beginning of a longer one.

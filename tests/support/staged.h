@@ -64,13 +64,15 @@ class Copies {
     for (int d = 0; d < v.rank; ++d) last += (v[d] - 1) * v.step(d);
     want(v.as<const std::byte>(), static_cast<std::size_t>(last + 1) * size_of(v.dtype));
   }
-  // Copies lie as far from a line of 64 bytes as what they are copies of.
+  // Copies lie as far from a line of 64 bytes as what they are copies of, or on one where elements would lie unaligned:
+  // so `place` puts what lies unaligned in a file.
   void upload() {
     for (auto& [begin, piece] : pieces_) {
       const auto bytes = static_cast<std::size_t>(piece.end - begin);
       piece.there = static_cast<std::byte*>(device_.ops->memory.allocate(*device_.device, bytes + 64));
       if (piece.there == nullptr) give_up("no memory on the device");
-      piece.first = piece.there + reinterpret_cast<std::uintptr_t>(begin) % 64;
+      const std::size_t from_line = reinterpret_cast<std::uintptr_t>(begin) % 64;
+      piece.first = piece.there + (from_line % 4 == 0 ? from_line : 0);
       device_.ops->memory.upload(*device_.device, piece.first, begin, bytes);
     }
   }

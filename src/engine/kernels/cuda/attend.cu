@@ -3,9 +3,9 @@
 // block of 64 tokens of the segment. What the segments give is folded by a second kernel, or by the same one.
 #include <algorithm>
 
-#include "engine/kernels/cuda/card.h"
-#include "engine/kernels/cuda/device.h"
-#include "engine/kernels/cuda/product.h"
+#include "engine/kernels/cuda/card.cuh"
+#include "engine/kernels/cuda/device.cuh"
+#include "engine/kernels/cuda/product.cuh"
 #include "engine/kernels/law/attend.h"
 
 namespace pkv::kernels::cuda {
@@ -580,6 +580,7 @@ void attend(Device& device, const Attend& call) noexcept {
   Card& card = of(device);
   const Batch& batch = call.batch;
   if (batch.rows == 0) return;
+  const auto turn = card.turn();
   Attention a{.q = call.q.as<const float>(),
               .q_row = call.q.step(0),
               .q_group = call.q.step(1),

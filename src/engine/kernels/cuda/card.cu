@@ -3,7 +3,7 @@
 #include <cstring>
 
 #include "base/error.h"
-#include "engine/kernels/cuda/card.h"
+#include "engine/kernels/cuda/card.cuh"
 
 namespace pkv::kernels::cuda {
 namespace {
@@ -394,14 +394,15 @@ void Card::run(const Key& key, const std::function<void()>& body) {
     ++recording->seen;
     if (recordings_.size() > kMostRecordings) forget_oldest();
   }
-  if (recording->graph != nullptr) {
+  const auto replay = [&] {
+    const auto turn = this->turn();
     note(cudaGraphLaunch(recording->graph, stream()), "a recorded pass");
-    return;
-  }
+  };
+  if (recording->graph != nullptr) return replay();
   if (recording->seen < 2 || recording->refused) return body();
   record(*recording, body);
   if (recording->graph == nullptr) return body();
-  note(cudaGraphLaunch(recording->graph, stream()), "a recorded pass");
+  replay();
 }
 
 void Card::forget_oldest() {

@@ -1,6 +1,6 @@
 // Number formats: the same bits as in every table.
-#include "engine/kernels/cuda/card.h"
-#include "engine/kernels/cuda/device.h"
+#include "engine/kernels/cuda/card.cuh"
+#include "engine/kernels/cuda/device.cuh"
 #include "engine/kernels/law/quantized.h"
 
 namespace pkv::kernels::cuda {

@@ -2,9 +2,9 @@
 // law/linear.h; how it is shared out here changes nothing of that.
 #include <algorithm>
 
-#include "engine/kernels/cuda/card.h"
-#include "engine/kernels/cuda/device.h"
-#include "engine/kernels/cuda/product.h"
+#include "engine/kernels/cuda/card.cuh"
+#include "engine/kernels/cuda/device.cuh"
+#include "engine/kernels/cuda/product.cuh"
 #include "engine/kernels/law/linear.h"
 #include "engine/kernels/law/packed.h"
 
@@ -275,6 +275,7 @@ namespace {
 
 void multiply(Card& card, const Linear& a, const Experts* experts) noexcept {
   if (a.x[0] == 0) return;
+  const auto turn = card.turn();
   if (a.quantized) return multiply_quantized(card, a, experts);
   if (a.weight.dtype != DType::f32) return multiply_halves(card, a, experts);
   const auto lies = [](const View& v) { return reinterpret_cast<std::uintptr_t>(v.data) % 16 == 0; };

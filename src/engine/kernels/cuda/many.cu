@@ -1,8 +1,8 @@
 // Products of many rows with weights of 16 bits, by wgmma. A block has 128 outputs and 96 rows, whose two halves are
 // 192 columns of the instruction. One warp copies stages of 64 inputs into shared memory; two warpgroups of 64 outputs
 // each take their weights from there into registers and fold what a segment of K gives into sums of their own.
-#include "engine/kernels/cuda/product.h"
-#include "engine/kernels/cuda/wgmma.h"
+#include "engine/kernels/cuda/product.cuh"
+#include "engine/kernels/cuda/wgmma.cuh"
 
 namespace pkv::kernels::cuda {
 namespace {

@@ -2,7 +2,7 @@
 #include <algorithm>
 
 #include "base/error.h"
-#include "engine/kernels/cuda/card.h"
+#include "engine/kernels/cuda/card.cuh"
 
 namespace pkv::kernels::cuda {
 namespace {

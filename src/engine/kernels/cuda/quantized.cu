@@ -1,7 +1,7 @@
 // Products with quantised matrices: law/quantized.h.
-#include "engine/kernels/cuda/card.h"
-#include "engine/kernels/cuda/device.h"
-#include "engine/kernels/cuda/product.h"
+#include "engine/kernels/cuda/card.cuh"
+#include "engine/kernels/cuda/device.cuh"
+#include "engine/kernels/cuda/product.cuh"
 #include "engine/kernels/host.h"
 #include "engine/kernels/law/quantized.h"
 

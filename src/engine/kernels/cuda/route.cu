@@ -1,5 +1,5 @@
 // Which experts rows go to: law/route.h.
-#include "engine/kernels/cuda/card.h"
+#include "engine/kernels/cuda/card.cuh"
 #include "engine/kernels/law/route.h"
 
 namespace pkv::kernels::cuda {
@@ -54,6 +54,7 @@ __global__ void __launch_bounds__(1024) group_kernel(Routes a) {
 
 void route(Device& device, const Route& call) noexcept {
   Card& card = of(device);
+  const auto turn = card.turn();
   Routes a{.scores = call.scores.as<const float>(),
            .bias = call.bias.as<const float>(),
            .weights = call.weights.as<float>(),

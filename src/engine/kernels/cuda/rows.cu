@@ -1,6 +1,6 @@
 // What is computed row by row and element by element.
-#include "engine/kernels/cuda/card.h"
-#include "engine/kernels/cuda/device.h"
+#include "engine/kernels/cuda/card.cuh"
+#include "engine/kernels/cuda/device.cuh"
 #include "engine/kernels/law/packed.h"
 #include "engine/kernels/law/rows.h"
 

@@ -3,8 +3,8 @@
 #include <vector>
 
 #include "base/random.h"
-#include "engine/kernels/cuda/card.h"
-#include "engine/kernels/cuda/product.h"
+#include "engine/kernels/cuda/card.cuh"
+#include "engine/kernels/cuda/product.cuh"
 #include "engine/kernels/law/step.h"
 
 namespace pkv::kernels::cuda {

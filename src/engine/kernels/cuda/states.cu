@@ -1,5 +1,5 @@
 // Convolutions and recurrences along the tokens of a sequence: law/states.h.
-#include "engine/kernels/cuda/card.h"
+#include "engine/kernels/cuda/card.cuh"
 #include "engine/kernels/law/states.h"
 
 namespace pkv::kernels::cuda {

@@ -5,8 +5,8 @@
 
 #include <cstdint>
 
-#include "engine/kernels/cuda/card.h"
-#include "engine/kernels/cuda/device.h"
+#include "engine/kernels/cuda/card.cuh"
+#include "engine/kernels/cuda/device.cuh"
 #include "engine/kernels/law/linear.h"
 #include "engine/kernels/law/packed.h"
 

@@ -97,6 +97,9 @@ class Card : public Device {
   Batch begin(std::span<const Sequence> sequences, void* memory) noexcept;
   void run(const Key& key, const std::function<void()>& body);
 
+  // Held by an operation of several kernels while it asks for them, so that those of another thread's operation do not
+  // come between: they use the same scratch memory.
+  std::unique_lock<std::mutex> turn() { return std::unique_lock(turn_); }
   // Memory for what one operation keeps between its kernels. The next operation may use it as it likes.
   void* scratch(std::size_t bytes) noexcept;
 
@@ -120,7 +123,7 @@ class Card : public Device {
   std::string name_;
   cudaStream_t stream_ = nullptr;
   std::unique_ptr<Stage> up_, down_;
-  std::mutex up_mutex_, down_mutex_, failure_mutex_, recordings_mutex_, scratch_mutex_;
+  std::mutex up_mutex_, down_mutex_, failure_mutex_, recordings_mutex_, scratch_mutex_, turn_;
   std::string failure_;
   std::string lost_;  // a failure after which the GPU computes nothing for this process any more
   std::map<Key, Recording> recordings_;
