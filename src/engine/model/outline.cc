@@ -76,6 +76,12 @@ enum class Keeps : std::uint8_t { all, window, nothing };
 std::vector<Keeps> kinds_of(const Json& config, std::int64_t layers) {
   std::vector<Keeps> kinds(static_cast<std::size_t>(layers), Keeps::all);
   const Json* types = first_of(config, {"layer_types", "layers_block_type", "block_types", "_block_types"});
+  const auto interval = count(config, {"full_attention_interval"});
+  if (types == nullptr && interval.value_or(0) > 0) {
+    for (std::int64_t i = 0; i < layers; ++i) {
+      if ((i + 1) % *interval != 0) kinds[static_cast<std::size_t>(i)] = Keeps::nothing;
+    }
+  }
   if (types != nullptr && types->is_array() && !types->empty()) {
     for (std::size_t i = 0; i < kinds.size(); ++i) {
       const Json& type = types->elements()[i % types->size()];
@@ -86,6 +92,8 @@ std::vector<Keeps> kinds_of(const Json& config, std::int64_t layers) {
     }
   }
   const Json* which = first_of(config, {"attn_layer_indices", "full_attn_idxs", "hybrid_layer_ids"});
+  if (which == nullptr && config.find("attn_layer_indices") != nullptr)
+    std::ranges::fill(kinds, Keeps::nothing);  // null
   if (which != nullptr && which->is_array()) {
     std::ranges::fill(kinds, Keeps::nothing);
     for (const Json& i : which->elements()) {

@@ -355,7 +355,10 @@ TEST(Rows, AreIdentical) {
   for (const auto& folder : support::model_folders(support::golden_data())) {
     const std::string type = support::model_type(folder);
     if (std::ranges::find(rows, type, &model::arch::Row::model_type) == rows.end()) continue;
-    subjects::EngineSubject subject(loaded(folder.filename().string(), kFormats[turn++ % kFormats.size()]), type);
+    const bool quantised = folder.filename().string().ends_with("mxfp4");  // what is stored so stays so
+    const std::string format = quantised ? "as stored" : kFormats[turn % kFormats.size()];
+    ++turn;
+    subjects::EngineSubject subject(loaded(folder.filename().string(), format), type);
     const model::Card& card = subject.model().card();
     const std::int64_t widest = card.windows.empty() ? 0 : std::ranges::max(card.windows);
     const std::int64_t beyond = widest + 3;  // tokens: past the window's edge, unless that is a published model's

@@ -20,7 +20,7 @@ TEST(Card, EveryFamilySaysWhatOthersDecideBy) {
   for (const auto& folder : support::model_folders(support::golden_data())) {
     const hf::Folder opened = hf::Folder::open(folder);
     const Card card = inspect(opened).card;
-    EXPECT_NE(card.positions, Positions::none) << folder;
+    EXPECT_TRUE(card.positions != Positions::none || card.layers_with_keys() == 0) << folder;
     EXPECT_EQ(card.positions == Positions::rotary, card.rotary_theta > 0) << folder;
     EXPECT_TRUE(card.positions != Positions::learned || card.context_is_hard) << folder;
     EXPECT_EQ(card.causal, support::causal(folder)) << folder;

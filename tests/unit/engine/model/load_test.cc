@@ -310,7 +310,8 @@ TEST_F(Load, CopiedWeightsAreTheSame) {
 // A model inside a larger one is computed alone, which is said; so is a stored table of other frequencies.
 TEST_F(Load, WhatIsNotComputedIsSaid) {
   const Model wrapped = support::load(support::golden_data() / "gemma3-wrapped", "cpu", 1);
-  EXPECT_THAT(wrapped.notes(), Contains(HasSubstr("vision_config: of this model the language model alone is computed")));
+  EXPECT_THAT(wrapped.notes(),
+              Contains(HasSubstr("vision_config: of this model the language model alone is computed")));
   const fs::path original = support::golden_data() / "llama-grouped";
   const auto notes_with = [&](float factor) {
     fs::copy_file(original / "config.json", folder_ / "config.json", fs::copy_options::overwrite_existing);
@@ -327,7 +328,8 @@ TEST_F(Load, WhatIsNotComputedIsSaid) {
     return std::vector<std::string>(model.notes().begin(), model.notes().end());
   };
   EXPECT_THAT(notes_with(1), IsEmpty());
-  EXPECT_THAT(notes_with(2), ElementsAre(HasSubstr("rotary_emb.inv_freq' holds other frequencies than config.json says")));
+  EXPECT_THAT(notes_with(2),
+              ElementsAre(HasSubstr("rotary_emb.inv_freq' holds other frequencies than config.json says")));
 }
 
 // What transformers 4 called rope_scaling may say the default by its name, with a base of its own.
