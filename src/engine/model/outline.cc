@@ -70,16 +70,16 @@ std::vector<std::int64_t> kv_heads_of(const Json& config, std::int64_t layers, s
   return each;
 }
 
-enum class Keeps : std::uint8_t { all, window, nothing };
+enum class Kept : std::uint8_t { all, window, nothing };
 
 // What each layer keeps, of configs that say what each is.
-std::vector<Keeps> kinds_of(const Json& config, std::int64_t layers) {
-  std::vector<Keeps> kinds(static_cast<std::size_t>(layers), Keeps::all);
+std::vector<Kept> kinds_of(const Json& config, std::int64_t layers) {
+  std::vector<Kept> kinds(static_cast<std::size_t>(layers), Kept::all);
   const Json* types = first_of(config, {"layer_types", "layers_block_type", "block_types", "_block_types"});
   const auto interval = count(config, {"full_attention_interval"});
   if (types == nullptr && interval.value_or(0) > 0) {
     for (std::int64_t i = 0; i < layers; ++i) {
-      if ((i + 1) % *interval != 0) kinds[static_cast<std::size_t>(i)] = Keeps::nothing;
+      if ((i + 1) % *interval != 0) kinds[static_cast<std::size_t>(i)] = Kept::nothing;
     }
   }
   if (types != nullptr && types->is_array() && !types->empty()) {
@@ -88,22 +88,22 @@ std::vector<Keeps> kinds_of(const Json& config, std::int64_t layers) {
       const std::string name = type.is_text() ? type.text() : "";
       const auto has = [&](std::string_view part) { return name.find(part) != name.npos; };
       const bool attends = (has("attention") && !has("linear")) || name == "hybrid";
-      kinds[i] = !attends ? Keeps::nothing : has("sliding") || has("chunked") ? Keeps::window : Keeps::all;
+      kinds[i] = !attends ? Kept::nothing : has("sliding") || has("chunked") ? Kept::window : Kept::all;
     }
   }
   const Json* which = first_of(config, {"attn_layer_indices", "full_attn_idxs", "hybrid_layer_ids"});
   if (which == nullptr && config.find("attn_layer_indices") != nullptr)
-    std::ranges::fill(kinds, Keeps::nothing);  // null
+    std::ranges::fill(kinds, Kept::nothing);  // null
   if (which != nullptr && which->is_array()) {
-    std::ranges::fill(kinds, Keeps::nothing);
+    std::ranges::fill(kinds, Kept::nothing);
     for (const Json& i : which->elements()) {
-      if (is_count(i) && i.integer() < layers) kinds[static_cast<std::size_t>(i.integer())] = Keeps::all;
+      if (is_count(i) && i.integer() < layers) kinds[static_cast<std::size_t>(i.integer())] = Kept::all;
     }
   }
   const auto period = count(config, {"attn_layer_period"}), offset = count(config, {"attn_layer_offset"});
   if (period.value_or(0) > 0) {
     for (std::int64_t i = 0; i < layers; ++i) {
-      if (i % *period != offset.value_or(0)) kinds[static_cast<std::size_t>(i)] = Keeps::nothing;
+      if (i % *period != offset.value_or(0)) kinds[static_cast<std::size_t>(i)] = Kept::nothing;
     }
   }
   return kinds;
@@ -123,7 +123,7 @@ void read_past(const Json& config, Outline& o) {
     o.no_past = "the config does not say how large a head is";
   }
   if (!o.no_past.empty()) return;
-  const std::vector<Keeps> kinds = kinds_of(config, *o.layers);
+  const std::vector<Kept> kinds = kinds_of(config, *o.layers);
   const std::vector<std::int64_t> kv_heads = kv_heads_of(config, *o.layers, *o.heads);
   if (kv_heads.size() != kinds.size()) {
     o.no_past = "the config's heads of keys and values are not one number for each layer";
@@ -137,9 +137,9 @@ void read_past(const Json& config, Outline& o) {
   Outline::Past past;
   for (std::int64_t i = 0; i < *o.layers - shared; ++i) {
     const auto at = static_cast<std::size_t>(i);
-    if (kinds[at] == Keeps::nothing) continue;
+    if (kinds[at] == Kept::nothing) continue;
     past.layers += 1;
-    past.windowed += kinds[at] == Keeps::window ? 1 : 0;
+    past.windowed += kinds[at] == Kept::window ? 1 : 0;
     past.values += latent ? *rank + *rope : kv_heads[at] * (*o.head_dim + value.value_or(*o.head_dim));
     if (latent) past.unfolded += *o.heads * (*nope + *rope + *value);
   }
