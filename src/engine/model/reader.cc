@@ -165,15 +165,15 @@ View Reader::keep_matrix(const containers::Tensor& t, bool transpose, const Arra
     placed = kept;
     memory = std::move(converted);
   }
-  if (memory) t.file->done_with(t.data);
+  if (memory && t.file) t.file->done_with(t.data);
   if (!memory && copy) {  // rows were moved: what operations read must outlive this
     memory = kernels::Memory(*backend_, placed.bytes());
     backend_->upload(memory.data(), placed.data, placed.bytes());
     placed.data = memory.data();
-    t.file->done_with(t.data);
+    if (t.file) t.file->done_with(t.data);
   } else if (!memory && options_.copied) {
     this->copy(placed);
-    t.file->done_with(t.data);
+    if (t.file) t.file->done_with(t.data);
   }
   return keep_packed(placed, std::move(memory));
 }

@@ -100,7 +100,7 @@ Projection Reader::keep_stored(StoredMatrix stored, const containers::Tensor& t,
     memory_.emplace_back(*backend_, m.code_bytes());
     backend_->upload(memory_.back().data(), codes.view().data, m.code_bytes());
     m.codes = m.codes_in(memory_.back().data());
-    t.file->done_with(t.data);
+    if (t.file) t.file->done_with(t.data);
   } else {
     place(m.codes);
   }
@@ -164,7 +164,7 @@ Projection Reader::encode(const containers::Tensor& t, bool transposed) {
   kernels::Memory codes(*backend_, m.code_bytes()), scales(*backend_, m.scale_bytes());
   m.codes = m.codes_in(codes.data());
   m.scales = m.scales_in(scales.data());
-  t.file->will_read(t.data);
+  if (t.file) t.file->will_read(t.data);
   Buffer narrow;  // lives until the values are encoded
   View placed = values_of(t, arrangement(t), narrow);
   const kernels::Memory raw = kernels::place(*backend_, placed);
@@ -179,7 +179,7 @@ Projection Reader::encode(const containers::Tensor& t, bool transposed) {
     call(*backend_, &kernels::Ops::encode, {.from = placed, .to = m});
   }
   note_not_finite(t);
-  t.file->done_with(t.data);
+  if (t.file) t.file->done_with(t.data);
   if (m.traits().through == DType::f16) note_infinite_rows(m, t.name);
   QuantizedMatrix kept{.name = t.name, .matrix = m};
   if (how.nested && m.traits().nests) nest_scales(m, kept);
