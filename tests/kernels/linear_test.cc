@@ -129,7 +129,7 @@ TEST(Linear, Epilogues) {
 TEST(Linear, PutsOutputsInTheirPlaces) {
   constexpr std::int64_t kOuts = 51, kIn = 40;
   std::vector<std::int32_t> order;
-  for (std::int32_t o = 0; o < kOuts; ++o) order.push_back((o * 7 + 3) % kOuts);
+  for (std::int32_t o = 0; o < kOuts; ++o) order.push_back((o * 7 + 3) % static_cast<std::int32_t>(kOuts));
   const Tensor places = ints(order);
   const View at(places.view().data, DType::i32, {kOuts});
   for (const DType dtype : kFormats) {
