@@ -26,7 +26,7 @@ def tool(name: str) -> Any:
 
 def record(model: Any, tokenizer: Any, text: Union[str, Sequence[int]], folder: Union[str, os.PathLike[str]] = ".", *,
            splits: str = "last", probes: bool = True, hidden: bool = False) -> tuple[str, str]:
-    """Feeds a text whole and in pieces and writes both runs; ``pkv.check_recorded`` and the program compare them.
+    """Feeds a text whole and in pieces and writes both runs; ``pkv check --recorded`` compares them.
 
     Returns the two files. ``splits`` is "last", "all-single" or lengths such as "3,5".
     """

@@ -166,7 +166,7 @@ def page(rows: Sequence[dict[str, Any]]) -> str:
               "| model_type | past | verdict | one by one | chunks | as generate | fork | crop | crop, recording | static cache |",
               "|---|---|---|---|---|---|---|---|---|---|"]
     for r in checked:
-        static = next((c for c in r["caches"] if c["cache"] == "static"), {})
+        static: dict[str, Any] = next((c for c in r["caches"] if c["cache"] == "static"), {})
         lines.append("| " + " | ".join(
             [r["model_type"], short(r["past"].split("[")[-1].rstrip("]").replace("Layer", "") or r["past"]), r["verdict"],
              f"{r['steps'] or ''} {figure(r['steps max'])}", f"{r['chunks'] or ''} {figure(r['chunks max'])}",

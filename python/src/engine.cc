@@ -4,9 +4,13 @@
 #include <fmt/format.h>
 #include <nanobind/stl/function.h>
 
+#include <atomic>
+#include <cstdint>
 #include <filesystem>
 #include <functional>
 #include <mutex>
+#include <optional>
+#include <thread>
 #include <utility>
 
 #include "bind.h"
@@ -35,8 +39,36 @@ struct Engine {
 };
 
 struct Past {
+  Past(std::shared_ptr<subjects::EngineSubject> subject, model::Past p) : of(std::move(subject)), past(std::move(p)) {}
+
   std::shared_ptr<subjects::EngineSubject> of;  // keeps the model alive
   model::Past past;
+  std::atomic<std::thread::id> user = std::thread::id();  // the thread in a call that changes it; of none: nobody
+};
+
+// A call that uses a past, while no other thread's does. Within a call that changes it, as its `on_token` is, it may be
+// read by the same thread, not changed.
+class Use {
+ public:
+  enum class For : std::uint8_t { reading, changing };
+
+  Use(const Past& past, For what) : Use(const_cast<Past&>(past), what, std::thread::id()) {}
+  ~Use() {
+    if (taken_) past_.user = std::thread::id();
+  }
+  Use(const Use&) = delete;
+  Use& operator=(const Use&) = delete;
+
+ private:
+  Use(Past& past, For what, std::thread::id user) : past_(past) {
+    taken_ = past.user.compare_exchange_strong(user, std::this_thread::get_id());
+    if (taken_ || (user == std::this_thread::get_id() && what == For::reading)) return;
+    fail_usage({.what = "another call is using this past",
+                .hint = "wait until that call has returned, or give each thread a past.fork() of its own beforehand"});
+  }
+
+  Past& past_;
+  bool taken_ = false;
 };
 
 std::shared_ptr<Engine> load(const std::string& folder, const std::string& dtype, const std::string& load_in,
@@ -63,9 +95,7 @@ void require_own(const Engine& engine, const Past& past) {
               .hint = "a past of model.new_past(), or one that model.restore() has read"});
 }
 
-std::shared_ptr<Past> new_past(const Engine& e) {
-  return std::make_shared<Past>(Past{e.subject, e.model().new_past()});
-}
+std::shared_ptr<Past> new_past(const Engine& e) { return std::make_shared<Past>(e.subject, e.model().new_past()); }
 
 nb::object logits(const Engine& e, const Ids& ids, Past* past, bool last) {
   std::vector<float> values;
@@ -73,7 +103,8 @@ nb::object logits(const Engine& e, const Ids& ids, Past* past, bool last) {
   const std::int64_t vocab = e.model().card().vocab;
   {
     nb::gil_scoped_release free;
-    if (past != nullptr) require_own(e, *past);
+    std::optional<Use> use;
+    if (past != nullptr) require_own(e, *past), use.emplace(*past, Use::For::changing);
     model::Past own = e.model().new_past();
     model::Past& used = past != nullptr ? past->past : own;
     const std::int64_t before = used.length();
@@ -117,7 +148,8 @@ std::pair<Ids, std::string> generate(const Engine& e, const Ids& ids, Past* past
   set("use_past", options.use_past), set("eos_token_id", options.eos_token_id);
   options.max_new_tokens = max_new_tokens;
   nb::gil_scoped_release free;
-  if (past != nullptr) require_own(e, *past);
+  std::optional<Use> use;
+  if (past != nullptr) require_own(e, *past), use.emplace(*past, Use::For::changing);
   const generate::Events events{.token =
                                     [&](const generate::Token& t) {
                                       nb::gil_scoped_acquire lock;
@@ -142,19 +174,28 @@ std::shared_ptr<session::Subject> subject_of(nb::object subject) {
 void bind_engine(nb::module_& m) {
   const auto free = nb::call_guard<nb::gil_scoped_release>();
   nb::class_<Past>(m, "Past", "The past of one text. Of Model.new_past(), fork() or Model.restore().")
-      .def("__len__", [](const Past& p) { return p.past.length(); })
-      .def_prop_ro("ids", [](const Past& p) { return Ids(p.past.ids().begin(), p.past.ids().end()); })
+      .def("__len__", [](const Past& p) { return Use(p, Use::For::reading), p.past.length(); })
+      .def_prop_ro("ids",
+                   [](const Past& p) {
+                     const Use use(p, Use::For::reading);
+                     return Ids(p.past.ids().begin(), p.past.ids().end());
+                   })
       .def_prop_ro(
-          "bytes", [](const Past& p) { return p.past.bytes(); }, "Of memory that it holds.")
+          "bytes", [](const Past& p) { return Use(p, Use::For::reading), p.past.bytes(); }, "Of memory that it holds.")
       .def(
           "fork",
           [](Past& p) {
-            return std::make_shared<Past>(Past{p.of, p.past.fork()});
+            const Use use(p, Use::For::reading);
+            return std::make_shared<Past>(p.of, p.past.fork());
           },
           "Another past with the same content; costs next to nothing.")
       .def(
-          "rewind", [](Past& p, std::int64_t length) { p.past.truncate(length); }, nb::arg("length"),
-          "Forgets all but the first `length` tokens.");
+          "rewind",
+          [](Past& p, std::int64_t length) {
+            const Use use(p, Use::For::changing);
+            p.past.truncate(length);
+          },
+          nb::arg("length"), "Forgets all but the first `length` tokens.");
   nb::class_<Engine>(m, "Engine", "A model that pkv itself runs. pkv.Model wraps it.")
       .def(nb::new_(&load), nb::arg("folder"), nb::arg("dtype") = "", nb::arg("load_in") = "",
            nb::arg("past_dtype") = "", nb::arg("run_as") = "", nb::arg("backend") = "cpu", nb::arg("threads") = 0)
@@ -180,14 +221,15 @@ void bind_engine(nb::module_& m) {
           "save",
           [](const Engine& e, const std::string& path, const Past& past) {
             require_own(e, past);
+            const Use use(past, Use::For::changing);
             model::save_past(path, e.model(), past.past, {.progress = stoppable()});
           },
           nb::arg("path"), nb::arg("past"), free)
       .def(
           "restore",
           [](const Engine& e, const std::string& path, const Ids& ids) {
-            return std::make_shared<Past>(
-                Past{e.subject, model::restore_past(path, e.model(), ids, {.progress = stoppable()}).past});
+            return std::make_shared<Past>(e.subject,
+                                          model::restore_past(path, e.model(), ids, {.progress = stoppable()}).past);
           },
           nb::arg("path"), nb::arg("ids"), free);
   nb::class_<text::Tokenizer>(m, "Tokenizer", "Text to ids and back, as transformers' AutoTokenizer does it.")

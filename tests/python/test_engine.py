@@ -1,5 +1,7 @@
 """The engine from Python: the same bits however a text is cut."""
 
+import threading
+
 import pytest
 
 import pkv
@@ -57,6 +59,29 @@ def test_who_stops_listening_stops_the_text(tiny):
     stream = tiny.stream("I like to eat", max_new_tokens=100, eos_token_id=[])
     assert next(stream)
     stream.close()
+
+
+def test_a_past_is_one_callers_at_a_time(tiny):
+    past, ids = tiny.new_past(), tiny.ids("I like to eat")
+    begun, go_on, told = threading.Event(), threading.Event(), []
+
+    def on_token(_):
+        told.append(len(past))  # may be read from within the call
+        with pytest.raises(pkv.Error, match="another call"):
+            past.rewind(1)
+        begun.set()
+        return go_on.wait(60) and len(told) < 4
+
+    thread = threading.Thread(target=lambda: tiny.generate(ids, past=past, max_new_tokens=9, on_token=on_token))
+    thread.start()
+    assert begun.wait(60)
+    for use in (lambda: len(past), lambda: past.rewind(1), past.fork, lambda: tiny.logits(IDS, past)):
+        with pytest.raises(pkv.Error, match="another call is using this past"):
+            use()
+    go_on.set()
+    thread.join()
+    assert told[0] == len(ids) and len(past) > len(ids)
+    past.rewind(len(ids))
 
 
 def test_bad_input_is_refused(tiny):
