@@ -35,6 +35,7 @@ constexpr int kVector = 8;
 constexpr int kSteps = 16;  // inputs of a step
 typedef float Floats __attribute__((vector_size(4 * kVector)));
 typedef std::int32_t Ints __attribute__((vector_size(4 * kVector)));
+typedef std::uint32_t Unsigned __attribute__((vector_size(4 * kVector)));
 typedef double Doubles __attribute__((vector_size(8 * kVector)));
 typedef std::int64_t Longs __attribute__((vector_size(8 * kVector)));
 
@@ -84,14 +85,15 @@ PKV_ALWAYS void step_of_vector(const T* x, const float* x_exponents, const T* w,
     scale = (V)((1048 - __builtin_convertvector(m, Longs)) << 52);
     before = __builtin_convertvector(c, V);
   }
-  // Two sums, each below 2^31: of 8 products below 4 * 2^25 and of what was before, below 2 * 2^25.
-  Ints sums[2] = {__builtin_convertvector(before * scale, Ints), Ints{}};
+  // Two sums, each below 2^31: of 8 products below 4 * 2^25 and of what was before, below 2 * 2^25. Unsigned, since
+  // lanes that nobody reads may hold anything.
+  Unsigned sums[2] = {(Unsigned) __builtin_convertvector(before * scale, Ints), Unsigned{}};
   for (int k = 0; k < kSteps; ++k) {
     V p;
     load(p, w + k * stride);
-    sums[k / 8] += __builtin_convertvector(p * x[k] * scale, Ints);
+    sums[k / 8] += (Unsigned) __builtin_convertvector(p * x[k] * scale, Ints);
   }
-  const Doubles sum = __builtin_convertvector(sums[0], Doubles) + __builtin_convertvector(sums[1], Doubles);
+  const Doubles sum = __builtin_convertvector((Ints)sums[0], Doubles) + __builtin_convertvector((Ints)sums[1], Doubles);
   if constexpr (kHalf) {
     const Doubles cut = (Doubles)((Longs)sum & ~std::int64_t{0x1fffffff});
     Ints field = m + 102;  // of 2^(m - 25)
