@@ -21,11 +21,11 @@ Tone tone_of(Outcome outcome) {
 Cell optional_count(const std::optional<std::int64_t>& n) { return n ? show::count(*n) : Cell{.shown = "?"}; }
 
 // "420 ms", "9.56 s"
-std::string time_text(double seconds) {
+std::string took_text(double seconds) {
   return seconds < 1 ? show::short_number(1000 * seconds) + " ms" : show::short_number(seconds) + " s";
 }
 
-Cell time_cell(double seconds) { return {.shown = time_text(seconds), .data = show::data(seconds)}; }
+Cell time_cell(double seconds) { return {.shown = took_text(seconds), .data = show::data(seconds)}; }
 
 std::string top_of(const Experiment& e) {
   if (!e.distance) return e.same_text ? "same text" : "other text";
@@ -83,7 +83,7 @@ std::string gain(const Report& r) {
   const std::string kept =
       best->reused ? fmt::format("with {} reused", show::counted(*best->reused, "token")) : std::string("asked again");
   const double times = r.cold_seconds / best->seconds;
-  return fmt::format("an answer took {} computed anew, {} {}: {}", time_text(r.cold_seconds), time_text(best->seconds),
+  return fmt::format("an answer took {} computed anew, {} {}: {}", took_text(r.cold_seconds), took_text(best->seconds),
                      kept, times > 1 ? show::short_number(times, 2) + " times faster" : std::string("no faster"));
 }
 
