@@ -100,7 +100,10 @@ PKV_ALWAYS void step_of_vector(const T* x, const float* x_exponents, const T* w,
     raise(field, Ints{} + 1);
     c = __builtin_convertvector(cut, Floats) * (Floats)(field << 23);
   } else {
-    for (int i = 0; i < kVector; ++i) c[i] = law::cut_to_float(static_cast<std::int64_t>(sum[i]), m[i]);
+    for (int i = 0; i < kVector; ++i) {
+      const float was = c[i];  // infinite, where finite factors have overflowed before
+      c[i] = was - was == 0 ? law::cut_to_float(static_cast<std::int64_t>(sum[i]), m[i]) : was;
+    }
   }
 }
 

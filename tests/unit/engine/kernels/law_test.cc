@@ -147,6 +147,27 @@ TEST(MatrixUnit, TheLargestSumsFit) {
   }
 }
 
+// Finite factors of bf16 can overflow: what has become infinite stays so in the steps after it.
+TEST(MatrixUnit, ChainsThatOverflowStayInfinite) {
+  using namespace cuda_model;
+  const float most = float_of_bf16(0x7f7f), four = 4;
+  const std::vector<std::uint16_t> a(16, bf16_of(four)), b(16, bf16_of(most));
+  const std::vector<double> x(16, four), w(16 * kVector, most);
+  const std::vector<float> ex(16, 2.f), ew(16 * kVector, 127.f);
+  for (const float sign : {1.f, -1.f}) {
+    std::vector<std::uint16_t> signed_a(16, bf16_of(sign * four));
+    std::vector<double> signed_x(16, sign * four);
+    Floats all{};
+    float want = 0;
+    step_of_vector(signed_x.data(), ex.data(), w.data(), ew.data(), kVector, all);
+    want = step_of_bf16(signed_a.data(), b.data(), want);
+    ASSERT_EQ(want, sign * std::numeric_limits<float>::infinity());
+    step_of_vector(x.data(), ex.data(), w.data(), ew.data(), kVector, all);
+    want = step_of_bf16(a.data(), b.data(), want);
+    for (int l = 0; l < kVector; ++l) EXPECT_EQ(static_cast<float>(all[l]), want) << l;
+  }
+}
+
 TEST(MatrixUnit, WhatIsNotFinite) {
   const std::uint16_t one = half_of(1), infinite = 0x7c00, nan = 0x7e00;
   std::vector<std::uint16_t> a(16, one), b(16, one);
