@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "checker/measure/numbers.h"
 #include "show/columns.h"
 
 namespace pkv::served {
@@ -20,12 +21,7 @@ Tone tone_of(Outcome outcome) {
 
 Cell optional_count(const std::optional<std::int64_t>& n) { return n ? show::count(*n) : Cell{.shown = "?"}; }
 
-// "420 ms", "9.56 s"
-std::string took_text(double seconds) {
-  return seconds < 1 ? show::short_number(1000 * seconds) + " ms" : show::short_number(seconds) + " s";
-}
-
-Cell time_cell(double seconds) { return {.shown = took_text(seconds), .data = show::data(seconds)}; }
+Cell time_cell(double seconds) { return {.shown = measure::time_text(seconds), .data = show::data(seconds)}; }
 
 std::string top_of(const Experiment& e) {
   if (!e.distance) return e.same_text ? "same text" : "other text";
@@ -83,8 +79,9 @@ std::string gain(const Report& r) {
   const std::string kept =
       best->reused ? fmt::format("with {} reused", show::counted(*best->reused, "token")) : std::string("asked again");
   const double times = r.cold_seconds / best->seconds;
-  return fmt::format("an answer took {} computed anew, {} {}: {}", took_text(r.cold_seconds), took_text(best->seconds),
-                     kept, times > 1 ? show::short_number(times, 2) + " times faster" : std::string("no faster"));
+  return fmt::format("an answer took {} computed anew, {} {}: {}", measure::time_text(r.cold_seconds),
+                     measure::time_text(best->seconds), kept,
+                     times > 1 ? show::short_number(times, 2) + " times faster" : std::string("no faster"));
 }
 
 std::vector<std::string> about(const Report& r) {
